@@ -1,0 +1,1 @@
+"""The values that cross folders: frozen, free of torch and of I/O."""

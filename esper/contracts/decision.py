@@ -1,0 +1,58 @@
+"""What a policy wants, and what safety says of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DecisionKind(StrEnum):
+    """Whether and how to interfere."""
+
+    WAIT = "wait"
+    ADAPT = "adapt"
+    FOSSILIZE = "fossilize"
+    CULL = "cull"
+
+
+class Adaptation(StrEnum):
+    """The kinds of change a decision can ask for."""
+
+    ADD_NEURONS = "add_neurons"
+    REMOVE_NEURONS = "remove_neurons"
+    ADD_LAYER = "add_layer"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One wish of a policy.
+
+    slot: name of the slot; None only when waiting.
+    seed: index of the seed to fossilize or cull; None when adapting (the strategy chooses).
+    num_seeds: how many seeds an adaptation may use; None leaves it to the orchestrator.
+    confidence, urgency, risk: each in [0, 1].
+    uncertainty: epistemic uncertainty of a learned policy in [0, 1], None when it has none.
+    learned: True when a learned policy decided.
+    barred: blueprints that the strategy must not offer for this decision.
+    """
+
+    kind: DecisionKind
+    reason: str
+    slot: str | None = None
+    seed: int | None = None
+    adaptation: Adaptation | None = None
+    num_seeds: int | None = None
+    confidence: float = 1.0
+    urgency: float = 0.0
+    risk: float = 0.0
+    uncertainty: float | None = None
+    learned: bool = False
+    barred: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A decision that safety refused, and the rule that it broke."""
+
+    rule: str
+    reason: str
+    decision: Decision

@@ -1,0 +1,144 @@
+"""Typed events: what a run tells about itself.  A body is a contract of its own or one of these."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from esper.contracts.stage import SeedStage
+
+
+class EventKind(StrEnum):
+    """Topics of the event bus and values of `kind` in events.jsonl."""
+
+    DECISION = "decision"
+    SAFETY = "safety"
+    PLAN = "plan"
+    SELECTION = "selection"
+    LIFECYCLE = "lifecycle"
+    KERNEL = "kernel"
+    PERFORMANCE = "performance"
+    HEALTH = "health"
+    REWARD = "reward"
+    LEDGER = "ledger"
+    RECOVERY = "recovery"
+    GOVERNOR = "governor"
+    CHECKPOINT = "checkpoint"
+    POLICY_UPDATE = "policy_update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One condition of a gate; `value` is None when it was not measured, and then it fails."""
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a stage asks before a seed leaves it."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleMove:
+    """Body of `lifecycle`: a seed moved from one stage to another."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    from_stage: SeedStage
+    to_stage: SeedStage
+    gate: Gate | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelBuilt:
+    """Body of `kernel`: a blueprint was built for a seed; `error` says why it was refused."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    parameters: int
+    flops: float
+    build_ms: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedPerformance:
+    """Body of `performance`: what a blended seed brought at one evaluation."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    alpha: float
+    ablation: float | None
+    gain: float | None
+    gain_error: float | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedHealth:
+    """Body of `health`: the gradient of a kernel over an epoch; None when not measured."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    gradient_norm: float | None
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerUpdate:
+    """Body of `ledger`: an arm's record after an outcome was entered."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    trials: int
+    mean_reward: float
+    reward: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyUpdate:
+    """Body of `policy_update`: what a policy learned from an outcome."""
+
+    policy: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened; `body` is a frozen dataclass of the contracts."""
+
+    kind: EventKind
+    epoch: int
+    body: Any
+
+
+class Sink(Protocol):
+    """Somewhere that a run tells of itself."""
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Take the run's facts (config, folder, names) before the first epoch."""
+
+    def event(self, event: Event) -> None:
+        """Take one event."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Take one epoch's line of `metrics.jsonl`."""
+
+    def close(self, summary: dict[str, Any] | None) -> None:
+        """Take the summary (None when the run failed) and let go of everything."""

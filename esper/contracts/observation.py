@@ -1,0 +1,47 @@
+"""What a policy sees: the run's recent past and the state of every slot."""
+
+from dataclasses import dataclass
+
+from esper.contracts.metrics import EpochMetrics
+from esper.contracts.slot import SeedState, SlotState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at a run at the end of an epoch.  Histories are oldest first and bounded.
+
+    epochs: the run's budget in epochs.
+    plateau_epochs: consecutive epochs whose smoothed improvement stayed under the threshold.
+    may_grow: True while germination is allowed (the constant part of the schedule).
+    train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
+    """
+
+    metrics: EpochMetrics
+    epochs: int
+    may_grow: bool
+    plateau_epochs: int
+    loss_delta: float | None
+    accuracy_delta: float | None
+    best_val_accuracy: float | None
+    best_val_loss: float | None
+    train_losses: tuple[float | None, ...]
+    val_losses: tuple[float, ...]
+    val_accuracies: tuple[float | None, ...]
+    slots: tuple[SlotState, ...]
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return self.metrics.epoch
+
+    @property
+    def live_seeds(self) -> tuple[SeedState, ...]:
+        """Every live seed, by slot and seed order."""
+        return tuple(seed for slot in self.slots for seed in slot.live)
+
+    def slot(self, name: str) -> SlotState:
+        """Return the slot called `name`; raises `KeyError` if there is none."""
+        for slot in self.slots:
+            if slot.spec.name == name:
+                return slot
+        raise KeyError(name)

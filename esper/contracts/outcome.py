@@ -1,0 +1,79 @@
+"""What came of an activation, and how it is judged."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainPoint:
+    """The gain credited to a seed at one evaluation.
+
+    epochs_since: epochs since germination, >= 1.
+    gain: relative to the loss of the network without the change; 0.1 is a tenth less loss.
+    """
+
+    epochs_since: int
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A settled activation of one seed.
+
+    activation: how many times this seed had germinated, this time included (1 is the first).
+    gain, gain_error: the settled relative gain and its standard error; None when never measured.
+    ablation: last relative contribution by ablation.
+    gains: the gain at every evaluation since germination, oldest first.
+    accuracy_gain: validation accuracy over the reference (the twin; else ablation), a fraction.
+    flops_before, flops_after: forward FLOPs a sample of the network without and with the seed.
+    parameters_before, parameters_after: parameters of the network without and with the seed.
+    loss_variance: variance of the validation loss since germination.
+    errors, recoveries: kernel errors since germination and how many of them were recovered.
+    latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
+    memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
+    """
+
+    slot: str
+    seed: int
+    slot_kind: str
+    placement: str
+    blueprint: str
+    activation: int
+    germinated_epoch: int
+    settled_epoch: int
+    fossilized: bool
+    gain: float | None
+    gain_error: float | None
+    ablation: float | None
+    gains: tuple[GainPoint, ...] = ()
+    accuracy_gain: float | None = None
+    loss_reduction: float | None = None
+    flops_before: float = 0.0
+    flops_after: float = 0.0
+    parameters_before: int = 0
+    parameters_after: int = 0
+    loss_variance: float = 0.0
+    errors: int = 0
+    recoveries: int = 0
+    latency_ms: float | None = None
+    memory_mb: float = 0.0
+    reason: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the settled gain is above 0; an unmeasured gain is no success."""
+        return self.gain is not None and self.gain > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """How good an outcome was.
+
+    total: in [-1, 1].
+    components: each component's value before weighting.
+    confidence: in [0, 1].
+    """
+
+    total: float
+    components: dict[str, float] = field(default_factory=dict)
+    confidence: float = 0.0
+    explanation: str = ""

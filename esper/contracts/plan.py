@@ -1,0 +1,79 @@
+"""What an orchestrator wants done to one slot, and which seed a strategy chose for it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What can be done to one seed."""
+
+    GERMINATE = "germinate"
+    RETARGET = "retarget"
+    FOSSILIZE = "fossilize"
+    CULL = "cull"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedChange:
+    """One change of one seed.
+
+    seed: index of the seed; None for a germination whose seed the strategy chooses.
+    blueprint: for a germination; None takes the blueprint that the chosen seed is bound to.
+    alpha_target: for a germination or a retarget, in (0, 1].
+    rests: for a cull; False lets the seed pass straight to DORMANT, so that the same plan can
+        germinate it again.
+    """
+
+    action: Action
+    seed: int | None = None
+    blueprint: str | None = None
+    alpha_target: float = 1.0
+    rests: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done to one slot, in order; an empty plan says that there is nothing to do.
+
+    kind: the orchestrator that made it, or `verdict` for a plain fossilize or cull.
+    expected_improvement: predicted relative gain, None when nothing is known yet.
+    exceeds_concurrency: True when the plan may exceed `viability.max_concurrent_seeds`.
+    """
+
+    slot: str
+    kind: str
+    changes: tuple[SeedChange, ...]
+    reasoning: str
+    expected_improvement: float | None = None
+    risk: float = 0.0
+    exceeds_concurrency: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to do."""
+        return not self.changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A seed that was considered."""
+
+    seed: int
+    blueprint: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which seed a strategy chose for a germination; `seed` is None when nothing is viable.
+
+    score: the chosen seed's score; None when it was not scored (infinite scores are None too).
+    """
+
+    strategy: str
+    slot: str
+    seed: int | None
+    blueprint: str | None
+    score: float | None
+    alternatives: tuple[Alternative, ...]
+    reason: str

@@ -1,0 +1,121 @@
+"""What slots and seeds look like from outside: the state that policies and orchestrators read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from esper.contracts.stage import LIVE, SeedStage
+
+
+class SlotKind(StrEnum):
+    """What flows through a slot; decides which blueprints fit.  B batch."""
+
+    DENSE = "dense"  # (B, features)
+    FEATURE_MAP = "feature_map"  # (B, channels, height, width)
+    SEQUENCE = "sequence"  # (B, positions, features)
+
+
+class Placement(StrEnum):
+    """Where a kernel reads: the block's output (deeper) or the block's input (wider)."""
+
+    SERIES = "series"
+    PARALLEL = "parallel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSpec:
+    """The fixed facts of a slot.
+
+    name: module path of the block in the host, "" for the host itself.
+    in_shape: shape of what a kernel reads, without the batch dimension.
+    out_shape: shape of the block's output, without the batch dimension.
+    catalogue: names of the blueprints that may be tried here, in order.
+    """
+
+    name: str
+    kind: SlotKind
+    placement: Placement
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    catalogue: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedState:
+    """One seed at the end of an epoch; `None` means not measured, never healthy.
+
+    bound: blueprint that this seed tries next, or tries now.
+    epochs_in_stage: finished epochs since the stage was entered.
+    epochs_since_germination: finished epochs since germination; None when not live.
+    activations: how often the seed has germinated so far.
+    last_used_epoch: epoch of the last germination or cull; None when never used.
+    alpha, alpha_target: blend factor now and at the end of the ramp, each in [0, 1].
+    parameters: trainable and frozen parameters of the kernel, 0 without one.
+    gradient_norm: mean L2 norm of the kernel's gradient over the sampled steps of the epoch.
+    improvement: validation accuracy now minus at germination, a fraction.
+    ablation: relative contribution, (loss without the seed - loss with it) / loss without it.
+    gain: relative gain credited to the seed by the chosen attribution (see `Attribution`).
+    gain_error: standard error of `gain`.
+    measurements: how many times the contribution was measured since blending ended.
+    looks: how many times the verdict was put off.
+    """
+
+    slot: str
+    seed: int
+    stage: SeedStage
+    bound: str
+    epochs_in_stage: int = 0
+    epochs_since_germination: int | None = None
+    activations: int = 0
+    last_used_epoch: int | None = None
+    alpha: float = 0.0
+    alpha_target: float = 1.0
+    parameters: int = 0
+    gradient_norm: float | None = None
+    improvement: float | None = None
+    ablation: float | None = None
+    gain: float | None = None
+    gain_error: float | None = None
+    measurements: int = 0
+    looks: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """True from GERMINATED to PROBATIONARY."""
+        return self.stage in LIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotState:
+    """One slot at the end of an epoch.
+
+    rests_until: first epoch at which the slot may be changed again (cool-down after a change).
+    last_cull_epoch: epoch of the slot's last cull, None when there was none.
+    """
+
+    spec: SlotSpec
+    seeds: tuple[SeedState, ...]
+    rests_until: int = 0
+    last_cull_epoch: int | None = None
+
+    @property
+    def live(self) -> tuple[SeedState, ...]:
+        """The seeds whose kernel's fate is open."""
+        return tuple(seed for seed in self.seeds if seed.is_live)
+
+
+def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
+    """Return the blueprint that `seed` tries after a cull.
+
+    The first one in turn, after the seed's own, that no seed of the slot is bound to; where every
+    blueprint is bound already, the next one in turn.
+
+    Args:
+        catalogue: the slot's blueprints, in order.
+        bound: the blueprint of each seed of the slot, in order.
+        seed: index of the seed that was culled.
+    """
+    own = catalogue.index(bound[seed])
+    turn = [catalogue[(own + step) % len(catalogue)] for step in range(1, len(catalogue) + 1)]
+    free = [name for name in turn if name not in bound]
+    return (free or turn)[0]
