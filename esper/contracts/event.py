@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.stage import SeedStage
 
 
@@ -97,6 +98,14 @@ class SeedHealth:
     blueprint: str
     gradient_norm: float | None
     finite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Body of `reward`: a settled outcome and how good it was."""
+
+    outcome: Outcome
+    reward: Reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

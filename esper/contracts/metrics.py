@@ -17,3 +17,22 @@ class EpochMetrics:
     val_accuracy: float | None = None
     train_loss: float | None = None
     train_accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What training one epoch gave; a user's own loop may know only some of it.
+
+    loss, accuracy: means over the epoch's samples.
+    num_samples: samples trained on, for the count of FLOPs.
+    num_steps: optimizer steps taken.
+    busy_ms: time spent in forward, backward and optimizer.
+    learning_rate: the host's at the end of the epoch.
+    """
+
+    loss: float | None = None
+    accuracy: float | None = None
+    num_samples: int | None = None
+    num_steps: int | None = None
+    busy_ms: float | None = None
+    learning_rate: float | None = None

@@ -7,13 +7,28 @@ from esper.contracts.slot import SeedState, SlotState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedWindow:
+    """What a live seed was measured to bring, by epoch since it germinated, oldest first.
+
+    improvements, gains: last `history_window` values of the seed's state; None is not measured.
+    """
+
+    slot: str
+    seed: int
+    improvements: tuple[float | None, ...]
+    gains: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One look at a run at the end of an epoch.  Histories are oldest first and bounded.
 
     epochs: the run's budget in epochs.
     plateau_epochs: consecutive epochs whose smoothed improvement stayed under the threshold.
     may_grow: True while germination is allowed (the constant part of the schedule).
+    loss_delta, accuracy_delta: validation value now minus an epoch ago.
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
+    seed_windows: one for each live seed, by slot and seed order.
     """
 
     metrics: EpochMetrics
@@ -28,6 +43,7 @@ class Observation:
     val_losses: tuple[float, ...]
     val_accuracies: tuple[float | None, ...]
     slots: tuple[SlotState, ...]
+    seed_windows: tuple[SeedWindow, ...] = ()
 
     @property
     def epoch(self) -> int:

@@ -1,0 +1,43 @@
+# `make train` is all it takes on a fresh machine: it installs once, then trains.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS := dev,sweep,tensorboard,bench
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test check bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## Make .venv with Esper and its tools in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than 3.11; try make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+train: $(STAMP) ## Train; ARGS="strategy=thompson epochs=10" sets options
+	$(BIN)/esper train $(ARGS)
+
+test: $(STAMP) ## Run the tests with branch coverage; ARGS selects some
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing:skip-covered)
+
+check: $(STAMP) ## Format, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure the figures that Esper promises
+	$(BIN)/python -m experiments.benchmarks $(ARGS)
+
+clean: ## Remove caches and build output; runs/ and .venv stay
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage build dist
+	find esper tests experiments -name __pycache__ -type d -prune -exec rm -rf {} +

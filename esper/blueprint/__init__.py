@@ -1,0 +1,1 @@
+"""Blueprints: named recipes for small modules, one a file, and the catalogue of them."""

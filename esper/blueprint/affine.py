@@ -1,0 +1,32 @@
+"""`affine`: one linear map from what is read to what is added; starts at 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import Shape
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from esper.blueprint import kernels
+
+    return kernels.zeroed(kernels.pointwise(kind, in_shape[-1], out_shape[-1]))
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    return cost.linear(in_shape[-1], out_shape[-1])
+
+
+BLUEPRINT = Blueprint(
+    name="affine",
+    fits_in=sites([SlotKind.DENSE], Placement),
+    risk=0.1,
+    build=_build,
+    cost=_cost,
+)

@@ -1,0 +1,49 @@
+"""`attention`: causal self-attention over the positions, with up to 4 heads."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import Shape
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_HEADS = 4
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from esper.blueprint import kernels
+
+    num_in = in_shape[-1]
+    return kernels.CausalAttention(num_in, out_shape[-1], num_heads=math.gcd(num_in, MAX_HEADS))
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    positions, num_in = in_shape
+    pairs = cost.Cost(flops=2 * 2 * positions**2 * num_in)  # scores, then the weighted values
+    return (
+        cost.norm(num_in)
+        + cost.linear(num_in, 3 * num_in, positions=positions, bias=False)
+        + pairs
+        + cost.linear(num_in, out_shape[-1], positions=positions)
+    )
+
+
+def _has_something_to_attend(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
+    """Allow two positions or more, and two features or more: one alone is normalised to 0."""
+    return min(in_shape) > 1
+
+
+BLUEPRINT = Blueprint(
+    name="attention",
+    fits_in=sites([SlotKind.SEQUENCE], Placement),
+    risk=0.5,
+    build=_build,
+    cost=_cost,
+    shape_rule=_has_something_to_attend,
+)

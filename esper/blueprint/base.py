@@ -1,0 +1,82 @@
+"""What a blueprint is: a named recipe for a small module, with the facts known before building.
+
+Shapes leave the batch dimension out: DENSE (features,), FEATURE_MAP (channels, height, width),
+SEQUENCE (positions, features).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esper.blueprint.cost import Cost
+from esper.blueprint.shapes import Shape, any_shapes, is_sound
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Build = Callable[[SlotKind, Shape, Shape], "nn.Module"]
+CostRule = Callable[[SlotKind, Shape, Shape], Cost]
+ShapeRule = Callable[[SlotKind, Shape, Shape], bool]
+Site = tuple[SlotKind, Placement]
+
+
+def sites(kinds: Iterable[SlotKind], placements: Iterable[Placement]) -> frozenset[Site]:
+    """Return every pair of the kinds and the placements."""
+    chosen = tuple(placements)
+    return frozenset((kind, placement) for kind in kinds for placement in chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """A recipe for kernels.  A kernel returns only what is added to its block's output.
+
+    name: lower-case letters, digits and underscores, a letter first.
+    fits_in: the slot kinds and placements that it is meant for.
+    risk: how likely it is to harm when it is tried unwisely, in [0, 1]; a prior, not measured.
+    build: (kind, in_shape, out_shape) -> kernel.  The kernel's output is exactly 0 at birth,
+        it keeps no batch statistics and draws its weights from torch's global generator.
+    cost: (kind, in_shape, out_shape) -> exact cost of the kernel that `build` gives.
+    shape_rule: (kind, in_shape, out_shape) -> whether it can be built; asked only about shapes
+        that are sound for the kind, and equal in series.
+    version: changes whenever `build` gives another kernel than before.
+    """
+
+    name: str
+    fits_in: frozenset[Site]
+    risk: float
+    build: Build
+    cost: CostRule
+    shape_rule: ShapeRule = any_shapes
+    version: str = "1"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(
+                f"blueprint name must be lower-case letters, digits and underscores, "
+                f"a letter first, got {self.name!r}"
+            )
+        if not 0 <= self.risk <= 1:
+            raise ValueError(f"blueprint '{self.name}': risk must be in [0, 1], got {self.risk}")
+        if not self.fits_in:
+            raise ValueError(f"blueprint '{self.name}': fits_in must name a kind and a placement")
+        object.__setattr__(self, "fits_in", frozenset(self.fits_in))
+
+    def fits(self, kind: SlotKind, placement: Placement, in_shape: Shape, out_shape: Shape) -> bool:
+        """Return whether a kernel can be built for such a slot."""
+        if (kind, placement) not in self.fits_in or not is_sound(kind, in_shape, out_shape):
+            return False
+        if placement is Placement.SERIES and in_shape != out_shape:
+            return False
+        return self.shape_rule(kind, in_shape, out_shape)
+
+    def parameters(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> int:
+        """Return the exact number of parameters of a kernel, frozen ones included."""
+        return self.cost(kind, in_shape, out_shape).parameters
+
+    def flops(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> int:
+        """Return the forward FLOPs a sample, as torch's `FlopCounterMode` counts them."""
+        return self.cost(kind, in_shape, out_shape).flops

@@ -1,0 +1,52 @@
+"""`bottleneck`: 1x1 down to a quarter of the channels, 3x3, 1x1 up (after He et al. 2016)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import MIN_WIDTH, WINDOW, Shape, positions, reachable, window
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _hidden(out_shape: Shape) -> int:
+    return max(MIN_WIDTH, out_shape[0] // 4)
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from torch import nn
+
+    from esper.blueprint import kernels
+
+    hidden = _hidden(out_shape)
+    return nn.Sequential(
+        kernels.pointwise(kind, in_shape[0], hidden),
+        nn.GELU(),
+        kernels.convolution(hidden, hidden, window(in_shape, out_shape)),
+        nn.GELU(),
+        kernels.zeroed(kernels.pointwise(kind, hidden, out_shape[0])),
+    )
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    hidden = _hidden(out_shape)
+    before, after = positions(kind, in_shape), positions(kind, out_shape)
+    return (
+        cost.linear(in_shape[0], hidden, positions=before)
+        + cost.convolution(hidden, hidden, area=WINDOW**2, positions=after)
+        + cost.linear(hidden, out_shape[0], positions=after)
+    )
+
+
+BLUEPRINT = Blueprint(
+    name="bottleneck",
+    fits_in=sites([SlotKind.FEATURE_MAP], Placement),
+    risk=0.4,
+    build=_build,
+    cost=_cost,
+    shape_rule=reachable,
+)

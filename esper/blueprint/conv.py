@@ -1,0 +1,55 @@
+"""`conv`: 3x3, GELU, 3x3: more channels inside the block, or a block behind it.
+
+With a 1x1 as second convolution it gained a third of this on the default host (0.13 of the loss
+against 0.41, beside the first block on digits).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import (
+    SAME_SIZE,
+    WINDOW,
+    Shape,
+    hidden_width,
+    positions,
+    reachable,
+    window,
+)
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from torch import nn
+
+    from esper.blueprint import kernels
+
+    hidden = hidden_width(kind, out_shape)
+    return nn.Sequential(
+        kernels.convolution(in_shape[0], hidden, window(in_shape, out_shape)),
+        nn.GELU(),
+        kernels.zeroed(kernels.convolution(hidden, out_shape[0], SAME_SIZE)),
+    )
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    hidden, places = hidden_width(kind, out_shape), positions(kind, out_shape)
+    return cost.convolution(
+        in_shape[0], hidden, area=WINDOW**2, positions=places
+    ) + cost.convolution(hidden, out_shape[0], area=WINDOW**2, positions=places)
+
+
+BLUEPRINT = Blueprint(
+    name="conv",
+    fits_in=sites([SlotKind.FEATURE_MAP], Placement),
+    risk=0.3,
+    build=_build,
+    cost=_cost,
+    shape_rule=reachable,
+)

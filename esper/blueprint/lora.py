@@ -1,0 +1,48 @@
+"""`lora`: a linear map of rank at most 8, without bias (after Hu et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import Shape, positions
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_RANK = 8
+
+
+def _rank(in_shape: Shape, out_shape: Shape) -> int:
+    return min(MAX_RANK, in_shape[-1], out_shape[-1])
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from torch import nn
+
+    from esper.blueprint import kernels
+
+    rank = _rank(in_shape, out_shape)
+    return nn.Sequential(
+        nn.Linear(in_shape[-1], rank, bias=False),
+        kernels.zeroed(nn.Linear(rank, out_shape[-1], bias=False)),
+    )
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    rank = _rank(in_shape, out_shape)
+    places = positions(kind, out_shape)
+    return cost.linear(in_shape[-1], rank, positions=places, bias=False) + cost.linear(
+        rank, out_shape[-1], positions=places, bias=False
+    )
+
+
+BLUEPRINT = Blueprint(
+    name="lora",
+    fits_in=sites([SlotKind.DENSE, SlotKind.SEQUENCE], Placement),
+    risk=0.1,
+    build=_build,
+    cost=_cost,
+)

@@ -1,0 +1,55 @@
+"""`mlp`: hidden units beside or behind the block, GELU; 1x1 convolutions on feature maps.
+
+A feature map is average-pooled first where the block changes its size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint import cost
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.shapes import Shape, features, hidden_width, positions, reachable
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def mlp_layers(kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: bool) -> nn.Sequential:
+    """Return the layers; the last one's weights are 0 when `silent`, else random as the others."""
+    from torch import nn
+
+    from esper.blueprint import kernels
+
+    hidden = hidden_width(kind, out_shape)
+    last = kernels.pointwise(kind, hidden, features(kind, out_shape))
+    return nn.Sequential(
+        *kernels.resample(kind, in_shape, out_shape),
+        kernels.pointwise(kind, features(kind, in_shape), hidden),
+        nn.GELU(),
+        kernels.zeroed(last) if silent else last,
+    )
+
+
+def mlp_cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
+    """Return the cost of the layers."""
+    hidden = hidden_width(kind, out_shape)
+    places = positions(kind, out_shape)
+    return cost.linear(features(kind, in_shape), hidden, positions=places) + cost.linear(
+        hidden, features(kind, out_shape), positions=places
+    )
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    return mlp_layers(kind, in_shape, out_shape, silent=True)
+
+
+BLUEPRINT = Blueprint(
+    name="mlp",
+    fits_in=sites(SlotKind, Placement),
+    risk=0.2,
+    build=_build,
+    cost=mlp_cost,
+    shape_rule=reachable,
+)

@@ -1,0 +1,33 @@
+"""`noop`: adds nothing and has no parameters; a control that should never win."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.cost import Cost
+from esper.blueprint.shapes import Shape, reachable
+from esper.contracts.slot import Placement, SlotKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    from esper.blueprint import kernels
+
+    return kernels.Nothing(kind, in_shape, out_shape)
+
+
+def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
+    return Cost()
+
+
+BLUEPRINT = Blueprint(
+    name="noop",
+    fits_in=sites(SlotKind, Placement),
+    risk=0.0,
+    build=_build,
+    cost=_cost,
+    shape_rule=reachable,
+)

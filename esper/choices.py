@@ -1,0 +1,105 @@
+"""What a grower is made of: options by name or as objects, checked before anything is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from esper.blueprint import catalogue
+from esper.blueprint.options import Blueprints
+from esper.contracts.errors import ConfigError
+from esper.growth.host import Host
+from esper.growth.options import Growth
+from esper.growth.places import Places
+from esper.options import OPTIONS
+from esper.policy.safety import Safety
+from esper.signals.options import Signals
+from esper.strategy.viability import Viability
+
+GROUPS = {
+    "strategy": "ucb",
+    "orchestrator": "auto",
+    "policy": "heuristic",
+    "reward": "multi_metric",
+    "store": "memory",
+}
+"""The config groups that a grower draws on, and the option it takes where none is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The options of a grower.
+
+    slots: `auto`, or the module paths that get a slot.
+    placement: `series`, `parallel`, or `auto`.
+    grow_until: share of the budget in which seeds may germinate, in [0, 1].
+    run_id: key of this run in a store; drawn at random when not given.
+    """
+
+    strategy: Any
+    orchestrator: Any
+    policy: Any
+    reward: Any
+    store: Any
+    blueprint: Blueprints = field(default_factory=Blueprints)
+    slots: str | tuple[str, ...] = "auto"
+    placement: str = "auto"
+    num_seeds: int = 4
+    viability: Viability = field(default_factory=Viability)
+    safety: Safety = field(default_factory=Safety)
+    signals: Signals = field(default_factory=Signals)
+    growth: Growth = field(default_factory=Growth)
+    grow_until: float = 0.6
+    run_id: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Choices":
+        """Return the choices that keyword arguments name.
+
+        Raises:
+            ConfigError: naming the key, the value and what is allowed.
+        """
+        allowed = {f.name for f in fields(cls)}
+        for key in given:
+            if key not in allowed:
+                near = get_close_matches(key, allowed, n=1) or [", ".join(sorted(allowed))]
+                raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")
+        groups = {key: option_of(key, given.get(key, name)) for key, name in GROUPS.items()}
+        others = {key: value for key, value in given.items() if key not in GROUPS}
+        if isinstance(others.get("blueprint"), str):
+            others["blueprint"] = Blueprints((others["blueprint"],))
+        if isinstance(others.get("blueprint"), list | tuple):
+            others["blueprint"] = Blueprints(tuple(others["blueprint"]))
+        return cls(**groups, **others)
+
+
+def option_of(group: str, value: Any) -> Any:
+    """Return the option that a name stands for; an option itself is handed back."""
+    if isinstance(value, str):
+        if value not in OPTIONS[group]:
+            raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {value!r}")
+        return OPTIONS[group][value]()
+    if not is_dataclass(value):
+        raise ConfigError(f"{group} must be a name or an option object, got {value!r}")
+    return value
+
+
+def prepare(
+    model: nn.Module, optimizer: Optimizer, example_input: Tensor, choices: Choices
+) -> Host:
+    """Return the model as a host with its slots attached; nothing else of it changes."""
+    selection = choices.blueprint.selection
+
+    def fitting(*site: Any) -> tuple[str, ...]:
+        return catalogue.fitting(selection, *site)
+
+    places = Places(model, example_input, fitting)
+    named = () if choices.slots == "auto" else choices.slots
+    specs = places.listed(named, choices.placement) if named else places.auto(choices.placement)
+    host = Host(model, optimizer, choices.growth)
+    host.measure_flops(example_input)
+    host.place(specs, choices.num_seeds)
+    return host

@@ -1,0 +1,59 @@
+"""What a data set is once loaded, and what every option of the `data` group offers.  N samples."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from esper.contracts.data import DataSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Some samples with their answers.
+
+    x: (N, *input_shape).
+    y: class per sample, (N,), or per position, (N, positions); int64.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> "Split":
+        """Return the same samples on another device."""
+        return Split(x=self.x.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSet:
+    """Three disjoint parts: to train on, to decide by, and to touch once at the end."""
+
+    spec: DataSpec
+    train: Split
+    val: Split
+    test: Split
+
+    def to(self, device: torch.device | str) -> "DataSet":
+        """Return the same data on another device."""
+        return DataSet(
+            spec=self.spec,
+            train=self.train.to(device),
+            val=self.val.to(device),
+            test=self.test.to(device),
+        )
+
+
+class DataOption(Protocol):
+    """An option of the `data` group."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a training step."""
+
+    def load(self) -> DataSet:
+        """Return the data; raises `DataError` when it cannot be had."""

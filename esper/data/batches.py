@@ -1,0 +1,62 @@
+"""Cut a split into batches."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from esper.data.base import Split
+
+Batch = tuple[Tensor, Tensor]
+
+
+def batches(
+    split: Split,
+    batch_size: int,
+    generator: torch.Generator | None = None,
+    steps: int | None = None,
+) -> Iterator[Batch]:
+    """Return an iterator over batches of `(x, y)`; the last batch of a pass may be smaller.
+
+    Args:
+        split: the samples.
+        batch_size: samples a batch, at least 1.
+        generator: shuffles each pass anew; without it samples come in their own order.
+        steps: number of batches, over as many passes as that takes; None for exactly one pass.
+
+    Raises:
+        ValueError: if there is nothing to draw from or nothing to draw.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be >= 1, got {steps}")
+    if len(split) == 0:
+        raise ValueError("a split without samples gives no batches")
+    if steps is None:
+        return _one_pass(split, batch_size, generator, len(split))
+    return _passes(split, batch_size, generator, steps)
+
+
+def _passes(
+    split: Split, batch_size: int, generator: torch.Generator | None, steps: int
+) -> Iterator[Batch]:
+    while steps > 0:
+        needed = steps * batch_size
+        for batch in islice(_one_pass(split, batch_size, generator, needed), steps):
+            yield batch
+            steps -= 1
+
+
+def _one_pass(
+    split: Split, batch_size: int, generator: torch.Generator | None, needed: int
+) -> Iterator[Batch]:
+    # One gather a pass and views of it: a gather a batch costs more than a small step.
+    if generator is None:
+        x, y = split.x[:needed], split.y[:needed]
+    else:
+        order = torch.randperm(len(split), generator=generator, device=generator.device)
+        order = order[:needed].to(split.x.device)
+        x, y = split.x.index_select(0, order), split.y.index_select(0, order)
+    yield from zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)

@@ -1,0 +1,119 @@
+"""What `esper doctor` shows: versions, device, accounts, and what is missing and how to get it."""
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import esper
+from esper.telemetry.login import is_logged_in
+
+REQUIRED = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn", "matplotlib")
+
+EXTRAS = {
+    "tensorboard": ("tensorboard", "logger=tensorboard"),
+    "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib: several runs of a sweep at a time"),
+    "bench": ("mabwiser", "benchmarks beside another bandit library"),
+}
+"""Extra -> the package that it brings, and what that is good for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row: what was looked at, what was found, and what to do about it if anything.
+
+    ok: None when it is an offer rather than a fault.
+    """
+
+    what: str
+    found: str
+    ok: bool | None = True
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return everything worth knowing about this installation; changes nothing."""
+    return [
+        Finding(what="esper", found=esper.__version__),
+        Finding(what="python", found=f"{platform.python_version()} ({sys.executable})"),
+        *[_required(package) for package in REQUIRED],
+        _device(),
+        _login(),
+        *[_extra(extra, *facts) for extra, facts in EXTRAS.items()],
+        _output_folder(),
+    ]
+
+
+def _required(package: str) -> Finding:
+    try:
+        return Finding(what=package, found=version(package))
+    except PackageNotFoundError:
+        advice = f"pip install {package}"
+        return Finding(what=package, found="missing", ok=False, advice=advice)
+
+
+def _device() -> Finding:
+    import torch  # 1.5 s: only once the doctor is really asked
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return Finding(what="device", found=f"cuda: {', '.join(names)}")
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    if torch.backends.mps.is_available():
+        return Finding(what="device", found=f"mps; {cores}")
+    return Finding(what="device", found=f"cpu: {cores}")
+
+
+def _login() -> Finding:
+    if is_logged_in():
+        return Finding(what="W&B", found="logged in: runs are sent when the server answers")
+    return Finding(
+        what="W&B",
+        found="not logged in: runs are kept offline in their folder",
+        ok=None,
+        advice="wandb login, or logger=none to do without",
+    )
+
+
+def _extra(extra: str, package: str, purpose: str) -> Finding:
+    try:
+        return Finding(what=f"extra {extra}", found=f"{package} {version(package)}: {purpose}")
+    except PackageNotFoundError:
+        return Finding(
+            what=f"extra {extra}",
+            found=f"not installed: {purpose}",
+            ok=None,
+            advice=f"pip install 'esper-morph[{extra}]'",
+        )
+
+
+def _output_folder() -> Finding:
+    here = Path.cwd()
+    if os.access(here, os.W_OK):
+        return Finding(what="output", found=f"runs/ and sweeps/ in {here}")
+    return Finding(
+        what="output",
+        found=f"{here} cannot be written",
+        ok=False,
+        advice="change to another folder, or set hydra.run.dir=<folder>",
+    )
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """Print the findings as a table."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("", "what", "found", "to do"):
+        table.add_column(title, overflow="fold")
+    marks = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]--[/]"}
+    for finding in findings:
+        cells = (escape(text) for text in (finding.what, finding.found, finding.advice))
+        table.add_row(marks[finding.ok], *cells)
+    Console().print(table)

@@ -1,0 +1,116 @@
+"""What Hydra and OmegaConf refuse, said in one line: the key, its value and what is allowed."""
+
+import re
+import types
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, Union, get_args, get_origin
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from esper.options import OPTIONS
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+}
+
+
+def explain(error: HydraException | OmegaConfBaseException) -> str:
+    """Return one line that says what was refused and what would be allowed."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}' is no override; write key=value"
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(error)
+    if text.startswith("Ambiguous value"):
+        return f"{_first_line(text)}: add -m to sweep over it, or write [a,b] for a list"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    return _explain_cause(cause, text)
+
+
+def _explain_cause(cause: BaseException | None, text: str) -> str:
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return unknown_key(str(cause.full_key), cause.object_type)
+    if isinstance(cause, ValidationError):
+        return _wrong_type(cause, text)
+    if isinstance(cause, MissingMandatoryValue):
+        return _unset(str(cause.full_key))
+    lines = dict.fromkeys((_first_line(text), _first_line(str(cause or ""))))
+    return ": ".join(filter(None, lines))
+
+
+def unknown_key(key: str, schema: type[Any] | None) -> str:
+    """Return the line for a key that `schema`, a class of options, does not have."""
+    parent, _, last = key.rpartition(".")
+    if schema is None or not is_dataclass(schema):
+        return f"unknown key {key}"
+    known = [option.name for option in fields(schema)]
+    names = [name for name, kind in OPTIONS.get(parent, {}).items() if kind is schema]
+    of = f" of {parent}={names[0]}" if len(names) == 1 else ""
+    near = [f"{parent}.{name}".lstrip(".") for name in get_close_matches(last, known, n=2)]
+    return f"unknown key {key}{_hint(near, known or ['none'], f'keys{of}')}"
+
+
+def _hint(near: Iterable[str], allowed: Iterable[str], label: str) -> str:
+    meant = " or ".join(near)
+    question = f"; did you mean {meant}?" if meant else ""
+    return f"{question} ({label}: {', '.join(allowed)})"
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    file = error.missing_cfg_file or ""
+    group, _, option = file.rpartition("/")
+    listed = re.search(r"Available options in '.*':\n((?:\t.*\n?)*)", str(error))
+    if not group or listed is None:
+        return f"there is no configuration named '{file}'"
+    found = listed.group(1).split()
+    allowed = [name for name in found if not name.endswith("_schema")]
+    near = get_close_matches(option, allowed, n=2)
+    return f"unknown option {group}={option}{_hint(near, allowed, 'allowed')}"
+
+
+def _wrong_type(cause: ValidationError, text: str) -> str:
+    key = str(cause.full_key)
+    given = text.partition(f"{key}=")[2]
+    kind = _field_type(cause.object_type, key.rpartition(".")[2])
+    if kind is None:
+        return f"{key}: {_first_line(str(cause))}"
+    return f"{key} must be {_type_words(kind, key)}" + (f", got {given}" if given else "")
+
+
+def _field_type(schema: type[Any] | None, name: str) -> Any:
+    if schema is None or not is_dataclass(schema):
+        return None
+    return next((option.type for option in fields(schema) if option.name == name), None)
+
+
+def _type_words(kind: Any, key: str) -> str:
+    if is_dataclass(kind):
+        return f"set by its keys, {key}.<key>=<value>"
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_type_words(part, key) for part in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"a list, {key}=[a,b]"
+    return _WORDS.get(kind, str(kind))
+
+
+def _unset(key: str) -> str:
+    if key in OPTIONS:
+        return f"{key} must be chosen, one of {', '.join(OPTIONS[key])}"
+    return f"{key} must be given a value"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(". ")

@@ -1,0 +1,1 @@
+"""Slots, seeds and kernels: everything that changes a network while it trains."""

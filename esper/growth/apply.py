@@ -1,0 +1,171 @@
+"""Apply a plan to a host: all of it or nothing.
+
+Every kernel is built and checked, and every move is checked against the lifecycle table, before the
+first change is made; what fails later all the same is undone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from esper.contracts.errors import EsperError
+from esper.contracts.event import KernelBuilt, LifecycleMove
+from esper.contracts.plan import Action, Plan, SeedChange
+from esper.contracts.stage import SeedStage, check_move
+from esper.growth import kernel as kernels
+from esper.growth.host import Host, Moment
+from esper.growth.kernel import Kernel
+from esper.growth.lifecycle import describe, uproot, wake
+from esper.growth.seed import Life
+from esper.growth.undo import remember, restore
+
+_S = SeedStage
+
+
+class KernelError(EsperError):
+    """A blueprint could not be built into a sane kernel; the host never saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a plan changed.  germinated: the (slot, seed) pairs that hold a new kernel."""
+
+    moves: list[LifecycleMove] = field(default_factory=list)
+    built: list[KernelBuilt] = field(default_factory=list)
+    germinated: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where and when a plan is applied.
+
+    event: number of the growth event, for the seeds that germinate in it.
+    cooldown_epochs: how long the slot rests afterwards.
+    """
+
+    rng_seed: int
+    event: int
+    cooldown_epochs: int
+    moment: Moment
+
+
+def build_kernel(host: Host, slot: str, seed: int, blueprint: str, rng_seed: int) -> Kernel:
+    """Return the kernel that a seed would get if it germinated now.
+
+    Raises:
+        KernelError: if the blueprint raises or its kernel is not sane.
+    """
+    record = host.seed(slot, seed)
+    weights = kernels.weight_seed(rng_seed, slot, seed, record.activations + 1)
+    where = f"blueprint '{blueprint}' in slot '{slot}'"
+    try:
+        kernel = kernels.build(blueprint, host.slots[slot].spec, weights)
+    # A blueprint can be a user's code, so this is a boundary that takes any exception.
+    except Exception as error:
+        raise KernelError(f"{where} cannot be built: {type(error).__name__}: {error}") from error
+    if not kernel.gate.passed:
+        raise KernelError(f"{where} is not sane: {describe(kernel.gate)}")
+    return kernel
+
+
+def apply(
+    host: Host, plan: Plan, setting: Setting, ready: Mapping[tuple[int, str], Kernel]
+) -> Applied:
+    """Apply `plan` and return what changed; the host is as it was if anything fails.
+
+    Args:
+        host: the network.
+        plan: every germination names its seed and its blueprint.
+        setting: where and when.
+        ready: kernels that were built already, by (seed, blueprint).
+
+    Raises:
+        LifecycleError: if a change is no move of the lifecycle table.
+        KernelError: if a kernel cannot be built.
+    """
+    _check(host, plan)
+    grown = {
+        change.seed: ready.get((change.seed, change.blueprint))
+        or build_kernel(host, plan.slot, change.seed, change.blueprint, setting.rng_seed)
+        for change in plan.changes
+        if change.action is Action.GERMINATE
+        and change.seed is not None
+        and change.blueprint is not None
+    }
+    before = remember(host, plan.slot)
+    applied = Applied(built=[_built(plan.slot, seed, kernel) for seed, kernel in grown.items()])
+    try:
+        for change in plan.changes:
+            _change(host, plan, change, setting, grown, applied)
+    except BaseException:
+        restore(host, before)
+        raise
+    if any(change.action is not Action.FOSSILIZE for change in plan.changes):
+        host.slots[plan.slot].rests_until = setting.moment.epoch + setting.cooldown_epochs
+    return applied
+
+
+def _check(host: Host, plan: Plan) -> None:
+    """Raise unless the table allows every change, one after the other."""
+    stages = {seed.index: seed.stage for seed in host.slots[plan.slot].seeds}
+    for change in plan.changes:
+        assert change.seed in stages, f"the plan names no seed of slot '{plan.slot}': {change}"
+        target = {
+            Action.GERMINATE: _S.GERMINATED,
+            Action.RETARGET: _S.BLENDING,
+            Action.FOSSILIZE: _S.FOSSILIZED,
+            Action.CULL: _S.CULLED,
+        }[change.action]
+        check_move(plan.slot, change.seed, stages[change.seed], target)
+        if target is _S.CULLED:
+            target = _S.EMBARGOED if change.rests else _S.DORMANT
+        stages[change.seed] = target
+
+
+def _change(
+    host: Host,
+    plan: Plan,
+    change: SeedChange,
+    setting: Setting,
+    grown: Mapping[int, Kernel],
+    applied: Applied,
+) -> None:
+    assert change.seed is not None, "the plan was checked"
+    slot, seed, moment = plan.slot, change.seed, setting.moment
+    if change.action is Action.CULL:
+        applied.moves.extend(uproot(host, host.seed(slot, seed), moment.epoch, plan.reasoning))
+        if not change.rests:
+            applied.moves.extend(wake(host, host.seed(slot, seed), "replaced at once"))
+    elif change.action is Action.RETARGET:
+        record = host.seed(slot, seed)
+        record.alive.blend_loss = moment.val_loss
+        target = change.alpha_target
+        applied.moves.append(host.blend(slot, seed, target, None, plan.reasoning))
+    elif change.action is Action.FOSSILIZE:
+        applied.moves.append(host.advance(slot, seed, _S.FOSSILIZED, None, plan.reasoning))
+    else:
+        kernel = grown[seed]
+        life = Life(
+            event=setting.event,
+            germinated_epoch=moment.epoch,
+            blueprint=kernel.blueprint,
+            parameters=kernel.parameters,
+            trainable=kernel.trainable,
+            flops=kernel.flops,
+            latency_ms=kernel.latency_ms,
+            start_accuracy=moment.val_accuracy,
+            start_loss=moment.val_loss,
+            target=change.alpha_target,
+        )
+        applied.moves.extend(host.germinate(slot, seed, kernel, life))
+        applied.germinated.append((slot, seed))
+
+
+def _built(slot: str, seed: int, kernel: Kernel) -> KernelBuilt:
+    return KernelBuilt(
+        slot=slot,
+        seed=seed,
+        blueprint=kernel.blueprint,
+        parameters=kernel.parameters,
+        flops=kernel.flops,
+        build_ms=kernel.build_ms,
+    )

@@ -1,0 +1,77 @@
+"""Per-sample losses of a network, and the comparison of two networks on the same samples."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esper.growth.attach import bank_of
+from esper.growth.host import Host
+
+Evaluate = Callable[[nn.Module], Any]
+"""Takes a model; returns per-sample losses (N,), or those and per-sample hits (N,) in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a network scored on the decision-validation split.  N samples.
+
+    losses_N: loss of each sample, float64.  hits_N: share answered rightly, None when not given.
+    """
+
+    losses_N: Tensor
+    hits_N: Tensor | None
+
+    @property
+    def loss(self) -> float:
+        """Mean loss."""
+        return float(self.losses_N.mean())
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers in [0, 1]; None when hits were not given."""
+        return None if self.hits_N is None else float(self.hits_N.mean())
+
+
+def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
+    """Return what `model` scores, in eval mode and without a graph.
+
+    Raises:
+        ValueError: if `evaluate` does not give one loss a sample.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            given = evaluate(model)
+    finally:
+        model.train(was_training)
+    losses, hits = given if isinstance(given, tuple) else (given, None)
+    losses_N = torch.as_tensor(losses).detach().to("cpu", torch.float64)
+    if losses_N.dim() != 1 or len(losses_N) < 2:
+        raise ValueError(
+            "evaluate must return one loss per sample, a 1-d tensor of at least 2 "
+            f"(reduction='none'), got shape {tuple(losses_N.shape)}"
+        )
+    if hits is None:
+        return Evaluation(losses_N, None)
+    hits_N = torch.as_tensor(hits).detach().to("cpu", torch.float64)
+    if hits_N.shape != losses_N.shape:
+        raise ValueError(
+            f"evaluate must return a hit for every loss, got {tuple(hits_N.shape)} hits for "
+            f"{tuple(losses_N.shape)} losses"
+        )
+    return Evaluation(losses_N, hits_N)
+
+
+def evaluate_muted(evaluate: Evaluate, host: Host, slot: str, seed: int) -> Evaluation:
+    """Return what a host scores while one of its seeds is left out."""
+    bank = bank_of(host.slots[slot].module)
+    assert bank is not None, "only a seed with a kernel can be muted"
+    bank.muted.add(str(seed))
+    try:
+        return evaluate_model(evaluate, host.model)
+    finally:
+        bank.muted.discard(str(seed))

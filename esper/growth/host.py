@@ -1,0 +1,285 @@
+"""A model with slots, its optimizer, and the moves that change both.
+
+A `Host` knows how to make every move of the lifecycle table happen, not when: gates are in
+`lifecycle`, verdicts with the policy.  It listens to the optimizer's steps, so that alphas ramp and
+kernels learn at their own rate in any training loop.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
+
+from esper.contracts.event import Gate, LifecycleMove
+from esper.contracts.slot import SlotSpec, SlotState, next_binding
+from esper.contracts.stage import BLENDED, SeedStage, check_move
+from esper.growth import attach, groups
+from esper.growth.kernel import Kernel
+from esper.growth.options import Growth
+from esper.growth.ramp import Ramp
+from esper.growth.seed import Life, Seed, Slot
+
+_S = SeedStage
+GRADIENT_STRIDE = 4
+"""The gradient of an isolated kernel is measured at every so many steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The life of a seed that was fossilized or culled, for whoever judges it."""
+
+    slot: str
+    seed: int
+    activation: int
+    life: Life
+    fossilized: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One move that was made, such that a twin can be made to follow."""
+
+    method: str
+    slot: str
+    seed: int
+    activation: int
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a run stands when a change is made."""
+
+    epoch: int
+    val_loss: float
+    val_accuracy: float | None
+
+
+class Host:
+    """A growing network: `model`, `optimizer` and `slots`, which always fit each other."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, options: Growth) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.options = options
+        self.slots: dict[str, Slot] = {}
+        self.base_flops = 0.0
+        self.global_step = 0
+        self.steps_in_epoch = 0
+        self.steps_per_epoch = 1
+        self.journal: list[Deed] = []
+        self.closed: list[Closed] = []
+        self._listen()
+
+    def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
+        """Attach a slot for every spec, each with `num_seeds` dormant seeds."""
+        for spec in specs:
+            module = self.model.get_submodule(spec.name)
+            attach.attach(module)
+            self.slots[spec.name] = Slot.empty(spec, module, num_seeds)
+
+    def measure_flops(self, example_input: torch.Tensor) -> None:
+        """Count the bare host's forward FLOPs a sample; call it before anything grows."""
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.model(example_input)
+        self.model.train(was_training)
+        self.base_flops = counter.get_total_flops() / len(example_input)
+
+    @property
+    def flops(self) -> float:
+        """Forward FLOPs a sample, kernels included."""
+        lives = (seed.life for seed in self.seeds())
+        return self.base_flops + sum(life.flops for life in lives if life is not None)
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the network, kernels included."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def seeds(self) -> Iterator[Seed]:
+        """Every seed, by slot and seed order."""
+        return (seed for slot in self.slots.values() for seed in slot.seeds)
+
+    def seed(self, slot: str, index: int) -> Seed:
+        """Return one seed."""
+        return self.slots[slot].seeds[index]
+
+    def states(self, epoch: int) -> tuple[SlotState, ...]:
+        """Return the state of every slot at the end of `epoch`."""
+        return tuple(slot.state(epoch) for slot in self.slots.values())
+
+    def germinate(self, slot: str, index: int, kernel: Kernel, life: Life) -> list[LifecycleMove]:
+        """Put a kernel that passed its gate into a dormant seed and let it learn in isolation."""
+        seed = self.seed(slot, index)
+        check_move(slot, index, seed.stage, _S.GERMINATED)
+        place = self.slots[slot]
+        attach.put_kernel(place.module, place.spec.placement, index, kernel.module)
+        groups.add_group(self.optimizer, slot, index, kernel.module)
+        self._nested_tensors(place)
+        seed.life, seed.bound, seed.alpha = life, kernel.blueprint, 0.0
+        seed.activations += 1
+        seed.last_used_epoch = life.germinated_epoch
+        self._note("germinate", seed, kernel, life)
+        reason = f"alpha target {life.target:g}"
+        return [
+            self._enter(seed, _S.GERMINATED, None, reason),
+            self._enter(seed, _S.TRAINING, kernel.gate, "the kernel is sane"),
+        ]
+
+    def blend(
+        self, slot: str, index: int, target: float, gate: Gate | None, reason: str
+    ) -> LifecycleMove:
+        """Start the ramp of a seed's alpha towards `target`."""
+        seed = self.seed(slot, index)
+        move = self._enter(seed, _S.BLENDING, gate, reason)
+        self._note("blend", seed, target, gate, reason)
+        life, bank = seed.alive, attach.bank_of(self.slots[slot].module)
+        life.target = target
+        assert bank is not None, "a seed with a life has a kernel"
+        steps = self.steps_per_epoch * self.options.blending_epochs
+        life.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
+        bank.isolated.discard(str(index))
+        return move
+
+    def advance(
+        self, slot: str, index: int, stage: SeedStage, gate: Gate | None, reason: str
+    ) -> LifecycleMove:
+        """Move a seed to a stage that changes nothing but its record."""
+        assert stage not in (_S.GERMINATED, _S.BLENDING, _S.CULLED), f"{stage} has its own method"
+        seed = self.seed(slot, index)
+        move = self._enter(seed, stage, gate, reason)
+        self._note("advance", seed, stage, gate, reason)
+        if stage is _S.FOSSILIZED:
+            self._close(seed, fossilized=True, reason=reason)
+        if stage is _S.DORMANT:
+            place = self.slots[slot]
+            seed.bound = next_binding(
+                place.spec.catalogue, [other.bound for other in place.seeds], index
+            )
+        return move
+
+    def cull(
+        self, slot: str, index: int, epoch: int, reason: str, gate: Gate | None = None
+    ) -> LifecycleMove:
+        """Take a live seed's kernel, its parameters and their optimizer state away."""
+        seed, place = self.seed(slot, index), self.slots[slot]
+        move = self._enter(seed, _S.CULLED, gate, reason)
+        self._note("cull", seed, epoch, reason, gate)
+        self._close(seed, fossilized=False, reason=reason)
+        attach.take_kernel(place.module, index)
+        groups.remove_group(self.optimizer, slot, index)
+        self._nested_tensors(place)
+        seed.life, seed.alpha = None, 0.0
+        seed.last_used_epoch = place.last_cull_epoch = epoch
+        return move
+
+    def _enter(self, seed: Seed, stage: SeedStage, gate: Gate | None, reason: str) -> LifecycleMove:
+        check_move(seed.slot, seed.index, seed.stage, stage)
+        move = LifecycleMove(
+            slot=seed.slot,
+            seed=seed.index,
+            blueprint=seed.bound,
+            from_stage=seed.stage,
+            to_stage=stage,
+            gate=gate,
+            reason=reason,
+        )
+        seed.stage, seed.epochs_in_stage = stage, 0
+        return move
+
+    def _note(self, method: str, seed: Seed, *arguments: Any) -> None:
+        self.journal.append(Deed(method, seed.slot, seed.index, seed.activations, arguments))
+
+    def _close(self, seed: Seed, *, fossilized: bool, reason: str) -> None:
+        self.closed.append(
+            Closed(seed.slot, seed.index, seed.activations, seed.alive, fossilized, reason)
+        )
+
+    def _nested_tensors(self, slot: Slot) -> None:
+        """Keep torch's transformer encoder from nested tensors while a kernel sits inside it.
+
+        Kernels read padded tensors; the encoder's own setting comes back with the last kernel.
+        """
+        for name, module in self.model.named_modules():
+            if isinstance(module, nn.TransformerEncoder) and slot.spec.name.startswith(name):
+                was = module.__dict__.setdefault("_esper_nested", module.enable_nested_tensor)
+                busy = any(
+                    attach.bank_of(other.module) is not None
+                    for other in self.slots.values()
+                    if other.spec.name.startswith(name)
+                )
+                module.enable_nested_tensor = was and not busy
+
+    def _listen(self) -> None:
+        self.optimizer.register_step_pre_hook(self._before_step)
+        self.optimizer.register_step_post_hook(self._after_step)
+
+    def _before_step(self, *_: Any) -> None:
+        """Set the kernels' learning rates and sample the gradients of isolated ones."""
+        tagged = groups.kernel_groups(self.optimizer)
+        if not tagged:
+            return
+        reference = groups.host_group(self.optimizer)["lr"]
+        for (slot, index), group in tagged.items():
+            seed = self.seed(slot, index)
+            group["lr"] = reference * self.lr_factor(seed)
+            if seed.stage is _S.TRAINING and self.steps_in_epoch % GRADIENT_STRIDE == 0:
+                grads = [p.grad for p in group["params"] if p.grad is not None]
+                if grads:
+                    seed.alive.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
+
+    def lr_factor(self, seed: Seed) -> float:
+        """Return a kernel's learning rate relative to the host's."""
+        options = self.options
+        if seed.stage not in BLENDED:
+            return options.isolation_lr_factor
+        warmup = options.warmup_epochs * self.steps_per_epoch
+        risen = min(1.0, seed.alive.blended_steps / warmup) if warmup > 0 else 1.0
+        return (
+            options.isolation_lr_factor + (options.lr_factor - options.isolation_lr_factor) * risen
+        )
+
+    def _after_step(self, *_: Any) -> None:
+        """Count the step and move every blending alpha one step along its ramp."""
+        self.global_step += 1
+        self.steps_in_epoch += 1
+        for seed in self.seeds():
+            if seed.stage not in BLENDED:
+                continue
+            life = seed.alive
+            life.blended_steps += 1
+            if life.ramp is not None and not life.ramp.is_done:
+                life.ramp.step += 1
+                self.set_alpha(seed, life.ramp.alpha)
+
+    def set_alpha(self, seed: Seed, alpha: float) -> None:
+        """Set a seed's blend factor in its record and in the slot."""
+        bank = attach.bank_of(self.slots[seed.slot].module)
+        assert bank is not None, "only a seed with a kernel has an alpha"
+        seed.alpha = alpha
+        bank.set_alpha(seed.index, alpha)
+
+    def end_epoch(self) -> None:
+        """Close an epoch of training: its steps are the length of the next one's ramps."""
+        self.steps_per_epoch = max(1, self.steps_in_epoch)
+        self.steps_in_epoch = 0
+
+    def copy(self) -> "Host":
+        """Return an independent host that stands exactly where this one stands."""
+        memo: dict[int, Any] = {}
+        twin = Host.__new__(Host)
+        twin.__dict__.update(self.__dict__)
+        twin.model = copy.deepcopy(self.model, memo)
+        twin.optimizer = copy.deepcopy(self.optimizer, memo)
+        twin.slots = copy.deepcopy(self.slots, memo)
+        twin.journal, twin.closed = [], []
+        twin._listen()
+        return twin

@@ -1,0 +1,155 @@
+"""Let seeds grow older by an epoch: gates are measured, and stages advance by themselves.
+
+A gate is asked once a stage has lasted its length.  A seed whose gate does not pass is culled, with
+what was measured as the reason; a check that was not measured has not passed.
+"""
+
+import math
+
+from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
+from esper.contracts.stage import SeedStage
+from esper.growth.host import Host, Moment
+from esper.growth.seed import Seed
+
+_S = SeedStage
+PROBATION_LIMIT = 4
+"""Epochs after which a seed on probation that nobody judged is culled."""
+
+
+def grow_older(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
+    """Advance every seed by one epoch and return the moves that were made.
+
+    Args:
+        host: the network.
+        moment: the epoch that just ended and its validation loss.
+        rest_epochs: how long a culled seed stays embargoed.
+    """
+    moves: list[LifecycleMove] = []
+    for seed in host.seeds():
+        seed.epochs_in_stage += 1
+        if seed.life is not None:
+            seed.life.losses.append(moment.val_loss)
+            seed.life.improvement = _improvement(seed, moment)
+        moves += _advance(host, seed, moment, rest_epochs)
+    return moves
+
+
+def health(host: Host) -> list[SeedHealth]:
+    """Return what was measured of the gradients of isolated kernels in the epoch that ended."""
+    return [
+        SeedHealth(
+            slot=seed.slot,
+            seed=seed.index,
+            blueprint=seed.bound,
+            gradient_norm=seed.alive.gradient.mean,
+            finite=seed.alive.gradient.is_finite,
+        )
+        for seed in host.seeds()
+        if seed.stage is _S.TRAINING
+    ]
+
+
+def _improvement(seed: Seed, moment: Moment) -> float | None:
+    start = seed.alive.start_accuracy
+    if start is None or moment.val_accuracy is None:
+        return None
+    return moment.val_accuracy - start
+
+
+def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
+    lengths = {
+        _S.TRAINING: host.options.training_epochs,
+        _S.BLENDING: host.options.blending_epochs,
+        _S.SHADOWING: host.options.shadowing_epochs,
+        _S.EMBARGOED: rest_epochs,
+    }
+    length = lengths.get(seed.stage)
+    if length is None or seed.epochs_in_stage < length:
+        return []
+    if seed.stage is _S.EMBARGOED:
+        return wake(host, seed, f"rested {seed.epochs_in_stage} epochs")
+    if seed.stage is _S.BLENDING and not _ramp_is_done(seed):
+        # An epoch shorter than the last one: alpha goes on to its target in the next.
+        return []
+    gate = _gate(host, seed, moment)
+    if not gate.passed:
+        return uproot(host, seed, moment.epoch, f"gate failed: {describe(gate)}", gate)
+    if seed.stage is _S.TRAINING:
+        seed.alive.blend_loss = moment.val_loss
+        return [host.blend(seed.slot, seed.index, seed.alive.target, gate, describe(gate))]
+    after = _S.SHADOWING if seed.stage is _S.BLENDING else _S.PROBATIONARY
+    return [host.advance(seed.slot, seed.index, after, gate, describe(gate))]
+
+
+def wake(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
+    """Return an embargoed seed to DORMANT, bound to another blueprint."""
+    return [
+        host.advance(seed.slot, seed.index, stage, None, reason)
+        for stage in (_S.RESETTING, _S.DORMANT)
+    ]
+
+
+def uproot(
+    host: Host, seed: Seed, epoch: int, reason: str, gate: Gate | None = None
+) -> list[LifecycleMove]:
+    """Cull a live seed and put its place under embargo."""
+    return [
+        host.cull(seed.slot, seed.index, epoch, reason, gate),
+        host.advance(seed.slot, seed.index, _S.EMBARGOED, None, reason),
+    ]
+
+
+def describe(gate: Gate) -> str:
+    """Say in words what a gate measured."""
+    parts = []
+    for check in gate.checks:
+        value = "not measured" if check.value is None else f"{check.value:.4g}"
+        parts.append(f"{check.name} {value} ({check.limit})")
+    return ", ".join(parts)
+
+
+def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
+    life = seed.alive
+    if seed.stage is _S.TRAINING:
+        return Gate(checks=(_gradient(seed),))
+    if seed.stage is _S.BLENDING:
+        limit = host.options.divergence_factor * (life.blend_loss or math.inf)
+        loss = moment.val_loss if math.isfinite(moment.val_loss) else None
+        done = _ramp_is_done(seed)
+        return Gate(
+            checks=(
+                Check(name="alpha", passed=done, value=seed.alpha, limit=f"{life.target:g}"),
+                Check(
+                    name="loss",
+                    passed=loss is not None and loss <= limit,
+                    value=loss,
+                    limit=f"<= {limit:.4g}",
+                ),
+            )
+        )
+    wanted = host.options.shadowing_epochs
+    return Gate(
+        checks=(
+            Check(
+                name="measurements",
+                passed=life.measurements >= wanted,
+                value=float(life.measurements),
+                limit=f">= {wanted}",
+            ),
+        )
+    )
+
+
+def _ramp_is_done(seed: Seed) -> bool:
+    ramp = seed.alive.ramp
+    return ramp is not None and ramp.is_done
+
+
+def _gradient(seed: Seed) -> Check:
+    life = seed.alive
+    if life.trainable == 0:
+        return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")
+    norm = life.gradient.mean
+    return Check(
+        name="gradient", passed=norm is not None and norm > 0, value=norm, limit="finite and > 0"
+    )

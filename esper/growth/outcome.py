@@ -1,0 +1,58 @@
+"""Say what came of a seed's life, for the reward to judge."""
+
+import statistics
+
+from esper.contracts.outcome import Outcome
+from esper.growth.host import Closed, Host
+
+COPIES = 4
+"""A trained weight is held four times over: itself, its gradient and two moments of Adam."""
+BYTES = 4
+
+
+def outcome_of(closed: Closed, host: Host, epoch: int) -> Outcome:
+    """Return the settled outcome of a seed that was just fossilized or culled.
+
+    Raises nothing; what was never measured is None.
+    """
+    life, slot = closed.life, host.slots[closed.slot]
+    others_flops = host.flops - (life.flops if closed.fossilized else 0)
+    others_parameters = host.num_parameters - (life.parameters if closed.fossilized else 0)
+    losses = life.losses
+    return Outcome(
+        slot=closed.slot,
+        seed=closed.seed,
+        slot_kind=slot.spec.kind,
+        placement=slot.spec.placement,
+        blueprint=life.blueprint,
+        activation=closed.activation,
+        germinated_epoch=life.germinated_epoch,
+        settled_epoch=epoch,
+        fossilized=closed.fossilized,
+        gain=life.gain,
+        gain_error=life.gain_error,
+        ablation=life.ablation,
+        gains=tuple(life.gains),
+        accuracy_gain=life.accuracy_gain,
+        loss_reduction=_loss_reduction(life.gain, losses),
+        flops_before=others_flops,
+        flops_after=others_flops + life.flops,
+        parameters_before=others_parameters,
+        parameters_after=others_parameters + life.parameters,
+        loss_variance=statistics.pvariance(losses) if len(losses) > 1 else 0.0,
+        latency_ms=life.latency_ms,
+        memory_mb=kernel_memory_mb(life.parameters, life.trainable),
+        reason=closed.reason,
+    )
+
+
+def kernel_memory_mb(parameters: int, trainable: int) -> float:
+    """Return the memory of a kernel's weights, gradients and moments in MiB."""
+    return (parameters + trainable * (COPIES - 1)) * BYTES / 2**20
+
+
+def _loss_reduction(gain: float | None, losses: list[float]) -> float | None:
+    """Return how much lower the loss is than it would have been, in units of the loss."""
+    if gain is None or not losses or gain >= 1:
+        return None
+    return losses[-1] * gain / (1 - gain)

@@ -1,0 +1,118 @@
+"""What is open: growth events whose seeds nobody has judged yet, and their twins."""
+
+from collections.abc import Mapping
+
+from esper.contracts.event import SeedPerformance
+from esper.contracts.outcome import Outcome
+from esper.contracts.plan import Action, Plan
+from esper.contracts.stage import SeedStage
+from esper.growth.apply import Applied, Setting, apply
+from esper.growth.attribution import MEASURED, Change, Comparison, measure
+from esper.growth.chance import Chance
+from esper.growth.evaluation import Evaluate, Evaluation
+from esper.growth.host import Host
+from esper.growth.kernel import Kernel
+from esper.growth.outcome import outcome_of
+from esper.growth.twin import Train, adopt, follow, train_twin
+
+BACKWARD = 2
+"""The backward pass costs about twice the forward pass."""
+
+
+class Pending:
+    """The open growth events of one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.changes: list[Change] = []
+        self.num_events = 0
+
+    def apply(
+        self,
+        plan: Plan,
+        setting: Setting,
+        ready: Mapping[tuple[int, str], Kernel],
+        *,
+        with_twin: bool,
+    ) -> Applied:
+        """Apply a plan; where it germinates seeds, open an event for them.
+
+        Raises what `growth.apply.apply` raises; the host is then as it was.
+        """
+        host = self.host
+        grows = any(change.action is Action.GERMINATE for change in plan.changes)
+        twin = host.copy() if grows and with_twin else None
+        deeds_seen = len(host.journal)
+        applied = apply(host, plan, setting, ready)
+        if applied.germinated:
+            seeds = {key: host.seed(*key).activations for key in applied.germinated}
+            comparison = Comparison(host.options.window)
+            change = Change(setting.event, setting.moment.epoch, seeds, twin, comparison)
+            change.deeds_seen = deeds_seen
+            self.changes.append(change)
+            self.num_events += 1
+        return applied
+
+    def train_twins(self, train: Train | None, epoch_began: Chance) -> int:
+        """Let every twin train the epoch that the network has trained; return how many did.
+
+        Without `train` the twins are given up, and their events go on by ablation.
+        """
+        if train is None:
+            for change in self.changes:
+                change.twin = None
+            return 0
+        twins = [change.twin for change in self.changes if change.twin is not None]
+        for twin in twins:
+            train_twin(twin, train, epoch_began)
+        return len(twins)
+
+    def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
+        """Credit every open seed; return what was measured of the blended ones."""
+        found: list[SeedPerformance] = []
+        for change in self.changes:
+            found += measure(change, self.host, evaluate, network)
+        return found
+
+    def flops(self, num_samples: int, num_evaluated: int) -> float:
+        """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
+        twins = [change.twin for change in self.changes if change.twin is not None]
+        trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in twins)
+        muted = sum(seed.stage in MEASURED for seed in self.host.seeds())
+        evaluated = muted * self.host.flops + sum(twin.flops for twin in twins)
+        return trained + evaluated * num_evaluated
+
+    def settle(self, epoch: int) -> list[Outcome]:
+        """Return an outcome for every seed that was fossilized or culled since the last call.
+
+        Events without open seeds are closed.  With `growth.on_cull: twin` the network goes on from
+        the twin of an event that brought nothing, if no other event is open: another twin would be
+        compared with a network that it never was.
+        """
+        closed, self.host.closed = self.host.closed, []
+        outcomes = [outcome_of(life, self.host, epoch) for life in closed]
+        for change in list(self.changes):
+            if not change.open_seeds(self.host):
+                self._sync(change)
+                self.changes.remove(change)
+                self._adopt(change)
+        return outcomes
+
+    def _adopt(self, change: Change) -> None:
+        twin, stages = change.twin, [self.host.seed(*key).stage for key in change.seeds]
+        if twin is None or self.changes or SeedStage.FOSSILIZED in stages:
+            return
+        if self.host.options.on_cull == "twin":
+            adopt(self.host, twin)
+
+    def follow(self) -> None:
+        """Let every twin do what the network did in this control step; forget the deeds."""
+        for change in self.changes:
+            self._sync(change)
+            change.deeds_seen = 0
+        self.host.journal.clear()
+
+    def _sync(self, change: Change) -> None:
+        deeds = self.host.journal
+        follow(change, deeds[change.deeds_seen :])
+        change.deeds_seen = len(deeds)

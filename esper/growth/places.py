@@ -1,0 +1,190 @@
+"""Find where slots can sit in a host, by watching one forward pass."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esper.contracts.errors import ConfigError
+from esper.contracts.slot import Placement, SlotKind, SlotSpec
+
+KIND_OF_RANK = {2: SlotKind.DENSE, 3: SlotKind.SEQUENCE, 4: SlotKind.FEATURE_MAP}
+"""Kind of a slot by the rank of its tensors, the batch dimension included."""
+
+Catalogue = Callable[[SlotKind, Placement, tuple[int, ...], tuple[int, ...]], tuple[str, ...]]
+"""Names of the blueprints that fit a kind, a placement, an input and an output shape."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What passed through one module during the probe."""
+
+    inputs: set[tuple[int, ...] | None] = field(default_factory=set)
+    outputs: set[tuple[int, ...] | None] = field(default_factory=set)
+    is_last: bool = False
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of a floating-point tensor, None of anything else."""
+    if isinstance(value, Tensor) and value.is_floating_point() and not value.is_nested:
+        return tuple(value.shape)
+    return None
+
+
+def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
+    """Run `model` once in eval mode and return what each called module saw, by path."""
+    seen: dict[str, _Seen] = {}
+    last_output: list[Any] = []
+    outputs: dict[str, Any] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+            first = args[0] if args else next(iter(kwargs.values()), None)
+            entry = seen.setdefault(name, _Seen())
+            entry.inputs.add(_shape(first))
+            entry.outputs.add(_shape(output))
+            outputs[name] = output
+
+        return record
+
+    handles = [
+        module.register_forward_hook(hook(name), with_kwargs=True)
+        for name, module in model.named_modules()
+    ]
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.no_grad():
+            last_output.append(model(example_input))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    for name, output in outputs.items():
+        seen[name].is_last = output is last_output[0]
+    return seen
+
+
+class Places:
+    """Answers which modules of a host can hold a slot, and why others cannot."""
+
+    def __init__(self, model: nn.Module, example_input: Any, catalogue: Catalogue) -> None:
+        self.model = model
+        self.catalogue = catalogue
+        self.seen = watch(model, example_input)
+
+    def spec(self, name: str, placement: str) -> SlotSpec | str:
+        """Return the slot at a path, or the reason why there can be none.
+
+        Args:
+            name: module path.
+            placement: `series`, `parallel`, or `auto` (parallel where a blueprint fits).
+        """
+        shapes = self._shapes(name)
+        if isinstance(shapes, str):
+            return shapes
+        in_shape, out_shape = shapes
+        kind = KIND_OF_RANK[len(out_shape)]
+        wanted = [Placement.PARALLEL, Placement.SERIES] if placement == "auto" else [placement]
+        for place in map(Placement, wanted):
+            reads = out_shape if place is Placement.SERIES else in_shape
+            if reads is None or len(reads) != len(out_shape):
+                continue
+            names = self.catalogue(kind, place, reads[1:], out_shape[1:])
+            if names:
+                return SlotSpec(
+                    name=name,
+                    kind=kind,
+                    placement=place,
+                    in_shape=reads[1:],
+                    out_shape=out_shape[1:],
+                    catalogue=names,
+                )
+        return f"no blueprint fits a {kind} block {in_shape} -> {out_shape} ({placement})"
+
+    def _shapes(self, name: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]] | str:
+        seen = self.seen.get(name)
+        if seen is None:
+            return "it is not called in forward"
+        if len(seen.outputs) > 1 or len(seen.inputs) > 1:
+            return "it is called with tensors of different shapes"
+        (in_shape,), (out_shape,) = seen.inputs, seen.outputs
+        if out_shape is None:
+            return "its output is not a floating-point tensor"
+        if len(out_shape) not in KIND_OF_RANK:
+            return f"its output has {len(out_shape)} dimensions (allowed: 2, 3, 4)"
+        return in_shape, out_shape
+
+    def listed(self, names: Sequence[str], placement: str) -> list[SlotSpec]:
+        """Return the slots at the paths given; raises `ConfigError` for one that cannot be."""
+        specs = [self._listed(name, placement) for name in names]
+        if len({spec.name for spec in specs}) < len(specs):
+            raise ConfigError(f"model.slots names a path twice: {', '.join(names)}")
+        return specs
+
+    def _listed(self, name: str, placement: str) -> SlotSpec:
+        known = dict(self.model.named_modules())
+        if name not in known:
+            near = difflib.get_close_matches(name, [n for n in known if n], n=3, cutoff=0.3)
+            hint = f"near matches: {', '.join(near)}" if near else f"paths: {', '.join(known)}"
+            raise ConfigError(f"model.slots: no module '{name}' in the host ({hint})")
+        spec = self.spec(name, placement)
+        if isinstance(spec, str):
+            raise ConfigError(f"model.slots: '{name}' cannot hold a slot: {spec}")
+        return spec
+
+    def auto(self, placement: str) -> list[SlotSpec]:
+        """Return a slot for every sensible block; raises `ConfigError` when there is none.
+
+        Sensible are the innermost modules that hold several others (blocks), and, outside of
+        blocks, layers with weights of their own; what gives the host's own output only serves
+        when there is nothing else.
+        """
+        blocks = self._innermost(self._blocks())
+        inside = tuple(f"{name}." for name in blocks)
+        layers = [n for n in self._layers() if not n.startswith(inside)]
+        found: list[SlotSpec] = []
+        for name, _ in self.model.named_modules():
+            if name in blocks or name in layers:
+                spec = self.spec(name, placement)
+                if isinstance(spec, SlotSpec):
+                    found.append(spec)
+        inner = [spec for spec in found if not self.seen[spec.name].is_last]
+        if not found:
+            raise ConfigError(
+                f"model.slots=auto: no slot can be placed in {type(self.model).__name__} with "
+                f"model.placement={placement} (wanted: blocks of shape (batch, features), "
+                "(batch, positions, features) or (batch, channels, height, width))"
+            )
+        return inner or found
+
+    def _usable(self, name: str) -> bool:
+        return name != "" and name in self.seen and not isinstance(self._shapes(name), str)
+
+    def _blocks(self) -> list[str]:
+        """Return the paths of modules with at least two submodules, one of them with weights."""
+        return [
+            name
+            for name, module in self.model.named_modules()
+            if self._usable(name)
+            and len(list(module.modules())) > 2
+            and any(True for _ in module.parameters())
+        ]
+
+    def _innermost(self, names: Sequence[str]) -> list[str]:
+        return [n for n in names if not any(other.startswith(f"{n}.") for other in names)]
+
+    def _layers(self) -> list[str]:
+        """Return the paths of single layers that map features: they hold a weight matrix."""
+        return [
+            name
+            for name, module in self.model.named_modules()
+            if self._usable(name)
+            and not list(module.children())
+            and not isinstance(module, nn.Embedding)
+            and any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
+        ]

@@ -1,0 +1,135 @@
+"""The record of one seed and of one slot: plain numbers that change as the seed lives."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from torch import nn
+
+from esper.contracts.outcome import GainPoint
+from esper.contracts.slot import SeedState, SlotSpec, SlotState
+from esper.contracts.stage import SeedStage
+from esper.growth.ramp import Ramp
+
+
+@dataclass(slots=True)
+class GradientHealth:
+    """Norms of a kernel's gradient over the sampled steps of an epoch."""
+
+    total: float = 0.0
+    count: int = 0
+    is_finite: bool = True
+
+    def add(self, norm: float) -> None:
+        """Take in the norm of one step."""
+        self.count += 1
+        self.is_finite = self.is_finite and math.isfinite(norm)
+        self.total += norm
+
+    @property
+    def mean(self) -> float | None:
+        """Mean norm; None when nothing was measured or it was not finite."""
+        return self.total / self.count if self.count and self.is_finite else None
+
+
+@dataclass(slots=True)
+class Life:
+    """What is known of one activation of a seed, from germination to the verdict."""
+
+    event: int
+    germinated_epoch: int
+    blueprint: str
+    parameters: int
+    trainable: int
+    flops: int
+    latency_ms: float | None
+    start_accuracy: float | None
+    start_loss: float
+    target: float
+    ramp: Ramp | None = None
+    blend_loss: float | None = None
+    gradient: GradientHealth = field(default_factory=GradientHealth)
+    blended_steps: int = 0
+    improvement: float | None = None
+    ablation: float | None = None
+    gain: float | None = None
+    gain_error: float | None = None
+    accuracy_gain: float | None = None
+    measurements: int = 0
+    gains: list[GainPoint] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Seed:
+    """One place of a slot.  `life` is there from germination on, until the seed is culled."""
+
+    slot: str
+    index: int
+    bound: str
+    stage: SeedStage = SeedStage.DORMANT
+    epochs_in_stage: int = 0
+    activations: int = 0
+    last_used_epoch: int | None = None
+    alpha: float = 0.0
+    life: Life | None = None
+
+    @property
+    def alive(self) -> Life:
+        """The life of a seed that is known to have one."""
+        assert self.life is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
+        return self.life
+
+    def state(self, epoch: int) -> SeedState:
+        """Return what others may know of this seed at the end of `epoch`."""
+        life = self.life
+        state = SeedState(
+            slot=self.slot,
+            seed=self.index,
+            stage=self.stage,
+            bound=self.bound,
+            epochs_in_stage=self.epochs_in_stage,
+            activations=self.activations,
+            last_used_epoch=self.last_used_epoch,
+            alpha=self.alpha,
+        )
+        if life is None:
+            return state
+        return replace(
+            state,
+            epochs_since_germination=epoch - life.germinated_epoch,
+            alpha_target=life.target,
+            parameters=life.parameters,
+            gradient_norm=life.gradient.mean,
+            improvement=life.improvement,
+            ablation=life.ablation,
+            gain=life.gain,
+            gain_error=life.gain_error,
+            measurements=life.measurements,
+        )
+
+
+@dataclass(slots=True)
+class Slot:
+    """A slot of a host: its fixed facts, the module that it sits on, and its seeds."""
+
+    spec: SlotSpec
+    module: nn.Module
+    seeds: list[Seed]
+    rests_until: int = 0
+    last_cull_epoch: int | None = None
+
+    @classmethod
+    def empty(cls, spec: SlotSpec, module: nn.Module, num_seeds: int) -> "Slot":
+        """Return a slot of dormant seeds, bound to the catalogue's blueprints in turn."""
+        catalogue = spec.catalogue
+        seeds = [Seed(spec.name, i, catalogue[i % len(catalogue)]) for i in range(num_seeds)]
+        return cls(spec, module, seeds)
+
+    def state(self, epoch: int) -> SlotState:
+        """Return what others may know of this slot at the end of `epoch`."""
+        return SlotState(
+            spec=self.spec,
+            seeds=tuple(seed.state(epoch) for seed in self.seeds),
+            rests_until=self.rests_until,
+            last_cull_epoch=self.last_cull_epoch,
+        )

@@ -1,0 +1,68 @@
+"""Keep the twins of open growth events in step with the network.
+
+A twin never gets the seeds of its own event; all else that happens to the network happens to it.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from esper.growth import groups
+from esper.growth.attribution import Change
+from esper.growth.chance import Chance, replayed
+from esper.growth.host import Deed, Host
+
+Train = Callable[[nn.Module, Optimizer], Any]
+"""Trains a model for one epoch with an optimizer, on the batches of that epoch."""
+
+
+def train_twin(twin: Host, train: Train, epoch_began: Chance) -> None:
+    """Train a twin for the epoch that the network has just trained, on the same batches."""
+    with replayed(epoch_began):
+        twin.model.train()
+        train(twin.model, twin.optimizer)
+    twin.end_epoch()
+
+
+def follow(change: Change, deeds: Sequence[Deed]) -> None:
+    """Make the twin of an event do what the network did, its own seeds' moves left out.
+
+    Call it before the network trains on, so that kernels are still as they were born.
+    """
+    twin = change.twin
+    if twin is None:
+        return
+    for deed in deeds:
+        if change.seeds.get((deed.slot, deed.seed)) == deed.activation:
+            continue
+        arguments = copy.deepcopy(deed.arguments)
+        getattr(twin, deed.method)(deed.slot, deed.seed, *arguments)
+    twin.journal.clear()
+    twin.closed.clear()
+
+
+def adopt(host: Host, twin: Host) -> None:
+    """Go on from the twin: take over its weights and its optimizer's state.
+
+    Both must hold the same kernels.
+    """
+    host.model.load_state_dict(twin.model.state_dict())
+    sources = {_key(i, group): group for i, group in enumerate(_ordered(twin.optimizer))}
+    host.optimizer.state.clear()
+    for position, group in enumerate(_ordered(host.optimizer)):
+        source = sources[_key(position, group)]
+        for mine, theirs in zip(group["params"], source["params"], strict=True):
+            if theirs in twin.optimizer.state:
+                host.optimizer.state[mine] = twin.optimizer.state[theirs]
+
+
+def _ordered(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Return the host's groups in order, then the kernels'."""
+    return sorted(optimizer.param_groups, key=lambda group: groups.TAG in group)
+
+
+def _key(position: int, group: dict[str, Any]) -> Any:
+    return group.get(groups.TAG, position)

@@ -1,0 +1,69 @@
+"""Put a host back as it was before a plan that failed halfway."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from esper.growth import attach
+from esper.growth.host import Host
+from esper.growth.seed import Seed
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What one slot and the optimizer held: kernels and parameters themselves, not copies."""
+
+    slot: str
+    seeds: list[Seed]
+    rests_until: int
+    last_cull_epoch: int | None
+    kernels: dict[int, tuple[nn.Module, float, bool]]
+    groups: list[dict[str, Any]]
+    state: dict[torch.Tensor, Any]
+    num_deeds: int
+    num_closed: int
+
+
+def remember(host: Host, slot: str) -> Before:
+    """Return what a plan for `slot` may change."""
+    place = host.slots[slot]
+    bank = attach.bank_of(place.module)
+    kernels = {}
+    if bank is not None:
+        for key, kernel in bank.kernels.items():
+            kernels[int(key)] = (kernel, bank.alpha(int(key)), key in bank.isolated)
+    return Before(
+        slot=slot,
+        seeds=copy.deepcopy(place.seeds),
+        rests_until=place.rests_until,
+        last_cull_epoch=place.last_cull_epoch,
+        kernels=kernels,
+        groups=list(host.optimizer.param_groups),
+        state=dict(host.optimizer.state),
+        num_deeds=len(host.journal),
+        num_closed=len(host.closed),
+    )
+
+
+def restore(host: Host, before: Before) -> None:
+    """Make the slot and the optimizer what they were."""
+    place = host.slots[before.slot]
+    bank = attach.bank_of(place.module)
+    for key in list(bank.kernels) if bank is not None else []:
+        attach.take_kernel(place.module, int(key))
+    for seed, (kernel, alpha, isolated) in before.kernels.items():
+        attach.put_kernel(place.module, place.spec.placement, seed, kernel)
+        bank = attach.bank_of(place.module)
+        assert bank is not None, "a kernel was just put in"
+        bank.set_alpha(seed, alpha)
+        if not isolated:
+            bank.isolated.discard(str(seed))
+    place.seeds = before.seeds
+    place.rests_until, place.last_cull_epoch = before.rests_until, before.last_cull_epoch
+    host.optimizer.param_groups[:] = before.groups
+    host.optimizer.state.clear()
+    host.optimizer.state.update(before.state)
+    del host.journal[before.num_deeds :], host.closed[before.num_closed :]

@@ -1,0 +1,93 @@
+"""`esper train`: Hydra composes the configuration, this hands it to a run."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import hydra
+import typer
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from esper import sweep
+from esper.config import register, to_raw, to_run_config
+from esper.contracts.errors import ConfigError
+from esper.explain import explain
+from esper.paths import conf_dir
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Run what the command line asks for: a run, a sweep, or one of Hydra's questions.
+
+    Raises:
+        ConfigError: if Hydra refuses the arguments or the configuration that they compose.
+        SystemExit: with 1 when a run or a job of a sweep failed; its line was written already.
+    """
+    _check_flags(arguments)
+    register()
+    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+    try:
+        with _as_command_line(arguments):
+            app(train_task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+
+
+def train_task(cfg: DictConfig) -> float | None:
+    """Run one job and return its best validation accuracy, the number that sweepers maximise."""
+    job = HydraConfig.get()
+    run_dir = Path(job.runtime.output_dir)
+    if job.mode == RunMode.MULTIRUN:
+        overrides = OmegaConf.to_container(job.overrides.task)
+        assert isinstance(overrides, list)
+        known = sweep.finished(run_dir, overrides)
+        if known is not None:
+            typer.echo(f"job {job.job.num}: finished before, left as it is")
+            return known.get("best_val_accuracy")
+        sweep.forget(run_dir)
+    config = to_run_config(cfg)
+    from esper.run import run  # torch
+
+    summary = run(config, run_dir, to_raw(cfg, config))
+    best: float | None = summary["best_val_accuracy"]
+    return best
+
+
+@contextmanager
+def _as_command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Let Hydra read `arguments` as its command line, and raise instead of printing."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["esper train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` for flags that Hydra would answer with its page of usage."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), redirect_stdout(io.StringIO()):
+            flags = get_args_parser().parse_args(list(arguments))
+    except SystemExit as stop:
+        if stop.code:
+            raise ConfigError(said.getvalue().strip().rpartition("error: ")[2]) from stop
+        return  # --version: Hydra answers it
+    asked = [flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion]
+    if sum(map(bool, asked)) > 1:
+        raise ConfigError("--run, --multirun, --cfg, --info and --shell-completion exclude another")
+    if flags.resolve and not flags.cfg:
+        raise ConfigError("--resolve needs --cfg job, hydra or all")

@@ -1,0 +1,65 @@
+"""What Hydra tells of its jobs: refuse bad configurations early, record failures, end sweeps.
+
+Hydra turns an `Exception` of a callback into a warning, so this one leaves by `SystemExit`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from esper import sweep
+from esper.config import to_run_config
+from esper.contracts.errors import EsperError
+from esper.failure import line, tell
+
+
+class JobWatch(Callback):
+    """Named in `conf/train.yaml` under `hydra.callbacks`; lives in each process that runs jobs."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse a bad configuration before the run has a folder."""
+        with _leaving():
+            task = config.copy()
+            with open_dict(task):
+                del task["hydra"]
+            to_run_config(task)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Record how the job ended; in a sweep the others go on after a failure."""
+        run_dir = Path(config.hydra.runtime.output_dir)
+        overrides = [str(override) for override in config.hydra.overrides.task]
+        in_sweep = config.hydra.mode == RunMode.MULTIRUN
+        with _leaving():
+            if job_return.status == JobStatus.COMPLETED:
+                if in_sweep:
+                    sweep.mark_finished(run_dir, overrides)
+                return
+            job_return.status = JobStatus.COMPLETED  # or reading the error would raise it
+            error = job_return.return_value
+            tell(error)
+            sweep.record_failure(run_dir, line(error))
+        if not in_sweep:
+            raise SystemExit(1)
+        job_return.return_value = float("nan")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write and print the sweep's table; exit with 1 when a job failed."""
+        with _leaving():
+            failed = sweep.finish(Path(config.hydra.sweep.dir))
+        if failed:
+            raise SystemExit(1)
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
+    try:
+        yield
+    except (EsperError, OSError) as error:
+        tell(error)
+        raise SystemExit(1) from error

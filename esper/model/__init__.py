@@ -1,0 +1,1 @@
+"""Hosts: plain torch modules, built for the shape of the data."""

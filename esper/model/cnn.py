@@ -1,0 +1,39 @@
+"""A small convolutional net, narrow inside its blocks: the host to start from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esper.contracts.data import DataSpec
+from esper.model.base import HostOptions, require_fit, widths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class CNN(HostOptions):
+    """For images.  As small as the default is, it leaves room for what growth can add.
+
+    hidden: inner channels of each block.
+    channels: output channels of each block, as many as `hidden`.
+    """
+
+    hidden: tuple[int, ...] = (2, 4)
+    channels: tuple[int, ...] = (8, 16)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "hidden", widths("hidden", self.hidden))
+        object.__setattr__(self, "channels", widths("channels", self.channels))
+        if len(self.hidden) != len(self.channels):
+            raise ValueError(
+                "model.hidden and model.channels must be of one length (a number a block), "
+                f"got {list(self.hidden)} and {list(self.channels)}"
+            )
+
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Return the net; weights come from torch's global generator."""
+        require_fit("cnn", spec)
+        from esper.model.networks.convolution import cnn
+
+        return cnn(spec.input_shape[0], self.hidden, self.channels, spec.num_classes)

@@ -1,0 +1,112 @@
+"""A host of the user's own: whatever `torch.nn.Module` a function of theirs returns."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from esper.contracts.data import DataSpec
+from esper.contracts.errors import ConfigError
+from esper.model.base import HostOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NAMED = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+@dataclass(frozen=True)
+class Custom(HostOptions):
+    """For any data that the user's network takes.
+
+    factory: `package.module:function` (or class); the working directory can be imported from.
+        It is called with the `DataSpec` when it has a required argument or one named `spec`,
+        else with nothing.
+    """
+
+    factory: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        module, _, attribute = self.factory.partition(":")
+        names = [*module.split("."), *attribute.split(".")]
+        if self.factory and not all(name.isidentifier() for name in names):
+            raise ValueError(
+                f"model.factory must be of the form package.module:function, got '{self.factory}'"
+            )
+
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Return the user's network; puts the working directory on the import path.
+
+        Raises:
+            ConfigError: if the factory is missing, cannot be imported or called, or returns
+                something else than a module.
+        """
+        from torch import nn
+
+        factory = self._resolve()
+        arguments, keywords = self._arguments(factory, spec)
+        host = factory(*arguments, **keywords)
+        if not isinstance(host, nn.Module):
+            raise self._refusal(f"returned {type(host).__name__}, not a torch.nn.Module")
+        return host
+
+    def _refusal(self, reason: str) -> ConfigError:
+        return ConfigError(f"model.factory '{self.factory}': {reason}")
+
+    def _resolve(self) -> Callable[..., Any]:
+        if not self.factory:
+            raise ConfigError("model=custom needs model.factory=package.module:function, got none")
+        module_name, _, attribute = self.factory.partition(":")
+        found: Any = self._import(module_name)
+        for name in attribute.split("."):
+            if not hasattr(found, name):
+                raise self._refusal(f"'{module_name}' has no attribute '{attribute}'")
+            found = getattr(found, name)
+        if not callable(found):
+            raise self._refusal(f"is a {type(found).__name__}, not a function or class")
+        resolved: Callable[..., Any] = found
+        return resolved
+
+    def _import(self, module_name: str) -> Any:
+        here = str(Path.cwd())
+        # As `python -m` does; a console script starts without it.  It stays: what the module
+        # imports later must be found too.
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        importlib.invalidate_caches()
+        try:
+            return importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            missing = error.name or module_name
+            if f"{module_name}.".startswith(f"{missing}."):
+                raise self._refusal(
+                    f"no module named '{missing}' (looked in {here} too)"
+                ) from error
+            raise self._refusal(f"its module needs '{missing}', which is not installed") from error
+        except (ImportError, SyntaxError) as error:
+            raise self._refusal(f"its module cannot be imported ({error})") from error
+
+    def _arguments(
+        self, factory: Callable[..., Any], spec: DataSpec
+    ) -> tuple[list[DataSpec], dict[str, DataSpec]]:
+        try:
+            parameters = inspect.signature(factory).parameters
+        except ValueError:  # written in C, without a signature
+            return [], {}
+        required = [p for p in parameters.values() if p.default is p.empty and p.kind in NAMED]
+        if len(required) > 1:
+            names = ", ".join(parameter.name for parameter in required)
+            raise self._refusal(f"must need one argument at most, the data's spec, needs {names}")
+        wanted = required or [p for p in parameters.values() if p.name == "spec"]
+        if not wanted:
+            return [], {}
+        keyword_only = wanted[0].kind is inspect.Parameter.KEYWORD_ONLY
+        return ([], {wanted[0].name: spec}) if keyword_only else ([spec], {})

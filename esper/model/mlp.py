@@ -1,0 +1,35 @@
+"""Dense blocks on flattened samples."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esper.contracts.data import DataSpec
+from esper.model.base import HostOptions, require_at_least, require_fit, widths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class MLP(HostOptions):
+    """For vectors and images.
+
+    hidden: inner units of each block.
+    width: features between two blocks.
+    """
+
+    hidden: tuple[int, ...] = (12,)
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "hidden", widths("hidden", self.hidden))
+        require_at_least("width", self.width, 1)
+
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Return the net; weights come from torch's global generator."""
+        require_fit("mlp", spec)
+        from esper.model.networks.dense import mlp
+
+        return mlp(math.prod(spec.input_shape), self.hidden, self.width, spec.num_classes)

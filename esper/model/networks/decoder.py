@@ -1,0 +1,93 @@
+"""A causal transformer over tokens.  B batch, T positions, D features, V vocabulary."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from esper.model.networks.dense import DenseBlock
+
+EMBEDDING_DEVIATION = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderShape:
+    """Sizes of a decoder.
+
+    width: features a position, divisible by `heads`.
+    hidden: inner units of each block's dense part.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    hidden: int
+
+
+class CausalAttention(nn.Module):
+    """Self-attention of several heads; a position sees itself and those before it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Return (B, T, D)."""
+        batch, positions, width = x_BTD.shape
+        shape = (batch, positions, self.heads, width // self.heads)
+        query, key, value = (
+            part.reshape(shape).transpose(1, 2)
+            for part in self.queries_keys_values(x_BTD).chunk(3, dim=-1)
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        out: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, positions, width))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """Attention, then a dense block, each normalised before and added to its input."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = CausalAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = DenseBlock(width, hidden, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Return (B, T, D)."""
+        x_BTD = x_BTD + self.attention(self.norm1(x_BTD))
+        out: Tensor = x_BTD + self.mlp(self.norm2(x_BTD))
+        return out
+
+
+class Embedding(nn.Module):
+    """Looks up tokens and adds a learned vector a position."""
+
+    def __init__(self, vocabulary: int, positions: int, width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(positions, width)
+        nn.init.normal_(self.tokens.weight, std=EMBEDDING_DEVIATION)
+        nn.init.normal_(self.positions.weight, std=EMBEDDING_DEVIATION)
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Return (B, T, D); T may be less than the positions known, not more."""
+        positions = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        out: Tensor = self.tokens(tokens_BT) + self.positions(positions)
+        return out
+
+
+def decoder(shape: DecoderShape, vocabulary: int, positions: int) -> nn.Sequential:
+    """Return an embedding, blocks `block1`, `block2`, ... and a head of (B, T, V) logits."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["embedding"] = Embedding(vocabulary, positions, shape.width)
+    for i in range(shape.layers):
+        layers[f"block{i + 1}"] = DecoderBlock(shape.width, shape.heads, shape.hidden)
+    layers["norm"] = nn.LayerNorm(shape.width)
+    layers["head"] = nn.Linear(shape.width, vocabulary)
+    return nn.Sequential(layers)

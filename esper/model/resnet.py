@@ -1,0 +1,40 @@
+"""A residual convolutional net."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esper.contracts.data import DataSpec
+from esper.model.base import HostOptions, require_at_least, require_fit, require_one_of, widths
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NORMS = ("group", "batch")
+
+
+@dataclass(frozen=True)
+class ResNet(HostOptions):
+    """For images.
+
+    channels: channels of each stage; every stage but the first halves the image.
+    blocks: basic blocks a stage.
+    norm: `group`, alike in training and evaluation, or `batch`.
+    """
+
+    channels: tuple[int, ...] = (8, 16, 32)
+    blocks: int = 1
+    norm: str = "group"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "channels", widths("channels", self.channels))
+        require_at_least("blocks", self.blocks, 1)
+        require_one_of("norm", self.norm, NORMS)
+
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Return the net; weights come from torch's global generator."""
+        require_fit("resnet", spec)
+        from esper.model.networks.convolution import resnet
+
+        in_channels = spec.input_shape[0]
+        return resnet(in_channels, self.channels, self.blocks, self.norm, spec.num_classes)

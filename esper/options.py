@@ -1,0 +1,93 @@
+"""The one table of options: what each config group offers, and the dataclass that holds its keys.
+
+A class's fields are the keys of its group; `conf/<group>/<option>.yaml` gives their values, and the
+class checks them.  Nothing here imports torch.
+"""
+
+from typing import Any
+
+from esper.blueprint.options import Blueprints
+from esper.data.digits import Digits
+from esper.data.spirals import Spirals
+from esper.data.text import Text
+from esper.model.cnn import CNN
+from esper.model.custom import Custom
+from esper.model.mlp import MLP
+from esper.model.resnet import ResNet
+from esper.model.transformer import Transformer
+from esper.orchestrator.auto import Auto
+from esper.orchestrator.diversify import Diversify
+from esper.orchestrator.ensemble import Ensemble
+from esper.orchestrator.replace import Replace
+from esper.orchestrator.specialize import Specialize
+from esper.policy.heuristic import Heuristic
+from esper.policy.never import Never
+from esper.policy.random import Random as RandomPolicy
+from esper.policy.schedule import Schedule
+from esper.reward.gain import Gain
+from esper.reward.multi_metric import MultiMetric
+from esper.reward.sparse import Sparse
+from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.fixed import Fixed
+from esper.strategy.performance_weighted import PerformanceWeighted
+from esper.strategy.random import Random as RandomStrategy
+from esper.strategy.round_robin import RoundRobin
+from esper.strategy.store.memory import Memory
+from esper.strategy.store.sqlite import SQLite
+from esper.strategy.thompson import Thompson
+from esper.strategy.ucb import UCB
+from esper.telemetry.none import Nothing
+from esper.telemetry.tensorboard import Tensorboard
+from esper.telemetry.wandb import Wandb
+from esper.training.options import Training
+
+OPTIONS: dict[str, dict[str, type[Any]]] = {
+    "data": {"digits": Digits, "spirals": Spirals, "text": Text},
+    "model": {
+        "mlp": MLP,
+        "cnn": CNN,
+        "resnet": ResNet,
+        "transformer": Transformer,
+        "custom": Custom,
+    },
+    "blueprint": {"standard": Blueprints, "light": Blueprints, "all": Blueprints},
+    "strategy": {
+        "ucb": UCB,
+        "thompson": Thompson,
+        "epsilon_greedy": EpsilonGreedy,
+        "performance_weighted": PerformanceWeighted,
+        "fixed": Fixed,
+        "random": RandomStrategy,
+        "round_robin": RoundRobin,
+    },
+    "orchestrator": {
+        "auto": Auto,
+        "replace": Replace,
+        "diversify": Diversify,
+        "specialize": Specialize,
+        "ensemble": Ensemble,
+    },
+    "policy": {
+        "heuristic": Heuristic,
+        "never": Never,
+        "random": RandomPolicy,
+        "schedule": Schedule,
+    },
+    "reward": {"multi_metric": MultiMetric, "gain": Gain, "sparse": Sparse},
+    "training": {"default": Training},
+    "logger": {"wandb": Wandb, "tensorboard": Tensorboard, "none": Nothing},
+    "store": {"memory": Memory, "sqlite": SQLite},
+}
+
+
+def option_name(group: str, option: object) -> str:
+    """Return the name under which `option` stands in its group's table.
+
+    Raises:
+        ValueError: if the group does not offer an option of that class.
+    """
+    for name, kind in OPTIONS[group].items():
+        if type(option) is kind:
+            return name
+    allowed = ", ".join(OPTIONS[group])
+    raise ValueError(f"{group} must be one of {allowed}, got {option!r}")

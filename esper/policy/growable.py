@@ -1,0 +1,136 @@
+"""Find the slots that can grow this epoch, and word the wish to grow one of them.
+
+Policies differ in when they grow and in the slot that they choose; all the rest is shared.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.observation import Observation
+from esper.contracts.slot import SlotState
+from esper.contracts.stage import SeedStage
+from esper.policy.base import require, wait
+
+ADDING = (Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER)
+"""The adaptations that grow a slot in which no seed is live yet."""
+
+_NAMED = 3
+"""How many closed slots a reason names; it stays short with hundreds of slots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthRules:
+    """Where a policy may grow and what it asks for; the fields are keys of `policy`.
+
+    max_live_seeds_per_slot: a slot with so many live seeds gets no further one.
+    adaptation, seeds_per_adaptation: what a decision to grow asks for.
+    """
+
+    embargo_epochs_after_cull: int = 5
+    max_live_seeds_per_slot: int = 2
+    adaptation: str = "add_neurons"
+    seeds_per_adaptation: int = 1
+
+    def __post_init__(self) -> None:
+        embargo, live = self.embargo_epochs_after_cull, self.max_live_seeds_per_slot
+        word, seeds = self.adaptation, self.seeds_per_adaptation
+        require(embargo >= 0, "embargo_epochs_after_cull", ">= 0", embargo)
+        require(live >= 1, "max_live_seeds_per_slot", ">= 1", live)
+        require(word in ADDING, "adaptation", f"one of {', '.join(ADDING)}", word)
+        require(seeds >= 1, "seeds_per_adaptation", ">= 1", seeds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """Whether it is time to grow, and by which numbers."""
+
+    fires: bool
+    reason: str
+
+
+def obstacle(observation: Observation) -> str | None:
+    """Return why the network must not grow this epoch, None when it may."""
+    if not observation.may_grow:
+        return f"epoch {observation.epoch} of {observation.epochs} is past the growth window"
+    if not math.isfinite(observation.metrics.val_loss):
+        return f"validation loss is {observation.metrics.val_loss}"
+    return None
+
+
+def growable_slots(
+    observation: Observation, rules: GrowthRules, decisions: list[Decision]
+) -> tuple[list[SlotState], str]:
+    """Return the slots that can grow, in order, and why the others cannot.
+
+    Args:
+        observation: the run as it stands.
+        rules: what keeps a slot closed.
+        decisions: what is decided this epoch already; a slot that it changes is left alone.
+    """
+    changed = {each.slot for each in decisions if each.kind is not DecisionKind.WAIT}
+    slots: list[SlotState] = []
+    closed: list[str] = []
+    for slot in observation.slots:
+        why = (
+            "changes this epoch"
+            if slot.spec.name in changed
+            else _why_closed(slot, observation.epoch, rules)
+        )
+        if why is None:
+            slots.append(slot)
+        else:
+            closed.append(f"'{slot.spec.name}' {why}")
+    more = f"; and {len(closed) - _NAMED} more" if len(closed) > _NAMED else ""
+    return slots, "; ".join(closed[:_NAMED]) + more
+
+
+def wish(
+    observation: Observation,
+    trigger: Trigger,
+    rules: GrowthRules,
+    decisions: list[Decision],
+    choose: Callable[[list[SlotState]], SlotState],
+) -> Decision:
+    """Return the wish to grow the slot that `choose` picks, or to wait, with the reason."""
+    why_not = obstacle(observation)
+    if why_not is not None:
+        return wait(why_not)
+    if not trigger.fires:
+        return wait(trigger.reason)
+    slots, closed = growable_slots(observation, rules, decisions)
+    if not slots:
+        return wait(f"{trigger.reason}, but no slot can grow: {closed}")
+    return Decision(
+        kind=DecisionKind.ADAPT,
+        slot=choose(slots).spec.name,
+        adaptation=Adaptation(rules.adaptation),
+        num_seeds=rules.seeds_per_adaptation,
+        reason=trigger.reason,
+    )
+
+
+def together(decisions: list[Decision], wanted: Decision) -> list[Decision]:
+    """Return the decisions of an epoch; waiting is said only where nothing else is."""
+    if decisions and wanted.kind is DecisionKind.WAIT:
+        return decisions
+    return [*decisions, wanted]
+
+
+def germinations(slot: SlotState) -> int:
+    """Return how often the slot's seeds have germinated so far."""
+    return sum(seed.activations for seed in slot.seeds)
+
+
+def _why_closed(slot: SlotState, epoch: int, rules: GrowthRules) -> str | None:
+    if epoch < slot.rests_until:
+        return f"rests until epoch {slot.rests_until}"
+    culled, embargo = slot.last_cull_epoch, rules.embargo_epochs_after_cull
+    if culled is not None and epoch - culled < embargo:
+        return f"is within {embargo} epochs of its cull at epoch {culled}"
+    if len(slot.live) >= rules.max_live_seeds_per_slot:
+        return f"has {len(slot.live)} live seeds (at most {rules.max_live_seeds_per_slot})"
+    if not any(seed.stage is SeedStage.DORMANT for seed in slot.seeds):
+        return "has no dormant seed"
+    return None

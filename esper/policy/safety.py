@@ -1,0 +1,112 @@
+"""Review every decision before anything changes; what breaks a rule is refused, and says which."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from esper.contracts.decision import Decision, DecisionKind, Refusal
+from esper.contracts.observation import Observation
+from esper.policy import safety_form as form
+from esper.policy import safety_limits as limits
+from esper.policy.safety_review import Review, Usage
+
+__all__ = ["RULES", "Safety", "Usage"]
+
+Rule = Callable[[Review], str | None]
+
+FORM: dict[str, Rule] = {
+    "known_kind": form.known_kind,
+    "reason": form.reason,
+    "numbers": form.numbers,
+    "barred": form.barred,
+}
+"""Rules that every decision must keep, one to wait included."""
+
+RULES: dict[str, Rule] = FORM | {
+    "known_adaptation": form.known_adaptation,
+    "slot_exists": form.slot_exists,
+    "seed_exists": form.seed_exists,
+    "lifecycle": form.lifecycle,
+    "measured": limits.measured,
+    "ablation_veto": limits.ablation_veto,
+    "growth_window": limits.growth_window,
+    "growable": limits.growable,
+    "cooldown": limits.cooldown,
+    "health": limits.health,
+    "blueprint_left": limits.blueprint_left,
+    "confidence": limits.confidence,
+    "uncertainty": limits.uncertainty,
+    "risk": limits.risk,
+    "one_change_a_target": limits.one_change_a_target,
+    "max_adaptations_per_epoch": limits.max_adaptations_per_epoch,
+    "parameter_budget": limits.parameter_budget,
+    "memory_budget": limits.memory_budget,
+}
+"""Every rule by name, in the order in which they are asked; each may rely on those before it."""
+
+
+@dataclass(frozen=True)
+class Safety:
+    """Limits that no policy can step over.
+
+    min_confidence: of a learned policy's decision, in [0, 1].
+    max_uncertainty: epistemic uncertainty in [0, 1]; a learned policy must state its own.
+    max_adaptations_per_epoch: slots that may be adapted in an epoch.
+    max_risk: in [0, 1].
+    parameter_budget: parameters that the network may have, None for no limit.
+    memory_budget_mb: megabytes that the network and its optimizer may take, None for no limit.
+    """
+
+    min_confidence: float = 0.75
+    max_uncertainty: float = 0.2
+    max_adaptations_per_epoch: int = 2
+    max_risk: float = 0.9
+    parameter_budget: int | None = None
+    memory_budget_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("min_confidence", "max_uncertainty", "max_risk"):
+            _require(0 <= getattr(self, key) <= 1, key, "in [0, 1]", getattr(self, key))
+        most = self.max_adaptations_per_epoch
+        _require(most >= 0, "max_adaptations_per_epoch", ">= 0", most)
+        for key in ("parameter_budget", "memory_budget_mb"):
+            budget = getattr(self, key)
+            _require(budget is None or budget > 0, key, "> 0 or null", budget)
+
+    def review(
+        self, decisions: Sequence[Decision], observation: Observation, usage: Usage
+    ) -> tuple[list[Decision], list[Refusal]]:
+        """Return the decisions that may be carried out, and the others with the rule they broke.
+
+        Decisions are reviewed in order, each beside those that were accepted before it.
+        """
+        accepted: list[Decision] = []
+        refusals: list[Refusal] = []
+        for decision in decisions:
+            review = Review(
+                decision=decision,
+                observation=observation,
+                usage=usage,
+                limits=self,
+                accepted=tuple(accepted),
+            )
+            refusal = _first_broken(review)
+            if refusal is None:
+                accepted.append(decision)
+            else:
+                refusals.append(refusal)
+        return accepted, refusals
+
+
+def _first_broken(review: Review) -> Refusal | None:
+    """Return the refusal by the first rule that the decision breaks, None if it keeps all."""
+    asked = FORM if review.decision.kind is DecisionKind.WAIT else RULES
+    for name, rule in asked.items():
+        reason = rule(review)
+        if reason is not None:
+            return Refusal(rule=name, reason=reason, decision=review.decision)
+    return None
+
+
+def _require(valid: bool, key: str, rule: str, value: object) -> None:
+    if not valid:
+        raise ValueError(f"safety.{key} must be {rule}, got {value}")

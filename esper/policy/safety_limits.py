@@ -1,0 +1,151 @@
+"""Rules of safety on what a decision does: to a seed, to a slot, to the budget.
+
+Each looks at one decision, whose form was checked before, and returns why it is refused, or None.
+What was not measured has not passed.
+"""
+
+import math
+
+from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.stage import LIVE, SeedStage
+from esper.policy.safety_review import Review
+
+_DORMANT = frozenset({SeedStage.DORMANT})
+
+NEEDED_STAGES: dict[Adaptation, frozenset[SeedStage]] = {
+    Adaptation.ADD_NEURONS: _DORMANT,
+    Adaptation.ADD_LAYER: _DORMANT,
+    Adaptation.REMOVE_NEURONS: LIVE,
+    Adaptation.REPLACE: LIVE,
+}
+"""In which stage a slot must have a seed for an adaptation to find something to do."""
+
+
+def measured(review: Review) -> str | None:
+    """Refuse to keep a seed whose gain was not measured."""
+    if review.decision.kind is not DecisionKind.FOSSILIZE or review.seed is None:
+        return None
+    gain = review.seed.gain
+    return None if gain is not None and math.isfinite(gain) else f"gain is {gain}"
+
+
+def ablation_veto(review: Review) -> str | None:
+    """Refuse to keep a seed that the network does better without; NaN is no pass either."""
+    if review.decision.kind is not DecisionKind.FOSSILIZE or review.seed is None:
+        return None
+    ablation = review.seed.ablation
+    return None if ablation is None or ablation >= 0 else f"ablation {ablation:.4g} is a veto"
+
+
+def growth_window(review: Review) -> str | None:
+    """Refuse adaptations once growth is over: any of them may make a seed germinate."""
+    if not review.is_adaptation or review.observation.may_grow:
+        return None
+    return f"epoch {review.observation.epoch} is past the growth window"
+
+
+def growable(review: Review) -> str | None:
+    """Refuse an adaptation for which the slot has no seed in the right stage, or too few seeds."""
+    decision = review.decision
+    if not review.is_adaptation or decision.adaptation is None:
+        return None
+    seeds, needed = review.slot.seeds, NEEDED_STAGES[decision.adaptation]
+    if not any(seed.stage in needed for seed in seeds):
+        stages = ", ".join(stage for stage in SeedStage if stage in needed)
+        return f"slot '{decision.slot}' has no seed in {stages} to {decision.adaptation}"
+    if decision.num_seeds is not None and decision.num_seeds > len(seeds):
+        return f"{decision.num_seeds} seeds are wanted of {len(seeds)} in slot '{decision.slot}'"
+    return None
+
+
+def cooldown(review: Review) -> str | None:
+    """Refuse to adapt a slot that rests after a change."""
+    if not review.is_adaptation or review.observation.epoch >= review.slot.rests_until:
+        return None
+    return f"slot '{review.decision.slot}' rests until epoch {review.slot.rests_until}"
+
+
+def health(review: Review) -> str | None:
+    """Refuse to adapt where the loss, or the gradient of a live seed of the slot, is not finite."""
+    if not review.is_adaptation:
+        return None
+    if not math.isfinite(review.observation.metrics.val_loss):
+        return f"validation loss is {review.observation.metrics.val_loss}"
+    for seed in review.slot.live:
+        if seed.gradient_norm is not None and not math.isfinite(seed.gradient_norm):
+            return f"gradient norm of seed {seed.seed} of '{seed.slot}' is {seed.gradient_norm}"
+    return None
+
+
+def blueprint_left(review: Review) -> str | None:
+    """Refuse an adaptation that bars every blueprint of its slot."""
+    if not review.is_adaptation:
+        return None
+    left = set(review.slot.spec.catalogue) - set(review.decision.barred)
+    return None if left else f"every blueprint of slot '{review.decision.slot}' is barred"
+
+
+def confidence(review: Review) -> str | None:
+    """Refuse a learned policy that is not sure enough."""
+    decision, least = review.decision, review.limits.min_confidence
+    if not decision.learned or decision.confidence >= least:
+        return None
+    return f"confidence {decision.confidence:.4g} < {least:g}"
+
+
+def uncertainty(review: Review) -> str | None:
+    """Refuse a policy that knows too little, or a learned one that does not say how much."""
+    value, most = review.decision.uncertainty, review.limits.max_uncertainty
+    if value is None:
+        return "a learned policy must state its uncertainty" if review.decision.learned else None
+    return None if value <= most else f"uncertainty {value:.4g} > {most:g}"
+
+
+def risk(review: Review) -> str | None:
+    """Refuse what is too risky."""
+    value, most = review.decision.risk, review.limits.max_risk
+    return None if value <= most else f"risk {value:.4g} > {most:g}"
+
+
+def one_change_a_target(review: Review) -> str | None:
+    """Refuse a second change of a seed in an epoch; an adaptation changes its whole slot."""
+    decision = review.decision
+    for other in review.accepted:
+        if other.kind is DecisionKind.WAIT or other.slot != decision.slot:
+            continue
+        if review.is_adaptation or other.kind is DecisionKind.ADAPT or other.seed == decision.seed:
+            return f"slot '{decision.slot}' is changed by another decision ({other.kind})"
+    return None
+
+
+def max_adaptations_per_epoch(review: Review) -> str | None:
+    """Refuse more adaptations in an epoch than allowed."""
+    most = review.limits.max_adaptations_per_epoch
+    done = sum(other.kind is DecisionKind.ADAPT for other in review.accepted)
+    if not review.is_adaptation or done < most:
+        return None
+    return f"{done} adaptations this epoch already (at most {most})"
+
+
+def parameter_budget(review: Review) -> str | None:
+    """Refuse to adapt once the network has, or might get, more parameters than it may have."""
+    budget, usage = review.limits.parameter_budget, review.usage
+    if not review.is_adaptation or budget is None:
+        return None
+    needed = usage.parameters + review.num_kernels * usage.kernel_parameters
+    if usage.parameters < budget and needed <= budget:
+        return None
+    return f"{usage.parameters} parameters, up to {needed} afterwards (budget {budget})"
+
+
+def memory_budget(review: Review) -> str | None:
+    """Refuse to adapt once the network takes, or might take, more memory than it may take."""
+    budget, usage = review.limits.memory_budget_mb, review.usage
+    if not review.is_adaptation or budget is None:
+        return None
+    if usage.memory_mb is None or not math.isfinite(usage.memory_mb):
+        return "memory was not measured"
+    needed = usage.memory_mb + review.num_kernels * usage.kernel_memory_mb
+    if usage.memory_mb < budget and needed <= budget:
+        return None
+    return f"{usage.memory_mb:.4g} MB, up to {needed:.4g} MB afterwards (budget {budget:g})"

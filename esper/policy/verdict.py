@@ -1,0 +1,124 @@
+"""Judge live seeds: keep, cull, or look once more.  Every policy shares this, so runs compare.
+
+    keep   gain > max(0.005, one standard error, min_improvement_to_fossilize)
+    cull   gain <= 0, or a negative ablation (a veto), or an accuracy lost since germination
+    else   look once more, `LAST_LOOK - FIRST_LOOK` epochs longer, then keep or cull
+
+What was not measured has not passed: without a gain, its standard error or a finite ablation no
+seed is kept.  An ablation of None is no veto.
+"""
+
+import math
+from dataclasses import dataclass
+
+from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.observation import Observation
+from esper.contracts.slot import SeedState
+from esper.contracts.stage import BLENDED, LIVE, SeedStage
+from esper.policy.base import require
+
+MIN_GAIN = 0.005
+"""Relative gain over the reference that a seed must beat to be kept."""
+
+FIRST_LOOK, LAST_LOOK = 1, 4
+"""Epochs in PROBATIONARY at which a seed is judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRules:
+    """When a seed is kept or culled; the fields are keys of `policy`.
+
+    cull_if_accuracy_drops_by: a fraction, 0.02 is 2 points; only a larger loss counts.
+    """
+
+    min_improvement_to_fossilize: float = 0.0
+    cull_if_accuracy_drops_by: float = 0.02
+    cull_after_epochs_without_improvement: int = 5
+
+    def __post_init__(self) -> None:
+        least = self.min_improvement_to_fossilize
+        drop = self.cull_if_accuracy_drops_by
+        epochs = self.cull_after_epochs_without_improvement
+        require(0 <= least < 1, "min_improvement_to_fossilize", "in [0, 1)", least)
+        require(0 <= drop <= 1, "cull_if_accuracy_drops_by", "in [0, 1]", drop)
+        require(epochs >= 1, "cull_after_epochs_without_improvement", ">= 1", epochs)
+
+
+def judge(observation: Observation, rules: VerdictRules) -> list[Decision]:
+    """Return what is to be done about the live seeds, by slot and seed order."""
+    decisions = (harm(seed, rules) or verdict(seed, rules) for seed in observation.live_seeds)
+    return [decision for decision in decisions if decision is not None]
+
+
+def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
+    """Return a cull when the network got worse since a blended seed germinated."""
+    age, improvement = seed.epochs_since_germination, seed.improvement
+    if seed.stage not in BLENDED & LIVE or age is None or improvement is None:
+        return None
+    drop, patience = rules.cull_if_accuracy_drops_by, rules.cull_after_epochs_without_improvement
+    if age < patience or not improvement < -drop:
+        return None
+    reason = (
+        f"accuracy {improvement:+.4g} since germination {age} epochs ago "
+        f"(limit -{drop:g} after {patience})"
+    )
+    return _decision(DecisionKind.CULL, seed, reason)
+
+
+def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
+    """Return the verdict on a seed in PROBATIONARY, None where none is due this epoch."""
+    if seed.stage is not SeedStage.PROBATIONARY:
+        return None
+    is_last = seed.epochs_in_stage >= LAST_LOOK
+    if not is_last and seed.epochs_in_stage != FIRST_LOOK:
+        return None
+    useless = _useless(seed)
+    if useless is not None:
+        return _decision(DecisionKind.CULL, seed, useless)
+    doubt = _doubt(seed, rules)
+    if doubt is None:
+        reason = f"gain {seed.gain:.4g} > {_bar(seed, rules)[1]}"
+        return _decision(DecisionKind.FOSSILIZE, seed, reason)
+    if is_last:
+        return _decision(DecisionKind.CULL, seed, f"{doubt}, at the last look")
+    epochs = LAST_LOOK - FIRST_LOOK
+    return _decision(DecisionKind.WAIT, seed, f"{doubt}: look once more, {epochs} epochs longer")
+
+
+def _useless(seed: SeedState) -> str | None:
+    """Return why the seed is culled at whichever look, None when it need not be."""
+    if seed.ablation is not None and seed.ablation < 0:
+        return f"ablation {seed.ablation:.4g} < 0 is a veto"
+    if _is_measured(seed.gain) and seed.gain is not None and seed.gain <= 0:
+        return f"gain {seed.gain:.4g} <= 0"
+    return None
+
+
+def _doubt(seed: SeedState, rules: VerdictRules) -> str | None:
+    """Return what keeps the seed from being kept, None when nothing does."""
+    if seed.gain is None or not _is_measured(seed.gain):
+        return "gain was not measured"
+    if not _is_measured(seed.gain_error):
+        return "the standard error of the gain was not measured"
+    if seed.ablation is not None and not _is_measured(seed.ablation):
+        return f"ablation is {seed.ablation}"
+    bar, words = _bar(seed, rules)
+    return None if seed.gain > bar else f"gain {seed.gain:.4g} <= {words}"
+
+
+def _bar(seed: SeedState, rules: VerdictRules) -> tuple[float, str]:
+    """Return the gain that the seed must beat, as a number and in words."""
+    assert seed.gain_error is not None, "asked only for measured gains"
+    parts = [MIN_GAIN, seed.gain_error]
+    if rules.min_improvement_to_fossilize > 0:
+        parts.append(rules.min_improvement_to_fossilize)
+    return max(parts), f"max({', '.join(f'{part:.4g}' for part in parts)})"
+
+
+def _is_measured(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _decision(kind: DecisionKind, seed: SeedState, reason: str) -> Decision:
+    told = f"seed {seed.seed} of '{seed.slot}': {reason}"
+    return Decision(kind=kind, slot=seed.slot, seed=seed.seed, reason=told)

@@ -1,0 +1,80 @@
+"""How figures look and how they are written: PNG for papers, SVG for the page.
+
+Ink is one named colour, so that the page can turn it into the reader's own, light or dark.
+"""
+
+from io import StringIO
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#20262e"
+STAGE_COLOURS = {
+    "GERMINATED": "#dbe9f6",
+    "TRAINING": "#a6cbe8",
+    "BLENDING": "#5b9fd3",
+    "SHADOWING": "#2a6fb0",
+    "PROBATIONARY": "#eba434",
+    "FOSSILIZED": "#35a06b",
+    "CULLED": "#d1495b",
+    "EMBARGOED": "#c3c8ce",
+    "RESETTING": "#e2e5e9",
+}
+CYCLE = ("#2a6fb0", "#e07b28", "#35a06b", "#a2559c", "#d1495b", "#7d6b4f", "#17a2b8", "#8a9099")
+_RC = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+_DPI = 150
+
+
+def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axes]:
+    """Return a figure with one pair of axes in the house look; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold", parse_math=False)
+    axes.patch.set_alpha(0.0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.grid(visible=True, axis="both", color="#8a9099", alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def legend(axes: Axes, columns: int = 1) -> None:
+    """Put the legend to the right of the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            borderaxespad=0.0,
+            ncols=columns,
+            frameon=False,
+            labelcolor=INK,
+            fontsize=8.5,
+        )
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG, on white."""
+    figure.savefig(path, format="png", dpi=_DPI)
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """Return the figure as an `svg` element without background, its ink in the reader's colour.
+
+    Args:
+        name: makes the ids inside unique on a page with several figures.
+    """
+    text = StringIO()
+    with mpl.rc_context({**_RC, "svg.hashsalt": name}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")

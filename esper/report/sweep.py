@@ -1,0 +1,163 @@
+"""A sweep as rows: what was overridden, what came of it, and which group did better.
+
+The interval of a group is a percentile bootstrap over its jobs (their rng seeds): 95 % of the means
+of resampled jobs lie in it.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from esper.contracts.errors import DataError
+from esper.report.load import is_run, load_overrides, load_summary
+
+_RESAMPLES = 4_000
+_METRICS = ("test_accuracy", "best_val_accuracy", "test_loss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job of a sweep, or one run of a comparison.
+
+    status: the summary's, or `unfinished` where there is none.
+    overrides: by key, as they were typed.
+    numbers: the plain values of summary.json, empty without one.
+    """
+
+    path: Path
+    name: str
+    status: str
+    overrides: dict[str, str]
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The jobs that differ in nothing but their rng seed.
+
+    jobs: how many there are; `values` holds the number of each that has it.
+    low, high: ends of the 95 % interval of the mean, None for fewer than 2 values.
+    """
+
+    label: str
+    jobs: int
+    values: tuple[float, ...]
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def collect(sweep_dir: Path | str) -> list[Job]:
+    """Return the jobs of a sweep folder, in order of their numbers.
+
+    Raises:
+        DataError: if the folder holds no job, or a job's files are broken.
+    """
+    folder = Path(sweep_dir)
+    if not folder.is_dir():
+        raise DataError(f"no sweep at {folder}: not a folder")
+    found = [path for path in folder.iterdir() if path.is_dir() and is_run(path)]
+    if not found:
+        raise DataError(f"no run and no sweep at {folder}: nothing in it has a .hydra folder")
+    return [job_of(path) for path in sorted(found, key=_job_order)]
+
+
+def job_of(path: Path) -> Job:
+    """Return a run directory as a job; a job that failed early has at least its overrides.
+
+    Raises:
+        DataError: if its files are broken.
+    """
+    summary = load_summary(path)
+    pairs = (override.partition("=") for override in load_overrides(path))
+    plain = {
+        key: value
+        for key, value in (summary or {}).items()
+        if isinstance(value, str | int | float | None)
+    }
+    return Job(
+        path=path,
+        name=path.name,
+        status=str(plain.pop("status", None) or ("finished" if summary else "unfinished")),
+        overrides={key.lstrip("+~"): value for key, _, value in pairs},
+        numbers=plain,
+    )
+
+
+def write_csv(jobs: Sequence[Job], path: Path) -> None:
+    """Write a row a job: its name and status, every override, every number of its summary."""
+    overridden = list(dict.fromkeys(key for job in jobs for key in job.overrides))
+    numbers = list(dict.fromkeys(key for job in jobs for key in job.numbers))
+    numbers = [key for key in numbers if key not in overridden]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["job", "status", *overridden, *numbers])
+        for job in jobs:
+            cells = [job.overrides.get(key) for key in overridden]
+            cells += [job.numbers.get(key) for key in numbers]
+            writer.writerow([job.name, job.status, *cells])
+
+
+def metric_of(jobs: Sequence[Job]) -> str:
+    """Return the number to compare by: the first of the usual ones that any job knows."""
+    for metric in _METRICS:
+        if any(_is_number(job.numbers.get(metric)) for job in jobs):
+            return metric
+    return _METRICS[0]
+
+
+def table(jobs: Sequence[Job], metric: str) -> list[Group]:
+    """Return the jobs grouped by their overrides except rng_seed, the best mean first.
+
+    A label names only the overrides in which the groups differ.
+    """
+    members: dict[tuple[tuple[str, str], ...], list[Job]] = {}
+    for job in jobs:
+        key = tuple(sorted(item for item in job.overrides.items() if item[0] != "rng_seed"))
+        members.setdefault(key, []).append(job)
+    common = set.intersection(*(set(key) for key in members)) if len(members) > 1 else set()
+    groups = [_group(key, common, found, metric) for key, found in members.items()]
+    sign = 1.0 if metric.endswith("loss") else -1.0
+    return sorted(groups, key=lambda group: (group.mean is None, sign * (group.mean or 0.0)))
+
+
+def _group(
+    key: tuple[tuple[str, str], ...],
+    common: set[tuple[str, str]],
+    jobs: Sequence[Job],
+    metric: str,
+) -> Group:
+    known = [job.numbers.get(metric) for job in jobs if job.status != "failed"]
+    values = tuple(float(value) for value in known if _is_number(value))
+    low, high = bootstrap(values)
+    words = [f"{name}={value}" for name, value in key if (name, value) not in common]
+    return Group(
+        label=" ".join(words) or "defaults",
+        jobs=len(jobs),
+        values=values,
+        mean=float(np.mean(values)) if values else None,
+        low=low,
+        high=high,
+    )
+
+
+def bootstrap(values: Sequence[float], rng_seed: int = 0) -> tuple[float | None, float | None]:
+    """Return the ends of the 95 % bootstrap interval of the mean; None for fewer than 2 values."""
+    if len(values) < 2:
+        return None, None
+    rng = np.random.default_rng(rng_seed)
+    drawn = rng.choice(np.asarray(values), size=(_RESAMPLES, len(values)))
+    low, high = np.percentile(drawn.mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _job_order(path: Path) -> tuple[int, str]:
+    return (int(path.name) if path.name.isdigit() else 10**9, path.name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""Was it good: a settled outcome becomes a reward."""

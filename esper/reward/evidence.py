@@ -1,0 +1,64 @@
+"""How sure an outcome's gain is, what it cost, and how both are said.
+
+    confidence = |gain| / (|gain| + gain_error) * min(1, measurements / 3)      in [0, 1]
+
+The first factor is 1 for a gain without error, 0.5 where the error is unknown or as large as the
+gain; three measurements are what a verdict asks for.  An unmeasured gain has confidence 0.
+"""
+
+import math
+
+from esper.contracts.outcome import Outcome
+
+_ENOUGH_MEASUREMENTS = 3
+
+
+def check_option(valid: bool, key: str, rule: str, value: object) -> None:
+    """Raise `ValueError` naming the config key, the rule and the value unless `valid`."""
+    if not valid:
+        raise ValueError(f"reward.{key} must be {rule}, got {value}")
+
+
+def confidence(outcome: Outcome) -> float:
+    """Return how sure the gain is, in [0, 1]."""
+    if outcome.gain is None:
+        return 0.0
+    coverage = min(1.0, max(1, len(outcome.gains)) / _ENOUGH_MEASUREMENTS)
+    return _precision(abs(outcome.gain), outcome.gain_error) * coverage
+
+
+def _precision(size: float, error: float | None) -> float:
+    """Return the gain's share in gain and error, in [0, 1]."""
+    if error is None:
+        return 0.5
+    return 1.0 if error == 0 else size / (size + error)
+
+
+def relative_rise(before: float, after: float) -> float:
+    """Return (after - before) / before; 0 when `before` was not measured."""
+    return (after - before) / before if before > 0 else 0.0
+
+
+def added_flops(outcome: Outcome) -> float:
+    """Return log(1 + added FLOPs of a sample, relative), >= 0; 0 when none were added."""
+    return math.log1p(max(0.0, relative_rise(outcome.flops_before, outcome.flops_after)))
+
+
+def added_parameters(outcome: Outcome) -> float:
+    """Return log(1 + added parameters, relative), >= 0; 0 when none were added."""
+    rise = relative_rise(outcome.parameters_before, outcome.parameters_after)
+    return math.log1p(max(0.0, rise))
+
+
+def who(outcome: Outcome) -> str:
+    """Return the words for the activation that is judged."""
+    end = "fossilized" if outcome.fossilized else "culled"
+    return f"seed {outcome.seed} of slot '{outcome.slot}' ({outcome.blueprint}, {end})"
+
+
+def credited(outcome: Outcome) -> str:
+    """Return the words for the gain that the seed is credited with."""
+    if outcome.gain is None:
+        return "gain not measured, it counts as 0"
+    error = "error unknown" if outcome.gain_error is None else f"± {outcome.gain_error:.1%}"
+    return f"credited gain {outcome.gain:+.1%} ({error})"

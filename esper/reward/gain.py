@@ -1,0 +1,61 @@
+"""Judges a seed by its gain, less a rent for what it added.
+
+total = tanh(scale * (gain - rent * log(1 + added, relative)))      in [-1, 1]
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from esper.contracts.outcome import Outcome, Reward
+from esper.reward.evidence import (
+    added_flops,
+    added_parameters,
+    check_option,
+    confidence,
+    credited,
+    who,
+)
+
+_CREDITS = ("loss", "accuracy")
+_ADDED = {"flops": added_flops, "parameters": added_parameters}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Judges an outcome by its gain minus rent; an unmeasured gain counts as 0.
+
+    rent: >= 0, the gain that a growth by a factor of e must bring.
+    credit: "loss" takes the settled relative gain, "accuracy" the gain in validation accuracy.
+    per: what the rent is for, added "flops" or "parameters".
+    scale: > 0, what the difference is multiplied by.
+    """
+
+    name: ClassVar[str] = "gain"
+
+    rent: float = 0.01
+    credit: str = "loss"
+    per: str = "flops"
+    scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_option(0 <= self.rent < math.inf, "rent", "finite and >= 0", self.rent)
+        check_option(0 < self.scale < math.inf, "scale", "finite and > 0", self.scale)
+        check_option(self.credit in _CREDITS, "credit", "one of loss, accuracy", self.credit)
+        check_option(self.per in _ADDED, "per", "one of flops, parameters", self.per)
+
+    def judge(self, outcome: Outcome) -> Reward:
+        """Return the reward of a settled outcome."""
+        gain = outcome.gain if self.credit == "loss" else outcome.accuracy_gain
+        cost = _ADDED[self.per](outcome)
+        total = math.tanh(self.scale * ((gain or 0.0) - self.rent * cost))
+        measured = "not measured, counts as 0" if gain is None else f"{gain:+.3f}"
+        return Reward(
+            total=total,
+            components={"accuracy": gain or 0.0, "cost": cost},
+            confidence=0.0 if gain is None else confidence(outcome),
+            explanation=(
+                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; gain in {self.credit} "
+                f"{measured}, less rent {self.rent:g} x {cost:.3g} for added {self.per}"
+            ),
+        )

@@ -1,0 +1,41 @@
+"""Judges a seed at its end only, by what stays.
+
+total = tanh(scale * gain) of a fossilized seed, 0 of any other      in [-1, 1]
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from esper.contracts.outcome import Outcome, Reward
+from esper.reward.evidence import check_option, confidence, credited, who
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Rewards the settled gain of a fossilized seed and nothing else.
+
+    A culled seed leaves nothing behind and gets 0, whatever it cost on the way; so does a
+    fossilized one whose gain was never measured.
+
+    scale: > 0, what the gain is multiplied by.
+    """
+
+    name: ClassVar[str] = "sparse"
+
+    scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_option(0 < self.scale < math.inf, "scale", "finite and > 0", self.scale)
+
+    def judge(self, outcome: Outcome) -> Reward:
+        """Return the reward of a settled outcome."""
+        kept = outcome.gain if outcome.fossilized and outcome.gain is not None else 0.0
+        total = math.tanh(self.scale * kept)
+        stays = "it stays" if outcome.fossilized else "it is gone, so it counts as 0"
+        return Reward(
+            total=total,
+            components={"accuracy": kept},
+            confidence=confidence(outcome),
+            explanation=f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; {stays}",
+        )

@@ -1,0 +1,161 @@
+"""From a checked configuration to a finished run: all wiring is here."""
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from esper.choices import Choices
+from esper.config import RunConfig
+from esper.contracts.errors import ConfigError
+from esper.data.base import DataSet
+from esper.grower import Grower
+from esper.loop import Task, run_epochs, scores
+from esper.options import option_name
+from esper.saved import save_network
+from esper.summary import git_sha, summarise, versions
+from esper.telemetry.bus import EventBus
+from esper.telemetry.console import ConsoleSink
+from esper.telemetry.jsonl import Jsonl
+from esper.training.optimizer import build_optimizer
+
+SUMMARY = "summary.json"
+SNAPSHOT = "ledger_snapshot.json"
+EXAMPLE_BATCH = 4
+
+
+def run(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """Train and grow one network; leave everything about it in `run_dir`; return the summary.
+
+    Args:
+        config: checked options.
+        run_dir: an existing folder.
+        raw: the configuration as plain values, for those who are told of the run.
+
+    Raises:
+        EsperError: if data, model or slots do not fit, or the run cannot be recorded.
+    """
+    began = time.perf_counter()
+    data = config.data.load().to(_device(config.device))
+    torch.manual_seed(config.rng_seed)
+    model = config.model.build(data.spec).to(_device(config.device))
+    optimizer = build_optimizer(model, config.training)
+    sinks = [Jsonl(run_dir), ConsoleSink(), *config.logger.build(run_dir)]
+    bus = EventBus(*sinks)
+    grower = Grower(
+        model,
+        optimizer,
+        example_input=example_input(data),
+        epochs=config.epochs,
+        rng_seed=config.rng_seed,
+        bus=bus,
+        **grower_options(config, run_id=str(run_dir.resolve())),
+    )
+    summary: dict[str, Any] | None = None
+    try:
+        if grower.settlement.snapshot:
+            _write_json(run_dir / SNAPSHOT, [asdict(e) for e in grower.settlement.snapshot])
+        bus.start(_facts(config, run_dir, raw))
+        task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
+        lines = run_epochs(task, grower, bus)
+        losses_N, hits_N = _test(grower, data)
+        test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
+        save_network(grower.host, run_dir)
+        summary = {
+            "status": "finished",
+            "epochs": config.epochs,
+            "rng_seed": config.rng_seed,
+            **summarise(grower, lines, test),
+            "wall_s": time.perf_counter() - began,
+            **_names(config),
+            "git_sha": git_sha(),
+            "versions": versions(),
+            "run_dir": _shown(run_dir),
+        }
+        _write_json(run_dir / SUMMARY, summary)
+    finally:
+        grower.close()
+        bus.close(summary)
+    return summary
+
+
+def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, Any]:
+    """Return the options of `Grower` that a configuration asks for."""
+    slots = config.model.slots
+    return {
+        "strategy": config.strategy,
+        "orchestrator": config.orchestrator,
+        "policy": config.policy,
+        "reward": config.reward,
+        "store": config.store,
+        "blueprint": config.blueprint,
+        "slots": "auto" if slots == ("auto",) else slots,
+        "placement": config.model.placement,
+        "num_seeds": config.model.num_seeds,
+        "viability": config.viability,
+        "safety": config.safety,
+        "signals": config.signals,
+        "growth": config.growth,
+        "grow_until": config.training.grow_until,
+        "run_id": run_id,
+    }
+
+
+def choices_of(config: RunConfig) -> Choices:
+    """Return the options of a grower as one value."""
+    return Choices.of(grower_options(config))
+
+
+def example_input(data: DataSet) -> Tensor:
+    """Return a small batch that fits the data's models."""
+    return data.train.x[:EXAMPLE_BATCH]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device={name} is not available here (allowed: auto, cpu)") from error
+
+
+def _test(grower: Grower, data: DataSet) -> tuple[Tensor, Tensor]:
+    """Score the final network on the test split: the only time that it is touched."""
+    grower.host.model.eval()
+    return scores(grower.host.model, data.test)
+
+
+def _facts(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "epochs": config.epochs,
+        "run_dir": _shown(run_dir),
+        "config": raw,
+        **_names(config),
+    }
+
+
+def _names(config: RunConfig) -> dict[str, str]:
+    groups = ("data", "model", "strategy", "orchestrator", "policy", "reward")
+    return {group: option_name(group, getattr(config, group)) for group in groups}
+
+
+def _shown(run_dir: Path) -> str:
+    """Return a path as short as it can be from where the user stands."""
+    try:
+        return str(run_dir.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(run_dir)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """Write all of a file or nothing of it."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(part, path)

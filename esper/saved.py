@@ -1,0 +1,67 @@
+"""Save a grown network and build it again: weights as safetensors, its kernels in the metadata."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from esper.choices import Choices, prepare
+from esper.contracts.errors import CheckpointError
+from esper.growth import attach
+from esper.growth.apply import build_kernel
+from esper.growth.host import Host
+
+NETWORK = "network.safetensors"
+_FORMAT = "esper-network-1"
+
+
+def save_network(host: Host, run_dir: Path) -> Path:
+    """Write the network as it stands, kernels included; return the file's path."""
+    kernels = [
+        {"slot": seed.slot, "seed": seed.index, "blueprint": seed.life.blueprint}
+        for seed in host.seeds()
+        if seed.life is not None
+    ]
+    path = run_dir / NETWORK
+    metadata = {"format": _FORMAT, "kernels": json.dumps(kernels)}
+    save_model(host.model, str(path), metadata=metadata)
+    return path
+
+
+def load_network(
+    path: Path, model: nn.Module, example_input: Tensor, choices: Choices
+) -> nn.Module:
+    """Return `model`, a fresh host of the same shape, grown and filled as it was saved.
+
+    Raises:
+        CheckpointError: if the file is missing, broken, not ours or of another host.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the network {path}: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
+    host = prepare(model, SGD(model.parameters()), example_input, choices)
+    for kernel in json.loads(metadata["kernels"]):
+        _put(host, kernel)
+    try:
+        load_model(model, str(path))
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the configured host: {error}") from error
+    return model
+
+
+def _put(host: Host, kernel: dict[str, Any]) -> None:
+    slot, seed = kernel["slot"], kernel["seed"]
+    place = host.slots[slot]
+    built = build_kernel(host, slot, seed, kernel["blueprint"], 0)
+    attach.put_kernel(place.module, place.spec.placement, seed, built.module)
+    bank = attach.bank_of(place.module)
+    assert bank is not None, "a kernel was just put in"
+    bank.isolated.discard(str(seed))

@@ -1,0 +1,1 @@
+"""What a policy sees: epochs and seeds turned into observations and into numbers for learners."""

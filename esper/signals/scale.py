@@ -1,0 +1,53 @@
+"""Bring features to [-1, 1] by fixed constants, so that a feature means the same in every run.
+
+    scaled = clip((f(raw) - centre) / spread, -1, 1),    f(x) = log(1 + x) or x
+
+Scales of quantities with a good and a bad end have the good end at 1, so that the mark of the
+unknown lies beyond the bad one: a learner that only extrapolates never takes unknown for healthy.
+"""
+
+import math
+from dataclasses import dataclass
+
+UNKNOWN = -1.5
+"""What stands for an unknown value; no known value is scaled to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How one column is scaled.
+
+    spread: distance from the centre to +1; negative where less is better.
+    takes_log: True for quantities that run over orders of magnitude, all >= 0.
+    """
+
+    centre: float
+    spread: float
+    takes_log: bool = False
+
+    def __call__(self, raw: float) -> float:
+        """Return the scaled value of a known one."""
+        value = math.log1p(max(0.0, raw)) if self.takes_log else raw
+        return max(-1.0, min(1.0, (value - self.centre) / self.spread))
+
+
+def share() -> Scale:
+    """Return the scale of a fraction: 0 becomes -1, and 1 becomes 1."""
+    return Scale(centre=0.5, spread=0.5)
+
+
+def count(largest: int) -> Scale:
+    """Return the scale of a count by its logarithm: 0 becomes -1, `largest` becomes 1."""
+    half = math.log1p(largest) / 2
+    return Scale(centre=half, spread=half, takes_log=True)
+
+
+def loss() -> Scale:
+    """Return the scale of a cross-entropy by its logarithm: 0 becomes 1, 10 becomes -1."""
+    half = math.log1p(10) / 2
+    return Scale(centre=half, spread=-half, takes_log=True)
+
+
+def change(largest: float) -> Scale:
+    """Return the scale of a signed change: `largest` becomes 1; negative where less is better."""
+    return Scale(centre=0.0, spread=largest)

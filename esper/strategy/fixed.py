@@ -1,0 +1,24 @@
+"""Baseline: always seed 0."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from esper.contracts.arm import ArmStats
+from esper.strategy.base import SelectionContext
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Chooses seed 0, and nothing where seed 0 is not viable."""
+
+    name: ClassVar[str] = "fixed"
+    window_size: ClassVar[int] = 0
+
+    def scores(
+        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
+    ) -> list[float]:
+        """Return 0 for seed 0 and minus infinity for every other."""
+        return [0.0 if arm.seed == 0 else -math.inf for arm in arms]

@@ -1,0 +1,99 @@
+"""Softmax over recency-weighted, standardised scores.
+
+score = sum_i decay^i * r_i / sum_i decay^i over the last `window_size` rewards, i = 0 the latest;
+z     = (score - mean) / standard deviation over the arms at hand;
+share = softmax(z * (1 + urgency) / temperature), drawn as argmax of z / T + Gumbel noise (Gumbel
+1954), which needs no exponential of a score and so overflows at none.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
+from random import Random
+from typing import ClassVar
+
+from esper.contracts.arm import ArmStats
+from esper.strategy.base import MAX_WINDOW, SelectionContext
+
+_FLAT = 1e-12
+_SMALLEST_DRAW = 2.0**-60
+
+
+@dataclass(frozen=True)
+class PerformanceWeighted:
+    """Chooses in proportion to recent performance; an untried arm counts as good as the best."""
+
+    name: ClassVar[str] = "performance_weighted"
+
+    window_size: int = 20
+    decay_factor: float = 0.9
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window_size <= MAX_WINDOW:
+            raise ValueError(
+                f"strategy.window_size must be in [1, {MAX_WINDOW}], got {self.window_size}"
+            )
+        if not 0 < self.decay_factor <= 1:
+            raise ValueError(f"strategy.decay_factor must be in (0, 1], got {self.decay_factor}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"strategy.temperature must be > 0 and finite, got {self.temperature}")
+
+    def scores(
+        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
+    ) -> list[float]:
+        """Return a perturbed score per arm, whose argmax is a softmax draw; `rng` moves on."""
+        tried = standardised(self._recent_scores([arm for arm in arms if arm.trials]))
+        optimum = max(tried, default=0.0)
+        known = iter(tried)
+        sharpness = (1 + context.urgency) / self.temperature
+        log = math.log
+        # A draw of exactly 0 has no logarithm.
+        return [
+            (next(known) if arm.trials else optimum) * sharpness
+            - log(-log(rng.random() or _SMALLEST_DRAW))
+            for arm in arms
+        ]
+
+    def _recent_scores(self, arms: Sequence[ArmStats]) -> list[float]:
+        size = self.window_size
+        # Looked up once: nearly every window is full in a long run.
+        full = _weights(self.decay_factor, size)
+        return [
+            sum(map(mul, full, arm.recent_rewards))
+            if len(arm.recent_rewards) == size
+            else self._recent_score(arm)
+            for arm in arms
+        ]
+
+    def _recent_score(self, arm: ArmStats) -> float:
+        rewards = arm.recent_rewards[-self.window_size :]
+        if not rewards:
+            return arm.mean_reward
+        score: float = sum(map(mul, _weights(self.decay_factor, len(rewards)), rewards))
+        return score
+
+
+def standardised(values: Sequence[float]) -> list[float]:
+    """Return `values` at mean 0 and standard deviation 1; zeros where they do not differ."""
+    largest = max(map(abs, values), default=0.0)
+    if largest == 0:
+        return [0.0] * len(values)
+    # Divided first, because the square of a large value would overflow.
+    scaled = [value / largest for value in values]
+    mean = sum(scaled) / len(scaled)
+    centred = [value - mean for value in scaled]
+    deviation = math.sqrt(sum(map(mul, centred, centred)) / len(centred))
+    if deviation <= _FLAT:
+        return [0.0] * len(values)
+    return [value / deviation for value in centred]
+
+
+@lru_cache(maxsize=MAX_WINDOW)
+def _weights(decay_factor: float, count: int) -> tuple[float, ...]:
+    """Return `count` weights that sum to 1, the latest last and the heaviest."""
+    raw = [decay_factor**age for age in reversed(range(count))]
+    total = sum(raw)
+    return tuple(weight / total for weight in raw)

@@ -1,0 +1,74 @@
+"""Map rewards of any scale to [0, 1]: the one place where that is done.
+
+    unit(r) = 0.5 + (r - mean) / (SPAN * standard deviation), clipped to [0, 1]
+
+with mean and standard deviation of all rewards that a ledger has seen, kept by Welford's update
+(1962).  The map is linear, so an arm's mean is mapped, not each of its rewards, and it is applied
+when a score is asked for, so that nothing goes stale.  Where rewards do not differ, each is 0.5.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+SPAN = 4.0
+"""Standard deviations that fill [0, 1]: two on either side of the mean."""
+
+_FLAT = 1e-12
+
+
+class RewardScale:
+    """Mean and spread of all rewards seen; constant memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self._squares = 0.0
+        self._slope = 0.0
+        self._offset = 0.5
+
+    def add(self, reward: float) -> None:
+        """Count one reward."""
+        self.count += 1
+        step = reward - self.mean
+        self.mean += step / self.count
+        self._squares += step * (reward - self.mean)
+        self._refresh()
+
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation; 0 for fewer than two rewards."""
+        return math.sqrt(self._squares / (self.count - 1)) if self.count > 1 else 0.0
+
+    def unit(self, reward: float) -> float:
+        """Return `reward`, or a mean of rewards, mapped to [0, 1]."""
+        unit = self._offset + reward * self._slope
+        return 0.0 if unit < 0 else 1.0 if unit > 1 else unit
+
+    def units(self, rewards: Sequence[float]) -> tuple[float, ...]:
+        """Return each of `rewards` mapped to [0, 1]."""
+        offset, slope = self._offset, self._slope
+        return tuple(
+            [
+                (unit if unit < 1 else 1.0) if (unit := offset + reward * slope) > 0 else 0.0
+                for reward in rewards
+            ]
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that `load_state_dict` needs, as JSON holds it."""
+        return {"count": self.count, "mean": self.mean, "squares": self._squares}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self.count = state["count"]
+        self.mean = state["mean"]
+        self._squares = state["squares"]
+        self._refresh()
+
+    def _refresh(self) -> None:
+        deviation = self.deviation
+        # Rounding alone spreads equal rewards this much; it must not be blown up to [0, 1].
+        flat = deviation <= _FLAT * abs(self.mean)
+        self._slope = 0.0 if flat else 1 / (SPAN * deviation)
+        self._offset = 0.5 - self.mean * self._slope

@@ -1,0 +1,25 @@
+"""Baseline: every seed in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from esper.contracts.arm import ArmStats
+from esper.strategy.base import SelectionContext
+
+
+@dataclass(frozen=True)
+class RoundRobin:
+    """Chooses the seed selected least often in this run, the lowest of them first."""
+
+    name: ClassVar[str] = "round_robin"
+    window_size: ClassVar[int] = 0
+
+    def scores(
+        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
+    ) -> list[float]:
+        """Return minus each arm's place in the queue, so that no two arms tie."""
+        queue = sorted((arm.selections, arm.seed) for arm in arms)
+        place = {seed: index for index, (_, seed) in enumerate(queue)}
+        return [-float(place[arm.seed]) for arm in arms]

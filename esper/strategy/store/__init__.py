@@ -1,0 +1,1 @@
+"""Where settled activations live between runs."""

@@ -1,0 +1,37 @@
+"""A store that ends with its run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from esper.strategy.entry import LedgerEntry
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Keeps nothing between runs: each opens a store of its own, empty."""
+
+    name: ClassVar[str] = "memory"
+
+    def open(self) -> "MemoryStore":
+        """Return an empty store."""
+        return MemoryStore()
+
+
+class MemoryStore:
+    """Entries in a dict."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], LedgerEntry] = {}
+
+    def load(self) -> list[LedgerEntry]:
+        """Return every entry, oldest first."""
+        return list(self._entries.values())
+
+    def write(self, entries: Sequence[LedgerEntry]) -> None:
+        """Keep `entries`; one whose key is known already changes nothing."""
+        for entry in entries:
+            self._entries.setdefault((entry.run, entry.event), entry)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""

@@ -1,0 +1,35 @@
+"""Thompson sampling: a draw from Beta(successes + prior_alpha, failures + prior_beta)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from esper.contracts.arm import ArmStats
+from esper.strategy.base import SelectionContext
+
+
+@dataclass(frozen=True)
+class Thompson:
+    """Chooses by a fresh draw from each arm's posterior, so the same counts can choose any arm."""
+
+    name: ClassVar[str] = "thompson"
+    window_size: ClassVar[int] = 0
+
+    prior_alpha: float = 1.0
+    prior_beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key, value in (("prior_alpha", self.prior_alpha), ("prior_beta", self.prior_beta)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"strategy.{key} must be > 0 and finite, got {value}")
+
+    def scores(
+        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
+    ) -> list[float]:
+        """Return a draw per arm; `rng` moves on."""
+        return [
+            rng.betavariate(arm.successes + self.prior_alpha, arm.failures + self.prior_beta)
+            for arm in arms
+        ]

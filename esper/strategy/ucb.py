@@ -1,0 +1,38 @@
+"""UCB1: mean + sqrt(c * ln(total trials) / trials).  Auer et al. 2002, with c = 2 as there."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from esper.contracts.arm import ArmStats
+from esper.strategy.base import SelectionContext
+
+
+@dataclass(frozen=True)
+class UCB:
+    """Chooses by upper confidence bound.  An untried arm scores infinity, so each is tried once."""
+
+    name: ClassVar[str] = "ucb"
+    window_size: ClassVar[int] = 0
+
+    exploration_constant: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exploration_constant < math.inf:
+            raise ValueError(
+                "strategy.exploration_constant must be >= 0 and finite, "
+                f"got {self.exploration_constant}"
+            )
+
+    def scores(
+        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
+    ) -> list[float]:
+        """Return the upper confidence bound of each arm."""
+        total = sum(arm.trials for arm in arms)
+        width = self.exploration_constant * math.log(max(total, 1))
+        return [
+            arm.mean_reward + math.sqrt(width / arm.trials) if arm.trials else math.inf
+            for arm in arms
+        ]

@@ -1,0 +1,82 @@
+"""What the console says while a run goes on: a line an epoch, a line a change that matters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from esper.contracts.event import (
+    Event,
+    EventKind,
+    KernelBuilt,
+    LifecycleMove,
+    SeedPerformance,
+)
+from esper.contracts.stage import SeedStage
+from esper.telemetry.text import count, decimal, percent, place, plural, signed_percent
+
+HEADER = f"{'epoch':>9}  {'train loss':>10}  {'val loss':>10}  {'val acc':>8}  {'params':>12}  live"
+
+_MOVES = {
+    SeedStage.GERMINATED: ("+", "germinated"),
+    SeedStage.BLENDING: (">", "blending"),
+    SeedStage.FOSSILIZED: ("*", "fossilized"),
+    SeedStage.CULLED: ("x", "culled"),
+}
+
+
+def epoch_line(line: Mapping[str, Any], epochs: int | None) -> str:
+    """Return the epoch's row under `HEADER`."""
+    epoch = f"{line['epoch']}/{epochs}" if epochs else str(line["epoch"])
+    return (
+        f"{epoch:>9}  {decimal(line.get('train_loss')):>10}  "
+        f"{decimal(line.get('val_loss')):>10}  {percent(line.get('val_accuracy')):>8}  "
+        f"{count(line.get('params')):>12}  {count(line.get('live_seeds')):>4}"
+    )
+
+
+class EventLines:
+    """Words for the events that matter; remembers each seed's kernel and gain for its numbers."""
+
+    def __init__(self) -> None:
+        self._parameters: dict[tuple[str, int], int] = {}
+        self._gains: dict[tuple[str, int], SeedPerformance] = {}
+
+    def of(self, event: Event) -> str | None:
+        """Return one line, or None for an event that only the files need to hold."""
+        body = event.body
+        if isinstance(body, KernelBuilt):
+            return self._kernel(body)
+        if isinstance(body, SeedPerformance):
+            self._gains[body.slot, body.seed] = body
+            return None
+        if isinstance(body, LifecycleMove) and body.to_stage in _MOVES:
+            return self._move(body)
+        if event.kind in (EventKind.GOVERNOR, EventKind.RECOVERY):
+            return f"! {event.kind}: {getattr(body, 'reason', None) or body}"
+        return None
+
+    def _kernel(self, built: KernelBuilt) -> str | None:
+        self._parameters[built.slot, built.seed] = built.parameters
+        if built.error is None:
+            return None
+        return f"! {place(built.slot, built.seed)}: {built.blueprint} refused: {built.error}"
+
+    def _move(self, move: LifecycleMove) -> str:
+        sign, word = _MOVES[move.to_stage]
+        key = move.slot, move.seed
+        facts = [move.blueprint]
+        if move.to_stage is SeedStage.GERMINATED:
+            self._gains.pop(key, None)
+            if key in self._parameters:
+                facts.append(plural(self._parameters[key], "parameter"))
+        if move.to_stage in (SeedStage.FOSSILIZED, SeedStage.CULLED) and key in self._gains:
+            facts.append(_gain(self._gains[key]))
+        line = f"{sign} {place(*key)} {word} ({', '.join(facts)})"
+        return f"{line}: {move.reason}" if move.reason else line
+
+
+def _gain(performance: SeedPerformance) -> str:
+    if performance.gain is None:
+        return f"ablation {signed_percent(performance.ablation)}"
+    error = performance.gain_error
+    margin = "" if error is None else f" +- {100 * error:.1f}"
+    return f"gain {signed_percent(performance.gain)}{margin} by {performance.method}"

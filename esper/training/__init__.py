@@ -1,0 +1,1 @@
+"""Train a network for an epoch: optimizer, schedule, steps."""

@@ -1,0 +1,20 @@
+"""Build the host's optimizer."""
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from esper.training.options import Training
+
+
+def build_optimizer(model: nn.Module, options: Training) -> Optimizer:
+    """Return the optimizer that the options name, over all trainable parameters of `model`."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if options.optimizer == "sgd":
+        return SGD(
+            parameters,
+            lr=options.lr,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        )
+    kind = AdamW if options.optimizer == "adamw" else Adam
+    return kind(parameters, lr=options.lr, weight_decay=options.weight_decay)

@@ -1,0 +1,154 @@
+"""Time of one selection and of one update, with 8 seeds and full history, beside MABWiser's.
+
+A selection is `Selector.choose` on a plan of one germination: viability, arms, scores and the
+answer in words.  An update makes and records one settled activation.  The two alternate, so that
+no selection profits from the one before.  Medians in microseconds.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from random import Random
+from time import perf_counter_ns
+from typing import Any
+
+from esper.contracts.plan import Action, Plan, SeedChange
+from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
+from esper.contracts.stage import SeedStage
+from esper.strategy.base import Strategy
+from esper.strategy.entry import LedgerEntry
+from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.ledger import Ledger
+from esper.strategy.performance_weighted import PerformanceWeighted
+from esper.strategy.selector import Selector
+from esper.strategy.thompson import Thompson
+from esper.strategy.ucb import UCB
+from esper.strategy.viability import SelectionInputs, Viability
+
+NUM_SEEDS = 8
+STRATEGIES: tuple[Strategy, ...] = (UCB(), Thompson(), EpsilonGreedy(), PerformanceWeighted())
+GOALS_US = {"select": 50.0, "update": 20.0}
+
+_CATALOGUE = tuple(f"blueprint{index}" for index in range(NUM_SEEDS))
+_SPEC = SlotSpec(
+    name="block",
+    kind=SlotKind.DENSE,
+    placement=Placement.PARALLEL,
+    in_shape=(16,),
+    out_shape=(16,),
+    catalogue=_CATALOGUE,
+)
+_STATE = SlotState(
+    spec=_SPEC,
+    seeds=tuple(
+        SeedState(slot="block", seed=index, stage=SeedStage.DORMANT, bound=_CATALOGUE[index])
+        for index in range(NUM_SEEDS)
+    ),
+)
+_PLAN = Plan(
+    slot="block",
+    kind="diversify",
+    changes=(SeedChange(action=Action.GERMINATE),),
+    reasoning="benchmark",
+)
+
+
+def measure(rounds: int = 2000, warm_up: int = 1200) -> dict[str, Any]:
+    """Return the median microseconds of every strategy, ours and MABWiser's, and the goals."""
+    return {
+        "seeds": NUM_SEEDS,
+        "rounds": rounds,
+        "goals_us": GOALS_US,
+        "esper_us": {
+            strategy.name: _medians(*_esper(strategy), rounds, warm_up) for strategy in STRATEGIES
+        },
+        "mabwiser_us": {
+            name: _medians(*_mabwiser(name), min(rounds, 300), 20)
+            for name in (strategy.name for strategy in STRATEGIES)
+        },
+    }
+
+
+def _medians(
+    select: Callable[[], int], update: Callable[[int, int], None], rounds: int, warm_up: int
+) -> dict[str, float]:
+    times: dict[str, list[int]] = {"select": [], "update": []}
+    for index in range(warm_up + rounds):
+        start = perf_counter_ns()
+        seed = select()
+        middle = perf_counter_ns()
+        # In the warm-up each arm is fed in turn, so that every window is full.
+        update(index, index % NUM_SEEDS if index < warm_up else seed)
+        end = perf_counter_ns()
+        if index >= warm_up:
+            times["select"].append(middle - start)
+            times["update"].append(end - middle)
+    return {name: round(statistics.median(spans) / 1000, 2) for name, spans in times.items()}
+
+
+def _reward(rng: Random, seed: int) -> float:
+    return rng.gauss(0.01 * seed / (NUM_SEEDS - 1), 0.002)
+
+
+def _esper(strategy: Strategy) -> tuple[Callable[[], int], Callable[[int, int], None]]:
+    ledger = Ledger()
+    selector = Selector(strategy, Viability(), ledger, Random(0))
+    world = Random(1)
+    inputs = SelectionInputs(
+        state=_STATE, epoch=0, first_order=dict.fromkeys(range(NUM_SEEDS), 0.5)
+    )
+
+    def select() -> int:
+        _, (selection,) = selector.choose(_PLAN, inputs)
+        assert selection.seed is not None
+        return selection.seed
+
+    def update(index: int, seed: int) -> None:
+        reward = _reward(world, seed)
+        ledger.record(
+            LedgerEntry(
+                run="benchmark",
+                event=str(index),
+                slot="block",
+                seed=seed,
+                slot_kind="dense",
+                placement="parallel",
+                blueprint=_CATALOGUE[seed],
+                epoch=index,
+                reward=reward,
+                accuracy_improvement=reward,
+                loss_reduction=reward,
+                latency_ms=0.1,
+                memory_mb=1.0,
+            )
+        )
+
+    return select, update
+
+
+def _mabwiser(name: str) -> tuple[Callable[[], int], Callable[[int, int], None]]:
+    from mabwiser.mab import MAB, LearningPolicy  # noqa: PLC0415 - an extra, only for this
+
+    world = Random(1)
+    policies = {
+        "ucb": LearningPolicy.UCB1(alpha=2.0),
+        "thompson": LearningPolicy.ThompsonSampling(binarizer=_is_success),
+        "epsilon_greedy": LearningPolicy.EpsilonGreedy(epsilon=0.1),
+        "performance_weighted": LearningPolicy.Softmax(tau=1.0),
+    }
+    arms: Sequence[int] = list(range(NUM_SEEDS))
+    mab = MAB(arms=arms, learning_policy=policies[name], seed=0)
+    mab.fit(decisions=arms, rewards=[_reward(world, seed) for seed in arms])
+
+    def update(index: int, seed: int) -> None:
+        mab.partial_fit(decisions=[seed], rewards=[_reward(world, seed)])
+
+    return mab.predict, update
+
+
+def _is_success(arm: int, reward: float) -> bool:
+    return reward > 0.005
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))

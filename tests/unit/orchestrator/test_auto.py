@@ -1,0 +1,47 @@
+"""The decision's adaptation names the orchestrator."""
+
+from typing import Any
+
+import pytest
+
+from esper.orchestrator.auto import Auto
+from esper.orchestrator.diversify import Diversify
+from esper.orchestrator.ensemble import Ensemble
+from esper.orchestrator.replace import Replace
+from esper.orchestrator.specialize import Specialize
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "kind"),
+    [
+        ("add_neurons", "diversify"),
+        ("remove_neurons", "specialize"),
+        ("add_layer", "ensemble"),
+        ("replace", "replace"),
+        (None, "replace"),
+    ],
+)
+def test_each_adaptation_has_its_orchestrator(
+    observe: Any, decide: Any, known: Any, adaptation: str | None, kind: str
+) -> None:
+    observation = observe("SHADOWING", "TRAINING", "DORMANT", "DORMANT")
+    plan = Auto().plan(decide(adaptation), observation, known({0: 0.1}))
+    assert plan.kind == kind
+    assert not plan.is_empty
+
+
+def test_its_keys_reach_the_orchestrators(observe: Any, decide: Any, known: Any) -> None:
+    auto = Auto(min_performance_threshold=0.7, num_seeds=1, initial_blend=0.5, alpha_step=0.1)
+    knowledge = known({0: 0.6})
+    growing = observe("DORMANT", "DORMANT", "DORMANT")
+    standing = observe("SHADOWING", seeds={0: {"alpha_target": 0.2}})
+    pairs = (
+        (Diversify(num_seeds=1, initial_blend=0.5), decide("add_neurons"), growing),
+        (Specialize(alpha_step=0.1), decide("remove_neurons"), standing),
+        (Ensemble(), decide("add_layer"), growing),
+        (Replace(min_performance_threshold=0.7), decide("replace"), standing),
+    )
+    for orchestrator, decision, observation in pairs:
+        plan = auto.plan(decision, observation, knowledge)
+        assert not plan.is_empty
+        assert plan == orchestrator.plan(decision, observation, knowledge)

@@ -1,0 +1,67 @@
+"""Different blueprints side by side."""
+
+from typing import Any
+
+import pytest
+
+from esper.contracts.plan import Action, SeedChange
+from esper.orchestrator.diversify import Diversify
+
+
+@pytest.mark.parametrize(
+    ("wanted", "planned"), [(None, 2), (1, 1), (3, 3), (9, 4), (0, 0), (-1, 0)]
+)
+def test_as_many_seeds_germinate_as_wanted_and_dormant(
+    observe: Any, decide: Any, known: Any, wanted: int | None, planned: int
+) -> None:
+    observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
+    plan = Diversify().plan(decide("add_neurons", num_seeds=wanted), observation, known())
+    assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=1.0),) * planned
+
+
+def test_only_dormant_seeds_with_a_blueprint_of_their_own_count(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe(
+        "DORMANT", "DORMANT", "TRAINING", "DORMANT", bound=("mlp", "mlp", "affine", "lora")
+    )
+    plan = Diversify(num_seeds=4).plan(decide("add_neurons"), observation, known())
+    assert len(plan.changes) == 2
+    plan = Diversify(num_seeds=4).plan(
+        decide("add_neurons", barred=("lora",)), observation, known()
+    )
+    assert len(plan.changes) == 1
+
+
+def test_the_alpha_target_is_the_initial_blend(observe: Any, decide: Any, known: Any) -> None:
+    plan = Diversify(initial_blend=0.4).plan(decide("add_neurons"), observe("DORMANT"), known())
+    assert [change.alpha_target for change in plan.changes] == [0.4]
+
+
+def test_the_best_prediction_among_what_may_be_tried_is_expected(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("DORMANT", "DORMANT", "FOSSILIZED")
+    knowledge = known(gains={"affine": -0.02, "mlp": 0.03, "lora": 0.9})
+    expected = Diversify().plan(decide("add_neurons"), observation, knowledge).expected_improvement
+    assert expected == 0.03
+    assert (
+        Diversify().plan(decide("add_neurons"), observation, known()).expected_improvement is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("observed", "barred", "why"),
+    [
+        ({"stage": "DORMANT", "may_grow": False}, (), "growth is over"),
+        ({"stage": "EMBARGOED"}, (), "no seed is dormant"),
+        ({"stage": "DORMANT"}, ("affine",), "every blueprint on offer is barred"),
+    ],
+)
+def test_an_empty_plan_says_why(
+    observe: Any, decide: Any, known: Any, observed: Any, barred: Any, why: str
+) -> None:
+    observation = observe(observed["stage"], may_grow=observed.get("may_grow", True))
+    plan = Diversify().plan(decide("add_neurons", barred=barred), observation, known())
+    assert plan.is_empty
+    assert plan.reasoning == f"nothing to do in slot 'block': {why}"

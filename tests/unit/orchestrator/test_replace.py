@@ -1,0 +1,89 @@
+"""The worst seed gets another kernel."""
+
+from typing import Any
+
+import pytest
+
+from esper.contracts.plan import Action, SeedChange
+from esper.orchestrator.replace import Replace
+
+
+def exchange(seed: int, blueprint: str) -> tuple[SeedChange, ...]:
+    return (
+        SeedChange(action=Action.CULL, seed=seed, rests=False),
+        SeedChange(action=Action.GERMINATE, seed=seed, blueprint=blueprint),
+    )
+
+
+def test_the_worst_live_seed_under_the_threshold_gets_the_next_free_blueprint(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("SHADOWING", "BLENDING", "SHADOWING", bound=("affine", "mlp", "lora"))
+    knowledge = known({0: 0.25, 1: 0.1, 2: 0.9}, gains={"gated_mlp": 0.07, "affine": 0.5})
+    plan = Replace().plan(decide(risk=0.2), observation, knowledge)
+    assert plan.changes == exchange(1, "gated_mlp")
+    assert (plan.kind, plan.slot, plan.risk) == ("replace", "block", 0.2)
+    assert plan.expected_improvement == 0.07
+    assert not plan.exceeds_concurrency
+
+
+def test_dormant_and_fossilized_seeds_are_never_the_worst(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("DORMANT", "FOSSILIZED", "TRAINING", "EMBARGOED")
+    knowledge = known({0: 0.0, 1: 0.0, 2: 0.2, 3: 0.0})
+    changes = Replace().plan(decide(), observation, knowledge).changes
+    assert {change.seed for change in changes} == {2}
+
+
+def test_a_seed_exactly_at_the_threshold_or_unknown_stays(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    plan = Replace().plan(decide(), observe("SHADOWING", "TRAINING"), known({0: 0.3}))
+    assert plan.is_empty
+    assert "no live seed is known to score under 0.3" in plan.reasoning
+
+
+def test_a_seed_without_a_record_is_scored_by_what_its_kernel_was_measured_to_bring(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("SHADOWING", "SHADOWING", seeds={1: {"ablation": -0.05}})
+    assert Replace().plan(decide(), observation, known()).changes == exchange(1, "lora")
+
+
+def test_a_barred_blueprint_is_passed_over(observe: Any, decide: Any, known: Any) -> None:
+    plan = Replace().plan(decide(barred=("mlp", "affine")), observe("SHADOWING"), known({0: 0.0}))
+    assert plan.changes == exchange(0, "lora")
+
+
+def test_a_seed_stays_when_no_other_blueprint_is_on_offer(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    barred = ("mlp", "lora", "gated_mlp")
+    plan = Replace().plan(decide(barred=barred), observe("SHADOWING"), known({0: 0.0}))
+    assert plan.is_empty
+    assert "no other blueprint" in plan.reasoning
+
+
+def test_nothing_is_replaced_once_growth_is_over(observe: Any, decide: Any, known: Any) -> None:
+    plan = Replace().plan(decide(), observe("SHADOWING", may_grow=False), known({0: 0.0}))
+    assert plan.is_empty
+    assert "growth is over" in plan.reasoning
+
+
+@pytest.mark.parametrize("adaptation", ["add_neurons", "add_layer"])
+def test_in_an_empty_slot_a_decision_to_add_germinates_one_seed(
+    observe: Any, decide: Any, known: Any, adaptation: str
+) -> None:
+    observation = observe("DORMANT", "DORMANT", "FOSSILIZED")
+    plan = Replace().plan(decide(adaptation, num_seeds=3), observation, known())
+    assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=1.0),)
+
+
+@pytest.mark.parametrize("adaptation", ["replace", "remove_neurons", None])
+def test_in_an_empty_slot_any_other_decision_finds_nothing_to_do(
+    observe: Any, decide: Any, known: Any, adaptation: str | None
+) -> None:
+    plan = Replace().plan(decide(adaptation), observe("DORMANT"), known())
+    assert plan.is_empty
+    assert "no seed is live" in plan.reasoning

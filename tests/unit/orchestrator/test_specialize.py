@@ -1,0 +1,84 @@
+"""The better half stays."""
+
+from typing import Any
+
+import pytest
+
+from esper.contracts.plan import Action, SeedChange
+from esper.orchestrator.specialize import Specialize
+
+
+def raise_to(seed: int, alpha_target: float) -> SeedChange:
+    return SeedChange(action=Action.RETARGET, seed=seed, alpha_target=alpha_target)
+
+
+def cull(seed: int) -> SeedChange:
+    return SeedChange(action=Action.CULL, seed=seed)
+
+
+def test_the_better_half_rounded_up_is_raised_and_the_rest_culled(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    targets = {0: {"alpha_target": 0.6}, 1: {"alpha_target": 0.9}, 2: {"alpha_target": 0.6}}
+    observation = observe("SHADOWING", "PROBATIONARY", "SHADOWING", "DORMANT", seeds=targets)
+    knowledge = known({0: 0.5, 1: 0.9, 2: 0.2, 3: 1.0}, gains={"mlp": 0.1, "lora": 0.7})
+    plan = Specialize().plan(decide("remove_neurons"), observation, knowledge)
+    assert plan.changes == (raise_to(1, 1.0), raise_to(0, 0.8), cull(2))
+    assert plan.kind == "specialize"
+    assert plan.expected_improvement == 0.1
+    assert "keep 0, 1, raise 0, 1, cull 2" in plan.reasoning
+
+
+@pytest.mark.parametrize("stage", ["GERMINATED", "TRAINING", "BLENDING"])
+def test_a_better_seed_in_an_earlier_stage_just_stays(
+    observe: Any, decide: Any, known: Any, stage: str
+) -> None:
+    low = {0: {"alpha_target": 0.5}, 1: {"alpha_target": 0.5}}
+    plan = Specialize().plan(
+        decide("remove_neurons"), observe(stage, stage, seeds=low), known({0: 0.9, 1: 0.8})
+    )
+    assert plan.changes == (cull(1),)
+
+
+def test_a_lone_seed_at_full_alpha_has_nothing_to_gain(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    plan = Specialize().plan(decide("remove_neurons"), observe("SHADOWING"), known())
+    assert plan.is_empty
+    assert "no live seed can get a higher alpha target" in plan.reasoning
+
+
+def test_an_unknown_seed_ranks_between_good_and_bad_ones(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("SHADOWING", "SHADOWING")
+    for composite, culled in ((0.6, 1), (0.4, 0)):
+        plan = Specialize().plan(decide("remove_neurons"), observation, known({0: composite}))
+        assert plan.changes == (cull(culled),)
+
+
+def test_of_equal_seeds_the_one_further_on_stays_and_then_the_lower_index(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    further = Specialize().plan(decide("remove_neurons"), observe("BLENDING", "SHADOWING"), known())
+    lower = Specialize().plan(decide("remove_neurons"), observe("BLENDING", "BLENDING"), known())
+    assert further.changes == (cull(0),)
+    assert lower.changes == (cull(1),)
+
+
+def test_repeated_steps_reach_exactly_one(observe: Any, decide: Any, known: Any) -> None:
+    target, seen = 0.1, []
+    while target < 1:
+        observation = observe("SHADOWING", seeds={0: {"alpha_target": target}})
+        (change,) = Specialize().plan(decide("remove_neurons"), observation, known()).changes
+        target = change.alpha_target
+        seen.append(target)
+    assert seen == [0.3, 0.5, 0.7, 0.9, 1.0]
+
+
+def test_in_an_empty_slot_only_a_decision_to_add_germinates_one_seed_to_be_raised_later(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    plan = Specialize().plan(decide("add_neurons"), observe("DORMANT", "DORMANT"), known())
+    assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=0.6),)
+    assert Specialize().plan(decide("remove_neurons"), observe("DORMANT"), known()).is_empty

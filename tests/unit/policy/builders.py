@@ -1,0 +1,239 @@
+"""Values with defaults, and a small world that ages seeds as the lifecycle does, without a net."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from esper.contracts.decision import Decision, DecisionKind, Refusal
+from esper.contracts.metrics import EpochMetrics
+from esper.contracts.observation import Observation
+from esper.contracts.outcome import Outcome, Reward
+from esper.contracts.slot import (
+    Placement,
+    SeedState,
+    SlotKind,
+    SlotSpec,
+    SlotState,
+    next_binding,
+)
+from esper.contracts.stage import LIVE, SeedStage
+from esper.policy.safety import Safety, Usage
+from esper.signals.options import Signals
+from esper.signals.tracker import SignalTracker
+
+CATALOGUE = ("affine", "mlp", "lora", "gated_mlp", "norm")
+
+
+def make_seed(stage: SeedStage = SeedStage.DORMANT, **changes: Any) -> SeedState:
+    """Return seed 0 of slot 'block'; a live one has germinated and is measured as useful."""
+    state = SeedState(slot="block", seed=0, stage=stage, bound="affine")
+    if stage in LIVE:
+        state = replace(
+            state,
+            epochs_in_stage=1,
+            epochs_since_germination=6,
+            activations=1,
+            last_used_epoch=1,
+            alpha=1.0,
+            gain=0.03,
+            gain_error=0.01,
+            ablation=0.02,
+            improvement=0.01,
+        )
+    return replace(state, **changes)
+
+
+def make_slot(
+    name: str = "block", seeds: tuple[SeedState, ...] | None = None, **changes: Any
+) -> SlotState:
+    """Return a slot, with two dormant seeds unless some are given; they are numbered in order."""
+    spec = SlotSpec(
+        name=name,
+        kind=SlotKind.DENSE,
+        placement=Placement.PARALLEL,
+        in_shape=(8,),
+        out_shape=(8,),
+        catalogue=CATALOGUE,
+    )
+    if seeds is None:
+        seeds = (make_seed(), make_seed(bound="mlp"))
+    numbered = tuple(replace(seed, slot=name, seed=index) for index, seed in enumerate(seeds))
+    return SlotState(spec=spec, seeds=numbered, **changes)
+
+
+def make_observation(
+    epoch: int = 10, slots: tuple[SlotState, ...] | None = None, **changes: Any
+) -> Observation:
+    """Return an observation of a run that improves quickly and may grow."""
+    losses = tuple(2.0 * 0.7**past for past in range(max(0, epoch - 10), epoch))
+    observation = Observation(
+        metrics=EpochMetrics(epoch=epoch, global_step=epoch * 10, val_loss=0.5, val_accuracy=0.8),
+        epochs=40,
+        may_grow=True,
+        plateau_epochs=0,
+        loss_delta=-0.1,
+        accuracy_delta=0.02,
+        best_val_accuracy=0.8,
+        best_val_loss=0.5,
+        train_losses=losses,
+        val_losses=losses,
+        val_accuracies=(0.8,) * len(losses),
+        slots=(make_slot(),) if slots is None else slots,
+    )
+    return replace(observation, **changes)
+
+
+def make_outcome(blueprint: str = "affine", *, fossilized: bool = False, epoch: int = 10) -> Outcome:
+    """Return a settled activation of seed 0 of slot 'block'."""
+    return Outcome(
+        slot="block",
+        seed=0,
+        slot_kind="dense",
+        placement="parallel",
+        blueprint=blueprint,
+        activation=1,
+        germinated_epoch=1,
+        settled_epoch=epoch,
+        fossilized=fossilized,
+        gain=0.03 if fossilized else -0.01,
+        gain_error=0.01,
+        ablation=0.02,
+    )
+
+
+def _always_useful(blueprint: str) -> float | None:
+    return 0.03
+
+
+def _learning_curve(epoch: int) -> float:
+    return float(0.9 - 0.8 * 0.8**epoch)
+
+
+@dataclass
+class World:
+    """A run without a network: gains by blueprint, accuracies by epoch, everything else by rule."""
+
+    policy: Any
+    epochs: int = 40
+    num_slots: int = 3
+    gain: Callable[[str], float | None] = _always_useful
+    accuracy: Callable[[int], float] = _learning_curve
+    safety: Safety = field(default_factory=Safety)
+    epoch: int = 0
+    decisions: list[tuple[int, Decision]] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        seeds = tuple(make_seed(bound=name) for name in CATALOGUE[:4])
+        self.slots = [make_slot(f"block{index}", seeds) for index in range(self.num_slots)]
+        self.tracker = SignalTracker(Signals())
+
+    def run(self, epochs: int | None = None) -> "World":
+        """Live through some epochs, all that are left unless a number is given."""
+        for _ in range(self.epochs - self.epoch if epochs is None else epochs):
+            self.step()
+        return self
+
+    def step(self) -> None:
+        """Age every seed, ask the policy, review its wishes and carry them out."""
+        self.epoch += 1
+        for index, slot in enumerate(self.slots):
+            self.slots[index] = replace(
+                slot, seeds=tuple(self._older(seed, slot) for seed in slot.seeds)
+            )
+        accuracy = self.accuracy(self.epoch)
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            global_step=self.epoch * 10,
+            val_loss=1 - accuracy,
+            val_accuracy=accuracy,
+            train_loss=1 - accuracy,
+        )
+        may_grow = self.epoch < 0.6 * self.epochs
+        seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow)
+        wanted = self.policy.decide(seen)
+        self.decisions += [(self.epoch, decision) for decision in wanted]
+        accepted, refused = self.safety.review(wanted, seen, Usage(parameters=100))
+        self.refusals += refused
+        for decision in accepted:
+            self._carry_out(decision)
+
+    def of_kind(self, kind: DecisionKind) -> list[tuple[int, Decision]]:
+        """Return the decisions of a kind with their epochs."""
+        return [(epoch, each) for epoch, each in self.decisions if each.kind is kind]
+
+    def _older(self, seed: SeedState, slot: SlotState) -> SeedState:
+        age = seed.epochs_in_stage + 1
+        since = seed.epochs_since_germination
+        older = replace(
+            seed,
+            epochs_in_stage=age,
+            epochs_since_germination=None if since is None else since + 1,
+        )
+        lengths = {
+            SeedStage.TRAINING: (1, SeedStage.BLENDING),
+            SeedStage.BLENDING: (1, SeedStage.SHADOWING),
+            SeedStage.SHADOWING: (3, SeedStage.PROBATIONARY),
+            SeedStage.EMBARGOED: (5, SeedStage.DORMANT),
+        }
+        length, after = lengths.get(seed.stage, (1000, seed.stage))
+        if age < length:
+            return older
+        if after is SeedStage.DORMANT:
+            names = [each.bound for each in slot.seeds]
+            older = replace(older, bound=next_binding(CATALOGUE, names, seed.seed))
+        if after is SeedStage.PROBATIONARY:
+            gain = self.gain(seed.bound)
+            older = replace(older, gain=gain, gain_error=0.01, ablation=0.02)
+        return replace(older, stage=after, epochs_in_stage=0)
+
+    def _carry_out(self, decision: Decision) -> None:
+        if decision.kind is DecisionKind.WAIT:
+            return
+        index = next(i for i, s in enumerate(self.slots) if s.spec.name == decision.slot)
+        slot = self.slots[index]
+        if decision.kind is DecisionKind.ADAPT:
+            able = [
+                seed.seed
+                for seed in slot.seeds
+                if seed.stage is SeedStage.DORMANT and seed.bound not in decision.barred
+            ]
+            for chosen in able[: decision.num_seeds]:
+                slot = self._germinated(slot, chosen)
+        else:
+            assert decision.seed is not None
+            slot = self._settled(slot, slot.seeds[decision.seed], decision.kind)
+        self.slots[index] = slot
+
+    def _germinated(self, slot: SlotState, index: int) -> SlotState:
+        seed = slot.seeds[index]
+        live = replace(
+            seed,
+            stage=SeedStage.TRAINING,
+            epochs_in_stage=0,
+            epochs_since_germination=0,
+            activations=seed.activations + 1,
+            last_used_epoch=self.epoch,
+            gain=None,
+            gain_error=None,
+            ablation=None,
+        )
+        return replace(self._with(slot, live), rests_until=self.epoch + 5)
+
+    def _settled(self, slot: SlotState, seed: SeedState, kind: DecisionKind) -> SlotState:
+        kept = kind is DecisionKind.FOSSILIZE
+        stage = SeedStage.FOSSILIZED if kept else SeedStage.EMBARGOED
+        outcome = make_outcome(seed.bound, fossilized=kept, epoch=self.epoch)
+        self.policy.learn(outcome, Reward(total=0.1 if kept else -0.1))
+        done = replace(seed, stage=stage, epochs_in_stage=0, epochs_since_germination=None)
+        if kept:
+            return self._with(slot, done)
+        done = replace(done, last_used_epoch=self.epoch)
+        return replace(
+            self._with(slot, done), last_cull_epoch=self.epoch, rests_until=self.epoch + 5
+        )
+
+    def _with(self, slot: SlotState, seed: SeedState) -> SlotState:
+        return replace(
+            slot, seeds=tuple(seed if each.seed == seed.seed else each for each in slot.seeds)
+        )

@@ -1,0 +1,31 @@
+"""Only what stays counts."""
+
+import math
+from typing import Any
+
+import pytest
+
+from esper.reward.sparse import Sparse
+
+
+def test_only_a_fossilized_seed_is_rewarded(settle: Any) -> None:
+    assert Sparse(scale=5.0).judge(settle(gain=0.1)).total == pytest.approx(math.tanh(0.5))
+    culled = Sparse().judge(settle(gain=0.1, fossilized=False))
+    assert culled.total == 0
+    assert "it is gone" in culled.explanation
+
+
+def test_a_harmful_seed_that_stays_is_punished(settle: Any) -> None:
+    assert Sparse().judge(settle(gain=-0.1)).total == pytest.approx(math.tanh(-0.5))
+
+
+def test_an_unmeasured_gain_is_worth_nothing(settle: Any) -> None:
+    reward = Sparse().judge(settle(gain=None))
+    assert (reward.total, reward.confidence) == (0, 0)
+    assert "gain not measured" in reward.explanation
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+def test_a_scale_that_is_not_finite_and_positive_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match=rf"reward\.scale must be finite and > 0, got {scale}"):
+        Sparse(scale=scale)
