@@ -1,3 +1,50 @@
-"""Esper trains neural networks that grow while they train."""
+"""Esper trains neural networks that grow while they train.
+
+Names resolve lazily: `import esper` loads neither torch nor anything else that is heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from esper.blueprint.catalogue import blueprint as blueprint
+    from esper.contracts.errors import EsperError as EsperError
+    from esper.contracts.metrics import TrainReport as TrainReport
+    from esper.grower import Grower as Grower
+    from esper.loaded import LoadedRun as LoadedRun
+    from esper.loaded import load_run as load_run
+    from esper.telemetry.bus import EventBus as EventBus
+    from esper.training.epoch import clip_each_group as clip_each_group
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "EsperError": "esper.contracts.errors",
+    "EventBus": "esper.telemetry.bus",
+    "Grower": "esper.grower",
+    "LoadedRun": "esper.loaded",
+    "TrainReport": "esper.contracts.metrics",
+    "blueprint": "esper.blueprint.catalogue",
+    "clip_each_group": "esper.training.epoch",
+    "load_run": "esper.loaded",
+}
+"""Where each public name lives."""
+
+__all__ = [
+    "EsperError",
+    "EventBus",
+    "Grower",
+    "LoadedRun",
+    "TrainReport",
+    "__version__",
+    "blueprint",
+    "clip_each_group",
+    "load_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'esper' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

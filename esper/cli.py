@@ -5,16 +5,14 @@ from types import TracebackType
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from esper.contracts.errors import EsperError
 from esper.failure import tell
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="esper",
     help="Train neural networks that grow while they train.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
@@ -62,18 +60,16 @@ def doctor() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 refused or failed, 130 interrupted."""
+    command = get_command(app)
     try:
-        return app(arguments, prog_name="esper", standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except typer.Abort:
-        return INTERRUPTED
+        code = command.main(arguments or ["--help"], prog_name="esper", standalone_mode=False)
     except typer.TyperException as misuse:
         tell(EsperError(misuse.format_message()))
         return 1
     except (EsperError, OSError) as error:
         tell(error)
         return 1
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def explain(error: HydraException | OmegaConfBaseException) -> str:
+def explain(error: HydraException | OmegaConfBaseException | ValueError) -> str:
     """Return one line that says what was refused and what would be allowed."""
     text = str(error)
     if isinstance(error, OverrideParseException):

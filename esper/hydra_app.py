@@ -20,6 +20,7 @@ from esper import sweep
 from esper.config import register, to_raw, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.explain import explain
+from esper.options import OPTIONS
 from esper.paths import conf_dir
 
 
@@ -36,8 +37,8 @@ def train(arguments: Sequence[str]) -> None:
     try:
         with _as_command_line(arguments):
             app(train_task)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explain(error)) from error  # a ValueError of Hydra's: jobs end otherwise
 
 
 def train_task(cfg: DictConfig) -> float | None:
@@ -86,6 +87,10 @@ def _check_flags(arguments: Sequence[str]) -> None:
         if stop.code:
             raise ConfigError(said.getvalue().strip().rpartition("error: ")[2]) from stop
         return  # --version: Hydra answers it
+    for override in flags.overrides:
+        group, _, option = override.partition("=")
+        if group in OPTIONS and option in ("", "null"):
+            raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {option}")
     asked = [flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion]
     if sum(map(bool, asked)) > 1:
         raise ConfigError("--run, --multirun, --cfg, --info and --shell-completion exclude another")

@@ -41,6 +41,7 @@ def run(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
     began = time.perf_counter()
+    torch.set_num_threads(config.training.threads)
     data = config.data.load().to(_device(config.device))
     torch.manual_seed(config.rng_seed)
     model = config.model.build(data.spec).to(_device(config.device))

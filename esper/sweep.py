@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from esper.report.sweep import Group, collect, metric_of, table, write_csv
+
 FINISHED = Path(".hydra") / "finished.json"
 """Holds the overrides of a job that ended well (Hydra rewrites `overrides.yaml` at each start)."""
 
@@ -35,11 +42,36 @@ def record_failure(run_dir: Path, error: str) -> None:
     (run_dir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
-def failed_jobs(sweep_dir: Path) -> list[Path]:
-    """Return the folders of jobs that did not end well, in the order of their numbers."""
-    jobs = [folder.parent for folder in sweep_dir.glob("*/.hydra")]
-    failed = [job for job in jobs if not (job / FINISHED).exists()]
-    return sorted(failed, key=lambda job: (len(job.name), job.name))
+def finish(sweep_dir: Path) -> list[str]:
+    """Write `sweep.csv`, print the table of groups, and return the jobs that did not end well.
+
+    Raises:
+        DataError: if the folder holds no job, or a job's files are broken.
+    """
+    jobs = collect(sweep_dir)
+    write_csv(jobs, sweep_dir / "sweep.csv")
+    metric = metric_of(jobs)
+    failed = [job for job in jobs if not (job.path / FINISHED).exists()]
+    console = Console(highlight=False)
+    console.print(_rich_table(table(jobs, metric), metric))
+    console.print(f"{len(jobs) - len(failed)} of {len(jobs)} jobs finished: {sweep_dir}/sweep.csv")
+    for job in failed:
+        error = escape(str(job.numbers.get("error", "it left no summary")))
+        console.print(f"[red]job {job.name} {job.status}: {error}[/]")
+    return [job.name for job in failed]
+
+
+def _rich_table(groups: Sequence[Group], metric: str) -> Table:
+    rows = Table(box=box.SIMPLE_HEAD)
+    rows.add_column("group", overflow="fold")
+    for title in ("jobs", f"mean {metric}", "95 % interval"):
+        rows.add_column(title, justify="right")
+    for group in groups:
+        known = group.low is not None and group.high is not None
+        interval = f"{group.low:.4f} to {group.high:.4f}" if known else "-"
+        mean = "-" if group.mean is None else f"{group.mean:.4f}"
+        rows.add_row(escape(group.label), str(group.jobs), mean, interval)
+    return rows
 
 
 def _read(file: Path) -> Any:

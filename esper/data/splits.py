@@ -37,7 +37,8 @@ def stratified(labels_N: Tensor, shares: Shares) -> tuple[Tensor, Tensor, Tensor
         if min(num_val, num_test, len(members) - num_val - num_test) < 1:
             raise DataError(
                 f"data.val_fraction={shares.val_fraction} and "
-                f"data.test_fraction={shares.test_fraction}: the {len(members)} samples of class {label} do not reach all three parts"
+                f"data.test_fraction={shares.test_fraction}: "
+                f"the {len(members)} samples of class {label} do not reach all three parts"
             )
         cuts = np.split(members, [num_val, num_val + num_test])
         for part, chosen in zip(parts, (cuts[2], cuts[0], cuts[1]), strict=True):

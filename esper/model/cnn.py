@@ -1,4 +1,4 @@
-"""A small convolutional net, narrow inside its blocks: the host to start from."""
+"""A small convolutional net, narrow inside its blocks."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CNN(HostOptions):
-    """For images.  As small as the default is, it leaves room for what growth can add.
+    """For images; small by default, though one to start from.
 
     hidden: inner channels of each block.
     channels: output channels of each block, as many as `hidden`.

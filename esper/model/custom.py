@@ -71,7 +71,7 @@ class Custom(HostOptions):
                 raise self._refusal(f"'{module_name}' has no attribute '{attribute}'")
             found = getattr(found, name)
         if not callable(found):
-            raise self._refusal(f"is a {type(found).__name__}, not a function or class")
+            raise self._refusal(f"is of type {type(found).__name__}, not a function or class")
         resolved: Callable[..., Any] = found
         return resolved
 
@@ -92,7 +92,8 @@ class Custom(HostOptions):
                 ) from error
             raise self._refusal(f"its module needs '{missing}', which is not installed") from error
         except (ImportError, SyntaxError) as error:
-            raise self._refusal(f"its module cannot be imported ({error})") from error
+            reason = " ".join(str(error).split())
+            raise self._refusal(f"its module cannot be imported ({reason})") from error
 
     def _arguments(
         self, factory: Callable[..., Any], spec: DataSpec

@@ -5,6 +5,7 @@ Ink is one named colour, so that the page can turn it into the reader's own, lig
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ STAGE_COLOURS = {
     "RESETTING": "#e2e5e9",
 }
 CYCLE = ("#2a6fb0", "#e07b28", "#35a06b", "#a2559c", "#d1495b", "#7d6b4f", "#17a2b8", "#8a9099")
-_RC = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+_RC: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 _DPI = 150
 
 
@@ -74,7 +75,8 @@ def to_svg(figure: Figure, name: str) -> str:
         name: makes the ids inside unique on a page with several figures.
     """
     text = StringIO()
-    with mpl.rc_context({**_RC, "svg.hashsalt": name}):
+    with mpl.rc_context(_RC):
+        mpl.rcParams["svg.hashsalt"] = name
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace(INK, "currentColor")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
 from esper.report.drawing import CYCLE, INK, STAGE_COLOURS, legend, new_axes
 from esper.report.history import Lane, Span, lanes, place
@@ -20,7 +21,6 @@ _MARKS = {
     "CULLED": ("X", STAGE_COLOURS["CULLED"], "culled"),
 }
 _LANES = 60
-_CURVES = 16
 _INCHES_PER_CHARACTER = 0.075
 
 
@@ -35,14 +35,14 @@ def accuracy_figure(run: Run) -> Figure:
     ):
         values = [_number(line.get(key)) for line in run.metrics]
         axes.plot(epochs, values, color=colour, linewidth=1.6, label=words)
-    _mark_growth(axes, run, f"val_{measure}")
+    _mark_growth(figure, axes, run, f"val_{measure}")
     _epoch_axis(axes, run)
     axes.set_ylabel(measure)
     legend(axes)
     return figure
 
 
-def _mark_growth(axes: Axes, run: Run, key: str) -> None:
+def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
     """Mark each change on the curve; several at one epoch stand above each other."""
     height = {line["epoch"]: _number(line.get(key)) for line in run.metrics}
     stacked: dict[int, int] = {}
@@ -54,18 +54,17 @@ def _mark_growth(axes: Axes, run: Run, key: str) -> None:
             points[stage].append((epoch, height[epoch], level))
     for stage, (marker, colour, words) in _MARKS.items():
         for number, (epoch, value, level) in enumerate(points[stage]):
-            axes.annotate("", (epoch, value), (0, 9.0 * level), textcoords="offset points")
             axes.plot(
                 [epoch],
                 [value],
                 marker=marker,
                 color=colour,
                 markeredgecolor="white",
-                markeredgewidth=0.8,
                 markersize=8,
                 linestyle="none",
                 label=words if number == 0 else None,
                 zorder=3 + level,
+                transform=offset_copy(axes.transData, figure, y=9.0 * level, units="points"),
             )
 
 
@@ -94,7 +93,7 @@ def lanes_figure(run: Run) -> Figure:
     stages = {span.stage for lane in shown for span in lane.spans if span.end > span.start}
     _stage_legend(axes, stages)
     if not shown:
-        axes.text(0.5, 0.5, "no seed germinated", transform=axes.transAxes, ha="center", color=INK)
+        _say_empty(axes)
     return figure
 
 
@@ -142,40 +141,46 @@ def _stage_legend(axes: Axes, stages: set[str]) -> None:
 
 
 def alphas_figure(run: Run) -> Figure:
-    """Return every seed's blend factor over epochs; a gap where it holds no kernel."""
-    figure, axes = new_axes("Alpha over epochs", height=2.8)
+    """Return every seed's blend factor over epochs, a row a seed, each from 0 to 1."""
+    every = _seeds_with_alpha(run)
+    shown = every[:_LANES]
+    title = "Alpha, from 0 to 1 in each row"
+    if len(every) > len(shown):
+        title += f" (the first {len(shown)} of {len(every)} seeds)"
+    figure, axes = new_axes(title, height=1.0 + 0.36 * max(len(shown), 3))
     epochs = [line["epoch"] for line in run.metrics]
-    keys = list(
-        dict.fromkeys(
-            (seed["slot"], seed["seed"]) for line in run.metrics for seed in line.get("seeds", ())
-        )
-    )
-    for number, key in enumerate(keys):
-        axes.plot(
-            epochs,
-            [_alpha(line, key) for line in run.metrics],
-            color=CYCLE[number % len(CYCLE)],
-            linestyle="-" if number < len(CYCLE) else "--",
-            marker=".",
-            markersize=4,
-            linewidth=1.4,
-            alpha=0.85,
-            label=place(*key) if number < _CURVES else None,
-        )
-    axes.set_ylim(-0.04, 1.04)
-    axes.set_ylabel("alpha")
+    for row, key in enumerate(shown):
+        tops = [row + 0.4 - 0.8 * _alpha(line, key) for line in run.metrics]
+        colour = CYCLE[row % len(CYCLE)]
+        axes.fill_between(epochs, tops, row + 0.4, color=colour, alpha=0.3, linewidth=0)
+        axes.plot(epochs, tops, color=colour, linewidth=1.4, marker=".", markersize=3)
+    axes.set_yticks(range(len(shown)), [place(*key) for key in shown], parse_math=False)
+    axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
     _epoch_axis(axes, run)
-    legend(axes)
+    if not shown:
+        _say_empty(axes)
     return figure
+
+
+def _seeds_with_alpha(run: Run) -> list[tuple[str, int]]:
+    """Return slot and seed of whatever held a kernel, in the order of the swim-lanes."""
+    keys = {(seed["slot"], seed["seed"]) for line in run.metrics for seed in line.get("seeds", ())}
+    order = [(lane.slot, lane.seed) for lane in lanes(run)]
+    return [key for key in order if key in keys] + sorted(keys.difference(order))
+
+
+def _say_empty(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no seed germinated", transform=axes.transAxes, ha="center", color=INK)
 
 
 def comparison_figure(groups: Sequence[Group], metric: str) -> Figure:
     """Return a dot with its interval for each group, every job of it faint behind."""
-    shown = [group for group in groups if group.mean is not None]
+    shown = [(group, group.mean) for group in groups if group.mean is not None]
     figure, axes = new_axes(
         f"{metric.replace('_', ' ').capitalize()} by group", height=1.2 + 0.42 * max(len(shown), 1)
     )
-    for row, group in enumerate(shown):
+    for row, (group, mean) in enumerate(shown):
         colour = CYCLE[row % len(CYCLE)]
         axes.plot(
             group.values,
@@ -188,8 +193,8 @@ def comparison_figure(groups: Sequence[Group], metric: str) -> Figure:
         )
         if group.low is not None and group.high is not None:
             axes.plot([group.low, group.high], [row, row], color=colour, linewidth=2.4)
-        axes.plot([group.mean], [row], marker="D", markersize=7, color=colour)
-    labels = [f"{_short(group.label)}  (n = {len(group.values)})" for group in shown]
+        axes.plot([mean], [row], marker="D", markersize=7, color=colour)
+    labels = [f"{_short(group.label)}  (n = {len(group.values)})" for group, _ in shown]
     axes.set_yticks(range(len(shown)), labels, parse_math=False)
     axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
     axes.set_xlabel(f"{metric.replace('_', ' ')}: mean, 95 % interval, and every job")

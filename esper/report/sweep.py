@@ -8,7 +8,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from esper.contracts.errors import DataError
 from esper.report.load import is_run, load_overrides, load_summary
 
 _RESAMPLES = 4_000
+_INCOMPLETE = frozenset({"failed", "interrupted", "unfinished"})
 _METRICS = ("test_accuracy", "best_val_accuracy", "test_loss")
 
 
@@ -39,7 +40,7 @@ class Job:
 class Group:
     """The jobs that differ in nothing but their rng seed.
 
-    jobs: how many there are; `values` holds the number of each that has it.
+    jobs: how many there are; `values` holds the number of each that finished and has it.
     low, high: ends of the 95 % interval of the mean, None for fewer than 2 values.
     """
 
@@ -131,7 +132,7 @@ def _group(
     jobs: Sequence[Job],
     metric: str,
 ) -> Group:
-    known = [job.numbers.get(metric) for job in jobs if job.status != "failed"]
+    known = [job.numbers.get(metric) for job in jobs if job.status not in _INCOMPLETE]
     values = tuple(float(value) for value in known if _is_number(value))
     low, high = bootstrap(values)
     words = [f"{name}={value}" for name, value in key if (name, value) not in common]
@@ -159,5 +160,5 @@ def _job_order(path: Path) -> tuple[int, str]:
     return (int(path.name) if path.name.isdigit() else 10**9, path.name)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

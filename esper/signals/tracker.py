@@ -91,7 +91,7 @@ class SignalTracker:
 
 
 def _difference(now: float | None, before: float | None) -> float | None:
-    return None if now is None or before is None else now - before
+    return None if now is None or before is None else known(now - before)
 
 
 def _best(better: Any, now: float | None, best: float | None) -> float | None:
@@ -102,9 +102,11 @@ def _best(better: Any, now: float | None, best: float | None) -> float | None:
 def _improvement(
     accuracy_delta: float | None, val_loss: float | None, last_loss: float | None
 ) -> float | None:
-    """Return the rise in accuracy, else the relative fall of the loss, else None."""
+    """Return the rise in accuracy, else the fall of the loss as a share of the larger, else None."""
     if accuracy_delta is not None:
         return accuracy_delta
-    if val_loss is None or last_loss is None or last_loss == 0:
+    if val_loss is None or last_loss is None:
         return None
-    return (last_loss - val_loss) / abs(last_loss)
+    larger = max(abs(last_loss), abs(val_loss))
+    # A share of the larger one stays in [-2, 2]; of the last one it might overflow near 0.
+    return (last_loss - val_loss) / larger if larger else 0.0

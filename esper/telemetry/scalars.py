@@ -20,6 +20,8 @@ _PATHS = {
     "flops": "network/flops",
     "live_seeds": "network/live_seeds",
     "step_ms": "time/step_ms",
+    "train_ms": "time/train_ms",
+    "evaluation_ms": "time/evaluation_ms",
     "control_ms": "time/control_ms",
     "attribution_ms": "time/attribution_ms",
     "checkpoint_ms": "time/checkpoint_ms",

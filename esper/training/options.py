@@ -1,7 +1,6 @@
 """Options of training: optimizer, learning rate and its schedule, clipping."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("wsd", "constant", "cosine")
@@ -17,6 +16,7 @@ class Training:
     grow_until: share of the budget in which seeds may germinate.
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
     steps_per_epoch: optimizer steps of an epoch; the whole data when not given.
+    threads: CPU threads of torch; small networks are many times slower with more than one.
     """
 
     optimizer: str = "adamw"
@@ -26,7 +26,8 @@ class Training:
     schedule: str = "wsd"
     grow_until: float = 0.6
     clip_norm: float = 1.0
-    steps_per_epoch: Optional[int] = None  # noqa: UP045  (OmegaConf reads the annotation)
+    steps_per_epoch: int | None = None
+    threads: int = 1
 
     def __post_init__(self) -> None:
         rules = {
@@ -37,6 +38,7 @@ class Training:
             "clip_norm": (0 <= self.clip_norm < float("inf"), "be >= 0 and finite"),
             "momentum": (0 <= self.momentum < 1, "be in [0, 1)"),
             "grow_until": (0 <= self.grow_until <= 1, "be in [0, 1]"),
+            "threads": (self.threads >= 1, "be >= 1"),
             "steps_per_epoch": (
                 self.steps_per_epoch is None or self.steps_per_epoch >= 1,
                 "be >= 1 or null",

@@ -127,7 +127,7 @@ def _esper(strategy: Strategy) -> tuple[Callable[[], int], Callable[[int, int], 
 
 
 def _mabwiser(name: str) -> tuple[Callable[[], int], Callable[[int, int], None]]:
-    from mabwiser.mab import MAB, LearningPolicy  # noqa: PLC0415 - an extra, only for this
+    from mabwiser.mab import MAB, LearningPolicy  # an extra, needed only here
 
     world = Random(1)
     policies = {

@@ -71,14 +71,13 @@ class Embedding(nn.Module):
     def __init__(self, vocabulary: int, positions: int, width: int) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
-        self.positions = nn.Embedding(positions, width)
+        self.positions = nn.Parameter(torch.empty(positions, width))
         nn.init.normal_(self.tokens.weight, std=EMBEDDING_DEVIATION)
-        nn.init.normal_(self.positions.weight, std=EMBEDDING_DEVIATION)
+        nn.init.normal_(self.positions, std=EMBEDDING_DEVIATION)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Return (B, T, D); T may be less than the positions known, not more."""
-        positions = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
-        out: Tensor = self.tokens(tokens_BT) + self.positions(positions)
+        out: Tensor = self.tokens(tokens_BT) + self.positions[: tokens_BT.shape[1]]
         return out
 
 

@@ -6,6 +6,7 @@ gradient that is not 0.
 """
 
 import copy
+import math
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from esper.blueprint import catalogue
+from esper.blueprint.kernels import CausalAttention, SqueezeExcite
 from esper.blueprint.shapes import Shape
 from esper.contracts.slot import Placement, SlotKind
 
@@ -244,6 +246,29 @@ def test_the_counts_of_an_mlp_can_be_checked_by_hand() -> None:
     dense = catalogue.get("mlp").cost(SlotKind.DENSE, (64,), (12,))
     assert dense.parameters == 64 * 12 + 12 + 12 * 12 + 12
     assert dense.flops == 2 * (64 * 12 + 12 * 12)
+
+
+def test_attention_is_what_torchs_own_gives_for_the_same_weights() -> None:
+    torch.manual_seed(0)
+    kernel = shaken(CausalAttention(num_in=8, num_out=3, num_heads=2))
+    assert isinstance(kernel, CausalAttention)
+    x = torch.randn(2, 5, 8)
+    parts = [
+        part.unflatten(-1, (2, 4)).transpose(1, 2)
+        for part in kernel.mix(kernel.norm(x)).chunk(3, -1)
+    ]
+    mixed = nn.functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], is_causal=True)
+    torch.testing.assert_close(kernel(x), kernel.project(mixed.transpose(1, 2).flatten(2)))
+
+
+def test_a_gain_of_squeeze_excite_can_be_checked_by_hand() -> None:
+    kernel = SqueezeExcite(num_channels=1, num_hidden=1)
+    with torch.no_grad():
+        for parameter in kernel.parameters():
+            parameter.fill_(1.0)
+    x = torch.tensor([[[[0.0, 2.0]]]])  # mean 1, squeezed to 2, SiLU 2 / (1 + e^-2) = 1.761594
+    expected = 2.0 * math.tanh(1.761594 + 1.0)
+    assert kernel(x)[0, 0, 0].tolist() == [0.0, pytest.approx(expected, rel=1e-5)]
 
 
 def test_attention_learns_to_look_at_the_first_token() -> None:

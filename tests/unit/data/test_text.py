@@ -1,5 +1,6 @@
 """Text: windows of characters whose answer is the next character."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,9 @@ def test_fifty_characters_are_enough_for_windows_of_four(tmp_path: Path) -> None
 def test_a_value_out_of_range_is_refused(options: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Text(**options)  # type: ignore[arg-type]
+
+
+def test_a_python_without_help_topics_asks_for_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(DataError, match=r"comes without it; give a text file as data\.path"):
+        Text().load()

@@ -1,5 +1,8 @@
 """The fields that every model shares, and which model takes which data."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -21,6 +24,13 @@ MODELS: dict[str, ModelOption] = {
     "resnet": ResNet(),
     "transformer": Transformer(),
 }
+
+LIGHT = """
+import sys
+import esper.model.mlp, esper.model.cnn, esper.model.resnet
+import esper.model.transformer, esper.model.custom
+sys.exit("imported torch" if "torch" in sys.modules else 0)
+"""
 
 
 def weights(option: ModelOption, spec: DataSpec, rng_seed: int) -> list[torch.Tensor]:
@@ -93,3 +103,9 @@ def test_slots_that_name_nothing_are_refused(slots: object, text: str) -> None:
 def test_an_unknown_placement_lists_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="one of auto, series, parallel, got 'beside'"):
         HostOptions(placement="beside")
+
+
+def test_options_import_no_torch() -> None:
+    command = [sys.executable, "-c", LIGHT]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

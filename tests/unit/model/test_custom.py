@@ -88,7 +88,7 @@ def test_a_factory_in_the_working_directory_is_called(factory: str, out_features
         ("users_nowhere:net", r"no module named 'users_nowhere' \(looked in .* too\)"),
         ("users_net.sub:net", r"no module named 'users_net.sub'"),
         ("users_net:absent", "'users_net' has no attribute 'absent'"),
-        ("users_net:number", "is a int, not a function or class"),
+        ("users_net:number", "is of type int, not a function or class"),
         ("users_net:nothing", r"returned NoneType, not a torch\.nn\.Module"),
         ("users_net:greedy", "must need one argument at most, the data's spec, needs a, b"),
         ("users_broken:net", r"its module cannot be imported \(.*users_broken\.py, line 1"),
@@ -110,7 +110,7 @@ def test_no_factory_is_refused() -> None:
 
 @pytest.mark.parametrize("factory", ["net", "a:b:c", ":net", "a:", "a-b:c", "a/b.py:net", " "])
 def test_a_malformed_factory_is_refused_at_once(factory: str) -> None:
-    with pytest.raises(ValueError, match="of the form package.module:function"):
+    with pytest.raises(ValueError, match=r"of the form package\.module:function"):
         Custom(factory=factory)
 
 

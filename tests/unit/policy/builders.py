@@ -83,7 +83,9 @@ def make_observation(
     return replace(observation, **changes)
 
 
-def make_outcome(blueprint: str = "affine", *, fossilized: bool = False, epoch: int = 10) -> Outcome:
+def make_outcome(
+    blueprint: str = "affine", *, fossilized: bool = False, epoch: int = 10
+) -> Outcome:
     """Return a settled activation of seed 0 of slot 'block'."""
     return Outcome(
         slot="block",

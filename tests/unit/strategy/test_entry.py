@@ -1,11 +1,15 @@
 """What an entry refuses."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+Make = Callable[..., Any]
 
-def test_rewards_and_measurements_must_be_finite(make_entry):
+
+def test_rewards_and_measurements_must_be_finite(make_entry: Make) -> None:
     for wrong in (math.nan, math.inf, 1e101):
         with pytest.raises(ValueError, match="reward must be finite"):
             make_entry(reward=wrong)
@@ -14,6 +18,6 @@ def test_rewards_and_measurements_must_be_finite(make_entry):
             make_entry(**{key: math.nan})
 
 
-def test_unmeasured_is_none(make_entry):
+def test_unmeasured_is_none(make_entry: Make) -> None:
     entry = make_entry(reward=None)
     assert (entry.reward, entry.accuracy_improvement, entry.memory_mb) == (None, None, None)

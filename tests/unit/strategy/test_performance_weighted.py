@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -13,7 +14,9 @@ from esper.strategy.base import SelectionContext
 from esper.strategy.performance_weighted import PerformanceWeighted, standardised
 
 
-def _shares(strategy: PerformanceWeighted, arms, urgency: float = 0.0) -> list[float]:
+def _shares(
+    strategy: PerformanceWeighted, arms: Sequence[ArmStats], urgency: float = 0.0
+) -> list[float]:
     rng = Random(4)
     chosen: Counter[int] = Counter()
     for _ in range(6000):
@@ -29,7 +32,7 @@ def _arm(seed: int, *rewards: float) -> ArmStats:
     )
 
 
-def test_standardised_by_hand():
+def test_standardised_by_hand() -> None:
     # mean 2, deviation 1
     assert standardised([1.0, 3.0, 3.0, 1.0]) == pytest.approx([-1, 1, 1, -1])
     assert standardised([1e300, -1e300]) == [1.0, -1.0]
@@ -39,39 +42,39 @@ def test_standardised_by_hand():
     assert standardised([]) == []
 
 
-def test_shares_are_a_softmax_of_standardised_scores():
+def test_shares_are_a_softmax_of_standardised_scores() -> None:
     # Two arms standardise to -1 and 1: e / (e + 1/e) = 0.881.
     shares = _shares(PerformanceWeighted(), [_arm(0, 0.4), _arm(1, 0.6)])
     assert shares[1] == pytest.approx(0.881, abs=0.015)
 
 
-def test_the_scale_of_the_scores_is_of_no_matter():
+def test_the_scale_of_the_scores_is_of_no_matter() -> None:
     for size in (1e-6, 1.0, 1e4, 1e300):
         shares = _shares(PerformanceWeighted(), [_arm(0, size), _arm(1, 2 * size)])
         assert shares[1] == pytest.approx(0.881, abs=0.015)
 
 
-def test_recent_rewards_weigh_more():
+def test_recent_rewards_weigh_more() -> None:
     # decay 0.5: the latest weighs 2/3, so (0, 0.9) scores 0.6 and (0.9, 0) scores 0.3.
     strategy = PerformanceWeighted(decay_factor=0.5)
     assert strategy._recent_score(_arm(0, 0.0, 0.9)) == pytest.approx(0.6)
     assert strategy._recent_score(_arm(0, 0.9, 0.0)) == pytest.approx(0.3)
 
 
-def test_only_the_window_counts():
+def test_only_the_window_counts() -> None:
     strategy = PerformanceWeighted(window_size=2, decay_factor=1.0)
     scored = strategy._recent_scores([_arm(0, 1.0, 0.2, 0.4), _arm(1, 0.2, 0.4), _arm(2, 0.3)])
     assert scored == pytest.approx([0.3, 0.3, 0.3])
 
 
-def test_a_higher_temperature_evens_out_and_urgency_sharpens():
+def test_a_higher_temperature_evens_out_and_urgency_sharpens() -> None:
     arms = [_arm(0, 0.4), _arm(1, 0.6)]
     # e^(2/T) / (1 + e^(2/T)) at T = 4 and at T = 0.5
     assert _shares(PerformanceWeighted(temperature=4.0), arms)[1] == pytest.approx(0.622, abs=0.02)
     assert _shares(PerformanceWeighted(), arms, urgency=1.0)[1] == pytest.approx(0.982, abs=0.01)
 
 
-def test_an_untried_arm_is_as_good_as_the_best():
+def test_an_untried_arm_is_as_good_as_the_best() -> None:
     untried = ArmStats(seed=2, blueprint="c")
     shares = _shares(PerformanceWeighted(), [_arm(0, 0.4), _arm(1, 0.6), untried])
     # e, e and 1/e
@@ -82,14 +85,14 @@ def test_an_untried_arm_is_as_good_as_the_best():
     rewards=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8),
     temperature=st.floats(1e-300, 1e300),
 )
-def test_no_score_is_ever_nan(rewards, temperature):
+def test_no_score_is_ever_nan(rewards: list[float], temperature: float) -> None:
     arms = [_arm(index, reward) for index, reward in enumerate(rewards)]
     strategy = PerformanceWeighted(temperature=temperature)
     scores = strategy.scores(arms, SelectionContext(urgency=1.0), Random(0))
     assert not any(math.isnan(score) for score in scores)
 
 
-def test_a_draw_of_zero_does_not_fail():
+def test_a_draw_of_zero_does_not_fail() -> None:
     class Zero(Random):
         def random(self) -> float:
             return 0.0
@@ -98,7 +101,7 @@ def test_a_draw_of_zero_does_not_fail():
     assert score == pytest.approx(-math.log(60 * math.log(2)))
 
 
-def test_options_out_of_range_are_refused():
+def test_options_out_of_range_are_refused() -> None:
     for key, wrong in (
         ("window_size", 0),
         ("window_size", 101),

@@ -12,14 +12,14 @@ from esper.strategy.rewards import RewardScale
 REWARDS = st.lists(st.floats(-10, 10), min_size=1, max_size=40)
 
 
-def _scale(rewards) -> RewardScale:
+def _scale(rewards: list[float]) -> RewardScale:
     scale = RewardScale()
     for reward in rewards:
         scale.add(reward)
     return scale
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     scale = _scale([1.0, 3.0, 5.0, 7.0])  # mean 4, squares 20, deviation sqrt(20 / 3)
     deviation = math.sqrt(20 / 3)
     assert scale.mean == 4.0
@@ -31,14 +31,14 @@ def test_by_hand():
     assert scale.units([-1000.0, 4.0, 1000.0]) == pytest.approx((0.0, 0.5, 1.0))
 
 
-def test_no_reward_one_reward_and_equal_rewards_map_to_a_half():
+def test_no_reward_one_reward_and_equal_rewards_map_to_a_half() -> None:
     assert _scale([]).unit(3.0) == 0.5
     assert _scale([3.0]).unit(3.0) == 0.5
     assert _scale([0.1] * 7).unit(0.1 * 7 / 7) == 0.5
 
 
 @given(rewards=REWARDS, factor=st.sampled_from([1e-6, 100.0, 1e9]))
-def test_the_unit_of_the_rewards_is_of_no_matter(rewards, factor):
+def test_the_unit_of_the_rewards_is_of_no_matter(rewards: list[float], factor: float) -> None:
     small, large = _scale(rewards), _scale([factor * reward for reward in rewards])
     if small.deviation > 1e-6:
         units = large.units([factor * reward for reward in rewards])
@@ -46,7 +46,7 @@ def test_the_unit_of_the_rewards_is_of_no_matter(rewards, factor):
 
 
 @given(rewards=REWARDS)
-def test_every_unit_is_in_range_and_the_order_is_kept(rewards):
+def test_every_unit_is_in_range_and_the_order_is_kept(rewards: list[float]) -> None:
     scale = _scale(rewards)
     units = scale.units(sorted(rewards))
     assert all(0 <= unit <= 1 for unit in units)
@@ -55,7 +55,7 @@ def test_every_unit_is_in_range_and_the_order_is_kept(rewards):
 
 
 @given(rewards=REWARDS)
-def test_mean_and_deviation_are_those_of_the_textbook(rewards):
+def test_mean_and_deviation_are_those_of_the_textbook(rewards: list[float]) -> None:
     scale = _scale(rewards)
     mean = math.fsum(rewards) / len(rewards)
     assert scale.mean == pytest.approx(mean, abs=1e-9)
@@ -64,7 +64,7 @@ def test_mean_and_deviation_are_those_of_the_textbook(rewards):
         assert scale.deviation == pytest.approx(math.sqrt(squares / (len(rewards) - 1)), abs=1e-7)
 
 
-def test_the_state_survives_json():
+def test_the_state_survives_json() -> None:
     scale = _scale([0.1, 0.2, 0.7])
     restored = RewardScale()
     restored.load_state_dict(json.loads(json.dumps(scale.state_dict())))

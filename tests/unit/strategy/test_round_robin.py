@@ -1,12 +1,16 @@
 """The baseline that takes every seed in turn."""
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from esper.strategy.base import SelectionContext
 from esper.strategy.round_robin import RoundRobin
 
+Make = Callable[..., Any]
 
-def test_the_seed_selected_least_often_is_first_then_the_lower_one(make_arm):
+
+def test_the_seed_selected_least_often_is_first_then_the_lower_one(make_arm: Make) -> None:
     arms = [
         make_arm(3, selections=1),
         make_arm(0, selections=2),
@@ -16,7 +20,7 @@ def test_the_seed_selected_least_often_is_first_then_the_lower_one(make_arm):
     assert scores == [-1.0, -2.0, 0.0]
 
 
-def test_the_seeds_take_turns(make_arm):
+def test_the_seeds_take_turns(make_arm: Make) -> None:
     counts = [0, 0, 0]
     order = []
     for _ in range(7):

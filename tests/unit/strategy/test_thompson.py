@@ -2,22 +2,27 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from statistics import fmean
+from typing import Any
 
 import pytest
 
+from esper.contracts.arm import ArmStats
 from esper.strategy.base import SelectionContext
 from esper.strategy.thompson import Thompson
 
+Make = Callable[..., Any]
 
-def _draws(arm, *, num: int = 4000, **options: float) -> list[float]:
+
+def _draws(arm: ArmStats, *, num: int = 4000, **options: float) -> list[float]:
     rng = Random(1)
     strategy = Thompson(**options)
     return [strategy.scores([arm], SelectionContext(), rng)[0] for _ in range(num)]
 
 
-def test_draws_follow_the_beta_posterior(make_arm):
+def test_draws_follow_the_beta_posterior(make_arm: Make) -> None:
     # 10 trials of mean 0.7 are 7 successes and 3 failures: Beta(8, 4).
     draws = _draws(make_arm(0, trials=10, mean_reward=0.7))
     assert fmean(draws) == pytest.approx(8 / 12, abs=0.01)
@@ -25,12 +30,12 @@ def test_draws_follow_the_beta_posterior(make_arm):
     assert variance == pytest.approx(8 * 4 / (12**2 * 13), rel=0.1)
 
 
-def test_the_prior_counts_as_trials(make_arm):
+def test_the_prior_counts_as_trials(make_arm: Make) -> None:
     draws = _draws(make_arm(0, trials=2, mean_reward=0.5), prior_alpha=5.0, prior_beta=1.0)
     assert fmean(draws) == pytest.approx(6 / 8, abs=0.01)
 
 
-def test_the_same_counts_choose_different_arms(make_arm):
+def test_the_same_counts_choose_different_arms(make_arm: Make) -> None:
     """A predecessor drew when updating, and chose the same seed 5,000 times out of 5,000."""
     arms = [make_arm(0, trials=3, mean_reward=0.6), make_arm(1, trials=3, mean_reward=0.5)]
     rng = Random(2)
@@ -42,7 +47,7 @@ def test_the_same_counts_choose_different_arms(make_arm):
     assert 0.55 < chosen[0] / 5000 < 0.65
 
 
-def test_priors_must_be_above_0():
+def test_priors_must_be_above_0() -> None:
     for wrong in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"strategy\.prior_alpha must be > 0"):
             Thompson(prior_alpha=wrong)

@@ -1,15 +1,19 @@
 """UCB against numbers worked out by hand."""
 
 import math
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
 from esper.strategy.base import SelectionContext
 from esper.strategy.ucb import UCB
 
+Make = Callable[..., Any]
 
-def test_a_score_is_the_mean_plus_the_width_of_its_interval(make_arm):
+
+def test_a_score_is_the_mean_plus_the_width_of_its_interval(make_arm: Make) -> None:
     arms = [
         make_arm(0, trials=1, mean_reward=0.25),
         make_arm(1, trials=3, mean_reward=0.75),
@@ -22,20 +26,20 @@ def test_a_score_is_the_mean_plus_the_width_of_its_interval(make_arm):
     ]
 
 
-def test_the_exploration_constant_widens_by_its_root(make_arm):
+def test_the_exploration_constant_widens_by_its_root(make_arm: Make) -> None:
     arms = [make_arm(0, trials=4, mean_reward=0.5), make_arm(1, trials=4, mean_reward=0.5)]
     narrow = UCB(exploration_constant=0.5).scores(arms, SelectionContext(), Random(0))[0]
     wide = UCB(exploration_constant=2.0).scores(arms, SelectionContext(), Random(0))[0]
     assert wide - 0.5 == pytest.approx(2 * (narrow - 0.5))
 
 
-def test_an_untried_arm_beats_any_tried_arm(make_arm):
+def test_an_untried_arm_beats_any_tried_arm(make_arm: Make) -> None:
     arms = [make_arm(0, trials=1, mean_reward=1.0), make_arm(1)]
     scores = UCB().scores(arms, SelectionContext(), Random(0))
     assert scores == [1.0, math.inf]  # ln 1 = 0
 
 
-def test_the_exploration_constant_must_be_a_finite_number_from_0():
+def test_the_exploration_constant_must_be_a_finite_number_from_0() -> None:
     for wrong in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"strategy\.exploration_constant must be >= 0"):
             UCB(exploration_constant=wrong)

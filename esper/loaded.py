@@ -1,0 +1,85 @@
+"""A finished run, read back: its records, its configuration and its network."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from esper.config import RunConfig
+from esper.contracts.errors import DataError
+from esper.options import OPTIONS
+from esper.report import load
+from esper.run import choices_of, example_input
+from esper.saved import NETWORK, load_network
+
+
+class LoadedRun:
+    """What `esper.load_run` gives.
+
+    config: the checked configuration.  metrics, events: lines as dictionaries, oldest first.
+    summary: None while the run is unfinished.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        records = load.load_run(path)
+        self.path = records.path
+        self.metrics, self.events, self.summary = records.metrics, records.events, records.summary
+        self.config = load_config(records.path)
+
+    def network(self) -> nn.Module:
+        """Return the network as it stood after the last epoch, in eval mode.
+
+        Raises:
+            CheckpointError: if it was not saved or does not fit its configuration.
+        """
+        data = self.config.data.load()
+        with torch.random.fork_rng(devices=[]):
+            model: nn.Module = self.config.model.build(data.spec)
+        example = example_input(data)
+        network = load_network(self.path / NETWORK, model, example, choices_of(self.config))
+        return network.eval()
+
+
+def load_run(path: Path | str) -> LoadedRun:
+    """Return the run in the directory `path`.
+
+    Raises:
+        DataError: if a file is missing or broken; the text names it.
+    """
+    return LoadedRun(path)
+
+
+def load_config(run_dir: Path) -> RunConfig:
+    """Return the configuration that Hydra left in a run directory.
+
+    Raises:
+        DataError: if it is missing or no configuration of this version.
+    """
+    values = _read(run_dir / ".hydra" / "config.yaml")
+    chosen = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
+    types = {f.name: f.type for f in fields(RunConfig)}
+    try:
+        return RunConfig(**{key: _option(key, v, chosen, types) for key, v in values.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run_dir} is no run of this version of Esper: {error}") from error
+
+
+def _option(key: str, value: Any, chosen: dict[str, str], types: dict[str, Any]) -> Any:
+    """Return a group's option or a node's dataclass; plain values are handed back."""
+    if not isinstance(value, dict):
+        return value
+    kind = OPTIONS[key][chosen[key]] if key in OPTIONS else types[key]
+    return kind(**value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path} holds no configuration")
+    return values

@@ -1,0 +1,98 @@
+"""Write reports: a page and figures for a run, a page with a comparison for a sweep."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from esper.report.comparison import comparison_page
+from esper.report.drawing import to_svg, write_png
+from esper.report.figures import (
+    accuracy_figure,
+    alphas_figure,
+    comparison_figure,
+    lanes_figure,
+)
+from esper.report.load import is_run, load_run
+from esper.report.page import run_page
+from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
+
+
+def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[Path]:
+    """Write the report of each run or sweep, and a comparison of several; return the files.
+
+    Args:
+        paths: run directories and sweep folders.
+        out: folder for everything; None writes `report/` into each run and sweep, and the
+            comparison of several into `report/` beside them.
+
+    Raises:
+        DataError: if a path is neither a run nor a sweep, or a file of it is missing or broken.
+        ValueError: if there is no path.
+    """
+    if not paths:
+        raise ValueError("a report needs at least one run")
+    folders = [Path(path) for path in paths]
+    written: list[Path] = []
+    jobs: list[Job] = []
+    for folder in folders:
+        target = _target(folder, out, alone=len(folders) == 1)
+        if is_run(folder):
+            jobs.append(job_of(folder))
+            written += _report_run(folder, target)
+        else:
+            found = collect(folder)
+            jobs += found
+            written += _report_jobs(_title(folder), found, target)
+    if len(folders) > 1:
+        parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+        written += _report_jobs("Comparison", jobs, Path(out) if out else parent / "report")
+    return written
+
+
+def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:
+    if out is None:
+        return folder / "report"
+    return Path(out) if alone else Path(out) / f"{folder.parent.name}-{folder.name}"
+
+
+def _title(folder: Path) -> str:
+    return f"Sweep {folder.parent.name} {folder.name}"
+
+
+def _report_run(folder: Path, target: Path) -> list[Path]:
+    run = load_run(folder)
+    figures = {
+        "accuracy": accuracy_figure(run),
+        "seeds": lanes_figure(run),
+        "alphas": alphas_figure(run),
+    }
+    pngs, svgs = _write_figures(figures, target)
+    page = target / "index.html"
+    page.write_text(run_page(run, svgs), encoding="utf-8")
+    return [page, *pngs]
+
+
+def _report_jobs(title: str, jobs: Sequence[Job], target: Path) -> list[Path]:
+    metric = metric_of(jobs)
+    groups = table(jobs, metric)
+    pngs, svgs = _write_figures({"comparison": comparison_figure(groups, metric)}, target)
+    rows = target / "sweep.csv"
+    write_csv(jobs, rows)
+    page = target / "index.html"
+    page.write_text(comparison_page(title, jobs, groups, metric, svgs[0]), encoding="utf-8")
+    return [page, rows, *pngs]
+
+
+def _write_figures(figures: dict[str, Figure], target: Path) -> tuple[list[Path], list[str]]:
+    """Write each figure as PNG and as SVG; return the files and the SVG texts."""
+    target.mkdir(parents=True, exist_ok=True)
+    files, svgs = [], []
+    for name, figure in figures.items():
+        write_png(figure, target / f"{name}.png")
+        svg = to_svg(figure, name)
+        (target / f"{name}.svg").write_text(svg, encoding="utf-8")
+        files += [target / f"{name}.png", target / f"{name}.svg"]
+        svgs.append(svg)
+    return files, svgs

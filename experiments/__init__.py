@@ -1,0 +1,1 @@
+"""Evidence: each claim a module that measures it."""

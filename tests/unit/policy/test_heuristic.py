@@ -1,0 +1,196 @@
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.outcome import Reward
+from esper.contracts.stage import SeedStage
+from esper.policy.heuristic import Heuristic
+from tests.unit.policy.builders import (
+    World,
+    make_observation,
+    make_outcome,
+    make_seed,
+    make_slot,
+)
+
+ADAPT = DecisionKind.ADAPT
+
+
+def steady(epoch: int) -> float:
+    """Return an accuracy that rises by a point an epoch: never a plateau, and a steep loss."""
+    return 0.99 - 0.9 * 0.85**epoch
+
+
+def test_a_run_of_40_epochs_grows_at_epochs_4_7_and_10_slot_after_slot() -> None:
+    world = World(Heuristic().build(0)).run()
+    grown = [(epoch, d.slot) for epoch, d in world.of_kind(ADAPT)]
+    assert grown[:3] == [(4, "block0"), (7, "block1"), (10, "block2")]
+    assert world.of_kind(ADAPT)[1][1].reason == "epoch 7 >= 17 % of 40 (growth event 2)"
+    assert world.refusals == []
+
+
+def test_every_seed_that_germinates_gets_a_verdict_six_epochs_later() -> None:
+    world = World(Heuristic().build(0)).run()
+    grown = [epoch for epoch, _ in world.of_kind(ADAPT)]
+    kept = [epoch for epoch, _ in world.of_kind(DecisionKind.FOSSILIZE)]
+    assert kept == [epoch + 6 for epoch in grown]
+
+
+def test_a_slot_at_rest_only_puts_an_event_off() -> None:
+    world = World(Heuristic().build(0), num_slots=1, accuracy=steady).run(epochs=12)
+    assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [4, 9]
+
+
+def test_a_useless_seed_is_culled_and_a_doubtful_one_is_looked_at_once_more() -> None:
+    useless = World(Heuristic().build(0), gain=lambda name: 0.0).run(epochs=20)
+    assert [epoch for epoch, _ in useless.of_kind(DecisionKind.CULL)][:2] == [10, 13]
+    doubtful = World(Heuristic().build(0), gain=lambda name: 0.004).run(epochs=20)
+    culls = [(epoch, d.slot) for epoch, d in doubtful.of_kind(DecisionKind.CULL)]
+    assert culls[:2] == [(13, "block0"), (16, "block1")]
+    looks = [e for e, d in doubtful.of_kind(DecisionKind.WAIT) if "look once more" in d.reason]
+    assert looks == [10, 13, 16]
+
+
+def test_a_seed_whose_gain_was_never_measured_is_culled_and_never_kept() -> None:
+    world = World(Heuristic().build(0), gain=lambda name: None).run()
+    assert world.of_kind(DecisionKind.FOSSILIZE) == []
+    (_, first), *_ = world.of_kind(DecisionKind.CULL)
+    assert first.reason == "seed 0 of 'block0': gain was not measured, at the last look"
+
+
+def test_a_slot_is_left_alone_for_five_epochs_after_a_cull() -> None:
+    option = Heuristic(trigger="plateau")
+    world = World(option.build(0), num_slots=1, gain=lambda name: -0.1, accuracy=lambda e: 0.5)
+    world.run()
+    culls = [epoch for epoch, _ in world.of_kind(DecisionKind.CULL)]
+    grown = [epoch for epoch, _ in world.of_kind(ADAPT)]
+    assert culls
+    assert all(not culled <= epoch < culled + 5 for culled in culls for epoch in grown)
+
+
+def test_nothing_grows_after_the_window_but_verdicts_still_fall() -> None:
+    option = Heuristic(trigger="fractions", fractions=(0.5, 0.55, 0.8))
+    world = World(option.build(0)).run()
+    assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [20, 22]
+    assert [epoch for epoch, _ in world.of_kind(DecisionKind.FOSSILIZE)] == [26, 28]
+
+
+def test_the_slot_with_the_fewest_germinations_is_chosen_the_first_of_several() -> None:
+    slots = (
+        make_slot("a", seeds=(make_seed(activations=2), make_seed())),
+        make_slot("b", seeds=(make_seed(activations=1), make_seed())),
+        make_slot("c", seeds=(make_seed(), make_seed(activations=1))),
+    )
+    (decision,) = Heuristic(trigger="fractions").build(0).decide(make_observation(slots=slots))
+    assert decision.slot == "b"
+
+
+def test_a_slot_that_cannot_be_served_does_not_starve_the_others() -> None:
+    policy = Heuristic(trigger="fractions").build(0)
+    slots = (make_slot("a"), make_slot("b"))
+    asked = [policy.decide(make_observation(epoch=e, slots=slots))[0].slot for e in (10, 11, 12)]
+    assert asked == ["a", "b", "a"]
+
+
+def test_confidence_and_urgency_grow_with_the_plateau() -> None:
+    weights = []
+    for flat in (0, 3, 6):
+        policy = Heuristic(trigger="fractions").build(0)
+        (decision,) = policy.decide(make_observation(plateau_epochs=flat))
+        weights.append((decision.confidence, decision.urgency, decision.risk))
+    assert weights == [(0.5, 0.0, 0.25), (0.75, 0.5, 0.25), (0.875, 0.75, 0.25)]
+
+
+def test_it_asks_for_one_seed_of_neurons_unless_configured() -> None:
+    plain = Heuristic(trigger="fractions").build(0)
+    other = Heuristic(trigger="fractions", adaptation="add_layer", seeds_per_adaptation=2).build(0)
+    asked = [policy.decide(make_observation())[0] for policy in (plain, other)]
+    assert [(d.adaptation, d.num_seeds) for d in asked] == [
+        (Adaptation.ADD_NEURONS, 1),
+        (Adaptation.ADD_LAYER, 2),
+    ]
+
+
+def test_a_blueprint_culled_twice_in_a_row_is_barred_for_a_while() -> None:
+    policy = Heuristic(trigger="fractions", fractions=(0.1, 0.2, 0.3)).build(0)
+    assert policy.learn(make_outcome("mlp", epoch=9), Reward(total=-0.1)) == {
+        "policy/heuristic/penalty/mlp": 2.0
+    }
+    policy.learn(make_outcome("mlp", epoch=10), Reward(total=-0.1))
+    (decision,) = policy.decide(make_observation(epoch=10))
+    assert decision.barred == ("mlp",)
+    (decision,) = policy.decide(make_observation(epoch=11))
+    assert decision.barred == ()
+
+
+def test_a_fossilized_seed_costs_its_blueprint_nothing() -> None:
+    policy = Heuristic().build(0)
+    learned = policy.learn(make_outcome("mlp", fossilized=True), Reward(total=0.5))
+    assert learned == {"policy/heuristic/penalty/mlp": 0.0}
+
+
+def test_when_all_dormant_seeds_are_barred_they_take_turns() -> None:
+    policy = Heuristic(trigger="fractions").build(0)
+    for name in ("affine", "mlp"):
+        for _ in range(2):
+            policy.learn(make_outcome(name, epoch=10), Reward(total=-0.1))
+    barred = [policy.decide(make_observation(epoch=10))[0].barred for _ in range(3)]
+    assert barred == [("mlp",), ("affine",), ("mlp",)]
+
+
+def test_verdicts_come_before_the_wish_to_grow_elsewhere() -> None:
+    ripe = make_slot("a", seeds=(make_seed(SeedStage.PROBATIONARY), make_seed()))
+    policy = Heuristic(trigger="fractions").build(0)
+    decisions = policy.decide(make_observation(slots=(ripe, make_slot("b"))))
+    assert [(d.kind, d.slot) for d in decisions] == [
+        (DecisionKind.FOSSILIZE, "a"),
+        (ADAPT, "b"),
+    ]
+
+
+def test_the_history_is_bounded_and_survives_a_save() -> None:
+    policy = Heuristic(history_limit=4).build(0)
+    World(policy).run(epochs=9)
+    assert [line["epoch"] for line in policy.history] == [6, 7, 8, 9]
+    other = Heuristic(history_limit=4).build(0)
+    other.load_state_dict(json.loads(json.dumps(policy.state_dict())))
+    assert other.history == policy.history
+
+
+@pytest.mark.parametrize("num_slots", [1, 4])
+@pytest.mark.parametrize("trigger", ["early", "plateau", "slope", "fractions"])
+def test_every_trigger_adapts_a_flat_run(trigger: str, num_slots: int) -> None:
+    world = World(
+        Heuristic(trigger=trigger).build(0), num_slots=num_slots, accuracy=lambda epoch: 0.5
+    ).run()
+    assert len(world.of_kind(ADAPT)) >= 2
+
+
+def test_growth_is_spread_over_the_slots() -> None:
+    world = World(Heuristic(trigger="slope").build(0), epochs=100, accuracy=lambda e: 0.5).run()
+    counts = Counter(decision.slot for _, decision in world.of_kind(ADAPT))
+    assert len(counts) == 3
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_lists_from_a_config_become_tuples() -> None:
+    fractions: Any = [0.2, 0.4]
+    assert Heuristic(fractions=fractions).fractions == (0.2, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"history_limit": 0}, "policy.history_limit"),
+        ({"trigger": "late"}, "policy.trigger"),
+        ({"adaptation": "shrink"}, "policy.adaptation"),
+        ({"cull_if_accuracy_drops_by": 2.0}, "policy.cull_if_accuracy_drops_by"),
+        ({"penalty_decay": -0.5}, "policy.penalty_decay"),
+    ],
+)
+def test_every_group_of_keys_is_checked(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        Heuristic(**changes)

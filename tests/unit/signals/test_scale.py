@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esper.signals.scale import UNKNOWN, Scale, change, count, loss, share
+
+SCALES = [share(), count(100), loss(), change(0.1), change(-0.5), Scale(centre=3.0, spread=2.0)]
+
+
+@pytest.mark.parametrize(
+    ("scale", "raw", "expected"),
+    [
+        (share(), 0.75, 0.5),
+        (count(99), 0, -1.0),
+        (count(99), 9, 0.0),
+        (count(99), 99, 1.0),
+        (loss(), 0.0, 1.0),
+        (loss(), 10.0, -1.0),
+        (loss(), 1e9, -1.0),
+        (change(0.1), 0.05, 0.5),
+        (change(-0.5), -0.25, 0.5),
+    ],
+)
+def test_fixed_points_of_each_scale(scale: Scale, raw: float, expected: float) -> None:
+    assert scale(raw) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@given(raw=st.floats(-1e12, 1e12))
+def test_no_known_value_looks_unknown(scale: Scale, raw: float) -> None:
+    assert -1 <= scale(raw) <= 1
+    assert abs(scale(raw) - UNKNOWN) >= 0.5
+
+
+def test_a_smaller_loss_scales_higher() -> None:
+    scaled = [loss()(value) for value in (0.01, 0.1, 1.0, 2.3, 5.5)]
+    assert scaled == sorted(scaled, reverse=True)
+    assert len(set(scaled)) == 5

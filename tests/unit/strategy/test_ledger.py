@@ -1,0 +1,194 @@
+"""The ledger: what an arm is made of, that counts add up, and that its state is all there is."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esper.contracts.slot import Placement, SlotKind
+from esper.strategy.base import SelectionContext
+from esper.strategy.entry import LedgerEntry, Measurement
+from esper.strategy.ledger import Ledger
+from esper.strategy.thompson import Thompson
+
+Make = Callable[..., Any]
+
+ENTRIES = st.lists(
+    st.builds(
+        dict,
+        slot=st.sampled_from(["left", "right"]),
+        seed=st.integers(0, 3),
+        placement=st.sampled_from(["series", "parallel"]),
+        blueprint=st.sampled_from("abc"),
+        reward=st.none() | st.floats(-1, 1),
+        loss_reduction=st.none() | st.floats(-1, 1),
+        fossilized=st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+def _ledger(make_entry: Make, settled: list[dict[str, Any]]) -> Ledger:
+    ledger = Ledger()
+    for index, values in enumerate(settled):
+        entry = make_entry(str(index), **values)
+        ledger.note_activation(entry.slot, entry.seed, index)
+        ledger.record(entry)
+    return ledger
+
+
+def test_an_arm_pools_its_own_trials_with_those_of_like_slots(
+    make_entry: Make, make_spec: Make
+) -> None:
+    ledger = _ledger(
+        make_entry,
+        [
+            {"slot": "block", "seed": 0, "blueprint": "a", "reward": 1.0},
+            {"slot": "other", "seed": 3, "blueprint": "a", "reward": 3.0},
+            {"slot": "block", "seed": 0, "blueprint": "b", "reward": 5.0},
+            {"slot": "block", "seed": 0, "blueprint": "a", "placement": "series", "reward": 7.0},
+            {"slot": "conv", "seed": 0, "blueprint": "a", "slot_kind": "feature_map", "reward": 4},
+        ],
+    )
+    # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4); the arm's own mean is 2.
+    arm = ledger.arm(make_spec(), 0, "a", first_order=0.1, window_size=20)
+    half = 0.5
+    width = 4 * 5**0.5
+    assert (arm.trials, arm.selections, arm.first_order) == (2, 3, 0.1)
+    assert arm.mean_reward == pytest.approx(half - 2 / width)
+    assert arm.recent_rewards == pytest.approx((half - 3 / width, half - 1 / width))
+    series = make_spec(placement=Placement.SERIES)
+    images = make_spec(kind=SlotKind.FEATURE_MAP)
+    assert [ledger.arm(spec, 1, "a").trials for spec in (series, images)] == [1, 1]
+    assert ledger.trials == 5
+
+
+def test_an_arm_never_seen_is_untried(make_spec: Make) -> None:
+    arm = Ledger().arm(make_spec(), 2, "c", window_size=20)
+    assert (arm.seed, arm.blueprint) == (2, "c")
+    assert (arm.trials, arm.mean_reward, arm.recent_rewards, arm.selections) == (0, 0.5, (), 0)
+
+
+def test_recent_rewards_are_the_last_ones_oldest_first(make_entry: Make, make_spec: Make) -> None:
+    ledger = _ledger(make_entry, [{"reward": float(index)} for index in range(150)])
+    whole = ledger.arm(make_spec(), 0, "a", window_size=100).recent_rewards
+    assert len(whole) == 100
+    assert whole[-1] > whole[0]
+    assert ledger.arm(make_spec(), 0, "a", window_size=3).recent_rewards == whole[-3:]
+    assert ledger.arm(make_spec(), 0, "a").recent_rewards == ()
+
+
+def test_a_reward_that_comes_later_moves_the_arms_seen_before(
+    make_entry: Make, make_spec: Make
+) -> None:
+    """Scores that a predecessor stored went stale."""
+    ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
+    before = ledger.arm(make_spec(), 0, "b").mean_reward
+    ledger.record(make_entry("later", reward=10.0, blueprint="c"))
+    assert ledger.arm(make_spec(), 0, "b").mean_reward < 0.5 < before
+
+
+def test_an_unmeasured_reward_is_no_trial(make_entry: Make, make_spec: Make) -> None:
+    ledger = _ledger(make_entry, [{"reward": None, "loss_reduction": 0.1}])
+    assert ledger.arm(make_spec(), 0, "a").trials == 0
+    assert ledger.predicted_gain(make_spec(), "a") == 0.1
+    assert ledger.seed_record("block", 0).failures == 1
+
+
+def test_the_predicted_gain_is_the_mean_of_known_gains(make_entry: Make, make_spec: Make) -> None:
+    ledger = _ledger(
+        make_entry,
+        [{"loss_reduction": 0.1}, {"loss_reduction": 0.3}, {"loss_reduction": None}],
+    )
+    assert ledger.predicted_gain(make_spec(), "a") == pytest.approx(0.2)
+    assert ledger.predicted_gain(make_spec(), "b") is None
+
+
+def test_the_composite_score_is_of_the_present_activation() -> None:
+    ledger = Ledger()
+    assert ledger.composite("block", 1) is None
+    ledger.note_activation("block", 1, 3)
+    ledger.note_measurement("block", 1, Measurement(accuracy_improvement=0.02))
+    assert ledger.composite("block", 1) == pytest.approx(0.7)
+    ledger.note_activation("block", 1, 14)
+    assert ledger.composite("block", 1) is None
+    assert ledger.seed_record("block", 1).last_epoch == 14
+    assert ledger.selections == 2
+
+
+def test_an_event_counts_once(make_entry: Make) -> None:
+    ledger = _ledger(make_entry, [{}])
+    with pytest.raises(ValueError, match="event '0' of run 'run' is recorded"):
+        ledger.record(make_entry("0"))
+    assert ledger.trials == 1
+
+
+def test_a_warm_start_pools_other_runs_and_leaves_this_runs_records_empty(
+    make_entry: Make, make_spec: Make
+) -> None:
+    ledger = Ledger()
+    former = [make_entry("0", run="mine"), make_entry("0", run="theirs", seed=3)]
+    assert ledger.warm_start([*former, *former], run="mine") == 1
+    arm = ledger.arm(make_spec(), 3, "a")
+    assert (arm.trials, arm.selections, ledger.selections) == (1, 0, 0)
+    assert ledger.entries_of_run() == []
+    assert ledger.composite("block", 3) is None
+
+
+def test_memory_is_bounded(make_entry: Make) -> None:
+    ledger = _ledger(make_entry, [{"seed": index % 8} for index in range(1100)])
+    assert [entry.event for entry in ledger.entries_of_run()] == [
+        str(index) for index in range(100, 1100)
+    ]
+    state = ledger.state_dict()
+    assert len(state["pools"]) == 1
+    assert len(state["records"]) == 8
+
+
+@given(settled=ENTRIES)
+def test_counts_add_up(make_entry: Make, make_spec: Make, settled: list[dict[str, Any]]) -> None:
+    ledger = _ledger(make_entry, settled)
+    records = [ledger.seed_record(s, i) for s in ("left", "right") for i in range(4)]
+    arms = [
+        ledger.arm(make_spec(placement=placement), 0, blueprint, window_size=100)
+        for placement in Placement
+        for blueprint in "abc"
+    ]
+    rewarded = [values for values in settled if values["reward"] is not None]
+    assert ledger.selections == len(settled) == sum(r.activations for r in records)
+    assert sum(r.grafts + r.failures for r in records) == len(settled)
+    assert sum(r.grafts for r in records) == sum(values["fossilized"] for values in settled)
+    assert sum(r.settled for r in records) == len(rewarded) == ledger.trials
+    assert sum(arm.trials for arm in arms) == len(rewarded)
+    assert sum(len(arm.recent_rewards) for arm in arms) == len(rewarded)
+    assert all(0 <= arm.mean_reward <= 1 for arm in arms)
+    assert all(0 <= arm.successes <= arm.trials for arm in arms)
+    assert len(ledger.entries_of_run()) == len(settled)
+
+
+@given(settled=ENTRIES, more=ENTRIES)
+def test_a_restored_ledger_makes_the_same_choices_ever_after(
+    make_entry: Make,
+    make_spec: Make,
+    settled: list[dict[str, Any]],
+    more: list[dict[str, Any]],
+) -> None:
+    ledger = _ledger(make_entry, settled)
+    restored = Ledger()
+    restored.record(make_entry("to be forgotten"))
+    restored.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
+    assert restored.state_dict() == ledger.state_dict()
+    draws = []
+    for each in (ledger, restored):
+        rng = Random(6)
+        for index, values in enumerate(more):
+            each.record(make_entry(f"more {index}", **values))
+            arms = [each.arm(make_spec(), seed, name) for seed, name in enumerate("abc")]
+            draws.append(Thompson().scores(arms, SelectionContext(), rng))
+    assert draws[: len(more)] == draws[len(more) :]
+    assert restored.entries_of_run() == ledger.entries_of_run()
+    assert all(isinstance(entry, LedgerEntry) for entry in restored.entries_of_run())

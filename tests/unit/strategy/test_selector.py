@@ -1,0 +1,263 @@
+"""The selector: ties, named seeds, several germinations, fallback, and its words."""
+
+import json
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esper.contracts.plan import Action, SeedChange
+from esper.contracts.stage import SeedStage
+from esper.strategy.base import Strategy
+from esper.strategy.fixed import Fixed
+from esper.strategy.ledger import Ledger
+from esper.strategy.selector import Selector
+from esper.strategy.thompson import Thompson
+from esper.strategy.ucb import UCB
+from esper.strategy.viability import SelectionInputs, Viability
+
+Make = Callable[..., Any]
+GERMINATE = SeedChange(action=Action.GERMINATE)
+
+
+def _selector(
+    strategy: Strategy | None = None, ledger: Ledger | None = None, **options: Any
+) -> Selector:
+    return Selector(strategy or UCB(), Viability(**options), ledger or Ledger(), Random(0))
+
+
+def test_the_highest_score_is_chosen_and_the_others_are_named(
+    make_state: Make, make_plan: Make, make_entry: Make
+) -> None:
+    ledger = Ledger()
+    for index, (name, reward) in enumerate({"a": 1.0, "b": 5.0, "c": 3.0}.items()):
+        ledger.record(make_entry(str(index), blueprint=name, reward=reward))
+    selector = _selector(UCB(exploration_constant=0.0), ledger)
+    inputs = SelectionInputs(state=make_state(3), epoch=4)
+    plan, (selection,) = selector.choose(
+        make_plan(SeedChange(action=Action.GERMINATE, alpha_target=0.25)), inputs
+    )
+    assert plan.changes == (
+        SeedChange(action=Action.GERMINATE, seed=1, blueprint="b", alpha_target=0.25),
+    )
+    # Rewards 1 5 3: mean 3, deviation 2.
+    assert (selection.strategy, selection.slot, selection.seed) == ("ucb", "block", 1)
+    assert selection.score == pytest.approx(0.75)
+    assert [(a.seed, a.blueprint) for a in selection.alternatives] == [(0, "a"), (2, "c")]
+    assert [a.score for a in selection.alternatives] == pytest.approx([0.25, 0.5])
+    assert selection.reason == "highest score of 3 viable seeds, mean reward 0.75 of 1 trials"
+
+
+def test_untried_arms_rank_by_first_order_score_then_by_index(
+    make_state: Make, make_plan: Make
+) -> None:
+    state = make_state(4)
+
+    def chosen(first_order: dict[int, float]) -> tuple[int | None, str]:
+        inputs = SelectionInputs(state=state, epoch=0, first_order=first_order)
+        _, (selection,) = _selector().choose(make_plan(), inputs)
+        assert selection.score is None
+        return selection.seed, selection.reason
+
+    assert chosen({1: 0.2, 3: 0.7}) == (3, "untried, first by first-order score of 4 untried")
+    assert chosen({1: 0.7, 3: 0.7})[0] == 1
+    assert chosen({}) == (0, "untried, first by index of 4 untried")
+
+
+def test_germinations_of_one_plan_get_different_seeds_and_blueprints(
+    make_state: Make, make_plan: Make
+) -> None:
+    state = make_state(4, s1={"bound": "a"}, s3={"bound": "a"})
+    plan = make_plan(num_germinations=3, exceeds_concurrency=True)
+    filled, selections = _selector().choose(plan, SelectionInputs(state=state, epoch=0))
+    assert [(c.seed, c.blueprint) for c in filled.changes] == [(0, "a"), (2, "c")]
+    assert [s.seed for s in selections] == [0, 2, None]
+    assert selections[2].reason == (
+        "no viable seed: seed 0 is in this plan already, seed 2 is in this plan already, "
+        "seed 1 'a' is in this plan already, seed 3 'a' is in this plan already"
+    )
+
+
+def test_no_more_seeds_than_the_limit_are_germinated(make_state: Make, make_plan: Make) -> None:
+    plan = make_plan(num_germinations=4)
+    inputs = SelectionInputs(state=make_state(4), epoch=0)
+    filled, selections = _selector().choose(plan, inputs)
+    assert [c.seed for c in filled.changes] == [0, 1]
+    assert [s.seed for s in selections] == [0, 1, None, None]
+
+
+def test_a_seed_that_the_plan_names_stays(make_state: Make, make_plan: Make) -> None:
+    live = {"stage": SeedStage.PROBATIONARY}
+    state = make_state(4, s0=live, s1=live)
+    cull = SeedChange(action=Action.CULL, seed=1, rests=False)
+    named = SeedChange(action=Action.GERMINATE, seed=1, blueprint="h", alpha_target=0.5)
+    inputs = SelectionInputs(state=state, epoch=0)
+    filled, (selection,) = _selector().choose(make_plan(cull, named), inputs)
+    assert filled.changes == (cull, named)
+    assert (selection.seed, selection.blueprint, selection.reason) == (1, "h", "named by the plan")
+    # Without a name: the first after its own that no seed of the slot is bound to.
+    unnamed = SeedChange(action=Action.GERMINATE, seed=1)
+    filled, _ = _selector().choose(make_plan(cull, unnamed), inputs)
+    assert filled.changes[1].blueprint == "e"
+    filled, _ = _selector().choose(make_plan(SeedChange(action=Action.GERMINATE, seed=2)), inputs)
+    assert filled.changes[0].blueprint == "c"
+
+
+def test_a_named_seed_and_blueprint_are_taken_for_the_others(
+    make_state: Make, make_plan: Make
+) -> None:
+    named = SeedChange(action=Action.GERMINATE, seed=0, blueprint="b")
+    inputs = SelectionInputs(state=make_state(3), epoch=0)
+    filled, _ = _selector().choose(make_plan(GERMINATE, named), inputs)
+    assert [(c.seed, c.blueprint) for c in filled.changes] == [(2, "c"), (0, "b")]
+
+
+def test_a_named_blueprint_gets_a_viable_seed(make_state: Make, make_plan: Make) -> None:
+    change = SeedChange(action=Action.GERMINATE, blueprint="g")
+    inputs = SelectionInputs(state=make_state(2), epoch=0, first_order={1: 1.0})
+    filled, _ = _selector().choose(make_plan(change), inputs)
+    assert [(c.seed, c.blueprint) for c in filled.changes] == [(1, "g")]
+
+
+def test_barred_blueprints_are_not_offered(make_state: Make, make_plan: Make) -> None:
+    inputs = SelectionInputs(state=make_state(3), epoch=0, barred=("a", "c"))
+    _, (selection,) = _selector().choose(make_plan(), inputs)
+    assert selection.seed == 1
+    assert selection.reason == (
+        "the only viable seed; refused: seed 0 'a' is barred, seed 2 'c' is barred"
+    )
+
+
+def test_the_fallback_waives_the_rest_of_seed_0_and_nothing_else(
+    make_state: Make, make_plan: Make
+) -> None:
+    def chosen(epoch: int = 3, barred: tuple[str, ...] = (), **seeds: Any) -> Any:
+        used = {f"s{index}": {"last_used_epoch": 2} for index in range(3)}
+        inputs = SelectionInputs(
+            state=make_state(3, **{**used, **seeds}), epoch=epoch, barred=barred
+        )
+        return _selector(max_concurrent_seeds=1).choose(make_plan(), inputs)
+
+    filled, (selection,) = chosen()
+    assert [(c.seed, c.blueprint) for c in filled.changes] == [(0, "a")]
+    assert selection.score is None
+    assert selection.reason.startswith("fallback to seed 0, no viable seed: seed 0 rests until")
+
+    live = {"stage": SeedStage.BLENDING}
+    for filled, (selection,) in (chosen(s0=live), chosen(s1=live), chosen(barred=("a",))):
+        assert filled.is_empty
+        assert (selection.seed, selection.blueprint) == (None, None)
+        assert selection.reason.startswith("no viable seed: ")
+
+
+def test_without_fallback_the_answer_is_an_explicit_none(make_state: Make, make_plan: Make) -> None:
+    state = make_state(1, s0={"last_used_epoch": 2})
+    inputs = SelectionInputs(state=state, epoch=3)
+    filled, (selection,) = _selector(fallback_to_zero=False).choose(make_plan(), inputs)
+    assert filled.is_empty
+    assert selection.reason == "no viable seed: seed 0 rests until epoch 7"
+
+
+def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_plan: Make) -> None:
+    state = make_state(3, s0={"stage": SeedStage.FOSSILIZED})
+    filled, (selection,) = _selector(Fixed()).choose(
+        make_plan(), SelectionInputs(state=state, epoch=0)
+    )
+    assert filled.is_empty
+    assert selection.reason == "fixed wants none of the viable"
+    assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
+
+
+def test_other_changes_pass_untouched(make_state: Make, make_plan: Make) -> None:
+    changes = (
+        SeedChange(action=Action.RETARGET, seed=1, alpha_target=0.5),
+        SeedChange(action=Action.FOSSILIZE, seed=2),
+    )
+    plan = make_plan(*changes)
+    inputs = SelectionInputs(state=make_state(3), epoch=0)
+    assert _selector().choose(plan, inputs) == (plan, ())
+    assert _selector().candidates(plan, inputs) == ()
+
+
+def test_candidates_are_known_before_their_memory_is(make_state: Make, make_plan: Make) -> None:
+    state = make_state(3, s1={"stage": SeedStage.FOSSILIZED})
+    selector = _selector(memory_budget_mb=10.0)
+    inputs = SelectionInputs(state=state, epoch=0)
+    assert selector.candidates(make_plan(), inputs) == (0, 2)
+    measured = SelectionInputs(state=state, epoch=0, memory_mb={0: 9.0, 2: 1.0})
+    assert selector.choose(make_plan(), measured)[1][0].seed == 2
+
+
+def test_seed_0_is_a_candidate_when_it_may_be_the_fallback(
+    make_state: Make, make_plan: Make
+) -> None:
+    state = make_state(3, s0={"last_used_epoch": 2}, s2={"last_used_epoch": 2})
+    inputs = SelectionInputs(state=state, epoch=3)
+    assert _selector().candidates(make_plan(), inputs) == (1,)
+    assert _selector().candidates(make_plan(num_germinations=2), inputs) == (0, 1)
+    assert _selector(fallback_to_zero=False).candidates(make_plan(num_germinations=2), inputs) == (
+        1,
+    )
+
+
+def test_choosing_changes_no_counts(make_state: Make, make_plan: Make) -> None:
+    ledger = Ledger()
+    before = ledger.state_dict()
+    _selector(Thompson(), ledger).choose(make_plan(), SelectionInputs(state=make_state(3), epoch=0))
+    assert ledger.state_dict() == before
+
+
+def test_a_restored_selector_chooses_the_same(make_state: Make, make_plan: Make) -> None:
+    selector = _selector(Thompson())
+    inputs = SelectionInputs(state=make_state(8), epoch=0)
+    selector.choose(make_plan(), inputs)
+    state = json.loads(json.dumps(selector.state_dict()))
+    future = [selector.choose(make_plan(), inputs) for _ in range(10)]
+    restored = _selector(Thompson())
+    restored.load_state_dict(state)
+    assert [restored.choose(make_plan(), inputs) for _ in range(10)] == future
+    assert len({choice[1][0].seed for choice in future}) > 1
+
+
+@given(
+    stages=st.lists(st.sampled_from(list(SeedStage)), min_size=1, max_size=6),
+    used=st.lists(st.none() | st.integers(0, 12), min_size=6, max_size=6),
+    names=st.lists(st.sampled_from("abcd"), min_size=6, max_size=6),
+    num_germinations=st.integers(1, 4),
+)
+def test_whatever_the_slot_a_germination_is_of_a_dormant_seed_within_the_limit(
+    make_state: Make,
+    make_plan: Make,
+    stages: list[SeedStage],
+    used: list[int | None],
+    names: list[str],
+    num_germinations: int,
+) -> None:
+    seeds = {
+        f"s{i}": {"stage": stage, "last_used_epoch": used[i], "bound": names[i]}
+        for i, stage in enumerate(stages)
+    }
+    state = make_state(len(stages), **seeds)
+    selector = _selector(Thompson())
+    inputs = SelectionInputs(state=state, epoch=12, barred=("d",))
+    filled, selections = selector.choose(make_plan(num_germinations=num_germinations), inputs)
+    chosen = [change.seed for change in filled.changes]
+    blueprints = [change.blueprint for change in filled.changes]
+    assert len(selections) == num_germinations
+    assert [s.seed for s in selections if s.seed is not None] == chosen
+    assert all(state.seeds[seed].stage is SeedStage.DORMANT for seed in chosen)
+    assert all(
+        state.seeds[seed].bound == name for seed, name in zip(chosen, blueprints, strict=True)
+    )
+    assert len(set(chosen)) == len(chosen)
+    assert len(set(blueprints)) == len(blueprints)
+    assert "d" not in blueprints
+    if chosen:
+        assert len(state.live) + len(chosen) <= 2
+    assert set(chosen) <= set(selector.candidates(make_plan(num_germinations=4), inputs))
+    assert all(s.reason for s in selections)
+    assert all(s.score is None or math.isfinite(s.score) for s in selections)
