@@ -1,19 +1,22 @@
 """What a grower is made of: options by name or as objects, checked before anything is built."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from esper.blueprint import catalogue
 from esper.blueprint.options import Blueprints
 from esper.contracts.errors import ConfigError
+from esper.growth import groups
 from esper.growth.host import Host
 from esper.growth.options import Growth
 from esper.growth.places import Places
+from esper.model.base import HostOptions
 from esper.options import OPTIONS
 from esper.policy.safety import Safety
 from esper.signals.options import Signals
@@ -28,6 +31,15 @@ GROUPS = {
 }
 """The config groups that a grower draws on, and the option it takes where none is named."""
 
+NODES: dict[str, type[Any]] = {
+    "blueprint": Blueprints,
+    "viability": Viability,
+    "safety": Safety,
+    "signals": Signals,
+    "growth": Growth,
+}
+"""The other options that are objects."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
@@ -37,6 +49,8 @@ class Choices:
     placement: `series`, `parallel`, or `auto`.
     grow_until: share of the budget in which seeds may germinate, in [0, 1].
     run_id: key of this run in a store; drawn at random when not given.
+    schedulers: torch's learning rate schedulers of the optimizer, if there are any: they go on
+        seeing the host's groups alone.
     """
 
     strategy: Any
@@ -54,6 +68,18 @@ class Choices:
     growth: Growth = field(default_factory=Growth)
     grow_until: float = 0.6
     run_id: str | None = None
+    schedulers: Sequence[LRScheduler] = ()
+
+    def __post_init__(self) -> None:
+        host = HostOptions(self.slots, self.num_seeds, self.placement)
+        object.__setattr__(self, "slots", "auto" if host.slots == ("auto",) else host.slots)
+        if not 0 <= self.grow_until <= 1:
+            raise ValueError(f"grow_until must be in [0, 1], got {self.grow_until}")
+        for key, kind in NODES.items():
+            if not isinstance(getattr(self, key), kind):
+                raise ValueError(
+                    f"{key} must be a {kind.__module__}.{kind.__name__}, got {getattr(self, key)!r}"
+                )
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Choices":
@@ -69,11 +95,14 @@ class Choices:
                 raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")
         groups = {key: option_of(key, given.get(key, name)) for key, name in GROUPS.items()}
         others = {key: value for key, value in given.items() if key not in GROUPS}
-        if isinstance(others.get("blueprint"), str):
-            others["blueprint"] = Blueprints((others["blueprint"],))
-        if isinstance(others.get("blueprint"), list | tuple):
-            others["blueprint"] = Blueprints(tuple(others["blueprint"]))
-        return cls(**groups, **others)
+        try:
+            if isinstance(others.get("blueprint"), str):
+                others["blueprint"] = Blueprints((others["blueprint"],))
+            if isinstance(others.get("blueprint"), list | tuple):
+                others["blueprint"] = Blueprints(tuple(others["blueprint"]))
+            return cls(**groups, **others)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def option_of(group: str, value: Any) -> Any:
@@ -99,6 +128,7 @@ def prepare(
     places = Places(model, example_input, fitting)
     named = () if choices.slots == "auto" else choices.slots
     specs = places.listed(named, choices.placement) if named else places.auto(choices.placement)
+    groups.hide_kernels(choices.schedulers)
     host = Host(model, optimizer, choices.growth)
     host.measure_flops(example_input)
     host.place(specs, choices.num_seeds)

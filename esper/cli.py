@@ -1,6 +1,7 @@
 """The command line.  Nothing heavy is imported before a command really runs."""
 
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Annotated
 
@@ -9,6 +10,8 @@ from typer.main import get_command
 
 from esper.contracts.errors import EsperError
 from esper.failure import tell
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="esper",
@@ -48,6 +51,31 @@ def train(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report; each run's own when not given.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page and its figures for each run or sweep."""
+    from esper.report.make import report as write_report
+
+    for file in write_report(runs, out):
+        if file.suffix == ".html":
+            typer.echo(file)
+
+
+@app.command()
+def inspect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Show slots, seeds, stages, alphas, decisions and ledger of a run in the terminal."""
+    from rich.console import Console
+
+    from esper.report.inspect import inspect as look_into
+
+    Console(highlight=False).print(look_into(run))
+
+
+@app.command()
 def doctor() -> None:
     """Show versions, devices and accounts, what is missing and how to get it."""
     from esper.doctor import examine, show
@@ -58,7 +86,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def run(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 refused or failed, 130 interrupted."""
     command = get_command(app)
     try:
@@ -69,13 +97,15 @@ def run(arguments: list[str]) -> int:
     except (EsperError, OSError) as error:
         tell(error)
         return 1
+    if code == INTERRUPTED:
+        typer.echo("interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     sys.excepthook = _unexpected
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(execute(sys.argv[1:]))
 
 
 def _unexpected(

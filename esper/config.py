@@ -81,11 +81,11 @@ class RunConfig:
 def register() -> None:
     """Store the schemas of all groups where Hydra looks them up; doing it again changes nothing."""
     store = ConfigStore.instance()
-    run = _writable(OmegaConf.structured(RunConfig))
+    run = writable(OmegaConf.structured(RunConfig))
     for group, options in OPTIONS.items():
         run[group] = "???"  # the defaults list of `train.yaml` chooses
         for name, option in options.items():
-            schema = _writable(OmegaConf.structured(option))
+            schema = writable(OmegaConf.structured(option))
             store.store(group=group, name=f"{name}_schema", node=schema)
     store.store(name="train_schema", node=run)
 
@@ -112,29 +112,28 @@ def to_raw(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
     raw = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(raw, dict)
     names = {group: option_name(group, getattr(config, group)) for group in OPTIONS}
-    return {key: _named(value, names.get(str(key))) for key, value in raw.items()}
+    return {str(key): _named(value, names.get(str(key))) for key, value in raw.items()}
 
 
 def _named(value: Any, name: str | None) -> Any:
     return value if name is None else {"name": name, **value}
 
 
-def _writable(node: DictConfig) -> DictConfig:
+def writable(node: DictConfig) -> DictConfig:
     """Return `node` open for overrides: Hydra refuses them in what a frozen dataclass gave."""
     OmegaConf.set_readonly(node, False)
     for child in node.values():
         if isinstance(child, DictConfig):
-            _writable(child)
+            writable(child)
     return node
 
 
 def _refuse_unknown_keys(cfg: DictConfig, schema: type[Any], prefix: str) -> None:
     """Raise `ConfigError` for a key that was added with `+` and that no field would take."""
     known = [option.name for option in fields(schema)]
-    for key in cfg:
+    for key, child in cfg.items_ex(resolve=False):
         if key not in known:
-            raise ConfigError(unknown_key(f"{prefix}{key}", schema))
-        child = cfg._get_node(key)
+            raise ConfigError(unknown_key(f"{prefix}{key!s}", schema))
         kind = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
         if kind is not None and is_dataclass(kind):
-            _refuse_unknown_keys(child, kind, f"{prefix}{key}.")
+            _refuse_unknown_keys(child, kind, f"{prefix}{key!s}.")

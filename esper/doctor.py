@@ -20,10 +20,10 @@ REQUIRED = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn"
 
 EXTRAS = {
     "tensorboard": ("tensorboard", "logger=tensorboard"),
-    "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib: several runs of a sweep at a time"),
-    "bench": ("mabwiser", "benchmarks beside another bandit library"),
+    "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib"),
+    "bench": ("mabwiser", "the benchmarks"),
 }
-"""Extra -> the package that it brings, and what that is good for."""
+"""Extra -> the package that it brings, and what needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def examine() -> list[Finding]:
     """Return everything worth knowing about this installation; changes nothing."""
     return [
         Finding(what="esper", found=esper.__version__),
-        Finding(what="python", found=f"{platform.python_version()} ({sys.executable})"),
+        Finding(what="python", found=f"{platform.python_version()} in {sys.prefix}"),
         *[_required(package) for package in REQUIRED],
         _device(),
         _login(),
@@ -74,22 +74,23 @@ def _device() -> Finding:
 
 def _login() -> Finding:
     if is_logged_in():
-        return Finding(what="W&B", found="logged in: runs are sent when the server answers")
+        return Finding(what="W&B", found="logged in")
     return Finding(
         what="W&B",
-        found="not logged in: runs are kept offline in their folder",
+        found="not logged in: runs stay offline",
         ok=None,
-        advice="wandb login, or logger=none to do without",
+        advice="wandb login",
     )
 
 
-def _extra(extra: str, package: str, purpose: str) -> Finding:
+def _extra(extra: str, package: str, needed_by: str) -> Finding:
+    what = f"extra {extra}"
     try:
-        return Finding(what=f"extra {extra}", found=f"{package} {version(package)}: {purpose}")
+        return Finding(what=what, found=f"{package} {version(package)}")
     except PackageNotFoundError:
         return Finding(
-            what=f"extra {extra}",
-            found=f"not installed: {purpose}",
+            what=what,
+            found=f"not installed; {needed_by} needs it",
             ok=None,
             advice=f"pip install 'esper-morph[{extra}]'",
         )
@@ -98,7 +99,7 @@ def _extra(extra: str, package: str, purpose: str) -> Finding:
 def _output_folder() -> Finding:
     here = Path.cwd()
     if os.access(here, os.W_OK):
-        return Finding(what="output", found=f"runs/ and sweeps/ in {here}")
+        return Finding(what="output", found=f"to {here}")
     return Finding(
         what="output",
         found=f"{here} cannot be written",

@@ -31,7 +31,7 @@ from esper.contracts.plan import Plan
 from esper.contracts.stage import SeedStage
 from esper.growth.apply import KernelError, Setting, build_kernel
 from esper.growth.chance import Chance
-from esper.growth.evaluation import Evaluate, Evaluation, evaluate_model
+from esper.growth.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
 from esper.growth.first_order import Loss, first_order_scores
 from esper.growth.groups import stale_entries
 from esper.growth.host import Moment
@@ -75,7 +75,9 @@ class Grower:
         rng_seed: seed of all randomness of growth.
         bus: receives an event for everything that happens.
         options: fields of `Choices`, by name or as objects: `policy="heuristic"`,
-            `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...
+            `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
+            optimizer, `schedulers=[scheduler]`: many of torch's take no further groups by
+            themselves (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
 
     Raises:
         ConfigError: if an option is unknown or no slot can be placed.
@@ -127,6 +129,9 @@ class Grower:
                 or those and its hits per sample.
             train: function of a model and an optimizer that trains the epoch just trained again;
                 with it a seed is compared with a twin that never got it, else with itself muted.
+                A twin follows the learning rates of the network by itself.  It sees the same
+                batches where they are drawn from the epoch's number or, from the end of one step
+                to the end of the epoch's training, from the global generators alone.
             trained: what training gave, as far as known.
             loss: function of a model: a scalar loss with a graph, on training samples; with it
                 kernels are ranked at birth.
@@ -136,13 +141,14 @@ class Grower:
         """
         if self.epoch >= self.epochs:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
-        self.epoch += 1
         trained = trained or TrainReport()
-        self.host.end_epoch()
+        comparing = repeatable(evaluate)
         began = time.perf_counter()
         network = evaluate_model(evaluate, self.host.model)
         evaluated = time.perf_counter()
-        flops = self._attribute(evaluate, train, network, trained)
+        self.epoch += 1
+        self.host.end_epoch()
+        flops = self._attribute(comparing, train, network, trained)
         attributed = time.perf_counter()
         moment = Moment(self.epoch, network.loss, network.accuracy)
         for seed_health in health(self.host):
@@ -231,6 +237,7 @@ class Grower:
                 event=self.pending.num_events,
                 cooldown_epochs=self.choices.orchestrator.adaptation_cooldown_epochs,
                 moment=moment,
+                reason=decision.reason,
             )
             twin = with_twin and self.choices.growth.attribution == "twin"
             applied = self.pending.apply(plan, setting, ready, with_twin=twin)

@@ -1,15 +1,13 @@
 """`esper train`: Hydra composes the configuration, this hands it to a run."""
 
-import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
 import typer
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -20,7 +18,7 @@ from esper import sweep
 from esper.config import register, to_raw, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.explain import explain
-from esper.options import OPTIONS
+from esper.flags import flags_first
 from esper.paths import conf_dir
 
 
@@ -31,11 +29,11 @@ def train(arguments: Sequence[str]) -> None:
         ConfigError: if Hydra refuses the arguments or the configuration that they compose.
         SystemExit: with 1 when a run or a job of a sweep failed; its line was written already.
     """
-    _check_flags(arguments)
+    ordered = flags_first(arguments)
     register()
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
     try:
-        with _as_command_line(arguments):
+        with _as_command_line(ordered):
             app(train_task)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error  # a ValueError of Hydra's: jobs end otherwise
@@ -75,24 +73,3 @@ def _as_command_line(arguments: Sequence[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
-
-
-def _check_flags(arguments: Sequence[str]) -> None:
-    """Raise `ConfigError` for flags that Hydra would answer with its page of usage."""
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said), redirect_stdout(io.StringIO()):
-            flags = get_args_parser().parse_args(list(arguments))
-    except SystemExit as stop:
-        if stop.code:
-            raise ConfigError(said.getvalue().strip().rpartition("error: ")[2]) from stop
-        return  # --version: Hydra answers it
-    for override in flags.overrides:
-        group, _, option = override.partition("=")
-        if group in OPTIONS and option in ("", "null"):
-            raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {option}")
-    asked = [flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion]
-    if sum(map(bool, asked)) > 1:
-        raise ConfigError("--run, --multirun, --cfg, --info and --shell-completion exclude another")
-    if flags.resolve and not flags.cfg:
-        raise ConfigError("--resolve needs --cfg job, hydra or all")

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import yaml
+from omegaconf import OmegaConf
 from torch import nn
 
 from esper.config import RunConfig
@@ -58,13 +59,20 @@ def load_config(run_dir: Path) -> RunConfig:
     Raises:
         DataError: if it is missing or no configuration of this version.
     """
-    values = _read(run_dir / ".hydra" / "config.yaml")
+    values = _resolved(_read(run_dir / ".hydra" / "config.yaml"))
     chosen = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
     types = {f.name: f.type for f in fields(RunConfig)}
     try:
         return RunConfig(**{key: _option(key, v, chosen, types) for key, v in values.items()})
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{run_dir} is no run of this version of Esper: {error}") from error
+
+
+def _resolved(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with references such as `${training.grow_until}` followed."""
+    resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
 
 
 def _option(key: str, value: Any, chosen: dict[str, str], types: dict[str, Any]) -> Any:

@@ -48,20 +48,21 @@ def load_network(
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
     host = prepare(model, SGD(model.parameters()), example_input, choices)
-    for kernel in json.loads(metadata["kernels"]):
-        _put(host, kernel)
     try:
+        for kernel in json.loads(metadata["kernels"]):
+            _put(host, kernel)
         load_model(model, str(path))
-    except RuntimeError as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not fit the configured host: {error}") from error
     return model
 
 
 def _put(host: Host, kernel: dict[str, Any]) -> None:
     slot, seed = kernel["slot"], kernel["seed"]
-    place = host.slots[slot]
+    if slot not in host.slots or seed >= len(host.slots[slot].seeds):
+        raise ValueError(f"it has a kernel in seed {seed} of slot '{slot}', which is not there")
     built = build_kernel(host, slot, seed, kernel["blueprint"], 0)
-    attach.put_kernel(place.module, place.spec.placement, seed, built.module)
-    bank = attach.bank_of(place.module)
+    host.put_kernel(slot, seed, built.module)
+    bank = attach.bank_of(host.slots[slot].module)
     assert bank is not None, "a kernel was just put in"
     bank.isolated.discard(str(seed))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from esper.report.numbers import measured
 from esper.report.sweep import Group, collect, metric_of, table, write_csv
 
 FINISHED = Path(".hydra") / "finished.json"
@@ -68,9 +69,9 @@ def _rich_table(groups: Sequence[Group], metric: str) -> Table:
         rows.add_column(title, justify="right")
     for group in groups:
         known = group.low is not None and group.high is not None
-        interval = f"{group.low:.4f} to {group.high:.4f}" if known else "-"
-        mean = "-" if group.mean is None else f"{group.mean:.4f}"
-        rows.add_row(escape(group.label), str(group.jobs), mean, interval)
+        ends = (measured(metric, end) for end in (group.low, group.high))
+        interval = " to ".join(ends) if known else "-"
+        rows.add_row(escape(group.label), str(group.jobs), measured(metric, group.mean), interval)
     return rows
 
 

@@ -53,7 +53,8 @@ class SeedState:
     parameters: trainable and frozen parameters of the kernel, 0 without one.
     gradient_norm: mean L2 norm of the kernel's gradient over the sampled steps of the epoch.
     improvement: validation accuracy now minus at germination, a fraction.
-    ablation: relative contribution, (loss without the seed - loss with it) / loss without it.
+    ablation: relative contribution, (loss without the seed - loss with it) / loss without it,
+        mean of the last evaluations.
     gain: relative gain credited to the seed by the chosen attribution (see `Attribution`).
     gain_error: standard error of `gain`.
     measurements: how many times the contribution was measured since blending ended.

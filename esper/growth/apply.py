@@ -7,10 +7,10 @@ first change is made; what fails later all the same is undone.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esper.contracts.errors import EsperError
+from esper.contracts.errors import EsperError, LifecycleError
 from esper.contracts.event import KernelBuilt, LifecycleMove
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.stage import SeedStage, check_move
+from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
 from esper.growth import kernel as kernels
 from esper.growth.host import Host, Moment
 from esper.growth.kernel import Kernel
@@ -40,12 +40,14 @@ class Setting:
 
     event: number of the growth event, for the seeds that germinate in it.
     cooldown_epochs: how long the slot rests afterwards.
+    reason: why seeds germinate, in the words of who decided it.
     """
 
     rng_seed: int
     event: int
     cooldown_epochs: int
     moment: Moment
+    reason: str = ""
 
 
 def build_kernel(host: Host, slot: str, seed: int, blueprint: str, rng_seed: int) -> Kernel:
@@ -116,6 +118,11 @@ def _check(host: Host, plan: Plan) -> None:
             Action.CULL: _S.CULLED,
         }[change.action]
         check_move(plan.slot, change.seed, stages[change.seed], target)
+        if change.action is Action.RETARGET and stages[change.seed] not in RETARGETABLE:
+            raise LifecycleError(
+                f"slot '{plan.slot}' seed {change.seed}: cannot get another alpha target in "
+                f"{stages[change.seed]} (allowed in: {', '.join(sorted(RETARGETABLE))})"
+            )
         if target is _S.CULLED:
             target = _S.EMBARGOED if change.rests else _S.DORMANT
         stages[change.seed] = target
@@ -156,7 +163,7 @@ def _change(
             start_loss=moment.val_loss,
             target=change.alpha_target,
         )
-        applied.moves.extend(host.germinate(slot, seed, kernel, life))
+        applied.moves.extend(host.germinate(slot, seed, kernel, life, setting.reason))
         applied.germinated.append((slot, seed))
 
 

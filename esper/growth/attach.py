@@ -5,6 +5,7 @@ The module's class is swapped for a generated subclass with the slot mixed in, a
 and a slot without kernels hands the block's output on untouched.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -27,19 +28,41 @@ class Slotted:
         """Return the block's output, plus the kernels' where the slot holds any."""
         output = super().forward(*args, **kwargs)  # type: ignore[misc]
         bank = self._modules.get(BANK)
-        if bank is None:
+        if not isinstance(bank, Bank):
             return output
-        return bank(output, args[0] if args else next(iter(kwargs.values())))
+        return bank.mix(output, first_argument(args, kwargs))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle and copy by the class that the user wrote: the generated one has no address."""
+        reduced: Any = super().__reduce_ex__(protocol)
+        _, (cls, *arguments), *state = reduced
+        if cls is not type(self):
+            return reduced
+        return _new_slotted, (original_class(cls), *arguments), *state
 
 
 class _SlottedSequential(Slotted):
     """A `Sequential` runs whatever it iterates over; the slot's kernels are no layer of it."""
 
     def __iter__(self) -> Iterator[nn.Module | None]:
-        return iter([module for name, module in self._modules.items() if name != BANK])
+        return iter(self._layers().values())
 
     def __len__(self) -> int:
-        return len(self._modules) - (BANK in self._modules)
+        return len(self._layers())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            chosen = OrderedDict(list(self._layers().items())[index])
+            return original_class(type(self))(chosen)
+        return list(self)[index]
+
+    def _layers(self) -> dict[str, nn.Module | None]:
+        return {name: module for name, module in self._modules.items() if name != BANK}
+
+
+def first_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a block reads: the first thing that it is called with, None for nothing."""
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
 @cache
@@ -47,6 +70,16 @@ def _slotted_class(cls: type[nn.Module]) -> type[nn.Module]:
     mixin = _SlottedSequential if issubclass(cls, nn.Sequential) else Slotted
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     return type(cls.__name__, (mixin, cls), names)
+
+
+def original_class(cls: type) -> type:
+    """Return the class that a slotted class was made from; any other class itself."""
+    return cls.__bases__[1] if issubclass(cls, Slotted) else cls
+
+
+def _new_slotted(cls: Any, *arguments: Any) -> nn.Module:
+    slotted = _slotted_class(cls)
+    return slotted.__new__(slotted, *arguments)
 
 
 def attach(module: nn.Module) -> None:
@@ -58,8 +91,7 @@ def attach(module: nn.Module) -> None:
 def detach(module: nn.Module) -> None:
     """Take a slot without kernels away again: the module is as it was."""
     assert BANK not in module._modules, "a slot with kernels cannot be detached"
-    if isinstance(module, Slotted):
-        module.__class__ = type(module).__mro__[2]
+    module.__class__ = original_class(type(module))
 
 
 def bank_of(module: nn.Module) -> Bank | None:
@@ -68,13 +100,15 @@ def bank_of(module: nn.Module) -> Bank | None:
     return bank if isinstance(bank, Bank) else None
 
 
-def put_kernel(module: nn.Module, placement: Placement, seed: int, kernel: nn.Module) -> None:
-    """Put an isolated kernel into the slot of `module`."""
+def put_kernel(
+    module: nn.Module, placement: Placement, seed: int, kernel: nn.Module, like: Tensor | None
+) -> None:
+    """Put an isolated kernel into the slot of `module`, on the device and dtype of `like`."""
     bank = bank_of(module)
     if bank is None:
         bank = Bank(placement).train(module.training)
         module.add_module(BANK, bank)
-    bank.add(seed, kernel, _first_floating(module))
+    bank.add(seed, kernel, like)
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:
@@ -85,10 +119,3 @@ def take_kernel(module: nn.Module, seed: int) -> nn.Module:
     if not bank.kernels:
         delattr(module, BANK)
     return kernel
-
-
-def _first_floating(module: nn.Module) -> Tensor | None:
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
-            return parameter
-    return None

@@ -25,6 +25,8 @@ from esper.growth.seed import Seed
 _S = SeedStage
 MEASURED = frozenset({_S.SHADOWING, _S.PROBATIONARY})
 """Stages in which a seed's contribution is measured each epoch."""
+LEAST_LOSS = 1e-8
+"""A loss nearer to 0 than this counts as this: float32 does not tell them apart."""
 
 
 @dataclass(slots=True)
@@ -42,18 +44,28 @@ class Comparison:
         self.hits = deque(maxlen=self.window)
 
     def add(self, reference: Evaluation, network: Evaluation) -> float:
-        """Take in one evaluation of both; return its gain alone."""
+        """Take in one evaluation of both; return its gain alone.
+
+        Raises:
+            ValueError: if they, or the evaluations before, were not of as many samples.
+        """
+        lengths = {len(each) for each in (*self.differences, reference.losses_N, network.losses_N)}
+        if len(lengths) > 1:
+            raise ValueError(
+                "evaluate must score the same samples each time, "
+                f"got losses of {' and '.join(map(str, sorted(lengths)))} samples"
+            )
         self.differences.append(reference.losses_N - network.losses_N)
         self.references.append(reference.loss)
         if reference.accuracy is not None and network.accuracy is not None:
             self.hits.append(network.accuracy - reference.accuracy)
-        return (reference.loss - network.loss) / reference.loss
+        return (reference.loss - network.loss) / _scale(reference.loss)
 
     @property
     def gain(self) -> float:
         """Mean relative gain over the window."""
         gains = [
-            float(d_N.mean()) / reference
+            float(d_N.mean()) / _scale(reference)
             for d_N, reference in zip(self.differences, self.references, strict=True)
         ]
         return sum(gains) / len(gains)
@@ -63,12 +75,17 @@ class Comparison:
         """Standard error of the gain over the samples, relative to the mean reference loss."""
         mean_N = torch.stack(list(self.differences)).mean(dim=0)
         reference = sum(self.references) / len(self.references)
-        return float(mean_N.std()) / math.sqrt(len(mean_N)) / reference
+        return float(mean_N.std()) / math.sqrt(len(mean_N)) / _scale(reference)
 
     @property
     def accuracy_gain(self) -> float | None:
         """Mean difference in accuracy, None when hits are not known."""
         return sum(self.hits) / len(self.hits) if self.hits else None
+
+
+def _scale(loss: float) -> float:
+    """Return what a difference in loss is relative to; some losses are 0 or negative."""
+    return max(abs(loss), LEAST_LOSS)
 
 
 @dataclass(slots=True)
@@ -138,7 +155,8 @@ def _ablate(
     key = (seed.slot, seed.index)
     without = evaluate_muted(evaluate, host, *key)
     comparison = change.ablations.setdefault(key, Comparison(change.comparison.window))
-    seed.alive.ablation = comparison.add(without, network)
+    comparison.add(without, network)
+    seed.alive.ablation = comparison.gain
     seed.alive.measurements += 1
 
 
@@ -160,7 +178,7 @@ def _credit(change: Change, seed: Seed, share: float, event_gain: float | None) 
     comparison = change.comparison
     if change.twin is None:
         found = change.ablations.get((seed.slot, seed.index))
-        if found is None:
+        if found is None or seed.stage not in MEASURED:
             return
         comparison, share, event_gain = found, 1.0, life.ablation
     assert event_gain is not None, "a twin was evaluated"

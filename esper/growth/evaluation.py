@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth.attach import bank_of
+from esper.growth.chance import Chance, replayed
 from esper.growth.host import Host
+from esper.growth.modes import eval_mode
 
 Evaluate = Callable[[nn.Module], Any]
 """Takes a model; returns per-sample losses (N,), or those and per-sample hits (N,) in [0, 1]."""
@@ -41,13 +43,8 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     Raises:
         ValueError: if `evaluate` does not give one loss a sample.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            given = evaluate(model)
-    finally:
-        model.train(was_training)
+    with eval_mode(model), torch.no_grad():
+        given = evaluate(model)
     losses, hits = given if isinstance(given, tuple) else (given, None)
     losses_N = torch.as_tensor(losses).detach().to("cpu", torch.float64)
     if losses_N.dim() != 1 or len(losses_N) < 2:
@@ -64,6 +61,21 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
             f"{tuple(losses_N.shape)} losses"
         )
     return Evaluation(losses_N, hits_N)
+
+
+def repeatable(evaluate: Evaluate) -> Evaluate:
+    """Return an `evaluate` that finds the global generators, each time, as they are now.
+
+    Networks are compared sample by sample, so one that draws or shuffles must draw the same for
+    all; and what is evaluated for comparison must not move the generators of the run.
+    """
+    now = Chance.now()
+
+    def again(model: nn.Module) -> Any:
+        with replayed(now):
+            return evaluate(model)
+
+    return again
 
 
 def evaluate_muted(evaluate: Evaluate, host: Host, slot: str, seed: int) -> Evaluation:

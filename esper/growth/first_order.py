@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth import attach
+from esper.growth.chance import Chance, replayed
 from esper.growth.host import Host
 from esper.growth.kernel import Kernel
+from esper.growth.modes import eval_mode, every_layer_called
 
 Loss = Callable[[nn.Module], Tensor]
 """Takes a model; returns a scalar loss with a graph, on training samples."""
@@ -19,22 +21,24 @@ def first_order_scores(
     """Return the score of each kernel, by seed, from one backward pass for all of them.
 
     The kernels are isolated, so that none changes what another sees; the host is in eval mode and
-    is left as it was.  A kernel without trainable parameters scores 0.
+    is left as it was, and so are the global generators.  A kernel without trainable parameters
+    scores 0.
+
+    Raises:
+        ValueError: if the loss is no scalar with a graph.
     """
-    place = host.slots[slot]
-    was_training = host.model.training
-    host.model.eval()
-    for seed, kernel in kernels.items():
-        attach.put_kernel(place.module, place.spec.placement, seed, kernel.module)
-    bank = attach.bank_of(place.module)
-    try:
-        if bank is not None:
-            bank.training = True
-        return _scores(kernels, loss(host.model))
-    finally:
-        for seed in kernels:
-            attach.take_kernel(place.module, seed)
-        host.model.train(was_training)
+    module = host.slots[slot].module
+    with eval_mode(host.model), every_layer_called(), replayed(Chance.now()):
+        for seed, kernel in kernels.items():
+            host.put_kernel(slot, seed, kernel.module)
+        try:
+            bank = attach.bank_of(module)
+            if bank is not None:
+                bank.training = True
+            return _scores(kernels, loss(host.model))
+        finally:
+            for seed in kernels:
+                attach.take_kernel(module, seed)
 
 
 def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
@@ -45,6 +49,11 @@ def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
         if parameter.requires_grad
     ]
     scores = dict.fromkeys(kernels, 0.0)
+    if value.numel() != 1 or (owners and not value.requires_grad):
+        raise ValueError(
+            f"loss must return a scalar with a graph, got shape {tuple(value.shape)} "
+            f"and requires_grad={value.requires_grad}"
+        )
     if owners:
         grads = torch.autograd.grad(value, [p for _, p in owners], allow_unused=True)
         for (seed, _), grad in zip(owners, grads, strict=True):

@@ -4,12 +4,52 @@ A kernel's group carries `esper_seed = (slot, seed)`.  All other groups are the 
 touched.  A kernel has no weight decay: it starts at zero and must not be pulled back there.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from esper.growth.blend import Bank
 
 TAG = "esper_seed"
+PACE = ("lr", "momentum", "betas")
+"""Settings of a group that schedulers change."""
+
+Pace = list[dict[str, Any]]
+"""Those settings of each of the host's groups, at one step."""
+
+
+class _HostGroups:
+    """What a scheduler sees of an optimizer: the host's groups alone."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return host_groups(self._optimizer)
+
+
+def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
+    """Keep schedulers from seeing the kernels' groups.
+
+    Many of them count the groups once and raise when there are more; kernels follow the host's
+    learning rate by themselves.
+    """
+    for scheduler in schedulers:
+        if not isinstance(scheduler.optimizer, _HostGroups):
+            scheduler.optimizer = _HostGroups(scheduler.optimizer)  # type: ignore[assignment]
+        hide_kernels(getattr(scheduler, "_schedulers", ()))
+
+
+def host_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Return the groups that are not a kernel's."""
+    return [group for group in optimizer.param_groups if TAG not in group]
 
 
 def host_group(optimizer: Optimizer) -> dict[str, Any]:
@@ -20,6 +60,24 @@ def host_group(optimizer: Optimizer) -> dict[str, Any]:
     raise ValueError("the optimizer holds no parameter group of the host")
 
 
+def pace(optimizer: Optimizer) -> Pace:
+    """Return what a schedule may have set in each of the host's groups."""
+    return [
+        {key: _copied(group[key]) for key in PACE if key in group}
+        for group in host_groups(optimizer)
+    ]
+
+
+def set_pace(optimizer: Optimizer, settings: Pace) -> None:
+    """Take over what `pace` gave of an optimizer with the same groups."""
+    for group, wanted in zip(host_groups(optimizer), settings, strict=True):
+        group.update({key: _copied(value) for key, value in wanted.items()})
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
 def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the kernels' groups by (slot, seed)."""
     return {group[TAG]: group for group in optimizer.param_groups if TAG in group}
@@ -27,12 +85,14 @@ def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]
 
 def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> None:
     """Add the trainable parameters of a kernel; a kernel without any adds nothing."""
-    parameters = [p for p in kernel.parameters() if p.requires_grad]
-    if not parameters:
+    named = [(f"{slot}/{seed}/{name}", p) for name, p in kernel.named_parameters()]
+    named = [(name, p) for name, p in named if p.requires_grad]
+    if not named:
         return
-    settings = {
-        k: v for k, v in host_group(optimizer).items() if k not in ("params", "param_names")
-    }
+    settings = {key: _copied(value) for key, value in host_group(optimizer).items()}
+    # An optimizer that knows names of its parameters takes no group without them.
+    parameters = named if "param_names" in settings else [p for _, p in named]
+    settings.pop("param_names", None)
     if "weight_decay" in settings:
         settings["weight_decay"] = 0.0
     optimizer.add_param_group({**settings, "params": parameters, TAG: (slot, seed)})
@@ -51,8 +111,8 @@ def remove_group(optimizer: Optimizer, slot: str, seed: int) -> None:
 def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
     """Return what is wrong between an optimizer and a grown model; empty when nothing is.
 
-    A kernel's group must hold parameters that the model holds, each once, and the optimizer must
-    keep no state of a parameter that is in none of its groups.
+    A kernel's group must hold parameters that the model holds, each once; what a kernel can learn
+    must be in a group; and the optimizer must keep no state of a parameter in none of its groups.
     """
     in_model = {id(p) for p in model.parameters()}
     in_groups = [id(p) for group in optimizer.param_groups for p in group["params"]]
@@ -62,6 +122,10 @@ def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
     for (slot, seed), group in kernel_groups(optimizer).items():
         if not {id(p) for p in group["params"]} <= in_model:
             problems.append(f"the group of slot '{slot}' seed {seed} has left the model")
+    banks = [module for module in model.modules() if isinstance(module, Bank)]
+    learning = {id(p) for bank in banks for p in bank.parameters() if p.requires_grad}
+    if not learning <= set(in_groups):
+        problems.append("a kernel's parameter is in no group")
     if not {id(p) for p in optimizer.state} <= set(in_groups):
         problems.append("the optimizer keeps state of a parameter in none of its groups")
     return problems

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.flop_counter import FlopCounterMode
 
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.contracts.stage import BLENDED, SeedStage, check_move
 from esper.growth import attach, groups
+from esper.growth.flops import forward_flops
 from esper.growth.kernel import Kernel
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
@@ -73,6 +73,9 @@ class Host:
         self.global_step = 0
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
+        self.pace: list[groups.Pace] = []
+        self.last_pace: list[groups.Pace] = []
+        self.given_pace: list[groups.Pace] = []
         self.journal: list[Deed] = []
         self.closed: list[Closed] = []
         self._listen()
@@ -86,12 +89,7 @@ class Host:
 
     def measure_flops(self, example_input: torch.Tensor) -> None:
         """Count the bare host's forward FLOPs a sample; call it before anything grows."""
-        was_training = self.model.training
-        self.model.eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.model(example_input)
-        self.model.train(was_training)
-        self.base_flops = counter.get_total_flops() / len(example_input)
+        self.base_flops = forward_flops(self.model, example_input)
 
     @property
     def flops(self) -> float:
@@ -116,19 +114,25 @@ class Host:
         """Return the state of every slot at the end of `epoch`."""
         return tuple(slot.state(epoch) for slot in self.slots.values())
 
-    def germinate(self, slot: str, index: int, kernel: Kernel, life: Life) -> list[LifecycleMove]:
+    def put_kernel(self, slot: str, index: int, kernel: nn.Module) -> None:
+        """Put an isolated kernel into a slot, on the device and dtype of its block's weights."""
+        place = self.slots[slot]
+        weights = [*place.module.parameters(), *self.model.parameters()]
+        like = next((weight for weight in weights if weight.is_floating_point()), None)
+        attach.put_kernel(place.module, place.spec.placement, index, kernel, like)
+
+    def germinate(
+        self, slot: str, index: int, kernel: Kernel, life: Life, reason: str = ""
+    ) -> list[LifecycleMove]:
         """Put a kernel that passed its gate into a dormant seed and let it learn in isolation."""
         seed = self.seed(slot, index)
         check_move(slot, index, seed.stage, _S.GERMINATED)
-        place = self.slots[slot]
-        attach.put_kernel(place.module, place.spec.placement, index, kernel.module)
+        self.put_kernel(slot, index, kernel.module)
         groups.add_group(self.optimizer, slot, index, kernel.module)
-        self._nested_tensors(place)
         seed.life, seed.bound, seed.alpha = life, kernel.blueprint, 0.0
         seed.activations += 1
         seed.last_used_epoch = life.germinated_epoch
-        self._note("germinate", seed, kernel, life)
-        reason = f"alpha target {life.target:g}"
+        self._note("germinate", seed, kernel, life, reason)
         return [
             self._enter(seed, _S.GERMINATED, None, reason),
             self._enter(seed, _S.TRAINING, kernel.gate, "the kernel is sane"),
@@ -142,7 +146,7 @@ class Host:
         move = self._enter(seed, _S.BLENDING, gate, reason)
         self._note("blend", seed, target, gate, reason)
         life, bank = seed.alive, attach.bank_of(self.slots[slot].module)
-        life.target = target
+        life.target, life.measurements = target, 0
         assert bank is not None, "a seed with a life has a kernel"
         steps = self.steps_per_epoch * self.options.blending_epochs
         life.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
@@ -176,7 +180,6 @@ class Host:
         self._close(seed, fossilized=False, reason=reason)
         attach.take_kernel(place.module, index)
         groups.remove_group(self.optimizer, slot, index)
-        self._nested_tensors(place)
         seed.life, seed.alpha = None, 0.0
         seed.last_used_epoch = place.last_cull_epoch = epoch
         return move
@@ -203,27 +206,20 @@ class Host:
             Closed(seed.slot, seed.index, seed.activations, seed.alive, fossilized, reason)
         )
 
-    def _nested_tensors(self, slot: Slot) -> None:
-        """Keep torch's transformer encoder from nested tensors while a kernel sits inside it.
-
-        Kernels read padded tensors; the encoder's own setting comes back with the last kernel.
-        """
-        for name, module in self.model.named_modules():
-            if isinstance(module, nn.TransformerEncoder) and slot.spec.name.startswith(name):
-                was = module.__dict__.setdefault("_esper_nested", module.enable_nested_tensor)
-                busy = any(
-                    attach.bank_of(other.module) is not None
-                    for other in self.slots.values()
-                    if other.spec.name.startswith(name)
-                )
-                module.enable_nested_tensor = was and not busy
-
     def _listen(self) -> None:
         self.optimizer.register_step_pre_hook(self._before_step)
         self.optimizer.register_step_post_hook(self._after_step)
 
     def _before_step(self, *_: Any) -> None:
-        """Set the kernels' learning rates and sample the gradients of isolated ones."""
+        """Set the kernels' learning rates and sample the gradients of isolated ones.
+
+        A twin takes its host's learning rates from the network, whatever sets them there.
+        """
+        if self.given_pace:
+            step = min(self.steps_in_epoch, len(self.given_pace) - 1)
+            groups.set_pace(self.optimizer, self.given_pace[step])
+        else:
+            self.pace.append(groups.pace(self.optimizer))
         tagged = groups.kernel_groups(self.optimizer)
         if not tagged:
             return
@@ -271,6 +267,7 @@ class Host:
         """Close an epoch of training: its steps are the length of the next one's ramps."""
         self.steps_per_epoch = max(1, self.steps_in_epoch)
         self.steps_in_epoch = 0
+        self.last_pace, self.pace = self.pace, []
 
     def copy(self) -> "Host":
         """Return an independent host that stands exactly where this one stands."""
@@ -280,6 +277,6 @@ class Host:
         twin.model = copy.deepcopy(self.model, memo)
         twin.optimizer = copy.deepcopy(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
-        twin.journal, twin.closed = [], []
+        twin.journal, twin.closed, twin.pace = [], [], []
         twin._listen()
         return twin

@@ -8,6 +8,7 @@ import math
 
 from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
 from esper.contracts.stage import SeedStage
+from esper.growth.attach import bank_of
 from esper.growth.host import Host, Moment
 from esper.growth.seed import Seed
 
@@ -111,7 +112,7 @@ def describe(gate: Gate) -> str:
 def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
     life = seed.alive
     if seed.stage is _S.TRAINING:
-        return Gate(checks=(_gradient(seed),))
+        return Gate(checks=(_gradient(seed), _finite(host, seed)))
     if seed.stage is _S.BLENDING:
         limit = host.options.divergence_factor * (life.blend_loss or math.inf)
         loss = moment.val_loss if math.isfinite(moment.val_loss) else None
@@ -150,6 +151,13 @@ def _gradient(seed: Seed) -> Check:
     if life.trainable == 0:
         return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")
     norm = life.gradient.mean
-    return Check(
-        name="gradient", passed=norm is not None and norm > 0, value=norm, limit="finite and > 0"
-    )
+    limit = "finite and > 0" if life.gradient.is_finite else "finite and > 0, but it was not finite"
+    return Check(name="gradient", passed=norm is not None and norm > 0, value=norm, limit=limit)
+
+
+def _finite(host: Host, seed: Seed) -> Check:
+    """Look at what a gradient does not show: its last steps' weights, and what it gave."""
+    bank = bank_of(host.slots[seed.slot].module)
+    assert bank is not None, "a seed with a life has a kernel"
+    finite = bank.is_finite(seed.index)
+    return Check(name="kernel", passed=finite, value=float(finite), limit="1: all finite")

@@ -64,7 +64,7 @@ class Pending:
             return 0
         twins = [change.twin for change in self.changes if change.twin is not None]
         for twin in twins:
-            train_twin(twin, train, epoch_began)
+            train_twin(twin, self.host, train, epoch_began)
         return len(twins)
 
     def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
@@ -99,11 +99,16 @@ class Pending:
         return outcomes
 
     def _adopt(self, change: Change) -> None:
-        twin, stages = change.twin, [self.host.seed(*key).stage for key in change.seeds]
-        if twin is None or self.changes or SeedStage.FOSSILIZED in stages:
+        twin = change.twin
+        if twin is None or self.changes or self._is_kept(change):
             return
         if self.host.options.on_cull == "twin":
             adopt(self.host, twin)
+
+    def _is_kept(self, change: Change) -> bool:
+        """Return whether a seed of the event is part of the network for good."""
+        seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
+        return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
 
     def follow(self) -> None:
         """Let every twin do what the network did in this control step; forget the deeds."""

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement, SlotKind, SlotSpec
+from esper.growth.attach import first_argument
+from esper.growth.blend import Bank
+from esper.growth.chance import Chance, replayed
+from esper.growth.modes import eval_mode, every_layer_called
+from esper.growth.reach import unreachable
 
 KIND_OF_RANK = {2: SlotKind.DENSE, 3: SlotKind.SEQUENCE, 4: SlotKind.FEATURE_MAP}
 """Kind of a slot by the rank of its tensors, the batch dimension included."""
@@ -42,9 +47,8 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
 
     def hook(name: str) -> Callable[..., None]:
         def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-            first = args[0] if args else next(iter(kwargs.values()), None)
             entry = seen.setdefault(name, _Seen())
-            entry.inputs.add(_shape(first))
+            entry.inputs.add(_shape(first_argument(args, kwargs)))
             entry.outputs.add(_shape(output))
             outputs[name] = output
 
@@ -54,16 +58,12 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
         module.register_forward_hook(hook(name), with_kwargs=True)
         for name, module in model.named_modules()
     ]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()
-        with torch.no_grad():
+        with eval_mode(model), every_layer_called(), torch.no_grad(), replayed(Chance.now()):
             last_output.append(model(example_input))
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     for name, output in outputs.items():
         seen[name].is_last = output is last_output[0]
     return seen
@@ -73,7 +73,12 @@ class Places:
     """Answers which modules of a host can hold a slot, and why others cannot."""
 
     def __init__(self, model: nn.Module, example_input: Any, catalogue: Catalogue) -> None:
+        if any(isinstance(module, Bank) for module in model.modules()):
+            raise ConfigError(
+                "the model holds kernels of an earlier growth (a host has none to begin with)"
+            )
         self.model = model
+        self.example_input = example_input
         self.catalogue = catalogue
         self.seen = watch(model, example_input)
 
@@ -117,6 +122,11 @@ class Places:
             return "its output is not a floating-point tensor"
         if len(out_shape) not in KIND_OF_RANK:
             return f"its output has {len(out_shape)} dimensions (allowed: 2, 3, 4)"
+        if len(out_shape) == 3 and out_shape[0] % len(self.example_input):
+            return (
+                f"its output {out_shape} does not begin with the batch of "
+                f"{len(self.example_input)} (layers of torch take batch_first=True)"
+            )
         return in_shape, out_shape
 
     def listed(self, names: Sequence[str], placement: str) -> list[SlotSpec]:
@@ -124,6 +134,8 @@ class Places:
         specs = [self._listed(name, placement) for name in names]
         if len({spec.name for spec in specs}) < len(specs):
             raise ConfigError(f"model.slots names a path twice: {', '.join(names)}")
+        for name, why in unreachable(self.model, self.example_input, names).items():
+            raise ConfigError(f"model.slots: '{name}' cannot hold a slot: {why}")
         return specs
 
     def _listed(self, name: str, placement: str) -> SlotSpec:
@@ -144,7 +156,8 @@ class Places:
         blocks, layers with weights of their own; what gives the host's own output only serves
         when there is nothing else.
         """
-        blocks = self._innermost(self._blocks())
+        blocks = self._blocks()
+        blocks = self._innermost([name for name in blocks if not self._is_part(name, blocks)])
         inside = tuple(f"{name}." for name in blocks)
         layers = [n for n in self._layers() if not n.startswith(inside)]
         found: list[SlotSpec] = []
@@ -153,6 +166,8 @@ class Places:
                 spec = self.spec(name, placement)
                 if isinstance(spec, SlotSpec):
                     found.append(spec)
+        lost = unreachable(self.model, self.example_input, [spec.name for spec in found])
+        found = [spec for spec in found if spec.name not in lost]
         inner = [spec for spec in found if not self.seen[spec.name].is_last]
         if not found:
             raise ConfigError(
@@ -174,6 +189,16 @@ class Places:
             and len(list(module.modules())) > 2
             and any(True for _ in module.parameters())
         ]
+
+    def _is_part(self, name: str, blocks: Sequence[str]) -> bool:
+        """Return whether a single layer in a wrapping is one of several layers of a block.
+
+        So is the shortcut of a residual block; a unit of layers that stand in a row is none.
+        """
+        parent = name.rpartition(".")[0]
+        layers = [n for n in self._layers() if n.startswith(f"{name}.")]
+        beside = [n for n in self._layers() if n.rpartition(".")[0] == parent]
+        return parent in blocks and len(layers) == 1 and len(beside) > 0
 
     def _innermost(self, names: Sequence[str]) -> list[str]:
         return [n for n in names if not any(other.startswith(f"{n}.") for other in names)]

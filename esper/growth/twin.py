@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -19,12 +20,24 @@ Train = Callable[[nn.Module, Optimizer], Any]
 """Trains a model for one epoch with an optimizer, on the batches of that epoch."""
 
 
-def train_twin(twin: Host, train: Train, epoch_began: Chance) -> None:
-    """Train a twin for the epoch that the network has just trained, on the same batches."""
-    with replayed(epoch_began):
+def train_twin(twin: Host, network: Host, train: Train, epoch_began: Chance) -> None:
+    """Train a twin for the epoch that the network has just trained, on the same batches.
+
+    Raises:
+        ValueError: if `train` trains the network, or moves its schedule, in the twin's place.
+    """
+    stands = (network.global_step, groups.pace(network.optimizer))
+    twin.given_pace = network.last_pace
+    if not twin.model.training:
         twin.model.train()
+    with replayed(epoch_began):
         train(twin.model, twin.optimizer)
     twin.end_epoch()
+    if stands != (network.global_step, groups.pace(network.optimizer)):
+        raise ValueError(
+            "train must train the model with the optimizer that it is given and nothing else: it "
+            "stepped the network's own optimizer or schedule (step schedulers outside of it)"
+        )
 
 
 def follow(change: Change, deeds: Sequence[Deed]) -> None:
@@ -49,7 +62,9 @@ def adopt(host: Host, twin: Host) -> None:
 
     Both must hold the same kernels.
     """
-    host.model.load_state_dict(twin.model.state_dict())
+    with torch.no_grad():
+        for mine, theirs in zip(_tensors(host.model), _tensors(twin.model), strict=True):
+            mine.copy_(theirs)
     sources = {_key(i, group): group for i, group in enumerate(_ordered(twin.optimizer))}
     host.optimizer.state.clear()
     for position, group in enumerate(_ordered(host.optimizer)):
@@ -57,6 +72,12 @@ def adopt(host: Host, twin: Host) -> None:
         for mine, theirs in zip(group["params"], source["params"], strict=True):
             if theirs in twin.optimizer.state:
                 host.optimizer.state[mine] = twin.optimizer.state[theirs]
+
+
+def _tensors(model: nn.Module) -> list[torch.Tensor]:
+    """Return parameters and buffers, those that no state dict holds included, by name."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return [tensor for _, tensor in sorted(named, key=lambda pair: pair[0])]
 
 
 def _ordered(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def restore(host: Host, before: Before) -> None:
     for key in list(bank.kernels) if bank is not None else []:
         attach.take_kernel(place.module, int(key))
     for seed, (kernel, alpha, isolated) in before.kernels.items():
-        attach.put_kernel(place.module, place.spec.placement, seed, kernel)
+        host.put_kernel(before.slot, seed, kernel)
         bank = attach.bank_of(place.module)
         assert bank is not None, "a kernel was just put in"
         bank.set_alpha(seed, alpha)

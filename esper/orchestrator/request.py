@@ -150,5 +150,5 @@ def verdict(request: Request) -> Plan:
         raise ValueError(f"slot '{name}' has no seed {index} to {action}")
     if target not in ALLOWED_MOVES[seed.stage]:
         return request.nothing("verdict", f"seed {index} is {seed.stage}, never to {target}")
-    reasoning = f"{action} seed {index} of slot '{name}': {request.decision.reason}"
-    return request.plan("verdict", (SeedChange(action=action, seed=index),), (), reasoning)
+    change = SeedChange(action=action, seed=index)
+    return request.plan("verdict", (change,), (), request.decision.reason)

@@ -120,5 +120,4 @@ def _is_measured(value: float | None) -> bool:
 
 
 def _decision(kind: DecisionKind, seed: SeedState, reason: str) -> Decision:
-    told = f"seed {seed.seed} of '{seed.slot}': {reason}"
-    return Decision(kind=kind, slot=seed.slot, seed=seed.seed, reason=told)
+    return Decision(kind=kind, slot=seed.slot, seed=seed.seed, reason=reason)

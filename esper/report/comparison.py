@@ -52,7 +52,7 @@ def _jobs(jobs: Sequence[Job]) -> str:
     return html.table(
         html.columns(
             "#job",
-            "@status",
+            "status",
             "overrides",
             "#test accuracy",
             "#test loss",
@@ -64,7 +64,7 @@ def _jobs(jobs: Sequence[Job]) -> str:
         [
             (
                 job.name,
-                job.status,
+                ": ".join(filter(None, (job.status, str(job.numbers.get("error") or "")))),
                 " ".join(f"{key}={value}" for key, value in job.overrides.items()),
                 measured("accuracy", job.numbers.get("test_accuracy")),
                 decimal(job.numbers.get("test_loss"), 4),

@@ -22,6 +22,7 @@ _MARKS = {
 }
 _LANES = 60
 _INCHES_PER_CHARACTER = 0.075
+_AXES_INCHES = 5.5
 
 
 def accuracy_figure(run: Run) -> Figure:
@@ -99,21 +100,22 @@ def lanes_figure(run: Run) -> Figure:
 
 def _label_kernels(axes: Axes, row: int, lane: Lane, last_epoch: int) -> None:
     """Write each blueprint above its bar and mark its end; a label that has no room is left out."""
-    epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / 5.5
+    epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / _AXES_INCHES
     free_from = -math.inf
     for span in lane.spans:
-        if _is_birth(span, lane):
-            if span.start >= free_from:
-                axes.text(
-                    span.start,
-                    row - 0.29,
-                    span.blueprint,
-                    fontsize=7.5,
-                    color=INK,
-                    va="bottom",
-                    parse_math=False,
-                )
-            free_from = max(free_from, span.start + len(span.blueprint) * epochs_per_character)
+        width = len(span.blueprint) * epochs_per_character
+        start = max(min(span.start, last_epoch - width), 0)
+        if _is_birth(span, lane) and start >= free_from:
+            free_from = start + width
+            axes.text(
+                start,
+                row - 0.29,
+                span.blueprint,
+                fontsize=7.5,
+                color=INK,
+                va="bottom",
+                parse_math=False,
+            )
         if span.stage == "CULLED":
             axes.plot(span.start, row, marker="X", color=STAGE_COLOURS["CULLED"], markersize=7)
 

@@ -102,7 +102,7 @@ def _best(better: Any, now: float | None, best: float | None) -> float | None:
 def _improvement(
     accuracy_delta: float | None, val_loss: float | None, last_loss: float | None
 ) -> float | None:
-    """Return the rise in accuracy, else the fall of the loss as a share of the larger, else None."""
+    """Return the rise in accuracy, else the fall of the loss as a share of the larger one."""
     if accuracy_delta is not None:
         return accuracy_delta
     if val_loss is None or last_loss is None:

@@ -88,9 +88,11 @@ def _numbers(state: State) -> RenderableType:
 
 
 def _seeds(seeds: list[dict[str, Any]]) -> RenderableType:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("slot", no_wrap=True, overflow="ellipsis")
-    table.add_column("blueprint", no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    # Where there is no room, names give way first: rich shrinks the columns that may wrap.
+    table.add_column("slot", overflow="ellipsis")
+    table.add_column("seed", justify="right", no_wrap=True)
+    table.add_column("blueprint", overflow="ellipsis")
     table.add_column("stage", no_wrap=True, min_width=12)
     table.add_column("alpha", justify="right", no_wrap=True, min_width=5)
     table.add_column("gain", justify="right", no_wrap=True, min_width=7)
@@ -99,7 +101,8 @@ def _seeds(seeds: list[dict[str, Any]]) -> RenderableType:
     for seed in shown:
         stage = str(seed["stage"])
         table.add_row(
-            Text(place(seed["slot"], seed["seed"])),
+            Text(place(seed["slot"], None)),
+            str(seed["seed"]),
             Text(str(seed["blueprint"])),
             Text(stage, style=STAGE_STYLES.get(stage, "")),
             f"{seed['alpha']:.2f}",

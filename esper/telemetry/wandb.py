@@ -1,4 +1,7 @@
-"""Weights & Biases: one call an epoch, tables at the end; offline unless the user is logged in.
+"""Weights & Biases: a row an epoch, tables at the end; offline unless the user is logged in.
+
+A call wakes W&B's own thread, which costs a millisecond, so rows wait until the last call was a
+second ago: short epochs must not pay for being logged.
 
 Nothing here asks a question, and what W&B changes of the process it is made to put back: a child
 process must not inherit its service, nor `sys.exit` and `sys.excepthook` its wrappers.
@@ -6,6 +9,7 @@ process must not inherit its service, nor `sys.exit` and `sys.excepthook` its wr
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +26,7 @@ from esper.telemetry.serialise import event_record, now, plain
 
 _MODES = ("auto", "offline", "online", "disabled")
 _ROWS = 10_000
+_SHORTEST_S = 1.0
 _INIT_TIMEOUT_S = 10.0
 _FINISH_TIMEOUT_S = 60.0
 
@@ -119,6 +124,8 @@ class WandbSink:
         self._offline = offline
         self._run: Any = None
         self._counts = Counts()
+        self._waiting: list[dict[str, Any]] = []
+        self._next_call = 0.0
         self._rows: dict[EventKind, deque[list[Any]]] = {k: deque(maxlen=_ROWS) for k in TABLES}
         self.url: str | None = None
 
@@ -151,9 +158,11 @@ class WandbSink:
             self._rows[event.kind].append([_cell(record, path) for path in TABLES[event.kind]])
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Log every number of the epoch, in one call."""
+        """Log every number of the epoch, and of those that wait, if it is time."""
         numbers = scalars(line) | self._counts.values()
-        self._run.log(numbers | {"epoch": line["epoch"]}, step=line["epoch"])
+        self._waiting.append(numbers | {"epoch": line["epoch"], "_timestamp": time.time()})
+        if time.monotonic() >= self._next_call:
+            self._log_waiting(self._run)
 
     def close(self, summary: dict[str, Any] | None) -> None:
         """Log tables and summary and finish the run; a run without summary has failed."""
@@ -166,9 +175,16 @@ class WandbSink:
             finally:
                 run.finish(exit_code=1 if summary is None else 0)
 
+    def _log_waiting(self, run: Any) -> None:
+        rows, self._waiting = self._waiting, []
+        for row in rows:
+            run.log(row, step=row["epoch"])
+        self._next_call = time.monotonic() + _SHORTEST_S
+
     def _conclude(self, run: Any, summary: dict[str, Any]) -> None:
         import wandb
 
+        self._log_waiting(run)
         tables = {
             f"events/{kind}": wandb.Table(
                 columns=list(TABLES[kind]), data=list(rows), allow_mixed_types=True

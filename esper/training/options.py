@@ -20,7 +20,7 @@ class Training:
     """
 
     optimizer: str = "adamw"
-    lr: float = 0.005
+    lr: float = 0.01
     weight_decay: float = 0.01
     momentum: float = 0.9
     schedule: str = "wsd"

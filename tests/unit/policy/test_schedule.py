@@ -20,9 +20,9 @@ def test_a_slot_at_rest_passes_its_turn() -> None:
 
 def test_a_slot_that_cannot_be_served_does_not_starve_the_others() -> None:
     policy = Schedule().build(0)
-    slots = (make_slot("a"), make_slot("b"))
-    asked = [policy.decide(make_observation(epoch=e, slots=slots))[0].slot for e in (10, 11, 12)]
-    assert asked == ["a", "b", "a"]
+    slots = tuple(make_slot(name) for name in "abc")
+    asked = [policy.decide(make_observation(epoch=e, slots=slots))[0].slot for e in range(10, 14)]
+    assert asked == ["a", "b", "c", "a"]
 
 
 def test_bad_fractions_are_refused() -> None:

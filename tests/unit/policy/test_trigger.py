@@ -9,7 +9,7 @@ from esper.policy.trigger import TriggerRules, check_trigger, due_epoch
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 STEEP = tuple(0.8**epoch for epoch in range(10))
-FLAT = (1.0, 1.0, 1.0, 0.9, 0.9, 0.9)
+FLAT = (1.1, 1.0, 0.9, 0.7, 0.9, 1.1)
 
 
 def fires(observation: Observation, events: int = 0, **rules: Any) -> bool:

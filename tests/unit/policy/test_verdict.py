@@ -76,13 +76,13 @@ def test_reasons_carry_the_numbers() -> None:
     doubted = judged(gain=0.003, gain_error=0.012)
     vetoed = judged(ablation=-0.02)
     assert kept is not None
-    assert kept.reason == "seed 0 of 'block': gain 0.031 > max(0.005, 0.012)"
+    assert kept.reason == "gain 0.031 > max(0.005, 0.012)"
     assert doubted is not None
     assert doubted.reason == (
-        "seed 0 of 'block': gain 0.003 <= max(0.005, 0.012): look once more, 3 epochs longer"
+        "gain 0.003 <= max(0.005, 0.012): look once more, 3 epochs longer"
     )
     assert vetoed is not None
-    assert vetoed.reason == "seed 0 of 'block': ablation -0.02 < 0 is a veto"
+    assert vetoed.reason == "ablation -0.02 < 0 is a veto"
 
 
 def test_a_higher_bar_can_be_asked_for() -> None:

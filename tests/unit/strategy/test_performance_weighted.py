@@ -67,6 +67,11 @@ def test_only_the_window_counts() -> None:
     assert scored == pytest.approx([0.3, 0.3, 0.3])
 
 
+def test_where_no_recent_reward_is_known_the_mean_stands_in() -> None:
+    arm = ArmStats(seed=0, blueprint="a", trials=3, mean_reward=0.7)
+    assert PerformanceWeighted()._recent_scores([arm]) == [0.7]
+
+
 def test_a_higher_temperature_evens_out_and_urgency_sharpens() -> None:
     arms = [_arm(0, 0.4), _arm(1, 0.6)]
     # e^(2/T) / (1 + e^(2/T)) at T = 4 and at T = 0.5

@@ -52,6 +52,6 @@ def test_a_network_without_accuracy_is_told_by_its_loss() -> None:
 
 
 def test_a_summary_in_which_all_is_unknown_still_has_last_words() -> None:
-    assert final_lines({key: None for key in SUMMARY})
+    assert final_lines(dict.fromkeys(SUMMARY))
     assert final_lines({})[-1] == ("Cost: unknown FLOPs of training, -, 0 of 0 trials culled.")
     assert final_lines({"status": "interrupted", "epochs": 1})[0] == "Interrupted after 1 epoch."

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ BLOCK = 32_768
 def _stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("API_KEY", "IDENTITY_TOKEN_FILE", "BASE_URL", "MODE"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
 
@@ -39,11 +42,24 @@ def records(path: Path) -> Iterator[Any]:
             int.from_bytes(data[position + 4 : position + 6], "little"),
             data[position + 6],
         )
+        if position + 7 + length > len(data):
+            return
         parts += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):
             yield Record.FromString(parts)
             parts = b""
+
+
+def settled(path: Path) -> list[Any]:
+    """Return the records once the last is there: W&B's own process writes them behind `finish`."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = list(records(path))
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{path} was not finished")
 
 
 def play(run_dir: Path, move: Any, line: Any, **options: Any) -> Path:
@@ -64,7 +80,7 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
 ) -> None:
     before = dict(os.environ), sys.exit, sys.excepthook
     run_dir = tmp_path / "run"
-    found = list(records(play(run_dir, move, line)))
+    found = settled(play(run_dir, move, line))
     assert (dict(os.environ), sys.exit, sys.excepthook) == before
 
     [run] = [record.run for record in found if record.WhichOneof("record_type") == "run"]
@@ -86,7 +102,7 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
     assert [(row["epoch"], row["val/loss"]) for row in curve] == [(1, 1.0), (2, 0.5)]
     assert curve[0]["slot/block2/1/stage"] == 3
     assert curve[0]["decisions/adapt"] == 1
-    assert any("events/lifecycle" in row for row in rows)
+    assert any(key.startswith("events/lifecycle") for row in rows for key in row), rows
     exits = [r.exit.exit_code for r in found if r.WhichOneof("record_type") == "exit"]
     assert exits == [0]
     [table] = run_dir.glob("wandb/offline-run-*/files/media/table/events/decision*.json")
@@ -102,7 +118,7 @@ def test_a_failed_run_is_marked_as_failed(tmp_path: Path, line: Any) -> None:
     sink.close(None)
     sink.close(None)
     [file] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    exits = [r.exit.exit_code for r in records(file) if r.WhichOneof("record_type") == "exit"]
+    exits = [r.exit.exit_code for r in settled(file) if r.WhichOneof("record_type") == "exit"]
     assert exits == [1]
 
 
@@ -134,6 +150,16 @@ def test_a_login_without_a_network_is_offline(
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     assert play(tmp_path / "run", move, line).exists()
+
+
+def test_a_server_that_does_not_answer_in_time_leaves_the_run_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: Any, line: Any
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("esper.telemetry.wandb._INIT_TIMEOUT_S", 1.0)
+    found = settled(play(tmp_path / "run", move, line, mode="online"))
+    assert sum(record.WhichOneof("record_type") == "history" for record in found) >= 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The figures that Esper promises, each measured beside its reference."""

@@ -1,0 +1,51 @@
+"""Measure the figures, all or those of some sections, and write them to `results.json`.
+
+    python -m experiments.benchmarks [dormant live strategy modification help runs]
+
+Rows of sections that are not measured stay as they are.  `load` is the load average at the time:
+ratios are taken side by side and bear it, absolute times grow with it.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.benchmarks import bandits, modification, runs, steps
+from experiments.benchmarks.figure import Figure, row, table, write
+
+RESULTS = Path(__file__).parent / "results.json"
+SECTIONS: dict[str, Callable[[], list[Figure]]] = {
+    "dormant": steps.dormant,
+    "live": steps.live,
+    "strategy": bandits.bandits,
+    "modification": modification.modification,
+    "help": runs.helped,
+    "runs": runs.default_runs,
+}
+
+
+def measure(
+    wanted: Sequence[str],
+    results: Path = RESULTS,
+    sections: Mapping[str, Callable[[], list[Figure]]] = SECTIONS,
+) -> None:
+    """Measure the wanted sections (none: all), write their rows after each, and print them."""
+    unknown = [name for name in wanted if name not in sections]
+    if unknown:
+        raise SystemExit(f"error: no section {unknown[0]!r} (allowed: {', '.join(sections)})")
+    rows: dict[str, dict[str, Any]] = {}
+    for name in wanted or sections:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        command = f"python -m experiments.benchmarks {name}"
+        found = {figure.name: row(figure, command) for figure in sections[name]()}
+        write(results, found, replaced=[command])
+        rows |= found
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    measure(sys.argv[1:])

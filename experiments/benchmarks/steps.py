@@ -1,0 +1,92 @@
+"""What a slot costs a training step: with dormant seeds, and with live ones.
+
+A step is forward, loss, backward, clipping and optimizer, the same function for both sides, on the
+same batches, from the same weights.  The reference is a plain network with an optimizer of one
+group over all parameters: the bare host, or the grown network written by hand (`by_hand`).  Esper
+has a parameter group a kernel, and pays for it here.
+"""
+
+import copy
+import statistics
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from esper.training.epoch import clip_each_group
+from esper.training.objective import mean_loss
+from experiments.benchmarks.by_hand import written_by_hand
+from experiments.benchmarks.figure import Figure
+from experiments.benchmarks.growing import HOSTS, Bench, bench_of, grow, host_of, optimizer_of
+from experiments.benchmarks.timing import Arm, ratio, take_turns
+
+LIVE_SEEDS = (1, 2, 4)
+DORMANT_GOAL = 1.01
+LIVE_GOAL = 1.05
+CLIP_NORM = 1.0
+
+
+def dormant(seconds: float = 10.0) -> list[Figure]:
+    """Return the time of a step with every seed dormant over the bare host's, for each host."""
+    return [_dormant(name, seconds) for name in HOSTS]
+
+
+def live(seconds: float = 6.0) -> list[Figure]:
+    """Return the time of a step with live seeds over that of the same network by hand."""
+    return [_live(name, num_seeds, seconds) for name in HOSTS for num_seeds in LIVE_SEEDS]
+
+
+def _dormant(name: str, seconds: float) -> Figure:
+    bench = bench_of(name)
+    host = host_of(copy.deepcopy(bench.bare), bench.example)
+    plain, control = (copy.deepcopy(bench.bare) for _ in range(2))
+    arms = [
+        trained(host.model, host.optimizer, bench),
+        trained(plain, optimizer_of(plain), bench),
+        trained(control, optimizer_of(control), bench),
+    ]
+    slotted, bare, again = take_turns(arms, seconds=seconds)
+    return Figure(
+        name=f"dormant_step/{name}",
+        value=ratio(slotted, bare),
+        unit="x",
+        goal=DORMANT_GOAL,
+        reference=f"bare host, {statistics.median(bare):.3g} ms; "
+        f"it over itself {ratio(again, bare):.4f}",
+    )
+
+
+def _live(name: str, num_seeds: int, seconds: float) -> Figure:
+    bench = bench_of(name)
+    host = host_of(copy.deepcopy(bench.bare), bench.example)
+    grow(host, num_seeds)
+    by_hand = written_by_hand(bench.bare, host)
+    arms = [
+        trained(host.model, host.optimizer, bench),
+        trained(by_hand, optimizer_of(by_hand), bench),
+    ]
+    grown, plain = take_turns(arms, seconds=seconds)
+    return Figure(
+        name=f"live_step/{name}/{num_seeds}",
+        value=ratio(grown, plain),
+        unit="x",
+        goal=LIVE_GOAL,
+        reference=f"the same network by hand, {statistics.median(plain):.3g} ms",
+    )
+
+
+def trained(model: nn.Module, optimizer: Optimizer, bench: Bench) -> Arm:
+    """Return an arm that trains a network on one batch a round."""
+    model.train()
+
+    def work(number: int) -> None:
+        step(model, optimizer, *bench.batches[number % len(bench.batches)])
+
+    return work
+
+
+def step(model: nn.Module, optimizer: Optimizer, x_B: Tensor, y_B: Tensor) -> None:
+    """Train on one batch."""
+    optimizer.zero_grad(set_to_none=True)
+    mean_loss(model(x_B), y_B).backward()  # type: ignore[no-untyped-call]
+    clip_each_group(optimizer, CLIP_NORM)
+    optimizer.step()

@@ -1,0 +1,153 @@
+"""Figures show what the events say, at any size and with any name, and are written repeatably."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from esper.report.drawing import INK, to_svg, write_png
+from esper.report.figures import (
+    accuracy_figure,
+    alphas_figure,
+    comparison_figure,
+    lanes_figure,
+)
+from esper.report.load import Run, load_run
+from esper.report.sweep import Group
+
+FIGURES = [accuracy_figure, lanes_figure, alphas_figure]
+
+
+def run_of(**changes: Any) -> Run:
+    values: dict[str, Any] = {
+        "path": Path("runs/x"),
+        "config": {},
+        "metrics": (),
+        "events": (),
+        "summary": None,
+    }
+    return Run(**(values | changes))
+
+
+def test_the_accuracy_curve_is_marked_where_the_network_changed(
+    tmp_path: Path, make_run: Any
+) -> None:
+    run = load_run(make_run(tmp_path / "run"))
+    [axes] = accuracy_figure(run).axes
+    marks: dict[str, list[float]] = {}
+    for found in axes.lines:
+        if found.get_marker() not in ("None", None, ""):
+            marks.setdefault(str(found.get_marker()), []).extend(found.get_xdata())
+    assert sorted(marks["^"]) == [4, 7, 10, 12, 16, 19]
+    assert sorted(marks["o"]) == [10, 16, 25]
+    assert sorted(marks["X"]) == [13, 18, 22]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["training", "validation", "germinated", "fossilized", "culled"]
+
+
+def test_where_accuracy_is_unknown_the_loss_is_drawn() -> None:
+    metrics = tuple({"epoch": e, "val_loss": 1.0 / e, "val_accuracy": None} for e in (1, 2, 3))
+    [axes] = accuracy_figure(run_of(metrics=metrics)).axes
+    assert axes.get_ylabel() == "loss"
+    assert list(axes.lines[1].get_ydata()) == [1.0, 0.5, pytest.approx(1 / 3)]
+
+
+def test_lanes_are_as_long_as_the_stages(tmp_path: Path, make_run: Any) -> None:
+    [axes] = lanes_figure(load_run(make_run(tmp_path / "run"))).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[0] == "block1 seed 0"
+    first = [bar for bar in axes.patches if abs(bar.get_y() + bar.get_height() / 2) < 1e-9]
+    widths = [(bar.get_x(), bar.get_width()) for bar in first if bar.get_width() > 0]
+    assert widths == [(4, 1), (5, 1), (6, 3), (9, 1), (10, 30)]
+    texts = [text.get_text() for text in axes.texts]
+    assert sorted(texts) == sorted(
+        ["mlp", "affine", "lora", "squeeze_excite", "gated_mlp", "frozen_random"]
+    )
+
+
+def test_blueprints_that_would_overlap_are_left_out() -> None:
+    def move(epoch: int, stage: str) -> dict[str, Any]:
+        return {
+            "kind": "lifecycle",
+            "epoch": epoch,
+            "slot": "a",
+            "seed": 0,
+            "blueprint": "squeeze_excite",
+            "from_stage": "",
+            "to_stage": stage,
+        }
+
+    events = tuple(
+        event
+        for start in range(0, 400, 8)
+        for event in (
+            move(start, "GERMINATED"),
+            move(start + 2, "CULLED"),
+            move(start + 4, "DORMANT"),
+        )
+    )
+    run = run_of(events=events, metrics=({"epoch": 400},))
+    figure = lanes_figure(run)
+    figure.canvas.draw()
+    [axes] = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert 3 < len(boxes) < 10
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_a_run_of_which_nothing_is_known_yet_can_be_drawn(draw: Any, tmp_path: Path) -> None:
+    write_png(draw(run_of()), tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("draw", [lanes_figure, alphas_figure])
+def test_more_seeds_than_fit_are_cut_and_told(draw: Any) -> None:
+    seeds = [{"slot": f"block{n}", "seed": 0, "alpha": 0.5} for n in range(100)]
+    events = tuple(
+        {
+            "kind": "lifecycle",
+            "epoch": 1,
+            "slot": seed["slot"],
+            "seed": 0,
+            "blueprint": "mlp",
+            "from_stage": "DORMANT",
+            "to_stage": "GERMINATED",
+        }
+        for seed in seeds
+    )
+    run = run_of(events=events, metrics=tuple({"epoch": e, "seeds": seeds} for e in (1, 2)))
+    [axes] = draw(run).axes
+    assert "the first 60 of 100 seeds" in axes.get_title(loc="left")
+    assert len(axes.get_yticklabels()) == 60
+
+
+def test_svg_is_xml_in_the_readers_ink_and_the_same_each_time(
+    tmp_path: Path, make_run: Any
+) -> None:
+    run = load_run(make_run(tmp_path / "run"))
+    svg = to_svg(lanes_figure(run), "seeds")
+    ElementTree.fromstring(svg)
+    assert INK not in svg
+    assert "currentColor" in svg
+    assert svg == to_svg(lanes_figure(run), "seeds")
+    ids = set(re.findall(r'clipPath id="(\w+)"', svg))
+    other = set(re.findall(r'clipPath id="(\w+)"', to_svg(accuracy_figure(run), "accuracy")))
+    assert ids
+    assert not ids & other, "figures of one page must not share ids"
+
+
+def test_names_are_shown_as_they_are_not_as_formulas(tmp_path: Path, make_run: Any) -> None:
+    groups = [
+        Group(label="model=$x_1$", jobs=2, values=(0.9, 0.8), mean=0.85, low=0.8, high=0.9),
+        Group(label="y" * 80, jobs=1, values=(0.7,), mean=0.7, low=None, high=None),
+        Group(label="failed", jobs=1, values=(), mean=None, low=None, high=None),
+    ]
+    figure = comparison_figure(groups, "test_accuracy")
+    write_png(figure, tmp_path / "comparison.png")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["model=$x_1$  (n = 2)", "y" * 47 + "…  (n = 1)"]
+    assert "$x_1$" in to_svg(figure, "comparison")

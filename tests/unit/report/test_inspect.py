@@ -1,0 +1,46 @@
+"""The terminal shows seeds, decisions and ledger from the run directory alone."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from esper.contracts.errors import DataError
+from esper.report.inspect import inspect
+
+
+def shown(path: Path, width: int = 120) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(inspect(path))
+    return out.getvalue().splitlines()
+
+
+def test_it_shows_seeds_decisions_and_ledger(tmp_path: Path, make_run: Any) -> None:
+    lines = shown(make_run(tmp_path / "digits" / "1"))
+    assert lines[0].startswith("digits 1  finished, 40 epochs")
+    rows = [line.split() for line in lines]
+    kept = ["block1", "0", "FOSSILIZED", "10", "mlp", "1.00", "+6.2", "%", "+8.2", "%", "1"]
+    assert kept in rows
+    assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "0"] in rows
+    assert any("adapt add_neurons  block1" in line for line in lines)
+    assert ["block2", "seed", "1", "lora", "1", "0.489", "-0.055"] in rows
+
+
+def test_an_unfinished_run_shows_where_it_stands(tmp_path: Path, make_run: Any) -> None:
+    lines = shown(make_run(tmp_path / "run", epochs=5, finished=False))
+    assert "unfinished, 5 epochs" in lines[0]
+    assert any(line.split()[:5] == ["block1", "0", "BLENDING", "5", "mlp"] for line in lines)
+
+
+def test_names_with_brackets_are_not_taken_for_markup(tmp_path: Path, make_run: Any) -> None:
+    path = make_run(tmp_path / "run")
+    for name in ("events.jsonl", "metrics.jsonl"):
+        (path / name).write_text((path / name).read_text().replace("block1", "a[red].b[/]"))
+    assert any(line.startswith("a[red].b[/] ") for line in shown(path))
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"config\.yaml is missing"):
+        inspect(tmp_path)
