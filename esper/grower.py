@@ -10,7 +10,7 @@ that evaluates and one that trains.  All randomness comes from `rng_seed`.
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -18,24 +18,23 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from esper.choices import Choices, prepare
+from esper.choosing import choose, host_memory_mb
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import (
     Event,
     EventKind,
-    KernelBuilt,
+    LifecycleMove,
 )
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
-from esper.contracts.plan import Plan
 from esper.contracts.stage import SeedStage
-from esper.growth.apply import KernelError, Setting, build_kernel
+from esper.growth.apply import KernelError, Setting
 from esper.growth.chance import Chance
 from esper.growth.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
-from esper.growth.first_order import Loss, first_order_scores
+from esper.growth.first_order import Loss
 from esper.growth.groups import stale_entries
 from esper.growth.host import Moment
-from esper.growth.kernel import Kernel
 from esper.growth.lifecycle import PROBATION_LIMIT, grow_older, health, uproot
 from esper.growth.outcome import kernel_memory_mb
 from esper.growth.pending import Pending
@@ -45,7 +44,6 @@ from esper.settlement import Settlement
 from esper.signals.tracker import SignalTracker
 from esper.strategy.entry import Measurement
 from esper.strategy.selector import Selector
-from esper.strategy.viability import SelectionInputs
 from esper.telemetry.bus import EventBus
 
 
@@ -53,11 +51,13 @@ from esper.telemetry.bus import EventBus
 class StepReport:
     """What a control step found and how long its parts took.
 
+    moves: what became of seeds in this step, in order.
     flops: of the epoch: training of the network and its twins, and attribution.
     """
 
     metrics: EpochMetrics
     observation: Observation
+    moves: tuple[LifecycleMove, ...]
     flops: float
     evaluation_ms: float
     attribution_ms: float
@@ -112,6 +112,7 @@ class Grower:
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(choices.strategy, choices.viability, self.ledger, rng)
         self.num_decisions = 0
+        self._moves: list[LifecycleMove] = []
         self._epoch_began = Chance.now()
 
     def step(
@@ -147,6 +148,7 @@ class Grower:
         network = evaluate_model(evaluate, self.host.model)
         evaluated = time.perf_counter()
         self.epoch += 1
+        self._moves.clear()
         self.host.end_epoch()
         flops = self._attribute(comparing, train, network, trained)
         attributed = time.perf_counter()
@@ -166,6 +168,7 @@ class Grower:
         return StepReport(
             metrics=observation.metrics,
             observation=observation,
+            moves=tuple(self._moves),
             flops=flops,
             evaluation_ms=(evaluated - began) * 1e3,
             attribution_ms=(attributed - evaluated) * 1e3,
@@ -212,7 +215,7 @@ class Grower:
         self._tell_all(EventKind.DECISION, decisions)
         self.num_decisions += len(decisions)
         wanted = [d for d in decisions if d.kind is not DecisionKind.WAIT]
-        usage = Usage(parameters=self.host.num_parameters, memory_mb=self._host_memory_mb())
+        usage = Usage(parameters=self.host.num_parameters, memory_mb=host_memory_mb(self.host))
         accepted, refused = self.choices.safety.review(wanted, observation, usage)
         self._tell_all(EventKind.SAFETY, refused)
         return accepted
@@ -229,18 +232,20 @@ class Grower:
         """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
         plan = self.choices.orchestrator.plan(decision, observation, self.ledger)
         self._tell(EventKind.PLAN, plan)
-        ready: dict[tuple[int, str], Kernel] = {}
+        wish, host = (plan, decision), self.host
+        choice = choose(self.selector, host, wish, observation, self.rng_seed, loss)
+        self._tell_all(EventKind.KERNEL, choice.refused)
+        self._tell_all(EventKind.SELECTION, choice.selections)
+        setting = Setting(
+            rng_seed=self.rng_seed,
+            event=self.pending.num_events,
+            cooldown_epochs=self.choices.orchestrator.adaptation_cooldown_epochs,
+            moment=moment,
+            reason=decision.reason,
+        )
+        twin = with_twin and self.choices.growth.attribution == "twin"
         try:
-            plan, ready = self._select(plan, decision, observation, loss)
-            setting = Setting(
-                rng_seed=self.rng_seed,
-                event=self.pending.num_events,
-                cooldown_epochs=self.choices.orchestrator.adaptation_cooldown_epochs,
-                moment=moment,
-                reason=decision.reason,
-            )
-            twin = with_twin and self.choices.growth.attribution == "twin"
-            applied = self.pending.apply(plan, setting, ready, with_twin=twin)
+            applied = self.pending.apply(choice.plan, setting, choice.ready, with_twin=twin)
         except (KernelError, LifecycleError) as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             self._tell(EventKind.SAFETY, refusal)
@@ -249,47 +254,6 @@ class Grower:
         self._tell_all(EventKind.LIFECYCLE, applied.moves)
         for slot, seed in applied.germinated:
             self.ledger.note_activation(slot, seed, self.epoch)
-
-    def _select(
-        self, plan: Plan, decision: Decision, observation: Observation, loss: Loss | None
-    ) -> tuple[Plan, dict[tuple[int, str], Kernel]]:
-        """Return the plan with its seeds chosen, and the kernels built on the way."""
-        state = observation.slot(plan.slot)
-        inputs = SelectionInputs(
-            state=state,
-            epoch=self.epoch,
-            barred=decision.barred,
-            urgency=decision.urgency,
-            memory_used_mb=self._host_memory_mb(),
-        )
-        ready: dict[tuple[int, str], Kernel] = {}
-        candidates = self.selector.candidates(plan, inputs)
-        if candidates:
-            bound = {seed: state.seeds[seed].bound for seed in candidates}
-            built = {seed: self._build(plan.slot, seed, name) for seed, name in bound.items()}
-            ready = {(seed, bound[seed]): kernel for seed, kernel in built.items()}
-            memory = {s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()}
-            scores = first_order_scores(self.host, plan.slot, built, loss) if loss else {}
-            inputs = replace(inputs, memory_mb=memory, first_order=scores)
-        chosen, selections = self.selector.choose(plan, inputs)
-        self._tell_all(EventKind.SELECTION, selections)
-        return chosen, ready
-
-    def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
-        try:
-            return build_kernel(self.host, slot, seed, blueprint, self.rng_seed)
-        except KernelError as error:
-            body = KernelBuilt(
-                slot=slot,
-                seed=seed,
-                blueprint=blueprint,
-                parameters=0,
-                flops=0,
-                build_ms=0,
-                error=str(error),
-            )
-            self._tell(EventKind.KERNEL, body)
-            raise
 
     def _cull_overdue(self) -> None:
         """Cull what nobody judged in time, and at the end of the budget all that is open."""
@@ -316,10 +280,9 @@ class Grower:
         life = self.host.seed(slot, seed).alive
         return kernel_memory_mb(life.parameters, life.trainable)
 
-    def _host_memory_mb(self) -> float:
-        return kernel_memory_mb(self.host.num_parameters, self.host.num_parameters)
-
     def _tell(self, kind: EventKind, body: Any) -> None:
+        if kind is EventKind.LIFECYCLE:
+            self._moves.append(body)
         self.bus.publish(Event(kind=kind, epoch=self.epoch, body=body))
 
     def _tell_all(self, kind: EventKind, bodies: Iterable[Any]) -> None:

@@ -22,7 +22,23 @@ _S = SeedStage
 
 
 class KernelError(EsperError):
-    """A blueprint could not be built into a sane kernel; the host never saw it."""
+    """A blueprint could not be built into a sane kernel; the host never saw it.
+
+    attempt: what was asked for, and the error.
+    """
+
+    def __init__(self, slot: str, seed: int, blueprint: str, problem: str) -> None:
+        error = f"blueprint '{blueprint}' in slot '{slot}' {problem}"
+        super().__init__(error)
+        self.attempt = KernelBuilt(
+            slot=slot,
+            seed=seed,
+            blueprint=blueprint,
+            parameters=0,
+            flops=0,
+            build_ms=0,
+            error=error,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +72,17 @@ def build_kernel(host: Host, slot: str, seed: int, blueprint: str, rng_seed: int
     Raises:
         KernelError: if the blueprint raises or its kernel is not sane.
     """
-    record = host.seed(slot, seed)
-    weights = kernels.weight_seed(rng_seed, slot, seed, record.activations + 1)
-    where = f"blueprint '{blueprint}' in slot '{slot}'"
+    activation = host.seed(slot, seed).activations + 1
+    weights = kernels.weight_seed(rng_seed, slot, seed, activation)
     try:
         kernel = kernels.build(blueprint, host.slots[slot].spec, weights)
     # A blueprint can be a user's code, so this is a boundary that takes any exception.
     except Exception as error:
-        raise KernelError(f"{where} cannot be built: {type(error).__name__}: {error}") from error
+        problem = f"cannot be built: {type(error).__name__}: {error}"
+        raise KernelError(slot, seed, blueprint, problem) from error
     if not kernel.gate.passed:
-        raise KernelError(f"{where} is not sane: {describe(kernel.gate)}")
+        problem = f"is not sane: {describe(kernel.gate)}"
+        raise KernelError(slot, seed, blueprint, problem)
     return kernel
 
 

@@ -72,7 +72,7 @@ def _help(folder: str) -> float:
 def _train(rng_seed: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
-        command = [ESPER, "train", f"rng_seed={rng_seed}", f"hydra.run.dir={run_dir}"]
+        command = [str(ESPER), "train", f"rng_seed={rng_seed}", f"hydra.run.dir={run_dir}"]
         began = time.perf_counter()
         with subprocess.Popen(
             command,

@@ -11,7 +11,6 @@ from esper.blueprint import catalogue
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.growth.apply import Applied, Setting, apply
 from esper.growth.host import Host, Moment
-from esper.growth.kernel import Kernel
 from esper.growth.options import Growth
 from esper.growth.places import Places
 from esper.model.networks.convolution import cnn, resnet
@@ -104,13 +103,7 @@ def grow(
 ) -> Applied:
     """Germinate one seed."""
     plan = germination(slot, seed, blueprint, alpha_target)
-    return apply(host, plan, make_setting(), ready(host, slot, seed, blueprint))
-
-
-def ready(host: Host, slot: str, seed: int, blueprint: str) -> dict[tuple[int, str], Kernel]:
-    """Return no kernels: the plan builds its own."""
-    del host, slot, seed, blueprint
-    return {}
+    return apply(host, plan, make_setting(), {})
 
 
 def blended(host: Host, slot: str, seed: int = 0, blueprint: str = "mlp", alpha: float = 1.0) -> Any:
