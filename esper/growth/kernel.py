@@ -46,7 +46,7 @@ def build(blueprint: str, spec: SlotSpec, weights: int) -> Kernel:
     """
     recipe = catalogue.get(blueprint)
     started = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(weights)
         module = recipe.build(spec.kind, spec.in_shape, spec.out_shape)
         built = time.perf_counter()

@@ -1,7 +1,7 @@
 """Find where slots can sit in a host, by watching one forward pass."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,18 +156,13 @@ class Places:
         blocks, layers with weights of their own; what gives the host's own output only serves
         when there is nothing else.
         """
-        blocks = self._blocks()
-        blocks = self._innermost([name for name in blocks if not self._is_part(name, blocks)])
-        inside = tuple(f"{name}." for name in blocks)
-        layers = [n for n in self._layers() if not n.startswith(inside)]
-        found: list[SlotSpec] = []
-        for name, _ in self.model.named_modules():
-            if name in blocks or name in layers:
-                spec = self.spec(name, placement)
-                if isinstance(spec, SlotSpec):
-                    found.append(spec)
-        lost = unreachable(self.model, self.example_input, [spec.name for spec in found])
-        found = [spec for spec in found if spec.name not in lost]
+        lost: dict[str, str] = {}
+        while True:
+            found = self._sensible(placement, lost)
+            more = unreachable(self.model, self.example_input, [spec.name for spec in found])
+            if not more:
+                break
+            lost |= more
         inner = [spec for spec in found if not self.seen[spec.name].is_last]
         if not found:
             raise ConfigError(
@@ -176,6 +171,19 @@ class Places:
                 "(batch, positions, features) or (batch, channels, height, width))"
             )
         return inner or found
+
+    def _sensible(self, placement: str, lost: Container[str]) -> list[SlotSpec]:
+        """Return the slots of the sensible modules, those that were `lost` left out."""
+        specs = {
+            name: spec
+            for name, _ in self.model.named_modules()
+            if name not in lost and isinstance(spec := self.spec(name, placement), SlotSpec)
+        }
+        blocks = [name for name in self._blocks() if name in specs]
+        blocks = self._innermost([name for name in blocks if not self._is_part(name, blocks)])
+        inside = tuple(f"{name}." for name in blocks)
+        layers = [name for name in self._layers() if not name.startswith(inside)]
+        return [spec for name, spec in specs.items() if name in blocks or name in layers]
 
     def _usable(self, name: str) -> bool:
         return name != "" and name in self.seen and not isinstance(self._shapes(name), str)

@@ -74,9 +74,9 @@ def _trial(
             delattr(model.get_submodule(name), BANK)
         for name in fresh:
             detach(model.get_submodule(name))
-    layers = {name: A_LAYER for name, bank in banks.items() if bank.was_layer}
-    if not same and not layers:
+    if not same:
         return None
+    layers = {name: A_LAYER for name, bank in banks.items() if bank.was_layer}
     return {name: BYPASSED for name, bank in banks.items() if not bank.was_mixed} | layers
 
 

@@ -42,8 +42,6 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 def test_an_isolated_kernel_leaves_outputs_and_gradients_of_the_host_as_they_are(
     name: str, placement: str
 ) -> None:
-    if (name, placement) == ("sequential", "series"):
-        placement = "auto"
     bare, x = make_model(name), make_input(name)
     host = make_host(name, placement=placement)
     slots = list(host.slots)
@@ -166,8 +164,6 @@ def test_blended_kernels_are_added_with_their_alphas(placement: Placement) -> No
 @pytest.mark.parametrize("placement", ["series", "parallel"])
 @pytest.mark.parametrize("name", HOSTS)
 def test_gradients_reach_everything_upstream_of_a_blended_kernel(name: str, placement: str) -> None:
-    if (name, placement) == ("sequential", "series"):
-        placement = "auto"
     host, x = make_host(name, placement=placement), make_input(name)
     slot = list(host.slots)[-1]
     host.model(x).square().sum().backward()
