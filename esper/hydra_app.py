@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 import typer
@@ -43,7 +44,8 @@ def train_task(cfg: DictConfig) -> float | None:
     """Run one job and return its best validation accuracy, the number that sweepers maximise."""
     job = HydraConfig.get()
     run_dir = Path(job.runtime.output_dir)
-    if job.mode == RunMode.MULTIRUN:
+    in_sweep = job.mode == RunMode.MULTIRUN
+    if in_sweep:
         overrides = OmegaConf.to_container(job.overrides.task)
         assert isinstance(overrides, list)
         known = sweep.finished(run_dir, overrides)
@@ -54,9 +56,20 @@ def train_task(cfg: DictConfig) -> float | None:
     config = to_run_config(cfg)
     from esper.run import run  # torch
 
-    summary = run(config, run_dir, to_raw(cfg, config))
+    group = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    summary = run(config, run_dir, to_raw(cfg, config), sweep=group)
+    if group is not None:
+        typer.echo(_job_line(job.job.num, job.overrides.task, summary))
     best: float | None = summary["best_val_accuracy"]
     return best
+
+
+def _job_line(number: int, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:
+    return (
+        f"job {number}: {' '.join(overrides)}: test accuracy {summary['test_accuracy']:.1%}, "
+        f"{summary['seeds_fossilized']} of {summary['seeds_germinated']} kernels kept, "
+        f"{summary['wall_s']:.1f} s"
+    )
 
 
 @contextmanager

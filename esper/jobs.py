@@ -12,10 +12,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from esper import sweep
 from esper.config import to_run_config
-from esper.contracts.errors import EsperError
+from esper.contracts.errors import ConfigError, EsperError
+from esper.explain import explain
 from esper.failure import line, tell
 
 
@@ -23,12 +25,15 @@ class JobWatch(Callback):
     """Named in `conf/train.yaml` under `hydra.callbacks`; lives in each process that runs jobs."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a bad configuration before the run has a folder."""
+        """Refuse a bad configuration, or a folder that holds a run, before anything is written."""
         with _leaving():
             task = config.copy()
             with open_dict(task):
                 del task["hydra"]
             to_run_config(task)
+            run_dir = Path(config.hydra.run.dir)
+            if any((run_dir / name).exists() for name in sweep.RECORDS):
+                raise ConfigError(f"hydra.run.dir={run_dir} holds a run already; name another one")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Record how the job ended; in a sweep the others go on after a failure."""
@@ -60,6 +65,9 @@ class JobWatch(Callback):
 def _leaving() -> Iterator[None]:
     try:
         yield
+    except OmegaConfBaseException as error:
+        tell(ConfigError(explain(error)))
+        raise SystemExit(1) from error
     except (EsperError, OSError) as error:
         tell(error)
         raise SystemExit(1) from error

@@ -29,13 +29,16 @@ SNAPSHOT = "ledger_snapshot.json"
 EXAMPLE_BATCH = 4
 
 
-def run(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]:
+def run(
+    config: RunConfig, run_dir: Path, raw: dict[str, Any], sweep: str | None = None
+) -> dict[str, Any]:
     """Train and grow one network; leave everything about it in `run_dir`; return the summary.
 
     Args:
         config: checked options.
         run_dir: an existing folder.
         raw: the configuration as plain values, for those who are told of the run.
+        sweep: name of the sweep that the run belongs to.
 
     Raises:
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
@@ -46,7 +49,9 @@ def run(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]
     torch.manual_seed(config.rng_seed)
     model = config.model.build(data.spec).to(_device(config.device))
     optimizer = build_optimizer(model, config.training)
-    sinks = [Jsonl(run_dir), ConsoleSink(), *config.logger.build(run_dir)]
+    # The displays of jobs side by side would fall over one another: a sweep has a line a job.
+    screen = [] if sweep else [ConsoleSink()]
+    sinks = [Jsonl(run_dir), *screen, *config.logger.build(run_dir)]
     bus = EventBus(*sinks)
     grower = Grower(
         model,
@@ -61,7 +66,7 @@ def run(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]
     try:
         if grower.settlement.snapshot:
             _write_json(run_dir / SNAPSHOT, [asdict(e) for e in grower.settlement.snapshot])
-        bus.start(_facts(config, run_dir, raw))
+        bus.start({**_facts(config, run_dir, raw), "sweep": sweep})
         task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
         lines = run_epochs(task, grower, bus)
         losses_N, hits_N = _test(grower, data)

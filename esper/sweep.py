@@ -16,6 +16,9 @@ from esper.report.sweep import Group, collect, metric_of, table, write_csv
 FINISHED = Path(".hydra") / "finished.json"
 """Holds the overrides of a job that ended well (Hydra rewrites `overrides.yaml` at each start)."""
 
+RECORDS = ("summary.json", "metrics.jsonl", "events.jsonl")
+"""What a run writes about itself."""
+
 
 def finished(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any] | None:
     """Return the summary of a job that ended well under the same overrides, else None."""
@@ -31,8 +34,8 @@ def mark_finished(run_dir: Path, overrides: Sequence[str]) -> None:
 
 
 def forget(run_dir: Path) -> None:
-    """Take away what says how an earlier job in this folder ended."""
-    for name in (FINISHED, Path("summary.json")):
+    """Take away the records of an earlier job in this folder: runs add to the files they find."""
+    for name in (FINISHED, *RECORDS):
         (run_dir / name).unlink(missing_ok=True)
 
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from esper.choices import prepare
 from esper.config import RunConfig
+from esper.data.digits import Digits
 from esper.growth import attach
 from esper.growth.apply import build_kernel
 from esper.growth.groups import add_group
@@ -29,6 +30,9 @@ from esper.policy.never import Never
 from esper.run import choices_of, example_input, run
 from esper.telemetry.none import Nothing
 from esper.training.optimizer import build_optimizer
+
+SPLIT_SEED = 1
+"""The default host and learning rate were chosen on the splits of seed 0."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Result:
 
 
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration of a seed, telling nobody of the run."""
-    return replace(RunConfig(rng_seed=rng_seed, logger=Nothing()), **changes)
+    """Return the default configuration of a seed, on splits that nothing was tuned on."""
+    fresh = Digits(split_seed=SPLIT_SEED)
+    return replace(RunConfig(rng_seed=rng_seed, logger=Nothing(), data=fresh), **changes)
 
 
 def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -52,10 +52,9 @@ def main() -> None:
     record = {"command": command, "fossilized": plain, "tried": tried, "trials": settled}
     given.out.write_text(json.dumps(record, indent=1))
     for name, found in rates.items():
-        trials_of = sum(tried[n] for n in groups[name])
-        print(
-            f"{name:16s} fossilized {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] of {trials_of}"
-        )
+        number = sum(tried[member] for member in groups[name])
+        interval = f"[{found.low:.3f}, {found.high:.3f}]"
+        print(f"{name:16s} fossilized {found.value:.3f} {interval} of {number}")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ class Bank(nn.Module):
             if seed in self.muted:
                 continue
             if seed not in self.isolated:
-                output = _blend(output, self.get_buffer(f"alpha_{seed}"), kernel, source)
+                alpha = self._buffers[f"alpha_{seed}"]
+                assert alpha is not None, "a kernel has its alpha"
+                output = _blend(output, alpha, kernel, source)
             elif learning:
                 output = self._isolate(seed, output, kernel(source.detach()))
         return output

@@ -73,6 +73,7 @@ class Host:
         self.global_step = 0
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
+        self.is_followed = False
         self.pace: list[groups.Pace] = []
         self.last_pace: list[groups.Pace] = []
         self.given_pace: list[groups.Pace] = []
@@ -213,12 +214,13 @@ class Host:
     def _before_step(self, *_: Any) -> None:
         """Set the kernels' learning rates and sample the gradients of isolated ones.
 
-        A twin takes its host's learning rates from the network, whatever sets them there.
+        A twin takes its host's learning rates from the network, whatever sets them there; they
+        are noted while there is one (`is_followed`).
         """
         if self.given_pace:
             step = min(self.steps_in_epoch, len(self.given_pace) - 1)
             groups.set_pace(self.optimizer, self.given_pace[step])
-        else:
+        elif self.is_followed:
             self.pace.append(groups.pace(self.optimizer))
         tagged = groups.kernel_groups(self.optimizer)
         if not tagged:
@@ -277,6 +279,6 @@ class Host:
         twin.model = copy.deepcopy(self.model, memo)
         twin.optimizer = copy.deepcopy(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
-        twin.journal, twin.closed, twin.pace = [], [], []
+        twin.journal, twin.closed, twin.pace, twin.is_followed = [], [], [], False
         twin._listen()
         return twin

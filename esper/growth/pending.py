@@ -51,6 +51,7 @@ class Pending:
             change.deeds_seen = deeds_seen
             self.changes.append(change)
             self.num_events += 1
+            host.is_followed = host.is_followed or twin is not None
         return applied
 
     def train_twins(self, train: Train | None, epoch_began: Chance) -> int:
@@ -116,6 +117,7 @@ class Pending:
             self._sync(change)
             change.deeds_seen = 0
         self.host.journal.clear()
+        self.host.is_followed = any(change.twin is not None for change in self.changes)
 
     def _sync(self, change: Change) -> None:
         deeds = self.host.journal

@@ -45,4 +45,6 @@ class Ramp:
         if self.is_done:
             return self.target
         risen = min(1.0, max(0.0, SHAPES[self.shape](self.step / self.num_steps)))
-        return self.start + (self.target - self.start) * risen
+        alpha = self.start + (self.target - self.start) * risen
+        # Rounding may carry the sum past the target.
+        return max(alpha, self.target) if self.target < self.start else min(alpha, self.target)

@@ -59,6 +59,7 @@ def _live(name: str, num_seeds: int, seconds: float) -> Figure:
     bench = bench_of(name)
     host = host_of(copy.deepcopy(bench.bare), bench.example)
     grow(host, num_seeds)
+    host.is_followed = True  # a live seed has a twin, for which learning rates are noted
     by_hand = written_by_hand(bench.bare, host)
     arms = [
         trained(host.model, host.optimizer, bench),

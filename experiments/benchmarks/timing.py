@@ -3,8 +3,10 @@
 import gc
 import statistics
 from collections.abc import Callable, Sequence
+from random import Random
 from time import perf_counter
 
+MIN_ROUNDS = 10
 Arm = Callable[[int], None]
 """Does its work once; is given the number of the round."""
 
@@ -12,10 +14,11 @@ Arm = Callable[[int], None]
 def take_turns(arms: Sequence[Arm], *, seconds: float, warm_up: int = 20) -> list[list[float]]:
     """Return the milliseconds of each arm in each round, for about so many seconds.
 
-    In each round every arm works once.  Who begins changes from round to round, and so does the
-    direction, so that each follows each other equally often.
+    In each round every arm works once, in an order drawn anew: what an arm leaves in the caches
+    hits the others equally often.
     """
     times: list[list[float]] = [[] for _ in arms]
+    order, rng = list(range(len(arms))), Random(0)
     for number in range(warm_up):
         for arm in arms:
             arm(number)
@@ -23,8 +26,9 @@ def take_turns(arms: Sequence[Arm], *, seconds: float, warm_up: int = 20) -> lis
     gc.disable()
     try:
         number, ends = 0, perf_counter() + seconds
-        while perf_counter() < ends or number < 2 * len(arms):
-            for index in turn(len(arms), number):
+        while perf_counter() < ends or number < MIN_ROUNDS:
+            rng.shuffle(order)
+            for index in order:
                 began = perf_counter()
                 arms[index](number)
                 times[index].append((perf_counter() - began) * 1e3)
@@ -32,13 +36,6 @@ def take_turns(arms: Sequence[Arm], *, seconds: float, warm_up: int = 20) -> lis
     finally:
         gc.enable()
     return times
-
-
-def turn(num_arms: int, number: int) -> list[int]:
-    """Return the order of the arms in a round."""
-    first = number // 2 % num_arms
-    order = [*range(first, num_arms), *range(first)]
-    return order[::-1] if number % 2 else order
 
 
 def ratio(times: Sequence[float], reference: Sequence[float]) -> float:

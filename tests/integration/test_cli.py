@@ -1,8 +1,5 @@
 """The commands as users type them, in a folder of their own; what really trains is kept tiny."""
 
-import csv
-import json
-import os
 import re
 import signal
 import subprocess
@@ -14,10 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from esper.cli import execute
-
-TINY = ["logger=none", "epochs=1", "training.steps_per_epoch=2"]
-ENVIRONMENT = {**os.environ, "COLUMNS": "120"}
+from tests.integration.harness import esper
+from tests.integration.in_process import TINY, code_of, only, summary_of
 
 
 @pytest.fixture(autouse=True)
@@ -31,32 +26,13 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return a function that runs a command and gives the one line it was refused with."""
 
     def run(*arguments: str) -> str:
-        assert execute_to_code(*arguments) == 1
+        assert code_of(*arguments) == 1
         said = capfd.readouterr().err.splitlines()
         assert len(said) == 1, said
         assert said[0].startswith("error: ")
         return said[0]
 
     return run
-
-
-def execute_to_code(*arguments: str) -> int:
-    """Run a command in this process and return the exit code that its process would have."""
-    try:
-        return execute(list(arguments))
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
-def only(folder: Path, pattern: str) -> Path:
-    (found,) = folder.glob(pattern)
-    return found
-
-
-def summary(run_dir: Path) -> dict[str, object]:
-    found = json.loads((run_dir / "summary.json").read_text())
-    assert isinstance(found, dict)
-    return found
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
@@ -66,9 +42,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         "assert execute(['--help']) == 0 and execute(['train', '--help']) == 0\n"
         f"print('heavy:', [name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
     for command in ("train", "report", "inspect", "doctor"):
         assert command in done.stdout
@@ -109,6 +83,8 @@ def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -
         (["train", "strategy.exploration_constant=-1"], "must be >= 0"),
         (["train", "epochs=0"], "epochs must be >= 1, got 0"),
         (["train", "+zz=1"], "unknown key zz"),
+        (["train", "name=${nowhere}"], "Interpolation key 'nowhere' not found"),
+        (["train", "hydra.run.dir=${nowhere}"], "Interpolation key 'nowhere' not found"),
         (["train", "-m", "epochs=1,x"], "epochs must be a whole number, got x"),
         (["train", "-cn", "nope"], "there is no configuration named 'nope'"),
         (["train", "--config-dir", "nowhere"], "not found"),
@@ -124,7 +100,7 @@ def test_misuse_is_refused_with_one_line_and_leaves_no_run(
 def test_a_failure_in_a_run_is_one_line_and_in_its_summary(refused: Callable[..., str]) -> None:
     line = refused("train", *TINY, "data=text")
     assert "model=cnn does not take tokens data" in line
-    failed = summary(only(Path("runs/train"), "*"))
+    failed = summary_of(only("runs/train/*"))
     assert failed["status"] == "failed"
     assert failed["error"] == line.removeprefix("error: ")
 
@@ -138,7 +114,7 @@ def test_the_traceback_is_for_those_who_ask(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESPER_DEBUG", "1")
-    assert execute_to_code("train", *TINY, "data=text") == 1
+    assert code_of("train", *TINY, "data=text") == 1
     said = capfd.readouterr().err
     assert "Traceback" in said
     assert said.splitlines()[-1].startswith("error: model=cnn")
@@ -147,30 +123,16 @@ def test_the_traceback_is_for_those_who_ask(
 def test_what_nobody_foresaw_is_one_line_too() -> None:
     Path("broken.py").write_text("def build():\n    return 1 / 0\n")
     factory = ["model=custom", "model.factory=broken:build"]
-    done = esper("train", *TINY, *factory)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "division by zero" in line
-
-
-def esper(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "esper", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT,
-    )
+    assert "division by zero" in esper(Path(), ["train", *TINY, *factory]).refusal
 
 
 def test_the_smoke_experiment_grows_and_keeps_what_helped(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert execute_to_code("train", "experiment=smoke") == 0
-    run_dir = only(Path("runs/smoke"), "*")
+    assert code_of("train", "experiment=smoke") == 0
+    run_dir = only("runs/smoke/*")
     assert re.fullmatch(r"\d{4}(-\d\d){2}_(\d\d-){3}\d{6}", run_dir.name)
-    grown = summary(run_dir)
+    grown = summary_of(run_dir)
     assert grown["status"] == "finished"
     assert grown["seeds_fossilized"] == 2
     assert grown["params_final"] == 5378 > grown["params_initial"] == 1226
@@ -179,21 +141,27 @@ def test_the_smoke_experiment_grows_and_keeps_what_helped(
     assert not list(run_dir.glob("*.log"))
 
     capfd.readouterr()
-    assert execute_to_code("inspect", str(run_dir)) == 0
+    assert code_of("inspect", str(run_dir)) == 0
     assert "FOSSILIZED" in capfd.readouterr().out
-    assert execute_to_code("report", str(run_dir)) == 0
+    assert code_of("report", str(run_dir)) == 0
     page = Path(capfd.readouterr().out.strip())
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
 
 
 def test_runs_that_start_together_share_no_folder() -> None:
     for _ in range(2):
-        assert execute_to_code("train", *TINY) == 0
+        assert code_of("train", *TINY) == 0
     assert len(list(Path("runs/train").iterdir())) == 2
 
 
+def test_a_run_is_never_mixed_with_an_earlier_one(refused: Callable[..., str]) -> None:
+    assert code_of("train", *TINY, "hydra.run.dir=same") == 0
+    assert "same holds a run already" in refused("train", *TINY, "hydra.run.dir=same")
+    assert len(Path("same/metrics.jsonl").read_text().splitlines()) == 1
+
+
 def test_flags_may_stand_between_options(capfd: pytest.CaptureFixture[str]) -> None:
-    assert execute_to_code("train", "epochs=3", "--cfg", "job", "name=x", "-p", "data") == 0
+    assert code_of("train", "epochs=3", "--cfg", "job", "name=x", "-p", "data") == 0
     assert yaml.safe_load(capfd.readouterr().out)["batch_size"] == 32
 
 
@@ -201,53 +169,9 @@ def test_options_of_ones_own_are_found_in_a_folder_of_ones_own() -> None:
     own = Path("own/strategy")
     own.mkdir(parents=True)
     (own / "bold.yaml").write_text("defaults: [ucb, _self_]\nexploration_constant: 9\n")
-    assert execute_to_code("train", *TINY, "--config-dir", "own", "strategy=bold") == 0
-    config = yaml.safe_load(only(Path("runs/train"), "*/.hydra/config.yaml").read_text())
+    assert code_of("train", *TINY, "--config-dir", "own", "strategy=bold") == 0
+    config = yaml.safe_load(only("runs/train/*/.hydra/config.yaml").read_text())
     assert config["strategy"] == {"exploration_constant": 9.0}
-
-
-SWEEP = ["-m", *TINY, "hydra.sweep.dir=sweep", "rng_seed=0,1", "strategy.exploration_constant=1,-1"]
-
-
-def test_a_sweep_outlives_its_failed_jobs_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
-    assert execute_to_code("train", *SWEEP) == 1
-    said = capfd.readouterr().out
-    assert "2 of 4 jobs finished" in said
-    assert "job 1 failed: strategy.exploration_constant must be >= 0" in said
-    statuses = [summary(Path("sweep") / str(job))["status"] for job in range(4)]
-    assert statuses == ["finished", "failed", "finished", "failed"]
-    rows = list(csv.DictReader(Path("sweep/sweep.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["rng_seed"] for row in rows] == ["0", "0", "1", "1"]
-    assert [row["test_accuracy"] != "" for row in rows] == [True, False, True, False]
-
-
-def test_a_sweep_run_again_does_only_what_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
-    sweep = ["-m", *TINY, "hydra.sweep.dir=sweep"]
-    assert execute_to_code("train", *sweep, "rng_seed=0,1") == 0
-    (Path("sweep/1") / "summary.json").unlink()
-    kept = summary(Path("sweep/0"))
-    capfd.readouterr()
-
-    assert execute_to_code("train", *sweep, "rng_seed=0,1") == 0
-    said = capfd.readouterr().out
-    assert "job 0: finished before" in said
-    assert "job 1: finished before" not in said
-    assert summary(Path("sweep/0")) == kept
-    assert summary(Path("sweep/1"))["rng_seed"] == 1
-
-    assert execute_to_code("train", *sweep, "rng_seed=5,1") == 0
-    assert "job 0: finished before" not in capfd.readouterr().out
-    assert summary(Path("sweep/0"))["rng_seed"] == 5
-
-
-def test_a_parallel_sweep_behaves_like_one_after_the_other() -> None:
-    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    done = esper("train", *SWEEP, *parallel)
-    assert done.returncode == 1, done.stderr
-    assert "2 of 4 jobs finished" in done.stdout
-    again = esper("train", *SWEEP, *parallel)
-    assert again.returncode == 1
-    assert again.stdout.count("finished before") == 2
 
 
 def test_an_interrupted_run_leaves_with_130() -> None:
@@ -266,35 +190,10 @@ def test_an_interrupted_run_leaves_with_130() -> None:
     assert said.splitlines() == ["interrupted"]
 
 
-@pytest.mark.parametrize(
-    ("words", "answers"),
-    [
-        (["strategy", "=", "th"], ["thompson"]),
-        (["strategy", "="], ["epsilon_greedy", "fixed", "performance_weighted", "random"]),
-        (["strategy.exp"], ["strategy.exploration_constant="]),
-        (["strategy", "=", "thompson", "strategy.prior_a"], ["strategy.prior_alpha="]),
-        (["experiment", "=", "smo"], ["smoke"]),
-        (["epochs=("], []),
-    ],
-)
-def test_bash_completes_options_and_keys(
-    words: list[str],
-    answers: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    line = ["esper", "train", *words]
-    monkeypatch.setenv("_ESPER_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "\n".join(line))
-    monkeypatch.setenv("COMP_CWORD", str(len(line) - 1))
-    assert execute_to_code() == 0
-    assert capsys.readouterr().out.split()[: len(answers) or None] == answers
-
-
 def test_the_doctor_names_what_is_there_and_what_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert execute_to_code("doctor") == 0
+    assert code_of("doctor") == 0
     said = capsys.readouterr().out
     for what in ("esper", "torch", "device", "W&B", "extra sweep"):
         assert what in said

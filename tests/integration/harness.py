@@ -1,0 +1,177 @@
+"""Run the real command line in processes of its own, and read back what it left.
+
+A network of a few hundred weights trains in a second; what takes longer is the import of torch, so
+runs that do not depend on each other go two at a time.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+WORKERS = 2
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended, in the folder `cwd`."""
+
+    cwd: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def run(self) -> "Run":
+        """The one run that it left under `runs/`."""
+        assert self.code == 0, self.err
+        (found,) = self.cwd.glob("runs/*/*")
+        return Run(found)
+
+    @property
+    def refusal(self) -> str:
+        """The one line that it was refused with, without `error: `."""
+        assert self.code == 1, f"exit code {self.code}\n{self.out}\n{self.err}"
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory; its files are read once."""
+
+    path: Path
+
+    @cached_property
+    def metrics(self) -> list[Json]:
+        """The lines of `metrics.jsonl`."""
+        return lines_of(self.path / "metrics.jsonl")
+
+    @cached_property
+    def events(self) -> list[Json]:
+        """The lines of `events.jsonl`."""
+        return lines_of(self.path / "events.jsonl")
+
+    @cached_property
+    def summary(self) -> Json:
+        """What `summary.json` holds."""
+        found: Json = strict_json((self.path / "summary.json").read_text(encoding="utf-8"))
+        return found
+
+    def of(self, kind: str) -> list[Json]:
+        """Return the events of a kind, in order."""
+        return [event for event in self.events if event["kind"] == kind]
+
+    def moves(self, stage: str) -> list[Json]:
+        """Return the moves to a stage, in order."""
+        return [event for event in self.of("lifecycle") if event["to_stage"] == stage]
+
+    def tried(self, stage: str) -> set[tuple[str, str]]:
+        """Return the (slot, blueprint) pairs that reached a stage."""
+        return {(move["slot"], move["blueprint"]) for move in self.moves(stage)}
+
+
+def lines_of(path: Path) -> list[Json]:
+    """Return the lines of a JSONL file; each must be whole and hold no NaN."""
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    return [strict_json(line) for line in text.splitlines()]
+
+
+def strict_json(text: str) -> Any:
+    """Return what a JSON text holds; NaN and infinities, which JSON does not know, are refused."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def esper(
+    cwd: Path,
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> Done:
+    """Run a command as a user does, who is no one at W&B.
+
+    Args:
+        cwd: folder that it is started in, made where it is not there.
+        arguments: of the command, without its name.
+        env: variables beyond this process's own.
+        before: called in the new process before it becomes the command.
+    """
+    cwd.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "esper", *arguments],
+        cwd=cwd,
+        env=_environment(cwd) | dict(env or {}),
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+    return Done(cwd, done.returncode, done.stdout, done.stderr)
+
+
+def esper_all(folder: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, Done]:
+    """Run every command in a folder of its name, two at a time; return how each ended."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting = {name: pool.submit(esper, folder / name, args) for name, args in commands.items()}
+        return {name: done.result() for name, done in waiting.items()}
+
+
+def _environment(cwd: Path) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WANDB_") and name != "ESPER_DEBUG"
+    }
+    return {
+        **kept,
+        "COLUMNS": "160",
+        "NETRC": str(cwd / "netrc"),
+        "WANDB_CONFIG_DIR": str(cwd / "wandb-config"),
+        "WANDB_CACHE_DIR": str(cwd / "wandb-cache"),
+    }
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every plain value of nested JSON with its path, `seeds/0/alpha`."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from leaves(item, f"{path}/{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def without_clock(record: Any) -> Any:
+    """Return nested JSON without the fields that a clock gives: `time`, `..._ms` and `..._s`."""
+    if isinstance(record, list):
+        return [without_clock(item) for item in record]
+    if not isinstance(record, dict):
+        return record
+    return {
+        key: without_clock(value)
+        for key, value in record.items()
+        if key != "time" and not key.endswith(("_ms", "_s"))
+    }
+
+
+def is_rising(values: Sequence[float]) -> bool:
+    """Return whether no value is below the one before it."""
+    pairs = zip(values, values[1:], strict=False)
+    return all(math.isfinite(a) and a <= b for a, b in pairs)

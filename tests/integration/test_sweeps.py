@@ -1,0 +1,60 @@
+"""Sweeps: failures, what is left alone the second time, and several jobs at a time."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import esper
+from tests.integration.in_process import TINY, code_of, summary_of
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ESPER_DEBUG", raising=False)
+
+
+SWEEP = ["-m", *TINY, "hydra.sweep.dir=sweep", "rng_seed=0,1", "strategy.exploration_constant=1,-1"]
+
+
+def test_a_sweep_outlives_its_failed_jobs_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    assert code_of("train", *SWEEP) == 1
+    said = capfd.readouterr().out
+    assert "2 of 4 jobs finished" in said
+    assert "job 1 failed: strategy.exploration_constant must be >= 0" in said
+    statuses = [summary_of(Path("sweep") / str(job))["status"] for job in range(4)]
+    assert statuses == ["finished", "failed", "finished", "failed"]
+    rows = list(csv.DictReader(Path("sweep/sweep.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["rng_seed"] for row in rows] == ["0", "0", "1", "1"]
+    assert [row["test_accuracy"] != "" for row in rows] == [True, False, True, False]
+
+
+def test_a_sweep_run_again_does_only_what_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
+    sweep = ["-m", *TINY, "hydra.sweep.dir=sweep"]
+    assert code_of("train", *sweep, "rng_seed=0,1") == 0
+    (Path("sweep/1") / "summary.json").unlink()
+    kept = summary_of(Path("sweep/0"))
+    capfd.readouterr()
+
+    assert code_of("train", *sweep, "rng_seed=0,1") == 0
+    said = capfd.readouterr().out
+    assert "job 0: finished before" in said
+    assert "job 1: finished before" not in said
+    assert summary_of(Path("sweep/0")) == kept
+    assert summary_of(Path("sweep/1"))["rng_seed"] == 1
+    assert len(Path("sweep/1/metrics.jsonl").read_text().splitlines()) == 1
+
+    assert code_of("train", *sweep, "rng_seed=5,1") == 0
+    assert "job 0: finished before" not in capfd.readouterr().out
+    assert summary_of(Path("sweep/0"))["rng_seed"] == 5
+
+
+def test_a_parallel_sweep_behaves_like_one_after_the_other() -> None:
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = esper(Path(), ["train", *SWEEP, *parallel])
+    assert done.code == 1, done.err
+    assert "2 of 4 jobs finished" in done.out
+    again = esper(Path(), ["train", *SWEEP, *parallel])
+    assert again.code == 1
+    assert again.out.count("finished before") == 2

@@ -1,0 +1,329 @@
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esper.blueprint import catalogue
+from esper.contracts.errors import LifecycleError
+from esper.contracts.stage import ALLOWED_MOVES, BLENDED, LIVE, SeedStage
+from esper.growth.apply import build_kernel
+from esper.growth.attach import bank_of
+from esper.growth.groups import kernel_groups, stale_entries
+from esper.growth.host import Host
+from esper.growth.seed import Life
+from tests.unit.growth.builders import (
+    HOSTS,
+    adam_host,
+    batches,
+    evaluate,
+    grow,
+    kernel_of,
+    make_host,
+    make_input,
+    make_model,
+    same,
+    tensors,
+    train,
+)
+
+_S = SeedStage
+
+
+def step(host: Host, number: int = 1) -> None:
+    """Take optimizer steps on the first batch."""
+    (x, y), *_ = batches()
+    for _ in range(number):
+        host.optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(host.model(x), y).backward()
+        host.optimizer.step()
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("placement", ["series", "parallel"])
+def test_germination_changes_no_logit_whatever_the_blueprint(name: str, placement: str) -> None:
+    host, x = make_host(name, placement=placement), make_input(name)
+    for slot, place in host.slots.items():
+        for blueprint in place.spec.catalogue:
+            for mode in (True, False):
+                host.model.train(mode)
+                expected = host.model(x)
+                grow(host, slot, 0, blueprint)
+                host.model.train(mode)
+                assert torch.equal(host.model(x), expected), blueprint
+                # With its alpha at 0 a kernel is not felt either once it blends.
+                host.blend(slot, 0, 1.0, None, "")
+                assert torch.equal(host.model(x), expected), blueprint
+                if blueprint != "frozen_random":
+                    host.set_alpha(host.seed(slot, 0), 1.0)
+                    assert torch.equal(host.model(x), expected), blueprint
+                host.cull(slot, 0, 1, "")
+                for stage in (_S.EMBARGOED, _S.RESETTING, _S.DORMANT):
+                    host.advance(slot, 0, stage, None, "")
+
+
+def test_all_blueprints_that_can_be_built_were_germinated_somewhere() -> None:
+    offered = {
+        blueprint
+        for name in HOSTS
+        for placement in ("series", "parallel")
+        for place in make_host(name, placement=placement).slots.values()
+        for blueprint in place.spec.catalogue
+    }
+    assert offered == set(catalogue.BUILT_IN)
+
+
+@pytest.mark.parametrize("ramp", ["linear", "cosine", "sigmoid"])
+def test_alpha_takes_a_step_of_its_ramp_at_each_optimizer_step(ramp: str) -> None:
+    host = make_host("mlp", ramp=ramp)
+    step(host, 4)
+    host.end_epoch()
+    grow(host, "block1")
+    step(host, 4)
+    host.end_epoch()
+    seed, bank = host.seed("block1", 0), bank_of(host.slots["block1"].module)
+    assert bank is not None
+    assert (seed.alpha, bank.alpha(0)) == (0.0, 0.0)
+
+    host.blend("block1", 0, 0.7, None, "")
+    alphas = []
+    for _ in range(6):
+        step(host)
+        alphas.append(seed.alpha)
+        assert bank.alpha(0) == pytest.approx(seed.alpha)
+
+    assert alphas == sorted(alphas)
+    assert alphas[1] == pytest.approx(0.35)
+    assert alphas[3:] == [0.7, 0.7, 0.7]
+    for stage in (_S.SHADOWING, _S.PROBATIONARY):
+        host.advance("block1", 0, stage, None, "")
+    host.blend("block1", 0, 0.2, None, "")
+    step(host, 2)
+    assert seed.alpha == pytest.approx(0.45)
+    step(host, 2)
+    assert seed.alpha == 0.2
+
+
+def test_a_kernel_learns_slowly_while_isolated_and_warms_up_for_half_an_epoch() -> None:
+    host = make_host("mlp")
+    step(host, 4)
+    host.end_epoch()
+    grow(host, "block1")
+    rates = []
+
+    def note() -> None:
+        step(host)
+        first, group = host.optimizer.param_groups
+        rates.append(group["lr"] / first["lr"])
+
+    for _ in range(3):
+        note()
+    host.blend("block1", 0, 1.0, None, "")
+    host.optimizer.param_groups[0]["lr"] = 0.01
+    for _ in range(5):
+        note()
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
+    for stage in (_S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED):
+        host.advance("block1", 0, stage, None, "")
+        note()
+    assert rates[-3:] == [1.0, 1.0, 1.0]
+
+
+def test_no_warm_up_is_possible() -> None:
+    host = make_host("mlp", warmup_epochs=0.0, lr_factor=0.5)
+    grow(host, "block1")
+    host.blend("block1", 0, 1.0, None, "")
+    assert host.lr_factor(host.seed("block1", 0)) == 0.5
+
+
+def test_the_gradient_of_an_isolated_kernel_is_sampled_at_every_fourth_step() -> None:
+    host = make_host("mlp")
+    grow(host, "block1")
+    life, norms = host.seed("block1", 0).alive, []
+    for _ in range(9):
+        step(host)
+        grads = [p.grad for p in kernel_of(host, "block1").parameters() if p.grad is not None]
+        norms.append(float(torch.cat([g.flatten() for g in grads]).norm()))
+    assert life.gradient.count == 3
+    assert life.gradient.mean == pytest.approx((norms[0] + norms[4] + norms[8]) / 3)
+    host.blend("block1", 0, 1.0, None, "")
+    step(host, 5)
+    assert life.gradient.count == 3
+
+
+def test_an_epoch_ends_with_its_length_known() -> None:
+    host = make_host("mlp")
+    step(host, 3)
+    host.end_epoch()
+    assert (host.steps_per_epoch, host.steps_in_epoch, host.global_step) == (3, 0, 3)
+    host.end_epoch()
+    assert host.steps_per_epoch == 1
+
+
+def test_parameters_and_flops_grow_and_shrink_with_kernels() -> None:
+    host = make_host("mlp")
+    parameters, flops = host.num_parameters, host.flops
+    # 4 -> 5 -> 8 -> 6 -> 3, each with biases; 2 FLOPs a weight.
+    assert parameters == 4 * 5 + 5 + 5 * 8 + 8 + 8 * 6 + 6 + 6 * 3 + 3
+    assert flops == 2 * (4 * 5 + 5 * 8 + 8 * 6 + 6 * 3)
+    grow(host, "block1", 1, "affine")
+    assert host.num_parameters == parameters + 4 * 8 + 8
+    assert host.flops == flops + 2 * 4 * 8
+    host.cull("block1", 1, 1, "")
+    assert (host.num_parameters, host.flops) == (parameters, flops)
+
+
+def test_a_fossilized_kernel_stays_and_learns_on() -> None:
+    host = make_host("mlp")
+    step(host)
+    grow(host, "block1")
+    host.blend("block1", 0, 0.5, None, "")
+    step(host)
+    for stage in (_S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED):
+        host.advance("block1", 0, stage, None, "")
+    weight = next(kernel_of(host, "block1").parameters())
+    before = weight.detach().clone()
+    step(host, 3)
+    assert not torch.equal(weight, before)
+    assert host.seed("block1", 0).alpha == 0.5
+    assert [closed.fossilized for closed in host.closed] == [True]
+
+
+def test_a_copy_stands_where_its_original_stands_and_goes_its_own_way() -> None:
+    host = adam_host("mlp")
+    train(host.model, host.optimizer)
+    host.end_epoch()
+    grow(host, "block1", 0)
+    host.blend("block1", 0, 1.0, None, "")
+    step(host, 2)
+
+    twin = host.copy()
+
+    assert same(twin.model.state_dict(), host.model.state_dict())
+    assert twin.slots["block1"].module is twin.model[1]  # type: ignore[index]
+    assert twin.seed("block1", 0).alive.ramp == host.seed("block1", 0).alive.ramp
+    assert (twin.journal, twin.closed) == ([], [])
+    for each in (host, twin):
+        train(each.model, each.optimizer, epoch=1)
+    assert same(twin.model.state_dict(), host.model.state_dict())
+    assert twin.seed("block1", 0).alpha == host.seed("block1", 0).alpha == 1.0
+    assert (twin.global_step, host.global_step) == (10, 10)
+    kept = tensors(host.model)
+    twin.cull("block1", 0, 1, "")
+    train(twin.model, twin.optimizer, epoch=2)
+    assert same(tensors(host.model), kept)
+    assert kernel_groups(host.optimizer).keys() == {("block1", 0)}
+
+
+def _life(kernel: Any, target: float = 1.0) -> Life:
+    return Life(
+        event=0,
+        germinated_epoch=1,
+        blueprint=kernel.blueprint,
+        parameters=kernel.parameters,
+        trainable=kernel.trainable,
+        flops=kernel.flops,
+        latency_ms=None,
+        start_accuracy=None,
+        start_loss=1.0,
+        target=target,
+    )
+
+
+def _germinate(host: Host, slot: str, seed: int) -> None:
+    kernel = build_kernel(host, slot, seed, "affine", 0)
+    host.germinate(slot, seed, kernel, _life(kernel))
+
+
+MOVES: dict[SeedStage, Callable[[Host, str, int], object]] = {
+    _S.GERMINATED: _germinate,
+    _S.BLENDING: lambda host, slot, seed: host.blend(slot, seed, 0.5, None, ""),
+    _S.CULLED: lambda host, slot, seed: host.cull(slot, seed, 3, ""),
+} | {
+    stage: lambda host, slot, seed, stage=stage: host.advance(slot, seed, stage, None, "")  # type: ignore[misc]
+    for stage in SeedStage
+    if stage not in (_S.GERMINATED, _S.BLENDING, _S.CULLED)
+}
+
+
+def _facts(host: Host) -> Any:
+    """Return everything that a refused move must leave alone, in comparable form."""
+    return (
+        [asdict(seed) for seed in host.seeds()],
+        list(host.model.state_dict()),
+        [len(group["params"]) for group in host.optimizer.param_groups],
+        (len(host.journal), len(host.closed)),
+    )
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["0", "1"]), st.integers(0, 1), st.sampled_from(list(SeedStage))
+        ),
+        max_size=40,
+    )
+)
+def test_no_sequence_of_operations_makes_a_move_that_the_table_does_not_hold(
+    wishes: list[tuple[str, int, SeedStage]],
+) -> None:
+    host = make_host("sequential")
+    for slot, index, target in wishes:
+        stage, before = host.seed(slot, index).stage, _facts(host)
+        wanted = target if target is not _S.TRAINING else _S.GERMINATED
+        try:
+            MOVES[wanted](host, slot, index)
+        except LifecycleError as error:
+            assert wanted not in ALLOWED_MOVES[stage]
+            allowed = [s for s in SeedStage if s in ALLOWED_MOVES[stage]]
+            assert str(error) == (
+                f"slot '{slot}' seed {index}: cannot move {stage} -> {wanted} "
+                f"(allowed: {', '.join(allowed) or 'none'})"
+            )
+            assert _facts(host) == before
+            continue
+        assert wanted in ALLOWED_MOVES[stage]
+        now = host.seed(slot, index)
+        assert now.stage is (_S.TRAINING if wanted is _S.GERMINATED else wanted)
+    for seed in host.seeds():
+        bank = bank_of(host.slots[seed.slot].module)
+        has_kernel = bank is not None and str(seed.index) in bank.kernels
+        assert has_kernel == (seed.stage in LIVE | BLENDED) == (seed.life is not None)
+        assert ((seed.slot, seed.index) in kernel_groups(host.optimizer)) == has_kernel
+        if has_kernel and bank is not None:
+            assert (str(seed.index) in bank.isolated) == (seed.stage not in BLENDED)
+    assert not stale_entries(host.optimizer, host.model)
+
+
+def test_a_culled_seed_tries_another_blueprint_next() -> None:
+    host = make_host("mlp")
+    catalogue_of_slot = host.slots["block1"].spec.catalogue
+    assert [seed.bound for seed in host.seeds()] == list(catalogue_of_slot[:4])
+    grow(host, "block1", 1, catalogue_of_slot[1])
+    host.cull("block1", 1, 4, "")
+    for stage in (_S.EMBARGOED, _S.RESETTING, _S.DORMANT):
+        host.advance("block1", 1, stage, None, "")
+    assert host.seed("block1", 1).bound == catalogue_of_slot[4]
+    assert host.seed("block1", 1).last_used_epoch == 4
+    assert host.slots["block1"].last_cull_epoch == 4
+
+
+def test_a_new_target_wants_new_measurements() -> None:
+    host = make_host("mlp")
+    grow(host, "block1")
+    host.blend("block1", 0, 0.5, None, "")
+    host.advance("block1", 0, _S.SHADOWING, None, "")
+    host.seed("block1", 0).alive.measurements = 3
+    host.blend("block1", 0, 1.0, None, "")
+    assert host.seed("block1", 0).alive.measurements == 0
+
+
+def test_evaluation_of_a_host_takes_no_step() -> None:
+    host, bare = make_host("mlp"), make_model("mlp")
+    evaluate(host.model)
+    assert host.global_step == 0
+    assert same(tensors(host.model), tensors(bare))

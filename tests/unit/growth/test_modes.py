@@ -1,0 +1,26 @@
+import pytest
+import torch
+from torch import nn
+
+from esper.growth.modes import eval_mode, every_layer_called
+
+
+def test_each_module_gets_its_own_mode_back_also_after_an_error() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Dropout()).train()
+    model[1].eval()
+    with pytest.raises(ZeroDivisionError), eval_mode(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_fused_path_is_shut_for_a_while(enabled: bool) -> None:
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(enabled)
+    try:
+        with every_layer_called():
+            assert not torch.backends.mha.get_fastpath_enabled()
+        assert torch.backends.mha.get_fastpath_enabled() is enabled
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
