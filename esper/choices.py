@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from esper.blueprint import catalogue
 from esper.blueprint.options import Blueprints
 from esper.contracts.errors import ConfigError
+from esper.contracts.slot import SlotSpec
 from esper.growth import groups
 from esper.growth.host import Host
 from esper.growth.options import Growth
@@ -116,18 +117,38 @@ def option_of(group: str, value: Any) -> Any:
     return value
 
 
-def prepare(
-    model: nn.Module, optimizer: Optimizer, example_input: Tensor, choices: Choices
-) -> Host:
-    """Return the model as a host with its slots attached; nothing else of it changes."""
-    selection = choices.blueprint.selection
+def _places(
+    model: nn.Module, example_input: Tensor, choices: Choices, selection: str | tuple[str, ...]
+) -> list[SlotSpec]:
+    """Return the slots that are asked for, with what a selection of blueprints offers there."""
 
     def fitting(*site: Any) -> tuple[str, ...]:
         return catalogue.fitting(selection, *site)
 
     places = Places(model, example_input, fitting)
     named = () if choices.slots == "auto" else choices.slots
-    specs = places.listed(named, choices.placement) if named else places.auto(choices.placement)
+    return places.listed(named, choices.placement) if named else places.auto(choices.placement)
+
+
+def prepare(
+    model: nn.Module, optimizer: Optimizer, example_input: Tensor, choices: Choices
+) -> Host:
+    """Return the model as a host with its slots attached; nothing else of it changes.
+
+    Raises:
+        ConfigError: if no slot can be placed, a named one cannot be, or no blueprint fits them.
+    """
+    selection = choices.blueprint.selection
+    try:
+        specs = _places(model, example_input, choices, selection)
+    except ConfigError as error:
+        # Where the blueprints are not to blame, this raises the same once more.
+        possible = _places(model, example_input, choices, "all")
+        fitting = dict.fromkeys(name for spec in possible for name in spec.catalogue)
+        raise ConfigError(
+            f"blueprint.names=[{','.join(choices.blueprint.names)}] does not fit the slots of the "
+            f"host (what does: {', '.join(fitting)})"
+        ) from error
     groups.hide_kernels(choices.schedulers)
     host = Host(model, optimizer, choices.growth)
     host.measure_flops(example_input)

@@ -4,7 +4,7 @@ Hydra turns an `Exception` of a callback into a warning, so this one leaves by `
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ class JobWatch(Callback):
             job_return.status = JobStatus.COMPLETED  # or reading the error would raise it
             error = job_return.return_value
             tell(error)
-            sweep.record_failure(run_dir, line(error))
+            with suppress(OSError):  # a full disk: the line that was just told says it
+                sweep.record_failure(run_dir, line(error))
         if not in_sweep:
             raise SystemExit(1)
         job_return.return_value = float("nan")

@@ -1,5 +1,6 @@
 """A finished run, read back: its records, its configuration and its network."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def load_config(run_dir: Path) -> RunConfig:
     types = {f.name: f.type for f in fields(RunConfig)}
     try:
         return RunConfig(**{key: _option(key, v, chosen, types) for key, v in values.items()})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise DataError(f"{run_dir} is no run of this version of Esper: {error}") from error
 
 
@@ -79,8 +80,16 @@ def _option(key: str, value: Any, chosen: dict[str, str], types: dict[str, Any])
     """Return a group's option or a node's dataclass; plain values are handed back."""
     if not isinstance(value, dict):
         return value
-    kind = OPTIONS[key][chosen[key]] if key in OPTIONS else types[key]
+    kind = _kind(OPTIONS[key], chosen[key], value) if key in OPTIONS else types[key]
     return kind(**value)
+
+
+def _kind(options: Mapping[str, type[Any]], name: str, value: dict[str, Any]) -> type[Any]:
+    """Return the option of a name; a user's own preset has the option's keys, not its name."""
+    if name in options:
+        return options[name]
+    keys = set(value)
+    return next(kind for kind in options.values() if keys == {f.name for f in fields(kind)})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from esper.contracts.stage import SeedStage
 from esper.data.base import DataSet, Split
 from esper.data.batches import batches
 from esper.grower import Grower, StepReport
+from esper.growth.groups import kernel_groups
 from esper.telemetry.bus import EventBus
 from esper.training.epoch import Epoch
 from esper.training.objective import mean_loss, sample_hits, sample_losses
@@ -106,6 +107,7 @@ def metrics_line(
 ) -> dict[str, Any]:
     """Return one line of `metrics.jsonl`; None is unknown."""
     metrics, host = step.metrics, grower.host
+    kernels = kernel_groups(host.optimizer)
     num_steps = trained.num_steps or 1
     return {
         "epoch": metrics.epoch,
@@ -130,6 +132,7 @@ def metrics_line(
                 "blueprint": seed.bound,
                 "stage": str(seed.stage),
                 "alpha": seed.alpha,
+                "learning_rate": kernels.get((seed.slot, seed.index), {}).get("lr"),
                 "ablation": None if seed.life is None else seed.life.ablation,
                 "gain": None if seed.life is None else seed.life.gain,
             }

@@ -1,6 +1,9 @@
-"""Where the configuration files lie."""
+"""Where the configuration files lie, and how a file is written whole."""
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 
 def conf_dir() -> Path:
@@ -14,3 +17,19 @@ def conf_dir() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise FileNotFoundError(2, "the configuration files are missing; install again", str(package))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write all of a file or nothing of it.
+
+    Raises:
+        OSError: naming the file, if it cannot be written; what stood there before is kept.
+    """
+    part = path.with_suffix(".part")
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error

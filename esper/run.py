@@ -1,9 +1,6 @@
 """From a checked configuration to a finished run: all wiring is here."""
 
-import json
-import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +9,24 @@ from torch import Tensor
 
 from esper.choices import Choices
 from esper.config import RunConfig
-from esper.contracts.errors import ConfigError
+from esper.contracts.errors import ConfigError, DataError
 from esper.data.base import DataSet
 from esper.grower import Grower
 from esper.loop import Task, run_epochs, scores
 from esper.options import option_name
+from esper.paths import write_json
 from esper.saved import save_network
 from esper.summary import git_sha, summarise, versions
 from esper.telemetry.bus import EventBus
 from esper.telemetry.console import ConsoleSink
 from esper.telemetry.jsonl import Jsonl
+from esper.telemetry.serialise import plain
 from esper.training.optimizer import build_optimizer
 
 SUMMARY = "summary.json"
 SNAPSHOT = "ledger_snapshot.json"
 EXAMPLE_BATCH = 4
+LEAST_VALIDATION = 2
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     """
     began = time.perf_counter()
     torch.set_num_threads(config.training.threads)
-    data = config.data.load().to(_device(config.device))
+    data = _load(config)
     torch.manual_seed(config.rng_seed)
     model = config.model.build(data.spec).to(_device(config.device))
     optimizer = build_optimizer(model, config.training)
@@ -65,25 +65,26 @@ def run(
     summary: dict[str, Any] | None = None
     try:
         if grower.settlement.snapshot:
-            _write_json(run_dir / SNAPSHOT, [asdict(e) for e in grower.settlement.snapshot])
+            write_json(run_dir / SNAPSHOT, plain(grower.settlement.snapshot))
         bus.start({**_facts(config, run_dir, raw), "sweep": sweep})
         task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
         lines = run_epochs(task, grower, bus)
         losses_N, hits_N = _test(grower, data)
         test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
         save_network(grower.host, run_dir)
-        summary = {
+        finished: dict[str, Any] = {
             "status": "finished",
             "epochs": config.epochs,
             "rng_seed": config.rng_seed,
-            **summarise(grower, lines, test),
+            **plain(summarise(grower, lines, test)),
             "wall_s": time.perf_counter() - began,
             **_names(config),
             "git_sha": git_sha(),
             "versions": versions(),
             "run_dir": _shown(run_dir),
         }
-        _write_json(run_dir / SUMMARY, summary)
+        write_json(run_dir / SUMMARY, finished)
+        summary = finished
     finally:
         grower.close()
         bus.close(summary)
@@ -122,6 +123,17 @@ def example_input(data: DataSet) -> Tensor:
     return data.train.x[:EXAMPLE_BATCH]
 
 
+def _load(config: RunConfig) -> DataSet:
+    """Return the data on its device, with enough to decide by."""
+    data: DataSet = config.data.load()
+    if len(data.val) < LEAST_VALIDATION:
+        raise DataError(
+            f"the data leaves {len(data.val)} sample to decide by, at least {LEAST_VALIDATION} are "
+            f"needed for a standard error (data.val_fraction={config.data.val_fraction})"
+        )
+    return data.to(_device(config.device))
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -158,10 +170,3 @@ def _shown(run_dir: Path) -> str:
         return str(run_dir.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(run_dir)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Write all of a file or nothing of it."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, path)

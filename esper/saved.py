@@ -10,25 +10,33 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from esper.choices import Choices, prepare
-from esper.contracts.errors import CheckpointError
+from esper.contracts.errors import CheckpointError, EsperError
 from esper.growth import attach
 from esper.growth.apply import build_kernel
 from esper.growth.host import Host
 
 NETWORK = "network.safetensors"
-_FORMAT = "esper-network-1"
+_ENTRY, _FORMAT = "esper", "esper-network-1"
 
 
 def save_network(host: Host, run_dir: Path) -> Path:
-    """Write the network as it stands, kernels included; return the file's path."""
+    """Write the network as it stands, kernels included; return the file's path.
+
+    Raises:
+        EsperError: if the file cannot be written.
+    """
     kernels = [
         {"slot": seed.slot, "seed": seed.index, "blueprint": seed.life.blueprint}
         for seed in host.seeds()
         if seed.life is not None
     ]
     path = run_dir / NETWORK
-    metadata = {"format": _FORMAT, "kernels": json.dumps(kernels)}
-    save_model(host.model, str(path), metadata=metadata)
+    # One entry: the library writes several in an order that changes from process to process.
+    metadata = {_ENTRY: json.dumps({"format": _FORMAT, "kernels": kernels})}
+    try:
+        save_model(host.model, str(path), metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise EsperError(f"cannot write {path}: {error}") from error
     return path
 
 
@@ -42,14 +50,14 @@ def load_network(
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            metadata = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the network {path}: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
     host = prepare(model, SGD(model.parameters()), example_input, choices)
     try:
-        for kernel in json.loads(metadata["kernels"]):
+        for kernel in metadata["kernels"]:
             _put(host, kernel)
         load_model(model, str(path))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from esper.paths import write_json
 from esper.report.numbers import measured
 from esper.report.sweep import Group, collect, metric_of, table, write_csv
 
@@ -30,7 +31,7 @@ def finished(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any] | None:
 
 def mark_finished(run_dir: Path, overrides: Sequence[str]) -> None:
     """Record that the job ended well, so that the same sweep run again leaves it alone."""
-    (run_dir / FINISHED).write_text(json.dumps(list(overrides)))
+    write_json(run_dir / FINISHED, list(overrides))
 
 
 def forget(run_dir: Path) -> None:
@@ -43,7 +44,7 @@ def record_failure(run_dir: Path, error: str) -> None:
     """Write into the run's summary that it failed, and why; what the run said itself is kept."""
     summary = _read(run_dir / "summary.json") or {}
     summary |= {"status": "failed", "error": error}
-    (run_dir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_json(run_dir / "summary.json", summary)
 
 
 def finish(sweep_dir: Path) -> list[str]:

@@ -249,14 +249,19 @@ class Host:
         """Count the step and move every blending alpha one step along its ramp."""
         self.global_step += 1
         self.steps_in_epoch += 1
-        for seed in self.seeds():
-            if seed.stage not in BLENDED:
-                continue
-            life = seed.alive
-            life.blended_steps += 1
-            if life.ramp is not None and not life.ramp.is_done:
-                life.ramp.step += 1
-                self.set_alpha(seed, life.ramp.alpha)
+        for slot in self.slots.values():
+            if attach.bank_of(slot.module) is not None:
+                for seed in slot.seeds:
+                    self._step_ramp(seed)
+
+    def _step_ramp(self, seed: Seed) -> None:
+        if seed.stage not in BLENDED:
+            return
+        life = seed.alive
+        life.blended_steps += 1
+        if life.ramp is not None and not life.ramp.is_done:
+            life.ramp.step += 1
+            self.set_alpha(seed, life.ramp.alpha)
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""

@@ -160,4 +160,4 @@ def _finite(host: Host, seed: Seed) -> Check:
     bank = bank_of(host.slots[seed.slot].module)
     assert bank is not None, "a seed with a life has a kernel"
     finite = bank.is_finite(seed.index)
-    return Check(name="kernel", passed=finite, value=float(finite), limit="1: all finite")
+    return Check(name="finite", passed=finite, value=float(finite), limit="all of the kernel is")

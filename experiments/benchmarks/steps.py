@@ -17,7 +17,7 @@ from esper.training.objective import mean_loss
 from experiments.benchmarks.by_hand import written_by_hand
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.growing import HOSTS, Bench, bench_of, grow, host_of, optimizer_of
-from experiments.benchmarks.timing import Arm, ratio, take_turns
+from experiments.benchmarks.timing import Arm, ratio, side_by_side
 
 LIVE_SEEDS = (1, 2, 4)
 DORMANT_GOAL = 1.01
@@ -25,7 +25,7 @@ LIVE_GOAL = 1.05
 CLIP_NORM = 1.0
 
 
-def dormant(seconds: float = 10.0) -> list[Figure]:
+def dormant(seconds: float = 15.0) -> list[Figure]:
     """Return the time of a step with every seed dormant over the bare host's, for each host."""
     return [_dormant(name, seconds) for name in HOSTS]
 
@@ -37,14 +37,17 @@ def live(seconds: float = 6.0) -> list[Figure]:
 
 def _dormant(name: str, seconds: float) -> Figure:
     bench = bench_of(name)
-    host = host_of(copy.deepcopy(bench.bare), bench.example)
-    plain, control = (copy.deepcopy(bench.bare) for _ in range(2))
-    arms = [
-        trained(host.model, host.optimizer, bench),
-        trained(plain, optimizer_of(plain), bench),
-        trained(control, optimizer_of(control), bench),
-    ]
-    slotted, bare, again = take_turns(arms, seconds=seconds)
+
+    def arms() -> list[Arm]:
+        host = host_of(copy.deepcopy(bench.bare), bench.example)
+        plain, control = (copy.deepcopy(bench.bare) for _ in range(2))
+        return [
+            trained(host.model, host.optimizer, bench),
+            trained(plain, optimizer_of(plain), bench),
+            trained(control, optimizer_of(control), bench),
+        ]
+
+    slotted, bare, again = side_by_side(arms, seconds=seconds)
     return Figure(
         name=f"dormant_step/{name}",
         value=ratio(slotted, bare),
@@ -57,15 +60,18 @@ def _dormant(name: str, seconds: float) -> Figure:
 
 def _live(name: str, num_seeds: int, seconds: float) -> Figure:
     bench = bench_of(name)
-    host = host_of(copy.deepcopy(bench.bare), bench.example)
-    grow(host, num_seeds)
-    host.is_followed = True  # a live seed has a twin, for which learning rates are noted
-    by_hand = written_by_hand(bench.bare, host)
-    arms = [
-        trained(host.model, host.optimizer, bench),
-        trained(by_hand, optimizer_of(by_hand), bench),
-    ]
-    grown, plain = take_turns(arms, seconds=seconds)
+
+    def arms() -> list[Arm]:
+        host = host_of(copy.deepcopy(bench.bare), bench.example)
+        grow(host, num_seeds)
+        host.is_followed = True  # a live seed has a twin, for which learning rates are noted
+        by_hand = written_by_hand(bench.bare, host)
+        return [
+            trained(host.model, host.optimizer, bench),
+            trained(by_hand, optimizer_of(by_hand), bench),
+        ]
+
+    grown, plain = side_by_side(arms, seconds=seconds)
     return Figure(
         name=f"live_step/{name}/{num_seeds}",
         value=ratio(grown, plain),

@@ -11,6 +11,18 @@ Arm = Callable[[int], None]
 """Does its work once; is given the number of the round."""
 
 
+def side_by_side(
+    make: Callable[[], Sequence[Arm]], *, seconds: float, copies: int = 5
+) -> list[list[float]]:
+    """Return the milliseconds of each arm in each round, for about so many seconds.
+
+    The arms are made several times over: where its weights lie in memory can make one copy of a
+    network a hundredth slower than the next.
+    """
+    taken = [take_turns(make(), seconds=seconds / copies) for _ in range(copies)]
+    return [[span for times in arm for span in times] for arm in zip(*taken, strict=True)]
+
+
 def take_turns(arms: Sequence[Arm], *, seconds: float, warm_up: int = 20) -> list[list[float]]:
     """Return the milliseconds of each arm in each round, for about so many seconds.
 

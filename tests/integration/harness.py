@@ -4,6 +4,7 @@ A network of a few hundred weights trains in a second; what takes longer is the 
 runs that do not depend on each other go two at a time.
 """
 
+import itertools
 import json
 import math
 import os
@@ -104,7 +105,7 @@ def esper(
     env: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> Done:
-    """Run a command as a user does, who is no one at W&B.
+    """Run a command as a user does, who is no one at W&B; each process hashes strings anew.
 
     Args:
         cwd: folder that it is started in, made where it is not there.
@@ -137,11 +138,12 @@ def _environment(cwd: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("WANDB_") and name != "ESPER_DEBUG"
+        if not name.startswith(("WANDB_", "ESPER_")) and name != "PYTHONHASHSEED"
     }
     return {
         **kept,
         "COLUMNS": "160",
+        "GIT_CEILING_DIRECTORIES": str(cwd.parent),
         "NETRC": str(cwd / "netrc"),
         "WANDB_CONFIG_DIR": str(cwd / "wandb-config"),
         "WANDB_CACHE_DIR": str(cwd / "wandb-cache"),
@@ -173,5 +175,5 @@ def without_clock(record: Any) -> Any:
 
 def is_rising(values: Sequence[float]) -> bool:
     """Return whether no value is below the one before it."""
-    pairs = zip(values, values[1:], strict=False)
+    pairs = itertools.pairwise(values)
     return all(math.isfinite(a) and a <= b for a, b in pairs)

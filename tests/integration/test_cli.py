@@ -62,7 +62,7 @@ def test_showing_a_configuration_needs_no_torch() -> None:
 
 
 def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert execute([]) == 0
+    assert code_of() == 0
     assert "Usage: esper" in capsys.readouterr().out
 
 

@@ -85,7 +85,7 @@ def test_a_seed_has_no_influence_while_it_learns_alone(run: Run) -> None:
 
 def test_the_saved_network_holds_the_kept_kernels_at_their_alpha_and_no_other(run: Run) -> None:
     with safe_open(str(run.path / "network.safetensors"), framework="pt") as file:
-        kernels = json.loads(file.metadata()["kernels"])
+        kernels = json.loads(file.metadata()["esper"])["kernels"]
         kept = [(move["slot"], move["seed"], move["blueprint"]) for move in run.moves("FOSSILIZED")]
         assert sorted(tuple(kernel.values()) for kernel in kernels) == sorted(kept)
         for slot, seed, _ in kept:
@@ -156,7 +156,7 @@ def test_the_network_read_back_is_the_one_that_was_tested(run: Run) -> None:
     test = loaded.config.data.load().test
     hits = loaded.network()(test.x).argmax(dim=1) == test.y
     assert hits.float().mean().item() == pytest.approx(run.summary["test_accuracy"], abs=1e-6)
-    assert loaded.metrics == run.metrics
+    assert list(loaded.metrics) == run.metrics
 
 
 def test_a_run_never_leaves_its_folder(default_done: Done, run: Run) -> None:

@@ -93,9 +93,7 @@ def germination(slot: str, seed: int, blueprint: str, alpha_target: float = 1.0)
 
 def make_setting(event: int = 0, epoch: int = 0, val_loss: float = 1.0) -> Setting:
     """Return where and when a plan is applied."""
-    return Setting(
-        rng_seed=0, event=event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None)
-    )
+    return Setting(rng_seed=0, event=event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None))
 
 
 def grow(
@@ -106,7 +104,9 @@ def grow(
     return apply(host, plan, make_setting(), {})
 
 
-def blended(host: Host, slot: str, seed: int = 0, blueprint: str = "mlp", alpha: float = 1.0) -> Any:
+def blended(
+    host: Host, slot: str, seed: int = 0, blueprint: str = "mlp", alpha: float = 1.0
+) -> Any:
     """Germinate a seed, give its kernel weights, set its alpha; return the kernel."""
     grow(host, slot, seed, blueprint)
     record = host.seed(slot, seed)

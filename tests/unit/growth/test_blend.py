@@ -57,7 +57,9 @@ def test_an_isolated_kernel_leaves_outputs_and_gradients_of_the_host_as_they_are
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     for slot in slots:
-        norms = [float(w.grad.norm()) for w in kernel_of(host, slot).parameters() if w.grad is not None]
+        norms = [
+            float(w.grad.norm()) for w in kernel_of(host, slot).parameters() if w.grad is not None
+        ]
         assert max(norms) > 0
 
 

@@ -28,7 +28,12 @@ def test_the_generators_are_put_back_after_an_error() -> None:
     now = Chance.now()
     upcoming = draw()
     now.restore()
-    with pytest.raises(KeyError), replayed(Chance.now()):
-        draw()
-        raise KeyError
+
+    def fail() -> None:
+        with replayed(Chance.now()):
+            draw()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert draw() == upcoming

@@ -14,7 +14,9 @@ def test_losses_and_hits_are_averaged() -> None:
     assert found.losses_N.dtype is torch.float64
 
 
-@pytest.mark.parametrize("given", [torch.tensor([1.0, 2.0]), [1.0, 2.0], (torch.tensor([1.0, 2.0]), None)])
+@pytest.mark.parametrize(
+    "given", [torch.tensor([1.0, 2.0]), [1.0, 2.0], (torch.tensor([1.0, 2.0]), None)]
+)
 def test_hits_need_not_be_given(given: Any) -> None:
     found = evaluate_model(lambda _: given, nn.Identity())
     assert (found.loss, found.accuracy, found.hits_N) == (1.5, None, None)
@@ -26,7 +28,10 @@ def test_hits_need_not_be_given(given: Any) -> None:
         (torch.tensor(1.0), r"one loss per sample, .* got shape \(\)"),
         (torch.ones(1), r"at least 2 .* got shape \(1,\)"),
         (torch.ones(2, 2), r"got shape \(2, 2\)"),
-        ((torch.ones(3), torch.ones(2)), r"a hit for every loss, got \(2,\) hits for \(3,\) losses"),
+        (
+            (torch.ones(3), torch.ones(2)),
+            r"a hit for every loss, got \(2,\) hits for \(3,\) losses",
+        ),
     ],
 )
 def test_anything_but_a_loss_a_sample_is_refused(given: Any, message: str) -> None:

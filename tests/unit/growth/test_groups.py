@@ -31,9 +31,7 @@ OPTIMIZERS = {"sgd": momentum, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop,
 def state_of(optimizer: Optimizer, model: nn.Module) -> dict[str, dict[str, Any]]:
     """Return copies of the optimizer's state by the name of the host's parameter."""
     names = {p: n for n, p in model.named_parameters() if "esper_kernels" not in n}
-    return {
-        names[p]: copy.deepcopy(state) for p, state in optimizer.state.items() if p in names
-    }
+    return {names[p]: copy.deepcopy(state) for p, state in optimizer.state.items() if p in names}
 
 
 def equal_states(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> bool:
@@ -78,7 +76,9 @@ def test_growing_and_culling_leave_what_the_optimizer_knows_of_the_host(
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_cull_gives_back_the_run_that_never_had_the_kernel(make: Callable[..., Optimizer]) -> None:
+def test_a_cull_gives_back_the_run_that_never_had_the_kernel(
+    make: Callable[..., Optimizer],
+) -> None:
     host, bare = make_host("mlp", optimizer=make), make_model("mlp")
     optimizer = make(bare.parameters(), lr=0.1)
     for epoch in range(6):
@@ -136,7 +136,7 @@ def test_stale_entries_are_found() -> None:
     grow(host, "block1", 0)
     train(host.model, host.optimizer)
     optimizer, model = host.optimizer, host.model
-    first, group = optimizer.param_groups
+    _, group = optimizer.param_groups
     assert groups.stale_entries(optimizer, model) == []
 
     del optimizer.param_groups[1]

@@ -55,9 +55,7 @@ def test_a_seed_goes_through_its_stages_by_itself() -> None:
 
 
 def test_stage_lengths_are_options() -> None:
-    host = make_host(
-        "mlp", training_epochs=2, blending_epochs=3, shadowing_epochs=1, twin_epochs=7
-    )
+    host = make_host("mlp", training_epochs=2, blending_epochs=3, shadowing_epochs=1, twin_epochs=7)
     epoch(host, 1)
     grow(host, "block1")
     moves = []
@@ -89,9 +87,7 @@ def test_isolation_ends_in_a_cull_when_no_gradient_was_measured() -> None:
     grow(host, "block1")
     moves = grow_older(host, Moment(1, 1.0, None), 5)
     assert [move.to_stage for move in moves] == [_S.CULLED, _S.EMBARGOED]
-    assert moves[0].reason == (
-        "gate failed: gradient not measured (finite and > 0), kernel 1 (1: all finite)"
-    )
+    assert moves[0].reason.startswith("gate failed: gradient not measured (finite and > 0), ")
     gate = moves[0].gate
     assert gate is not None
     assert not gate.passed
@@ -113,7 +109,9 @@ def test_a_gradient_of_nothing_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize("blueprint", ["noop", "frozen_random"])
-def test_a_kernel_without_parameters_passes_the_gates_that_speak_of_gradients(blueprint: str) -> None:
+def test_a_kernel_without_parameters_passes_the_gates_that_speak_of_gradients(
+    blueprint: str,
+) -> None:
     host = make_host("mlp")
     grow(host, "block1", 0, blueprint)
     assert epoch(host, 1) == ["0: TRAINING -> BLENDING"]
@@ -153,23 +151,19 @@ def test_a_kernel_that_breaks_after_the_last_look_at_its_gradient_is_culled_too(
     host.end_epoch()
     moves = grow_older(host, Moment(1, 1.0, None), 5)
     assert moves[0].to_stage is _S.CULLED
-    assert "kernel 0 (1: all finite)" in moves[0].reason
+    assert "finite 0" in moves[0].reason
 
 
 def test_a_kernel_of_finite_gradient_that_gives_what_is_no_number_is_culled() -> None:
-    class Off(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * math.inf
-
     host = make_host("mlp")
     grow(host, "block1")
-    kernel = kernel_of(host, "block1")
-    kernel.register_forward_hook(lambda *_: Off()(_[2]) + _[2])  # type: ignore[arg-type]
+    kernel_of(host, "block1").register_forward_hook(lambda _, args, output: output + math.inf)
     assert epoch(host, 1)[0] == "0: TRAINING -> CULLED"
 
 
 @pytest.mark.parametrize(
-    ("loss", "passes"), [(1.9, True), (2.0, True), (2.1, False), (math.nan, False), (math.inf, False)]
+    ("loss", "passes"),
+    [(1.9, True), (2.0, True), (2.1, False), (math.nan, False), (math.inf, False)],
 )
 def test_blending_fails_when_the_loss_diverges(loss: float, passes: bool) -> None:
     host = make_host("mlp")

@@ -8,9 +8,16 @@ from esper.growth.modes import eval_mode, every_layer_called
 def test_each_module_gets_its_own_mode_back_also_after_an_error() -> None:
     model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.Dropout()).train()
     model[1].eval()
-    with pytest.raises(ZeroDivisionError), eval_mode(model):
-        assert not any(module.training for module in model.modules())
-        raise ZeroDivisionError
+    seen: list[bool] = []
+
+    def fail() -> None:
+        with eval_mode(model):
+            seen.extend(module.training for module in model.modules())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert seen == [False] * 4
     assert [module.training for module in model.modules()] == [True, True, False, True]
 
 

@@ -97,7 +97,7 @@ class DenseNetBlock(nn.ModuleDict):
     def forward(self, x: Tensor) -> Tensor:
         features = [x]
         for layer in self.values():
-            features.append(layer(torch.cat(features, 1)))  # noqa: PERF401
+            features.append(layer(torch.cat(features, 1)))
         return features[-1]
 
 
@@ -187,14 +187,16 @@ def test_no_possible_slot_is_an_error() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * self.weight
 
-    with pytest.raises(ConfigError, match="no slot can be placed in Constant with .*=auto"):
+    with pytest.raises(ConfigError, match=r"no slot can be placed in Constant with .*=auto"):
         auto(Constant(), torch.ones(2, 4))
 
 
 def test_parallel_wants_a_blueprint_for_the_change_of_shape_and_series_does_not() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.Flatten(), nn.Linear(36, 2))
     assert auto(model, IMAGES) == {"0": Placement.SERIES}
-    with pytest.raises(ConfigError, match=r"no blueprint fits a feature_map block \(2, 3, 16, 16\)"):
+    with pytest.raises(
+        ConfigError, match=r"no blueprint fits a feature_map block \(2, 3, 16, 16\)"
+    ):
         Places(model, IMAGES, fitting).listed(["0"], "parallel")
 
 
@@ -297,7 +299,7 @@ def test_a_block_that_iterates_but_knows_its_layers_can_hold_a_slot() -> None:
 def test_a_forward_that_was_set_on_the_module_itself_is_refused() -> None:
     model = Wrapping(nn.Linear(4, 4))
     model.block.forward = lambda x: x * 2.0  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match="'block' cannot hold a slot: .*without calling it"):
+    with pytest.raises(ConfigError, match=r"'block' cannot hold a slot: .*without calling it"):
         Places(model, torch.ones(2, 4), fitting).listed(["block"], "auto")
 
 

@@ -107,13 +107,15 @@ def test_live_kernels_are_added_to_what_each_layer_gives(masks: bool, placement:
 
 def test_a_layer_that_is_fused_away_cannot_hold_a_slot() -> None:
     model = Classifier(masks=False)
-    with pytest.raises(ConfigError, match=r"'encoder.layers.0.linear1' cannot hold a slot: .*calling"):
+    with pytest.raises(
+        ConfigError, match=r"'encoder.layers.0.linear1' cannot hold a slot: .*calling"
+    ):
         make_host(model, ["encoder.layers.0.linear1"], example=tokens())
 
 
 def test_a_batch_that_is_not_the_first_dimension_is_refused() -> None:
     model = Classifier(masks=False, batch_first=False)
-    with pytest.raises(ConfigError, match="does not begin with the batch of 4 .*batch_first=True"):
+    with pytest.raises(ConfigError, match=r"does not begin with the batch of 4 .*batch_first=True"):
         make_host(model, ["encoder.layers.0"], example=tokens())
 
 
