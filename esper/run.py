@@ -13,6 +13,7 @@ from esper.contracts.errors import ConfigError, DataError
 from esper.data.base import DataSet
 from esper.grower import Grower
 from esper.loop import Task, run_epochs, scores
+from esper.model.fit import check_fit
 from esper.options import option_name
 from esper.paths import write_json
 from esper.saved import save_network
@@ -48,6 +49,7 @@ def run(
     data = _load(config)
     torch.manual_seed(config.rng_seed)
     model = config.model.build(data.spec).to(_device(config.device))
+    check_fit(model, example_input(data), _answer_shape(data))
     optimizer = build_optimizer(model, config.training)
     # The displays of jobs side by side would fall over one another: a sweep has a line a job.
     screen = [] if sweep else [ConsoleSink()]
@@ -132,6 +134,11 @@ def _load(config: RunConfig) -> DataSet:
             f"needed for a standard error (data.val_fraction={config.data.val_fraction})"
         )
     return data.to(_device(config.device))
+
+
+def _answer_shape(data: DataSet) -> tuple[int, ...]:
+    """Return the shape of the scores that a model must give for `example_input`."""
+    return (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)
 
 
 def _device(name: str) -> torch.device:

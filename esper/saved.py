@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
@@ -11,9 +10,9 @@ from torch.optim import SGD
 
 from esper.choices import Choices, prepare
 from esper.contracts.errors import CheckpointError, EsperError
-from esper.growth import attach
-from esper.growth.apply import build_kernel
+from esper.growth.apply import KernelError
 from esper.growth.host import Host
+from esper.growth.implant import implant
 
 NETWORK = "network.safetensors"
 _ENTRY, _FORMAT = "esper", "esper-network-1"
@@ -53,24 +52,14 @@ def load_network(
             metadata = json.loads((file.metadata() or {}).get(_ENTRY, "{}"))
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the network {path}: {error}") from error
-    if metadata.get("format") != _FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
     host = prepare(model, SGD(model.parameters()), example_input, choices)
     try:
         for kernel in metadata["kernels"]:
-            _put(host, kernel)
+            implant(host, kernel["slot"], kernel["seed"], kernel["blueprint"], 0)
         load_model(model, str(path))
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not fit the configured host: {error}") from error
+    except (KernelError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())  # torch lists keys over several lines
+        raise CheckpointError(f"{path} does not fit the configured host: {problem}") from error
     return model
-
-
-def _put(host: Host, kernel: dict[str, Any]) -> None:
-    slot, seed = kernel["slot"], kernel["seed"]
-    if slot not in host.slots or seed >= len(host.slots[slot].seeds):
-        raise ValueError(f"it has a kernel in seed {seed} of slot '{slot}', which is not there")
-    built = build_kernel(host, slot, seed, kernel["blueprint"], 0)
-    host.put_kernel(slot, seed, built.module)
-    bank = attach.bank_of(host.slots[slot].module)
-    assert bank is not None, "a kernel was just put in"
-    bank.isolated.discard(str(seed))

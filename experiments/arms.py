@@ -21,10 +21,9 @@ from torch import nn
 from esper.choices import prepare
 from esper.config import RunConfig
 from esper.data.digits import Digits
-from esper.growth import attach
-from esper.growth.apply import build_kernel
 from esper.growth.groups import add_group
 from esper.growth.host import Host
+from esper.growth.implant import implant
 from esper.loop import Task, scores
 from esper.policy.never import Never
 from esper.run import choices_of, example_input, run
@@ -123,13 +122,7 @@ def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> N
     """Give a host the kernels of a grown network before its first step, fully blended."""
     for spot in kernels:
         slot, seed = spot["slot"], spot["seed"]
-        place = host.slots[slot]
-        kernel = build_kernel(host, slot, seed, spot["blueprint"], rng_seed)
-        attach.put_kernel(place.module, place.spec.placement, seed, kernel.module)
-        bank = attach.bank_of(place.module)
-        assert bank is not None, "a kernel was just put in"
-        bank.isolated.discard(str(seed))
-        bank.set_alpha(seed, 1.0)
+        kernel = implant(host, slot, seed, spot["blueprint"], rng_seed)
         add_group(host.optimizer, slot, seed, kernel.module)
         host.base_flops += kernel.flops
 

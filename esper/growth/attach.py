@@ -1,8 +1,9 @@
 """Give a module of a host a slot, in place.
 
 The module's class is swapped for a generated subclass with the slot mixed in, as
-`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay as they were,
-and a slot without kernels hands the block's output on untouched.
+`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay as they were.
+It is swapped back with the slot's last kernel: while every seed is dormant, the module is as it was
+and a forward pass costs what it did.
 """
 
 from collections import OrderedDict
@@ -106,6 +107,7 @@ def put_kernel(
     """Put an isolated kernel into the slot of `module`, on the device and dtype of `like`."""
     bank = bank_of(module)
     if bank is None:
+        attach(module)
         bank = Bank(placement).train(module.training)
         module.add_module(BANK, bank)
     bank.add(seed, kernel, like)
@@ -118,4 +120,5 @@ def take_kernel(module: nn.Module, seed: int) -> nn.Module:
     kernel = bank.remove(seed)
     if not bank.kernels:
         delattr(module, BANK)
+        detach(module)
     return kernel

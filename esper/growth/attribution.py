@@ -43,8 +43,11 @@ class Comparison:
         self.references = deque(maxlen=self.window)
         self.hits = deque(maxlen=self.window)
 
-    def add(self, reference: Evaluation, network: Evaluation) -> float:
+    def add(self, reference: Evaluation, network: Evaluation) -> float | None:
         """Take in one evaluation of both; return its gain alone.
+
+        A sample on which the network broke (its loss is not finite) counts as lost: as worse by
+        the reference's whole mean loss.  Where the reference broke, nothing can be said: None.
 
         Raises:
             ValueError: if they, or the evaluations before, were not of as many samples.
@@ -55,15 +58,22 @@ class Comparison:
                 "evaluate must score the same samples each time, "
                 f"got losses of {' and '.join(map(str, sorted(lengths)))} samples"
             )
-        self.differences.append(reference.losses_N - network.losses_N)
+        scale = _scale(reference.loss)
+        if not math.isfinite(scale):
+            return None
+        difference_N = reference.losses_N - network.losses_N
+        difference_N = torch.where(difference_N.isfinite(), difference_N, -scale)
+        self.differences.append(difference_N)
         self.references.append(reference.loss)
         if reference.accuracy is not None and network.accuracy is not None:
             self.hits.append(network.accuracy - reference.accuracy)
-        return (reference.loss - network.loss) / _scale(reference.loss)
+        return float(difference_N.mean()) / scale
 
     @property
-    def gain(self) -> float:
-        """Mean relative gain over the window."""
+    def gain(self) -> float | None:
+        """Mean relative gain over the window; None before anything was compared."""
+        if not self.differences:
+            return None
         gains = [
             float(d_N.mean()) / _scale(reference)
             for d_N, reference in zip(self.differences, self.references, strict=True)
@@ -71,8 +81,10 @@ class Comparison:
         return sum(gains) / len(gains)
 
     @property
-    def error(self) -> float:
+    def error(self) -> float | None:
         """Standard error of the gain over the samples, relative to the mean reference loss."""
+        if not self.differences:
+            return None
         mean_N = torch.stack(list(self.differences)).mean(dim=0)
         reference = sum(self.references) / len(self.references)
         return float(mean_N.std()) / math.sqrt(len(mean_N)) / _scale(reference)
@@ -155,9 +167,9 @@ def _ablate(
     key = (seed.slot, seed.index)
     without = evaluate_muted(evaluate, host, *key)
     comparison = change.ablations.setdefault(key, Comparison(change.comparison.window))
-    comparison.add(without, network)
+    if comparison.add(without, network) is not None:
+        seed.alive.measurements += 1
     seed.alive.ablation = comparison.gain
-    seed.alive.measurements += 1
 
 
 def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
@@ -181,7 +193,8 @@ def _credit(change: Change, seed: Seed, share: float, event_gain: float | None) 
         if found is None or seed.stage not in MEASURED:
             return
         comparison, share, event_gain = found, 1.0, life.ablation
-    assert event_gain is not None, "a twin was evaluated"
+    if comparison.gain is None or comparison.error is None or event_gain is None:
+        return
     life.gain = share * comparison.gain
     life.gain_error = share * comparison.error
     life.accuracy_gain = comparison.accuracy_gain

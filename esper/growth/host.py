@@ -82,10 +82,9 @@ class Host:
         self._listen()
 
     def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
-        """Attach a slot for every spec, each with `num_seeds` dormant seeds."""
+        """Make a slot for every spec, each with `num_seeds` dormant seeds; the model stays."""
         for spec in specs:
             module = self.model.get_submodule(spec.name)
-            attach.attach(module)
             self.slots[spec.name] = Slot.empty(spec, module, num_seeds)
 
     def measure_flops(self, example_input: torch.Tensor) -> None:

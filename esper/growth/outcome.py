@@ -1,5 +1,6 @@
 """Say what came of a seed's life, for the reward to judge."""
 
+import math
 import statistics
 
 from esper.contracts.outcome import Outcome
@@ -18,7 +19,7 @@ def outcome_of(closed: Closed, host: Host, epoch: int) -> Outcome:
     life, slot = closed.life, host.slots[closed.slot]
     others_flops = host.flops - (life.flops if closed.fossilized else 0)
     others_parameters = host.num_parameters - (life.parameters if closed.fossilized else 0)
-    losses = life.losses
+    losses = [loss for loss in life.losses if math.isfinite(loss)]
     return Outcome(
         slot=closed.slot,
         seed=closed.seed,

@@ -22,4 +22,4 @@ class RoundRobin:
         """Return minus each arm's place in the queue, so that no two arms tie."""
         queue = sorted((arm.selections, arm.seed) for arm in arms)
         place = {seed: index for index, (_, seed) in enumerate(queue)}
-        return [-float(place[arm.seed]) for arm in arms]
+        return [0.0 - place[arm.seed] for arm in arms]

@@ -79,10 +79,22 @@ def test_evaluations_of_different_samples_are_refused() -> None:
         comparison.add(scored([1.0] * 3), scored([1.0] * 3))
 
 
-def test_a_network_that_broke_has_a_gain_that_is_no_number() -> None:
-    comparison = Comparison(window=1)
-    assert math.isnan(comparison.add(scored([1.0, 1.0]), scored([math.nan, 1.0])))
-    assert math.isnan(comparison.gain)
+def test_a_sample_that_broke_the_network_counts_as_lost() -> None:
+    comparison = Comparison(window=2)
+    # The mean reference loss is 2: one of two samples is worse by 2, that is half of 2 on average.
+    assert comparison.add(scored([1.0, 3.0]), scored([math.nan, 3.0])) == -0.5
+    assert comparison.add(scored([1.0, 3.0]), scored([math.inf, math.nan])) == -1.0
+    assert comparison.gain == -0.75
+    assert comparison.error == pytest.approx(0.25)
+
+
+def test_nothing_can_be_said_where_the_reference_broke() -> None:
+    comparison = Comparison(window=2)
+    assert comparison.add(scored([math.nan, 1.0]), scored([1.0, 1.0])) is None
+    assert (comparison.gain, comparison.error, comparison.accuracy_gain) == (None, None, None)
+    comparison.add(scored([2.0, 2.0]), scored([1.0, 1.0]))
+    assert comparison.add(scored([math.inf, 1.0]), scored([1.0, 1.0])) is None
+    assert comparison.gain == 0.5
 
 
 losses = st.lists(st.floats(0.01, 100.0), min_size=4, max_size=4)
@@ -193,6 +205,16 @@ def test_a_seed_that_blends_anew_gets_no_stale_ablation_as_its_gain() -> None:
     host.blend("block1", 0, 0.5, None, "")
     measure(change, host, score, network)  # type: ignore[arg-type]
     assert len(host.seed("block1", 0).alive.gains) == 1
+
+
+def test_a_contribution_that_cannot_be_measured_is_not_counted_as_measured() -> None:
+    host, twin = shadowed({0: 1.0})
+    score = with_losses({frozenset("0"): 1.0, frozenset(): math.nan})
+    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
+    (told,) = measure(opened(host, [0], twin), host, score, network)  # type: ignore[arg-type]
+    life = host.seed("block1", 0).alive
+    assert (told.gain, told.gain_error, told.ablation) == (None, None, None)
+    assert (life.measurements, life.gains) == (0, [])
 
 
 def test_a_seed_of_a_later_activation_is_not_of_the_event() -> None:

@@ -78,9 +78,7 @@ def test_reasons_carry_the_numbers() -> None:
     assert kept is not None
     assert kept.reason == "gain 0.031 > max(0.005, 0.012)"
     assert doubted is not None
-    assert doubted.reason == (
-        "gain 0.003 <= max(0.005, 0.012): look once more, 3 epochs longer"
-    )
+    assert doubted.reason == ("gain 0.003 <= max(0.005, 0.012): look once more, 3 epochs longer")
     assert vetoed is not None
     assert vetoed.reason == "ablation -0.02 < 0 is a veto"
 

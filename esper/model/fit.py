@@ -1,0 +1,43 @@
+"""Whether a host takes its data and answers it; a host of the user's own may do neither.
+
+B batch, K classes, T positions.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from esper.contracts.errors import ConfigError
+from esper.growth.modes import eval_mode
+
+_MISFITS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
+"""What torch and Python raise when a tensor of another shape or type was expected."""
+
+
+def check_fit(host: nn.Module, x: Tensor, answer_shape: tuple[int, ...]) -> None:
+    """Refuse a host that cannot learn, or that gives no score for each class.
+
+    Args:
+        host: the network, left as it is.
+        x: a batch of samples.
+        answer_shape: (B, K), or (B, T, K) for tokens.
+
+    Raises:
+        ConfigError: saying what does not fit.
+    """
+    if not any(parameter.requires_grad for parameter in host.parameters()):
+        raise ConfigError(f"the model ({type(host).__name__}) has no weight that can be trained")
+    sample = tuple(x.shape)
+    with eval_mode(host), torch.no_grad():
+        try:
+            scores = host(x)
+        except _MISFITS as error:
+            raise ConfigError(
+                f"the model ({type(host).__name__}) does not take a batch of shape {sample}: "
+                f"{type(error).__name__}: {error} (ESPER_DEBUG=1 shows where)"
+            ) from error
+    found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if found != answer_shape:
+        raise ConfigError(
+            f"the model ({type(host).__name__}) must give scores of shape {answer_shape}, the last "
+            f"a number for each class, for a batch of shape {sample}, gives {found}"
+        )

@@ -1,0 +1,147 @@
+"""The commands that together exercise every option of every group, each in a second or two.
+
+Dense slots come with spirals, feature maps with digits, sequences with text.
+`adaptation=add_layer` germinates every seed of a slot at once, so one run tries as many blueprints
+as a slot has seeds.
+"""
+
+DENSE = "data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=8"
+MAPS = "data=digits data.val_fraction=0.1 model=cnn training.steps_per_epoch=4"
+TOKENS = (
+    "data=text data.max_windows=40 data.context=16 data.batch_size=8 model=transformer "
+    "training.steps_per_epoch=4"
+)
+EARLY = "policy=schedule policy.fractions=[0.08]"
+EVERY = f"epochs=10 {EARLY} policy.adaptation=add_layer blueprint=all model.num_seeds=9"
+OFTEN = (
+    "epochs=16 policy=schedule policy.fractions=[0.08,0.15,0.22,0.29,0.36,0.43,0.5] "
+    "policy.embargo_epochs_after_cull=0 policy.max_live_seeds_per_slot=4 "
+    "viability.max_concurrent_seeds=4 viability.min_dormant_epochs=0 "
+    "orchestrator.adaptation_cooldown_epochs=0"
+)
+"""Grows as often as it can, so that a strategy has something to choose."""
+
+CASES: dict[str, str] = {
+    # every blueprint, in every kind of slot and in every placement
+    "dense_series": f"{DENSE} {EVERY} model.placement=series orchestrator=ensemble",
+    "dense_parallel": f"{DENSE} {EVERY} model.placement=parallel growth.ramp=cosine",
+    "maps_series": f"{MAPS} {EVERY} model.placement=series reward=gain",
+    "maps_parallel": f"{MAPS} {EVERY} model=resnet model.placement=parallel reward=sparse",
+    "tokens_series": f"{TOKENS} {EVERY} model.placement=series",
+    "tokens_parallel": f"{TOKENS} {EVERY} model.placement=parallel data.path=../book.txt",
+    "standard": f"{DENSE} epochs=10 {EARLY} blueprint=standard training.optimizer=adam",
+    # orchestrators
+    "auto": f"{DENSE} epochs=10 {EARLY} orchestrator=auto policy.seeds_per_adaptation=2",
+    "diversify": (
+        f"{DENSE} epochs=10 {EARLY} orchestrator=diversify policy.seeds_per_adaptation=2 "
+        "orchestrator.initial_blend=0.5 reward.clock=wall"
+    ),
+    "replace": (
+        f"{DENSE} epochs=16 policy=schedule policy.fractions=[0.06,0.31] orchestrator=replace "
+        "orchestrator.min_performance_threshold=1 orchestrator.adaptation_cooldown_epochs=0 "
+        "training.schedule=constant"
+    ),
+    "specialize": (
+        f"{DENSE} epochs=16 policy=schedule policy.fractions=[0.06,0.31] orchestrator=specialize "
+        "orchestrator.adaptation_cooldown_epochs=0 policy.cull_if_accuracy_drops_by=1 "
+        "training.schedule=cosine"
+    ),
+    # policies
+    "never": f"{DENSE} epochs=4 policy=never",
+    "random_policy": f"{DENSE} epochs=12 policy=random policy.events=2",
+    "fractions": (
+        f"{DENSE} epochs=12 policy=heuristic policy.trigger=fractions blueprint=light device=cpu"
+    ),
+    "slope": (
+        f"{DENSE} epochs=14 policy=heuristic policy.trigger=slope policy.slope_window=1 "
+        "training.optimizer=sgd training.lr=0.1"
+    ),
+    "plateau": (
+        f"{DENSE} epochs=14 policy=heuristic policy.trigger=plateau "
+        "policy.plateau_epochs_to_germinate=1 policy.min_epochs_before_germinate=0 "
+        "signals.plateau_threshold=0.99"
+    ),
+    # growth
+    "slow_ramp": (
+        f"{DENSE} epochs=12 {EARLY} growth.ramp=sigmoid growth.blending_epochs=3 "
+        "growth.twin_epochs=8 policy.cull_if_accuracy_drops_by=1"
+    ),
+    "ablation": f"{DENSE} epochs=10 {EARLY} growth.attribution=ablation",
+    "remove": f"{DENSE} epochs=10 {EARLY}",
+    "on_cull_twin": f"{DENSE} epochs=10 {EARLY} growth.on_cull=twin",
+    # the rest
+    "custom": (
+        f"epochs=8 training.steps_per_epoch=4 {EARLY} data=digits model=custom "
+        "model.factory=mine:build logger=tensorboard"
+    ),
+    "store": f"{DENSE} epochs=10 {EARLY} store=sqlite store.path=../ledger.db",
+}
+"""Overrides by the name of the case; all run with `logger=none` unless they say otherwise."""
+
+STRATEGIES = (
+    "ucb",
+    "thompson",
+    "epsilon_greedy",
+    "performance_weighted",
+    "fixed",
+    "random",
+    "round_robin",
+)
+SWEEP = f"{DENSE} {OFTEN} strategy={','.join(STRATEGIES)}"
+"""One sweep; the job of strategy `ucb` is the case `strategy_ucb`, and so on."""
+
+AGAIN = f"{CASES['store']} rng_seed=1"
+"""A second run, which starts from what the first one learned."""
+
+OWN_NETWORK = """
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.bend = nn.GELU()
+
+    def forward(self, x):
+        return x + self.bend(self.inner(x))
+
+
+def build(spec):
+    width = 16
+    pixels = spec.input_shape[0] * spec.input_shape[1] * spec.input_shape[2]
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, width), Block(width), nn.Linear(width, spec.num_classes)
+    )
+"""
+
+COVERED: dict[str, dict[str, str]] = {
+    "data": {"digits": "maps_series", "spirals": "dense_series", "text": "tokens_parallel"},
+    "model": {
+        "mlp": "dense_series",
+        "cnn": "maps_series",
+        "resnet": "maps_parallel",
+        "transformer": "tokens_series",
+        "custom": "custom",
+    },
+    "blueprint": {"standard": "standard", "light": "fractions", "all": "maps_series"},
+    "strategy": {name: f"strategy_{name}" for name in STRATEGIES},
+    "orchestrator": {
+        "auto": "auto",
+        "replace": "replace",
+        "diversify": "diversify",
+        "specialize": "specialize",
+        "ensemble": "dense_series",
+    },
+    "policy": {
+        "heuristic": "fractions",
+        "never": "never",
+        "random": "random_policy",
+        "schedule": "standard",
+    },
+    "reward": {"multi_metric": "strategy_ucb", "gain": "maps_series", "sparse": "maps_parallel"},
+    "training": {"default": "standard"},
+    "logger": {"wandb": "wandb", "tensorboard": "custom", "none": "standard"},
+    "store": {"memory": "standard", "sqlite": "store"},
+}
+"""Which case exercises which option; `wandb` is the default run, which has tests of its own."""
