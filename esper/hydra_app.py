@@ -21,6 +21,7 @@ from esper.contracts.errors import ConfigError
 from esper.explain import explain
 from esper.flags import flags_first
 from esper.paths import conf_dir
+from esper.telemetry.text import percent
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -66,7 +67,7 @@ def train_task(cfg: DictConfig) -> float | None:
 
 def _job_line(number: int, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:
     return (
-        f"job {number}: {' '.join(overrides)}: test accuracy {summary['test_accuracy']:.1%}, "
+        f"job {number}: {' '.join(overrides)}: test accuracy {percent(summary['test_accuracy'])}, "
         f"{summary['seeds_fossilized']} of {summary['seeds_germinated']} kernels kept, "
         f"{summary['wall_s']:.1f} s"
     )

@@ -25,6 +25,7 @@ def summarise(
     outcomes = grower.settlement.outcomes
     seeds = list(grower.host.seeds())
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
+    params = grower.host.num_parameters
     busy = sum(line["train_ms"] + line["evaluation_ms"] for line in lines)
     other = sum(line["attribution_ms"] + line["checkpoint_ms"] for line in lines)
     control = sum(line["control_ms"] for line in lines)
@@ -32,8 +33,8 @@ def summarise(
         **test,
         "best_val_accuracy": _best(lines),
         "best_before_growth": _best(lines[: _first_blend(grower, lines)]),
-        "params_initial": lines[0]["params"],
-        "params_final": grower.host.num_parameters,
+        "params_initial": params - sum(seed.alive.parameters for seed in fossils),
+        "params_final": params,
         "train_flops": sum(line["flops"] for line in lines),
         "control_fraction": control / (busy + other + control),
         "seeds_germinated": sum(seed.activations for seed in seeds),

@@ -1,8 +1,10 @@
 """Find where slots can sit in a host, by watching one forward pass."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -179,45 +181,52 @@ class Places:
             for name, _ in self.model.named_modules()
             if name not in lost and isinstance(spec := self.spec(name, placement), SlotSpec)
         }
-        blocks = [name for name in self._blocks() if name in specs]
-        blocks = self._innermost([name for name in blocks if not self._is_part(name, blocks)])
-        inside = tuple(f"{name}." for name in blocks)
-        layers = [name for name in self._layers() if not name.startswith(inside)]
-        return [spec for name, spec in specs.items() if name in blocks or name in layers]
+        layers = self._layers()
+        blocks = _whole(self._blocks() & specs.keys(), layers)
+        blocks -= {outer for name in blocks for outer in _around(name)}
+        layers = {name for name in layers if not blocks & _around(name)}
+        return [spec for name, spec in specs.items() if name in blocks | layers]
 
     def _usable(self, name: str) -> bool:
         return name != "" and name in self.seen and not isinstance(self._shapes(name), str)
 
-    def _blocks(self) -> list[str]:
+    def _blocks(self) -> set[str]:
         """Return the paths of modules with at least two submodules, one of them with weights."""
-        return [
+        return {
             name
             for name, module in self.model.named_modules()
             if self._usable(name)
-            and len(list(module.modules())) > 2
+            and len(list(islice(module.modules(), 3))) == 3
             and any(True for _ in module.parameters())
-        ]
+        }
 
-    def _is_part(self, name: str, blocks: Sequence[str]) -> bool:
-        """Return whether a single layer in a wrapping is one of several layers of a block.
-
-        So is the shortcut of a residual block; a unit of layers that stand in a row is none.
-        """
-        parent = name.rpartition(".")[0]
-        layers = [n for n in self._layers() if n.startswith(f"{name}.")]
-        beside = [n for n in self._layers() if n.rpartition(".")[0] == parent]
-        return parent in blocks and len(layers) == 1 and len(beside) > 0
-
-    def _innermost(self, names: Sequence[str]) -> list[str]:
-        return [n for n in names if not any(other.startswith(f"{n}.") for other in names)]
-
-    def _layers(self) -> list[str]:
+    def _layers(self) -> set[str]:
         """Return the paths of single layers that map features: they hold a weight matrix."""
-        return [
+        return {
             name
             for name, module in self.model.named_modules()
             if self._usable(name)
-            and not list(module.children())
+            and not module._modules
             and not isinstance(module, nn.Embedding)
             and any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
-        ]
+        }
+
+
+def _around(name: str) -> set[str]:
+    """Return the paths of the modules that hold the one at a path, the host's own left out."""
+    return {name[:place] for place, letter in enumerate(name) if letter == "."}
+
+
+def _whole(blocks: set[str], layers: set[str]) -> set[str]:
+    """Leave out blocks that are a single layer in a wrapping, one of several layers of a block.
+
+    So is the shortcut of a residual block; a unit of layers that stand in a row is none.
+    """
+    num_layers = Counter(outer for name in layers for outer in _around(name))
+    holders = {name.rpartition(".")[0] for name in layers}
+    parents = {name: name.rpartition(".")[0] for name in blocks}
+    return {
+        name
+        for name, parent in parents.items()
+        if num_layers[name] > 1 or parent not in blocks & holders
+    }

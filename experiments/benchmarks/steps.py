@@ -30,7 +30,7 @@ def dormant(seconds: float = 15.0) -> list[Figure]:
     return [_dormant(name, seconds) for name in HOSTS]
 
 
-def live(seconds: float = 6.0) -> list[Figure]:
+def live(seconds: float = 10.0) -> list[Figure]:
     """Return the time of a step with live seeds over that of the same network by hand."""
     return [_live(name, num_seeds, seconds) for name in HOSTS for num_seeds in LIVE_SEEDS]
 

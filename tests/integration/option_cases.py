@@ -26,9 +26,11 @@ CASES: dict[str, str] = {
     "dense_series": f"{DENSE} {EVERY} model.placement=series orchestrator=ensemble",
     "dense_parallel": f"{DENSE} {EVERY} model.placement=parallel growth.ramp=cosine",
     "maps_series": f"{MAPS} {EVERY} model.placement=series reward=gain",
-    "maps_parallel": f"{MAPS} {EVERY} model=resnet model.placement=parallel reward=sparse",
+    "maps_parallel": f"{MAPS} {EVERY} model=resnet model.placement=parallel",
     "tokens_series": f"{TOKENS} {EVERY} model.placement=series",
-    "tokens_parallel": f"{TOKENS} {EVERY} model.placement=parallel data.path=../book.txt",
+    "tokens_parallel": (
+        f"{TOKENS} {EVERY} model.placement=parallel data.path=../book.txt reward=sparse"
+    ),
     "standard": f"{DENSE} epochs=10 {EARLY} blueprint=standard training.optimizer=adam",
     # orchestrators
     "auto": f"{DENSE} epochs=10 {EARLY} orchestrator=auto policy.seeds_per_adaptation=2",
@@ -139,7 +141,7 @@ COVERED: dict[str, dict[str, str]] = {
         "random": "random_policy",
         "schedule": "standard",
     },
-    "reward": {"multi_metric": "strategy_ucb", "gain": "maps_series", "sparse": "maps_parallel"},
+    "reward": {"multi_metric": "strategy_ucb", "gain": "maps_series", "sparse": "tokens_parallel"},
     "training": {"default": "standard"},
     "logger": {"wandb": "wandb", "tensorboard": "custom", "none": "standard"},
     "store": {"memory": "standard", "sqlite": "store"},

@@ -4,12 +4,14 @@ A predecessor froze its host: an input detached for isolation stayed detached, s
 upstream of a kernel had a gradient of exactly 0.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from esper.config import RunConfig
 from esper.contracts.event import Event, EventKind
@@ -111,6 +113,26 @@ def test_gradients_reach_everything_upstream_of_a_kept_kernel(watched: Watched) 
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"{name} has no gradient"
         assert parameter.grad.abs().sum() > 0, f"the gradient of {name} is 0"
+
+
+def test_gradients_upstream_are_those_of_the_whole_network(watched: Watched) -> None:
+    """A step along the gradient changes the loss by its length: no path around is left out."""
+    model = copy.deepcopy(watched.grower.host.model).double().eval()
+    data = watched.task.data.train
+    x, y = data.x[:64].double(), data.y[:64]
+    upstream = list(model.get_submodule("block1").parameters())
+    grads = torch.autograd.grad(cross_entropy(model(x), y), upstream)
+    length = torch.nn.utils.get_total_norm(grads).item()
+
+    def loss_at(step: float) -> float:
+        with torch.no_grad():
+            torch._foreach_add_(upstream, grads, alpha=step / length)
+            loss = cross_entropy(model(x), y).item()
+            torch._foreach_add_(upstream, grads, alpha=-step / length)
+        return loss
+
+    step = 1e-6
+    assert (loss_at(step) - loss_at(-step)) / (2 * step) == pytest.approx(length, rel=1e-3)
 
 
 def test_every_weight_is_in_the_optimizer_once_and_has_its_moments(watched: Watched) -> None:

@@ -1,10 +1,13 @@
-"""What `Pending` settles; how twins live is in `test_twin`."""
+"""What `Pending` opens, counts and settles; how twins live is in `test_twin`."""
+
+import pytest
 
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from esper.growth.pending import Pending
-from tests.unit.growth.builders import germination, make_host, make_setting
+from tests.unit.growth.builders import germination, make_host, make_setting, train
+from tests.unit.growth.runs import FIRST, Run, run
 
 _S = SeedStage
 
@@ -72,3 +75,36 @@ def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> N
     assert told(pending.settle(3)) == [(0, "mlp", False)]
     (change,) = pending.changes
     assert (change.index, change.seeds) == (1, {("block1", 0): 2})
+
+
+def test_without_a_loop_twins_are_given_up() -> None:
+    growing = run({2: [FIRST]}).go(4)
+    assert len(growing.twins) == 1
+    train(growing.model, growing.host.optimizer, 4)
+    growing.step(trained=None)
+    assert growing.twins == []
+    assert len(growing.pending.changes) == 1
+    for number in (5, 6):
+        train(growing.model, growing.host.optimizer, number)
+        growing.step(trained=None)
+    life = growing.host.seed("0", 0).alive
+    assert life.gain == life.ablation
+
+
+def test_the_cost_of_twins_and_evaluations_is_counted() -> None:
+    growing = run({2: [FIRST]}).go(2)
+    (twin,) = growing.twins
+    assert twin.flops < growing.host.flops
+    # Three forwards' worth a trained sample, one an evaluated one.
+    assert growing.pending.flops(10, 5) == twin.flops * (3 * 10 + 5)
+    growing.go(2)
+    assert growing.host.seed("0", 0).stage is _S.SHADOWING
+    assert growing.pending.flops(10, 5) == twin.flops * (3 * 10 + 5) + growing.host.flops * 5
+    assert Run(growing.host, {}).pending.flops(10, 5) == growing.host.flops * 5
+
+
+def test_a_plan_that_fails_opens_no_event() -> None:
+    growing = run({})
+    with pytest.raises(Exception, match="unknown blueprint"):
+        growing.pending.apply(germination("0", 0, "nonsense"), make_setting(), {}, with_twin=True)
+    assert (growing.pending.changes, growing.pending.num_events) == ([], 0)

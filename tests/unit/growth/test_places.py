@@ -1,137 +1,22 @@
 import random
-from typing import Any
 
 import numpy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement, SlotKind
 from esper.growth.places import Places
 from tests.unit.growth.builders import blended, fitting, make_host, make_input, make_model
+from tests.unit.growth.user_models import (
+    Recurrent,
+    ResNet,
+    ViTBlock,
+    Wrapping,
+)
 
 IMAGES = torch.ones(2, 3, 16, 16)
-
-
-class Basic(nn.Module):
-    """The basic block of a residual net, as everybody writes it."""
-
-    def __init__(self, planes_in: int, planes: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(planes_in, planes, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or planes_in != planes:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(planes_in, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        out += identity
-        return self.relu(out)
-
-
-class ResNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(4)
-        self.relu = nn.ReLU(inplace=True)
-        self.layer1 = nn.Sequential(Basic(4, 4), Basic(4, 4))
-        self.layer2 = nn.Sequential(Basic(4, 8, 2), Basic(8, 8))
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.layer2(self.layer1(self.relu(self.bn1(self.conv1(x)))))
-        return self.fc(torch.flatten(self.avgpool(x), 1))
-
-
-class Attention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv, self.proj = nn.Linear(8, 24), nn.Linear(8, 8)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
-        return self.proj(functional.scaled_dot_product_attention(q, k, v))
-
-
-class ViTBlock(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(8), Attention()
-        self.norm2 = nn.LayerNorm(8)
-        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(9, 8)
-        self.lstm = nn.LSTM(8, 8, batch_first=True)
-        self.fc = nn.Linear(8, 2)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        _, (hidden, _) = self.lstm(self.embedding(tokens))
-        return self.fc(hidden[-1])
-
-
-class DenseNetBlock(nn.ModuleDict):
-    """Runs whatever it holds, and hands each all that came before."""
-
-    def __init__(self) -> None:
-        super().__init__({"a": nn.Linear(4, 4), "b": nn.Linear(8, 4)})
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = [x]
-        for layer in self.values():
-            features.append(layer(torch.cat(features, 1)))
-        return features[-1]
-
-
-class Iterating(nn.Module):
-    def __init__(self, style: str) -> None:
-        super().__init__()
-        self.style = style
-        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        children = list(self.children())
-        if self.style == "all":
-            for child in children:
-                x = child(x)
-            return x
-        if self.style == "linear":
-            for child in children:
-                x = child(x) if isinstance(child, nn.Linear) else x
-            return x
-        if self.style == "weights":
-            return functional.linear(x, children[-1].weight)  # type: ignore[arg-type]
-        if self.style == "count":
-            return self.first(x) / len(children)
-        raise AssertionError(self.style)
-
-
-class Wrapping(nn.Module):
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block, self.head = block, nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Any:
-        out = self.block(x)
-        return self.head(out[0] if isinstance(out, tuple) else out)
 
 
 def auto(model: nn.Module, example: Tensor, placement: str = "auto") -> dict[str, Placement]:
@@ -259,48 +144,6 @@ def test_a_module_that_cannot_hold_a_slot_says_why(path: str, reason: str) -> No
     places = Places(Odd(), torch.ones(2, 3, 4), fitting)
     with pytest.raises(ConfigError, match=f"'{path}' cannot hold a slot: {reason}"):
         places.listed([path], "auto")
-
-
-@pytest.mark.parametrize(
-    ("block", "instead"),
-    [
-        (Iterating("all"), ["block.first", "block.second"]),
-        (Iterating("count"), ["block.first"]),
-        (Iterating("weights"), ["head"]),
-        (DenseNetBlock(), ["block.a", "block.b"]),
-    ],
-)
-def test_a_block_that_would_take_kernels_for_layers_is_refused(
-    block: nn.Module, instead: list[str]
-) -> None:
-    model, x = Wrapping(block), torch.ones(2, 4)
-    with pytest.raises(ConfigError, match="'block' cannot hold a slot: its forward iterates"):
-        Places(model, x, fitting).listed(["block"], "auto")
-    assert list(auto(model, x)) == instead
-    assert type(block) in (Iterating, DenseNetBlock)
-    assert "esper_kernels" not in dict(model.named_modules())
-
-
-def test_one_block_that_goes_astray_does_not_hide_the_others() -> None:
-    kinds = ("count", "linear", "all")
-    model = nn.Sequential(*[Iterating(kind) for kind in kinds], nn.Linear(4, 2))
-    assert list(auto(model, torch.ones(2, 4))) == ["0.first", "1", "2.first", "2.second"]
-
-
-def test_a_block_that_iterates_but_knows_its_layers_can_hold_a_slot() -> None:
-    torch.manual_seed(0)
-    model, x = Wrapping(Iterating("linear")), torch.randn(2, 4)
-    inner = model.block(x)
-    host = make_host(model, ["block"], example=x, placement="series")
-    kernel = blended(host, "block")
-    assert torch.equal(model(x), model.head(inner + kernel(inner)))
-
-
-def test_a_forward_that_was_set_on_the_module_itself_is_refused() -> None:
-    model = Wrapping(nn.Linear(4, 4))
-    model.block.forward = lambda x: x * 2.0  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match=r"'block' cannot hold a slot: .*without calling it"):
-        Places(model, torch.ones(2, 4), fitting).listed(["block"], "auto")
 
 
 def test_a_tuple_is_no_output_of_a_slot() -> None:
