@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from esper.blueprint.catalogue import blueprint as blueprint
+    from esper.blueprint.catalogue import blueprint as register_blueprint
     from esper.contracts.errors import EsperError as EsperError
     from esper.contracts.metrics import TrainReport as TrainReport
     from esper.grower import Grower as Grower
@@ -24,11 +24,14 @@ _HOMES = {
     "Grower": "esper.grower",
     "LoadedRun": "esper.loaded",
     "TrainReport": "esper.contracts.metrics",
-    "blueprint": "esper.blueprint.catalogue",
     "clip_each_group": "esper.training.epoch",
     "load_run": "esper.loaded",
+    "register_blueprint": "esper.blueprint.catalogue",
 }
 """Where each public name lives."""
+
+_OTHER_NAMES = {"register_blueprint": "blueprint"}
+"""What a name is called at home: the folder `esper.blueprint` has that one taken here."""
 
 __all__ = [
     "EsperError",
@@ -37,9 +40,9 @@ __all__ = [
     "LoadedRun",
     "TrainReport",
     "__version__",
-    "blueprint",
     "clip_each_group",
     "load_run",
+    "register_blueprint",
 ]
 
 
@@ -47,4 +50,4 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'esper' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))

@@ -115,8 +115,13 @@ def apply(
     try:
         for change in plan.changes:
             _change(host, plan, change, setting, grown, applied)
-    except BaseException:
+    except BaseException as error:
         restore(host, before)
+        if isinstance(error, ValueError) and applied.built:
+            # The optimizer does not take the parameters, which some other group holds already.
+            built = applied.built[0]
+            problem = f"cannot be trained: {error}"
+            raise KernelError(plan.slot, built.seed, built.blueprint, problem) from error
         raise
     if any(change.action is not Action.FOSSILIZE for change in plan.changes):
         host.slots[plan.slot].rests_until = setting.moment.epoch + setting.cooldown_epochs

@@ -281,8 +281,18 @@ class Host:
         twin = Host.__new__(Host)
         twin.__dict__.update(self.__dict__)
         twin.model = copy.deepcopy(self.model, memo)
-        twin.optimizer = copy.deepcopy(self.optimizer, memo)
+        twin.optimizer = _copy_optimizer(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
         twin.journal, twin.closed, twin.pace, twin.is_followed = [], [], [], False
         twin._listen()
         return twin
+
+
+def _copy_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
+    """Return a copy that has no hooks; what a class keeps beside groups and state comes along."""
+    other = copy.deepcopy(optimizer, memo)
+    for key, value in vars(optimizer).items():
+        # torch's own hooks and a step that a scheduler has wrapped stay with the original.
+        if key not in vars(other) and not key.startswith("_optimizer_") and key != "step":
+            setattr(other, key, copy.deepcopy(value, memo))
+    return other

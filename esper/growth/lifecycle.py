@@ -114,7 +114,9 @@ def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
     if seed.stage is _S.TRAINING:
         return Gate(checks=(_gradient(seed), _finite(host, seed)))
     if seed.stage is _S.BLENDING:
-        limit = host.options.divergence_factor * (life.blend_loss or math.inf)
+        before = math.inf if life.blend_loss is None else life.blend_loss
+        # From where it was, so that a loss may be 0 or negative.
+        limit = before + (host.options.divergence_factor - 1) * abs(before)
         loss = moment.val_loss if math.isfinite(moment.val_loss) else None
         done = _ramp_is_done(seed)
         return Gate(

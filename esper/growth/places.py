@@ -32,6 +32,7 @@ class _Seen:
     inputs: set[tuple[int, ...] | None] = field(default_factory=set)
     outputs: set[tuple[int, ...] | None] = field(default_factory=set)
     is_last: bool = False
+    keeps_input: bool = True
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -46,11 +47,15 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
     seen: dict[str, _Seen] = {}
     last_output: list[Any] = []
     outputs: dict[str, Any] = {}
+    read: list[tuple[str, Tensor, int]] = []
 
     def hook(name: str) -> Callable[..., None]:
         def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
             entry = seen.setdefault(name, _Seen())
-            entry.inputs.add(_shape(first_argument(args, kwargs)))
+            first = first_argument(args, kwargs)
+            entry.inputs.add(_shape(first))
+            if isinstance(first, Tensor) and not first.is_inference():
+                read.append((name, first, first._version))
             entry.outputs.add(_shape(output))
             outputs[name] = output
 
@@ -68,7 +73,15 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
             handle.remove()
     for name, output in outputs.items():
         seen[name].is_last = output is last_output[0]
+    for name, tensor, version in read:
+        seen[name].keeps_input &= tensor._version == version
     return seen
+
+
+def _convolves(module: nn.Module) -> bool:
+    """Return whether what `module` gives lies as one-dimensional convolutions want it."""
+    last = list(module.modules())[-1]
+    return isinstance(module, nn.Conv1d) or isinstance(last, nn.Conv1d | nn.BatchNorm1d)
 
 
 class Places:
@@ -83,6 +96,7 @@ class Places:
         self.example_input = example_input
         self.catalogue = catalogue
         self.seen = watch(model, example_input)
+        self.seen_longer = watch(model, torch.cat([example_input, example_input[:1]]))
 
     def spec(self, name: str, placement: str) -> SlotSpec | str:
         """Return the slot at a path, or the reason why there can be none.
@@ -100,6 +114,9 @@ class Places:
         for place in map(Placement, wanted):
             reads = out_shape if place is Placement.SERIES else in_shape
             if reads is None or len(reads) != len(out_shape):
+                continue
+            if place is Placement.PARALLEL and not self.seen[name].keeps_input:
+                # Its host changes the block's input afterwards: a kernel could not learn from it.
                 continue
             names = self.catalogue(kind, place, reads[1:], out_shape[1:])
             if names:
@@ -124,12 +141,25 @@ class Places:
             return "its output is not a floating-point tensor"
         if len(out_shape) not in KIND_OF_RANK:
             return f"its output has {len(out_shape)} dimensions (allowed: 2, 3, 4)"
-        if len(out_shape) == 3 and out_shape[0] % len(self.example_input):
+        return self._misplaced(name, out_shape) or (in_shape, out_shape)
+
+    def _misplaced(self, name: str, out_shape: tuple[int, ...]) -> str | None:
+        """Return why the dimensions of an output are not in the order that kernels expect."""
+        if not self._begins_with_batch(name, out_shape):
             return (
                 f"its output {out_shape} does not begin with the batch of "
                 f"{len(self.example_input)} (layers of torch take batch_first=True)"
             )
-        return in_shape, out_shape
+        if len(out_shape) == 3 and _convolves(self.model.get_submodule(name)):
+            return f"its output {out_shape} has channels before positions (wanted: after)"
+        return None
+
+    def _begins_with_batch(self, name: str, out_shape: tuple[int, ...]) -> bool:
+        """Return whether the first dimension grows with the batch, and no other does."""
+        longer = self.seen_longer[name].outputs
+        num = len(self.example_input)
+        wanted = (out_shape[0] * (num + 1) // num, *out_shape[1:])
+        return out_shape[0] % num == 0 and longer == {wanted}
 
     def listed(self, names: Sequence[str], placement: str) -> list[SlotSpec]:
         """Return the slots at the paths given; raises `ConfigError` for one that cannot be."""

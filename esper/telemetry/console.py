@@ -21,6 +21,14 @@ _SHORTEST_S = 0.25
 _SHARE = 50
 
 
+class _Screen(Console):
+    """A console that says that its reader is gone, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, so that the bus cuts the console off and training goes on."""
+        raise BrokenPipeError("nobody reads the output any more")
+
+
 class ConsoleSink:
     """Tells a run on the screen.
 
@@ -32,7 +40,7 @@ class ConsoleSink:
     name = "console"
 
     def __init__(self, console: Console | None = None, *, live: bool | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or _Screen(highlight=False)
         # A forced colour makes rich take a pipe for a terminal, so the file itself is asked.
         self._is_screen = self._console.file.isatty() and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False)

@@ -245,7 +245,7 @@ def test_an_optimizer_that_takes_no_further_group_leaves_the_host_without_kernel
     train(host.model, host.optimizer)
     before = facts(host)
     plan = plan_of(GERMINATE, change(Action.GERMINATE, 3, blueprint="affine"))
-    with pytest.raises(ValueError, match="no more groups"):
+    with pytest.raises(KernelError, match="cannot be trained: no more groups"):
         apply(host, plan, make_setting(), {})
     assert facts(host) == before
     assert before["bank"] is None

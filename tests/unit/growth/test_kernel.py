@@ -81,7 +81,7 @@ def test_a_sane_kernel_passes_with_its_numbers_and_counts() -> None:
     kernel = build("mlp", SPEC, 0)
     assert kernel.gate.passed
     checks = {check.name: check for check in kernel.gate.checks}
-    assert set(checks) == {"shape", "output", "gradient"}
+    assert set(checks) == {"shape", "input", "output", "gradient"}
     assert checks["output"].value == 0.0
     assert checks["gradient"].value is not None
     assert checks["gradient"].value > 0
@@ -107,6 +107,8 @@ def test_a_kernel_can_be_built_where_no_graph_is_recorded() -> None:
     [
         (lambda x, w: (x * w)[:, :2], "shape", "(4, 4), got (4, 2)"),
         (lambda x, w: (x, w), "shape", "(4, 4), got tuple"),
+        (lambda x, w: (x * w).sum(0, keepdim=True).expand(4, -1), "shape", "(3, 4), got (4, 4)"),
+        (lambda x, w: x.mul_(2) * w, "input", "left as it was"),
         (lambda x, w: x * w + math.nan, "output", "finite"),
         (lambda x, w: x * w + math.inf, "output", "finite"),
         (lambda x, w: x * w.sqrt(), "gradient", "finite and > 0"),

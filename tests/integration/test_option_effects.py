@@ -1,0 +1,170 @@
+"""What each option does that others do not, seen in the runs that exercise them all."""
+
+import pytest
+
+from tests.integration.harness import Done, Json, Run, is_rising
+
+COMPONENTS = {"accuracy", "speed", "memory", "stability", "cost", "risk"}
+
+
+@pytest.fixture
+def runs(option_runs: dict[str, Run]) -> dict[str, Run]:
+    return option_runs
+
+
+@pytest.fixture
+def done(option_done: dict[str, Done]) -> dict[str, Done]:
+    return option_done
+
+
+def changes(run: Run, kind: str) -> list[list[Json]]:
+    return [plan["changes"] for plan in run.of("plan") if plan["plan_kind"] == kind]
+
+
+def test_replace_gives_a_live_seed_another_kernel(runs: dict[str, Run]) -> None:
+    first, second = changes(runs["replace"], "replace")
+    assert [change["action"] for change in first] == ["germinate"]
+    assert [change["action"] for change in second] == ["cull", "germinate"]
+    assert second[0]["seed"] == second[1]["seed"]
+    one, other = runs["replace"].moves("GERMINATED")
+    assert one["seed"] == other["seed"]
+    assert one["blueprint"] != other["blueprint"]
+
+
+def test_specialize_gives_the_better_seed_more_weight(runs: dict[str, Run]) -> None:
+    plans = [plan for plan in changes(runs["specialize"], "specialize") if plan]
+    assert [[change["action"] for change in plan] for plan in plans] == [
+        ["germinate"],
+        ["retarget"],
+        ["retarget"],
+    ]
+    assert [change["alpha_target"] for plan in plans for change in plan] == [0.6, 0.8, 1.0]
+    stages = [move["from_stage"] for move in runs["specialize"].moves("BLENDING")]
+    assert stages == ["TRAINING", "SHADOWING", "SHADOWING"]
+    alphas = [seed["alpha"] for line in runs["specialize"].metrics for seed in line["seeds"]]
+    assert is_rising(alphas)
+    assert {0.0, 0.6, 0.8, 1.0} == set(alphas)
+
+
+@pytest.mark.parametrize(("case", "target"), [("auto", 1.0), ("diversify", 0.5)])
+def test_diversify_germinates_different_blueprints(
+    runs: dict[str, Run], case: str, target: float
+) -> None:
+    (plan,) = changes(runs[case], "diversify")
+    assert [change["alpha_target"] for change in plan] == [target, target]
+    one, other = runs[case].moves("GERMINATED")
+    assert (one["epoch"], one["slot"]) == (other["epoch"], other["slot"])
+    assert one["blueprint"] != other["blueprint"]
+    alphas = [seed["alpha"] for line in runs[case].metrics for seed in line["seeds"]]
+    assert max(alphas) == target
+
+
+@pytest.mark.parametrize("case", ["dense_series", "dense_parallel"])
+def test_ensemble_shares_alpha_evenly(runs: dict[str, Run], case: str) -> None:
+    (plan,) = changes(runs[case], "ensemble")
+    assert [change["alpha_target"] for change in plan] == [pytest.approx(1 / 9)] * 9
+    assert max(line["live_seeds"] for line in runs[case].metrics) == 9
+
+
+def test_never_changes_nothing(runs: dict[str, Run]) -> None:
+    assert {event["kind"] for event in runs["never"].events} == {"decision"}
+    assert {decision["decision_kind"] for decision in runs["never"].of("decision")} == {"wait"}
+    assert len({line["params"] for line in runs["never"].metrics}) == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("standard", "growth event 1"),
+        ("random_policy", "drawn for growth event 1"),
+        ("fractions", "growth event 1"),
+        ("slope", "train loss falls by"),
+        ("plateau", "plateau"),
+        ("wandb", "growth event 1"),
+    ],
+)
+def test_a_policy_says_why_it_grew(runs: dict[str, Run], case: str, words: str) -> None:
+    assert words in runs[case].moves("GERMINATED")[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("case", "components"),
+    [
+        ("strategy_ucb", COMPONENTS),
+        ("maps_series", {"accuracy", "cost"}),
+        ("tokens_parallel", {"accuracy"}),
+    ],
+)
+def test_a_reward_tells_its_components(
+    runs: dict[str, Run], case: str, components: set[str]
+) -> None:
+    rewards = [judged["reward"] for judged in runs[case].of("reward")]
+    assert len(rewards) > 3
+    for reward in rewards:
+        assert set(reward["components"]) == components
+        assert -1 <= reward["total"] <= 1
+    assert len({reward["total"] for reward in rewards}) > 1
+
+
+def test_a_slow_ramp_rises_step_by_step(runs: dict[str, Run]) -> None:
+    seeds = [seed for line in runs["slow_ramp"].metrics for seed in line["seeds"]]
+    alphas = [seed["alpha"] for seed in seeds]
+    assert is_rising(alphas)
+    assert len([alpha for alpha in alphas if 0 < alpha < 1]) == 2
+    assert alphas[-1] == 1.0
+
+
+def test_credit_is_given_by_the_chosen_method(runs: dict[str, Run]) -> None:
+    """The cases differ in the method alone, so a twin's training is all that one costs more."""
+    muted, twin = runs["ablation"], runs["remove"]
+    for run, method in ((muted, "ablation"), (twin, "twin")):
+        assert {each["method"] for each in run.of("performance")} == {method}
+    assert all(each["gain"] == each["ablation"] for each in muted.of("performance"))
+    assert any(each["gain"] != each["ablation"] for each in twin.of("performance"))
+    host, alone = muted.metrics[0]["flops"], muted.metrics[1]["flops"]
+    assert alone > host
+    assert twin.metrics[1]["flops"] >= alone + host
+
+
+def test_a_run_can_go_on_from_the_twin(runs: dict[str, Run]) -> None:
+    """The cases are the same but for what a cull leaves behind."""
+    removed, replaced = runs["remove"], runs["on_cull_twin"]
+    (cull,) = removed.moves("CULLED")
+    losses = [[line["val_loss"] for line in run.metrics] for run in (removed, replaced)]
+    assert [move["epoch"] for move in replaced.moves("CULLED")] == [cull["epoch"]]
+    assert losses[0][: cull["epoch"]] == losses[1][: cull["epoch"]]
+    assert cull["epoch"] < 10
+    for one, other in zip(*(each[cull["epoch"] :] for each in losses), strict=True):
+        assert one != other
+
+
+def test_a_store_hands_on_what_was_learned(runs: dict[str, Run], done: dict[str, Done]) -> None:
+    first, again = runs["store"], runs["again"]
+    assert (done["store"].cwd.parent / "ledger.db").exists()
+    (settled,) = first.of("reward")
+    tried = settled["outcome"]["blueprint"]
+    assert not (first.path / "ledger_snapshot.json").exists()
+    snapshot = (again.path / "ledger_snapshot.json").read_text(encoding="utf-8")
+    assert f'"blueprint": "{tried}"' in snapshot
+    (chosen,) = again.of("selection")
+    known = [each["blueprint"] for each in chosen["alternatives"] if each["score"] is not None]
+    assert known == [tried]
+    assert chosen["blueprint"] != tried
+
+
+def test_tensorboard_is_written_where_it_belongs(runs: dict[str, Run]) -> None:
+    assert list((runs["custom"].path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_no_logger_leaves_nothing_but_the_record(runs: dict[str, Run]) -> None:
+    assert {path.name for path in runs["standard"].path.iterdir()} == {
+        ".hydra",
+        "metrics.jsonl",
+        "events.jsonl",
+        "summary.json",
+        "network.safetensors",
+    }
+
+
+def test_a_network_of_ones_own_grows_in_its_own_blocks(runs: dict[str, Run]) -> None:
+    assert {move["slot"] for move in runs["custom"].moves("GERMINATED")} <= {"1", "2", "2.inner"}
