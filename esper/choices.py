@@ -106,6 +106,9 @@ class Choices:
             raise ConfigError(str(error)) from error
 
 
+_TAKEN = "_esper_has_grower"
+
+
 def option_of(group: str, value: Any) -> Any:
     """Return the option that a name stands for; an option itself is handed back."""
     if isinstance(value, str):
@@ -149,6 +152,12 @@ def prepare(
             f"blueprint.names=[{','.join(choices.blueprint.names)}] does not fit the slots of the "
             f"host (what does: {', '.join(fitting)})"
         ) from error
+    unfit = groups.why_unfit(optimizer, has_schedulers=bool(choices.schedulers))
+    if unfit is not None:
+        raise ConfigError(f"the optimizer cannot train a growing network: {unfit}")
+    if hasattr(optimizer, _TAKEN):
+        raise ConfigError("the optimizer has a grower already (one model has one grower)")
+    setattr(optimizer, _TAKEN, True)
     groups.hide_kernels(choices.schedulers)
     host = Host(model, optimizer, choices.growth)
     host.measure_flops(example_input)

@@ -66,13 +66,14 @@ def report(
 
 
 @app.command()
-def inspect(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Show slots, seeds, stages, alphas, decisions and ledger of a run in the terminal."""
+def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]) -> None:
+    """Show slots, seeds, stages, alphas, decisions and ledger of runs in the terminal."""
     from rich.console import Console
 
     from esper.report.inspect import inspect as look_into
 
-    Console(highlight=False).print(look_into(run))
+    for run in runs:
+        Console(highlight=False).print(look_into(run))
 
 
 @app.command()

@@ -95,8 +95,8 @@ class Grower:
         bus: EventBus | None = None,
         **options: Any,
     ) -> None:
-        if epochs < 1:
-            raise ValueError(f"epochs must be >= 1, got {epochs}")
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")
         self.choices = choices = Choices.of(options)
         self.epochs, self.rng_seed = epochs, rng_seed
         self.bus = bus or EventBus()

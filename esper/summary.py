@@ -1,5 +1,6 @@
 """The numbers of `summary.json`."""
 
+import math
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def summarise(
         "decisions": grower.num_decisions,
         "adaptations_succeeded": sum(outcome.succeeded for outcome in outcomes),
         "rollbacks": 0,
+        "epochs_not_finite": sum(not _is_finite(line) for line in lines),
         "grown": [
             {
                 "slot": seed.slot,
@@ -54,6 +56,11 @@ def summarise(
             for seed in fossils
         ],
     }
+
+
+def _is_finite(line: Mapping[str, Any]) -> bool:
+    losses = (line["train_loss"], line["val_loss"])
+    return all(loss is not None and math.isfinite(loss) for loss in losses)
 
 
 def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:

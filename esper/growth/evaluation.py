@@ -45,8 +45,8 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     """
     with eval_mode(model), torch.no_grad():
         given = evaluate(model)
-    losses, hits = given if isinstance(given, tuple) else (given, None)
-    losses_N = torch.as_tensor(losses).detach().to("cpu", torch.float64)
+    losses, hits = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    losses_N = _numbers(losses, given)
     if losses_N.dim() != 1 or len(losses_N) < 2:
         raise ValueError(
             "evaluate must return one loss per sample, a 1-d tensor of at least 2 "
@@ -54,13 +54,26 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
         )
     if hits is None:
         return Evaluation(losses_N, None)
-    hits_N = torch.as_tensor(hits).detach().to("cpu", torch.float64)
+    hits_N = _numbers(hits, given)
     if hits_N.shape != losses_N.shape:
         raise ValueError(
             f"evaluate must return a hit for every loss, got {tuple(hits_N.shape)} hits for "
             f"{tuple(losses_N.shape)} losses"
         )
+    if not bool(((hits_N >= 0) & (hits_N <= 1)).all()):
+        wrong = hits_N[~((hits_N >= 0) & (hits_N <= 1))][0]
+        raise ValueError(f"evaluate must return hits in [0, 1], got {float(wrong)}")
     return Evaluation(losses_N, hits_N)
+
+
+def _numbers(values: Any, given: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach().to("cpu", torch.float64)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            "evaluate must return losses, or the pair (losses, hits), each one number per sample, "
+            f"got {type(given).__name__}"
+        ) from error
 
 
 def repeatable(evaluate: Evaluate) -> Evaluate:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.growth.blend import Bank
@@ -45,6 +45,18 @@ def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
         if not isinstance(scheduler.optimizer, _HostGroups):
             scheduler.optimizer = _HostGroups(scheduler.optimizer)  # type: ignore[assignment]
         hide_kernels(getattr(scheduler, "_schedulers", ()))
+
+
+def why_unfit(optimizer: Optimizer, *, has_schedulers: bool) -> str | None:
+    """Return why an optimizer could not train kernels beside its host, None when it can."""
+    kind = type(optimizer).__name__
+    if isinstance(optimizer, LBFGS | SparseAdam):
+        return f"{kind} takes no further group of dense parameters (most others do: Adam, SGD, ...)"
+    if any("lr" not in group for group in optimizer.param_groups):
+        return f"a group of {kind} has no 'lr', which the kernels' follows"
+    if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not has_schedulers:
+        return f"{kind} has a scheduler that is not named: add schedulers=[scheduler]"
+    return None
 
 
 def host_groups(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -18,12 +18,14 @@ from esper.report.load import is_run, load_run
 from esper.report.page import run_page
 from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
 
+METRICS = "metrics.jsonl"
+
 
 def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[Path]:
     """Write the report of each run or sweep, and a comparison of several; return the files.
 
     Args:
-        paths: run directories and sweep folders.
+        paths: run directories and sweep folders; of several, those that hold nothing are left out.
         out: folder for everything; None writes `report/` into each run and sweep, and the
             comparison of several into `report/` beside them.
 
@@ -34,6 +36,9 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     if not paths:
         raise ValueError("a report needs at least one run")
     folders = [Path(path) for path in paths]
+    if len(folders) > 1:
+        # A pattern such as runs/train/* also finds runs that were refused, and reports.
+        folders = [f for f in folders if (f / METRICS).exists() or not _is_hollow(f)]
     written: list[Path] = []
     jobs: list[Job] = []
     for folder in folders:
@@ -49,6 +54,13 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
         parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
         written += _report_jobs("Comparison", jobs, Path(out) if out else parent / "report")
     return written
+
+
+def _is_hollow(folder: Path) -> bool:
+    """Return whether a folder holds neither lines of a run nor jobs of a sweep."""
+    return (
+        not any((job / METRICS).exists() for job in folder.iterdir()) if folder.is_dir() else False
+    )
 
 
 def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:

@@ -19,6 +19,7 @@ def final_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return result, what grew, what it brought, what it cost and where it lies."""
     return [
         _result(summary),
+        *_broken(summary),
         *_grown(summary),
         *_brought(summary),
         _cost(summary),
@@ -35,6 +36,14 @@ def _result(summary: Mapping[str, Any]) -> str:
     elif summary.get("test_loss") is not None:
         words += f": test loss {decimal(summary['test_loss'])}"
     return words + (f" (best validation {percent(best)})." if best is not None else ".")
+
+
+def _broken(summary: Mapping[str, Any]) -> list[str]:
+    number = summary.get("epochs_not_finite") or 0
+    if not number:
+        return []
+    epochs = plural(summary.get("epochs") or 0, "epoch")
+    return [f"The loss was not finite in {number} of {epochs}: lower training.lr."]
 
 
 def _grown(summary: Mapping[str, Any]) -> list[str]:

@@ -57,7 +57,7 @@ def rates(*, named: bool) -> list[float]:
 
 def test_a_scheduler_of_the_users_goes_on_when_it_is_named() -> None:
     assert rates(named=True) == pytest.approx([0.1, 0.08, 0.064, 0.0512])
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ConfigError, match=r"add schedulers=\[scheduler\]"):
         rates(named=False)
 
 
