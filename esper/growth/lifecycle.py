@@ -162,4 +162,4 @@ def _finite(host: Host, seed: Seed) -> Check:
     bank = bank_of(host.slots[seed.slot].module)
     assert bank is not None, "a seed with a life has a kernel"
     finite = bank.is_finite(seed.index)
-    return Check(name="finite", passed=finite, value=float(finite), limit="all of the kernel is")
+    return Check(name="weights", passed=finite, value=float(finite), limit="finite: 1")
