@@ -151,7 +151,7 @@ def test_a_kernel_that_breaks_after_the_last_look_at_its_gradient_is_culled_too(
     host.end_epoch()
     moves = grow_older(host, Moment(1, 1.0, None), 5)
     assert moves[0].to_stage is _S.CULLED
-    assert "finite 0" in moves[0].reason
+    assert "weights 0" in moves[0].reason
 
 
 def test_a_kernel_of_finite_gradient_that_gives_what_is_no_number_is_culled() -> None:
