@@ -1,0 +1,242 @@
+"""Seeds with a written life, and the events and lines that a run tells of them."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from esper.contracts.decision import Adaptation, Decision, DecisionKind, Refusal
+from esper.contracts.event import (
+    Check,
+    Event,
+    EventKind,
+    Gate,
+    Judgement,
+    KernelBuilt,
+    LedgerUpdate,
+    LifecycleMove,
+    SeedPerformance,
+)
+from esper.contracts.outcome import Outcome, Reward
+from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
+from esper.contracts.stage import SeedStage
+
+S = SeedStage
+EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class Life:
+    """One activation: germinated at `born`, a verdict six epochs later."""
+
+    slot: str
+    seed: int
+    blueprint: str
+    born: int
+    gain: float
+    parameters: int
+
+    @property
+    def kept(self) -> bool:
+        return self.gain > 0.005
+
+    def stages(self) -> list[tuple[int, SeedStage]]:
+        start = [
+            (self.born, S.GERMINATED),
+            (self.born, S.TRAINING),
+            (self.born + 1, S.BLENDING),
+            (self.born + 2, S.SHADOWING),
+            (self.born + 5, S.PROBATIONARY),
+        ]
+        if self.kept:
+            return [*start, (self.born + 6, S.FOSSILIZED)]
+        end = self.born + 6
+        rest = [(end, S.CULLED), (end, S.EMBARGOED), (end + 5, S.RESETTING), (end + 5, S.DORMANT)]
+        return [*start, *rest]
+
+
+LIVES = (
+    Life("block1", 0, "mlp", 4, 0.062, 1304),
+    Life("block2", 1, "lora", 7, -0.011, 392),
+    Life("block2", 2, "gated_mlp", 10, 0.031, 2210),
+    Life("head", 0, "frozen_random", 12, 0.001, 0),
+    Life("block1", 3, "affine", 16, -0.004, 96),
+    Life("block2", 1, "squeeze_excite", 19, 0.018, 640),
+)
+
+
+def events_at(epoch: int, lives: tuple[Life, ...]) -> Iterator[Event]:
+    for life in lives:
+        if epoch == life.born:
+            yield from birth(life)
+        previous = S.DORMANT
+        for when, stage in life.stages():
+            if when == epoch:
+                yield Event(kind=EventKind.LIFECYCLE, epoch=epoch, body=move(life, previous, stage))
+            previous = stage
+        if life.born + 2 <= epoch <= life.born + 6:
+            yield performance(life, epoch)
+        if epoch == life.born + 6:
+            yield from verdict(life)
+    if epoch % 9 == 8:
+        wish = Decision(kind=DecisionKind.ADAPT, slot="head", reason="plateau of 3 epochs")
+        body = Refusal(rule="cooldown", reason="slot 'head' rests until 20", decision=wish)
+        yield Event(kind=EventKind.SAFETY, epoch=epoch, body=body)
+    else:
+        body = Decision(kind=DecisionKind.WAIT, reason="nothing to do")
+        yield Event(kind=EventKind.DECISION, epoch=epoch, body=body)
+
+
+def birth(life: Life) -> Iterator[Event]:
+    def event(kind: EventKind, body: Any) -> Event:
+        return Event(kind=kind, epoch=life.born, body=body)
+
+    yield event(
+        EventKind.DECISION,
+        Decision(
+            kind=DecisionKind.ADAPT,
+            slot=life.slot,
+            adaptation=Adaptation.ADD_NEURONS,
+            num_seeds=1,
+            confidence=0.82,
+            reason="the train loss fell by 11.2 % over two windows of 3 epochs (< 15 %)",
+        ),
+    )
+    yield event(
+        EventKind.PLAN,
+        Plan(
+            slot=life.slot,
+            kind="diversify",
+            changes=(SeedChange(action=Action.GERMINATE),),
+            reasoning="one seed with a blueprint not yet in the slot",
+        ),
+    )
+    yield event(
+        EventKind.SELECTION,
+        Selection(
+            strategy="thompson",
+            slot=life.slot,
+            seed=life.seed,
+            blueprint=life.blueprint,
+            score=0.71,
+            alternatives=(Alternative(seed=life.seed, blueprint=life.blueprint, score=0.71),),
+            reason="the highest draw of 4",
+        ),
+    )
+    yield event(
+        EventKind.KERNEL,
+        KernelBuilt(
+            slot=life.slot,
+            seed=life.seed,
+            blueprint=life.blueprint,
+            parameters=life.parameters,
+            flops=2.0 * life.parameters,
+            build_ms=3.25,
+        ),
+    )
+
+
+def move(life: Life, previous: SeedStage, stage: SeedStage) -> LifecycleMove:
+    reasons = {
+        S.GERMINATED: "asked for by diversify",
+        S.FOSSILIZED: f"gain {life.gain:+.4f} is above 0.0050",
+        S.CULLED: f"gain {life.gain:+.4f} is not above 0.0050",
+    }
+    gate = Gate(checks=(Check(name="epochs", passed=True, value=1.0, limit=">= 1"),))
+    return LifecycleMove(
+        slot=life.slot,
+        seed=life.seed,
+        blueprint=life.blueprint,
+        from_stage=previous,
+        to_stage=stage,
+        gate=None if stage is S.GERMINATED else gate,
+        reason=reasons.get(stage, "gate passed"),
+    )
+
+
+def performance(life: Life, epoch: int) -> Event:
+    return Event(
+        kind=EventKind.PERFORMANCE,
+        epoch=epoch,
+        body=SeedPerformance(
+            slot=life.slot,
+            seed=life.seed,
+            blueprint=life.blueprint,
+            alpha=1.0,
+            ablation=life.gain + 0.02,
+            gain=life.gain,
+            gain_error=0.004,
+            method="twin",
+        ),
+    )
+
+
+def verdict(life: Life) -> Iterator[Event]:
+    outcome = Outcome(
+        slot=life.slot,
+        seed=life.seed,
+        slot_kind="dense",
+        placement="parallel",
+        blueprint=life.blueprint,
+        activation=1,
+        germinated_epoch=life.born,
+        settled_epoch=life.born + 6,
+        fossilized=life.kept,
+        gain=life.gain,
+        gain_error=0.004,
+        ablation=life.gain + 0.02,
+    )
+    reward = Reward(
+        total=math.tanh(5 * life.gain),
+        components={"accuracy": life.gain, "cost": 0.1},
+        confidence=0.8,
+        explanation=f"accuracy {life.gain:+.3f} weighs most",
+    )
+    body = Judgement(outcome=outcome, reward=reward)
+    yield Event(kind=EventKind.REWARD, epoch=life.born + 6, body=body)
+    update = LedgerUpdate(
+        slot=life.slot,
+        seed=life.seed,
+        blueprint=life.blueprint,
+        trials=1,
+        mean_reward=0.5 + life.gain,
+        reward=reward.total,
+    )
+    yield Event(kind=EventKind.LEDGER, epoch=life.born + 6, body=update)
+
+
+def epoch_line(epoch: int, lives: tuple[Life, ...], shift: float) -> dict[str, Any]:
+    seeds = [seed for life in lives if (seed := seed_at(epoch, life)) is not None]
+    accuracy = 0.97 - 0.6 * math.exp(-epoch / 6) + 0.004 * math.sin(epoch * 1.7) + shift
+    grown = sum(life.parameters for life in lives if life.kept and epoch >= life.born)
+    return {
+        "epoch": epoch,
+        "train_loss": 2.1 * math.exp(-epoch / 7) + 0.05,
+        "val_loss": 2.1 * math.exp(-epoch / 7) + 0.09,
+        "train_accuracy": min(accuracy + 0.012, 1.0),
+        "val_accuracy": accuracy,
+        "params": 938 + grown,
+        "live_seeds": sum(seed["stage"] != "FOSSILIZED" for seed in seeds),
+        "flops": 2.0 * (938 + grown),
+        "step_ms": 1.21,
+        "control_ms": 1.9,
+        "attribution_ms": None if epoch < 5 else 9.0,
+        "checkpoint_ms": 2.5,
+        "learning_rate": 0.003,
+        "seeds": seeds,
+    }
+
+
+def seed_at(epoch: int, life: Life) -> dict[str, Any] | None:
+    entered = [stage for when, stage in life.stages() if when <= epoch]
+    if not entered or entered[-1] in (S.DORMANT, S.EMBARGOED):
+        return None
+    return {
+        "slot": life.slot,
+        "seed": life.seed,
+        "blueprint": life.blueprint,
+        "stage": entered[-1],
+        "alpha": {0: 0.0, 1: 0.5}.get(epoch - life.born, 1.0),
+        "ablation": life.gain + 0.02 if epoch >= life.born + 2 else None,
+        "gain": life.gain if epoch >= life.born + 2 else None,
+    }
