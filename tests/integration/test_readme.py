@@ -46,9 +46,9 @@ def test_every_other_command_runs_as_written(tmp_path: Path) -> None:
 
 
 def run_example(number: int, folder: Path) -> str:
-    """Run a Python block of the README; return what it prints."""
+    """Run the README's Python blocks up to `number`, as one reads them; return what they print."""
     script = folder / "example.py"
-    script.write_text(PYTHON[number], encoding="utf-8")
+    script.write_text("\n\n".join(PYTHON[: number + 1]), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -64,5 +64,5 @@ def test_the_python_loop_grows_its_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, len(PYTHON)))
-def test_every_other_python_example_runs(number: int, tmp_path: Path) -> None:
+def test_every_other_python_example_runs_after_it(number: int, tmp_path: Path) -> None:
     run_example(number, tmp_path)
