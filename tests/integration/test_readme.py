@@ -50,7 +50,12 @@ def run_example(number: int, folder: Path) -> str:
     script = folder / "example.py"
     script.write_text("\n\n".join(PYTHON[: number + 1]), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, str(script)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
