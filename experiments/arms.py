@@ -31,7 +31,7 @@ from esper.telemetry.none import Nothing
 from esper.training.optimizer import build_optimizer
 
 SPLIT_SEED = 1
-"""The default host and learning rate were chosen on the splits of seed 0."""
+"""Host and learning rate were chosen on the splits of seed 0, of the same images."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Result:
 
 
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration of a seed, on splits that nothing was tuned on."""
+    """Return the default configuration of a seed, on a partition used for nothing before."""
     fresh = Digits(split_seed=SPLIT_SEED)
     return replace(RunConfig(rng_seed=rng_seed, logger=Nothing(), data=fresh), **changes)
 

@@ -16,7 +16,7 @@ class Training:
     grow_until: share of the budget in which seeds may germinate.
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
     steps_per_epoch: optimizer steps of an epoch; the whole data when not given.
-    threads: CPU threads of torch; small networks are many times slower with more than one.
+    threads: CPU threads of torch; with several, a small network suffers from other processes.
     """
 
     optimizer: str = "adamw"
