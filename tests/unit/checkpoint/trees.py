@@ -1,0 +1,91 @@
+"""Trees to save, and what it means that two are the same to the bit."""
+
+import struct
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+DTYPES = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.complex64, torch.complex128),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.bool),
+    *(torch.uint64, torch.uint32, torch.uint16, torch.uint8),
+    *(torch.float8_e4m3fn, torch.float8_e5m2),
+)
+
+
+def tensor_of(dtype: torch.dtype, shape: tuple[int, ...], rng_seed: int = 0) -> Tensor:
+    """Return a tensor of any bits, not-a-numbers of every kind among them."""
+    num_bytes = torch.tensor([], dtype=dtype).element_size() * torch.Size(shape).numel()
+    generator = torch.Generator().manual_seed(rng_seed)
+    highest = 2 if dtype == torch.bool else 256
+    raw = torch.randint(0, highest, (num_bytes,), dtype=torch.uint8, generator=generator)
+    return raw.view(dtype).reshape(shape)
+
+
+def bits(tree: Any) -> Any:
+    """Return what equals only for trees of the same types, order and bits."""
+    match tree:
+        case dict():
+            return dict, [(key, bits(item)) for key, item in tree.items()]
+        case list() | tuple():
+            return type(tree), [bits(item) for item in tree]
+        case Tensor():
+            dense = tree.detach().resolve_conj().resolve_neg()
+            dense = dense.clone(memory_format=torch.contiguous_format)
+            return (
+                tree.dtype,
+                tuple(tree.shape),
+                bytes(dense.reshape(-1).view(torch.uint8).tolist()),
+            )
+        case float():
+            return float, struct.pack(">d", tree)
+        case _:
+            return type(tree), tree
+
+
+def floats() -> st.SearchStrategy[float]:
+    """Return floats of any 64 bits."""
+    return st.integers(0, 2**64 - 1).map(lambda raw: struct.unpack(">d", raw.to_bytes(8, "big"))[0])
+
+
+def tensors() -> st.SearchStrategy[Tensor]:
+    """Return tensors of every dtype, 0-dimensional, empty, strided and expanded ones among them."""
+    shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+    views = st.sampled_from(
+        [
+            lambda tensor: tensor,
+            lambda tensor: tensor.transpose(0, -1) if tensor.dim() else tensor,
+            lambda tensor: tensor[::2] if tensor.dim() else tensor,
+            lambda tensor: tensor.expand(2, *tensor.shape),
+        ]
+    )
+    made = st.builds(tensor_of, st.sampled_from(DTYPES), shapes, st.integers(0, 99))
+    return st.builds(lambda view, tensor: view(tensor), views, made)
+
+
+def trees() -> st.SearchStrategy[Any]:
+    """Return trees of everything that can be saved."""
+    characters = st.characters(exclude_categories=())  # lone surrogates too
+    keys = st.sampled_from(["$", "tensor", "a", ""]) | st.text(characters, max_size=4)
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.integers(0, 4).map(lambda power: -(10 ** (power * 1000))),
+        floats(),
+        st.floats(),
+        keys,
+        tensors(),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4),
+            st.lists(inner, max_size=4).map(tuple),
+            st.dictionaries(keys, inner, max_size=4),
+        ),
+        max_leaves=12,
+    )
