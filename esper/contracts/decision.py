@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from esper.contracts.plan import Plan
+
 
 class DecisionKind(StrEnum):
     """Whether and how to interfere."""
@@ -51,8 +53,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A decision that safety refused, and the rule that it broke."""
+    """A decision that safety refused, and the rule that it broke.
+
+    plan: what the decision had become when it was refused; None when it was not planned yet.
+    """
 
     rule: str
     reason: str
     decision: Decision
+    plan: Plan | None = None

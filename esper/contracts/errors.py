@@ -19,3 +19,7 @@ class DataError(EsperError):
 
 class CheckpointError(EsperError):
     """A saved file is missing, broken or not in Esper's format."""
+
+
+class InterruptionError(EsperError):
+    """A run was asked to stop, and did, after it saved where it stood."""

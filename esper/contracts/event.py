@@ -64,7 +64,15 @@ class LifecycleMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelBuilt:
-    """Body of `kernel`: a blueprint was built for a seed; `error` says why it was refused."""
+    """Body of `kernel`: a blueprint was built for a seed; `error` says why it was refused.
+
+    build_ms, compile_ms: time that building and compiling took; None where it was not compiled.
+    validate_ms: time that it took to validate its kind; None where the verdict was known already.
+    load_ms: time that it took to read the verdict from the disk; None where it came from elsewhere.
+    ahead_ms: how much of all that was done in the background; None where nothing was.
+    wait_ms: how long the run stood still for it.
+    graphs: how many graphs were compiled for it; None where kernels are not compiled.
+    """
 
     slot: str
     seed: int
@@ -72,6 +80,12 @@ class KernelBuilt:
     parameters: int
     flops: float
     build_ms: float
+    validate_ms: float | None = None
+    load_ms: float | None = None
+    compile_ms: float | None = None
+    ahead_ms: float | None = None
+    wait_ms: float | None = None
+    graphs: int | None = None
     error: str | None = None
 
 
@@ -126,6 +140,64 @@ class PolicyUpdate:
 
     policy: str
     values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Body of `recovery`: something failed, and what was done about it.
+
+    where: `kernel`, `cache`, `store`, `stream`, `checkpoint` or `training`.
+    error: type of the error, `OutOfMemoryError`.
+    strategy: `retry`, `fallback`, `circuit_breaker`, `degrade`, `escalate` or `quarantine`.
+    recovered: whether the run goes on as if nothing had failed there.
+    slot, seed, blueprint: of the kernel that failed, None where none did.
+    count: failures that were met in this way since they were last told of.
+    """
+
+    where: str
+    error: str
+    strategy: str
+    recovered: bool
+    message: str
+    slot: str | None = None
+    seed: int | None = None
+    blueprint: str | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GovernorAction:
+    """Body of `governor`: it suspects the network, has rolled it back, or has ended growth.
+
+    action: `suspect`, `rollback` or `end_growth`.
+    val_loss: what it looked at; None when it was not finite.
+    limit: the loss above which it acts; None while it is not armed.
+    restored_epoch: the epoch whose weights the network has again, None when none were restored.
+    rollbacks: how many there were so far.
+    culled: the live seeds that went with a rollback.
+    """
+
+    action: str
+    reason: str
+    val_loss: float | None
+    limit: float | None
+    restored_epoch: int | None
+    rollbacks: int
+    culled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointNote:
+    """Body of `checkpoint`: one was saved, or a run went on from one.
+
+    action: `saved` or `resumed`.
+    folder: its name under `checkpoints/`.
+    save_ms: time that saving it took; None when it was resumed from.
+    """
+
+    action: str
+    folder: str
+    save_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ class TrainReport:
     num_steps: optimizer steps taken.
     busy_ms: time spent in forward, backward and optimizer.
     learning_rate: the host's at the end of the epoch.
+    is_finite: False when a loss, or a gradient that the network felt, was not.
     """
 
     loss: float | None = None
@@ -36,3 +37,4 @@ class TrainReport:
     num_steps: int | None = None
     busy_ms: float | None = None
     learning_rate: float | None = None
+    is_finite: bool = True

@@ -29,6 +29,7 @@ class Observation:
     loss_delta, accuracy_delta: validation value now minus an epoch ago.
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
     seed_windows: one for each live seed, by slot and seed order.
+    is_suspect: True when the governor suspects that the network has come to harm.
     """
 
     metrics: EpochMetrics
@@ -44,6 +45,7 @@ class Observation:
     val_accuracies: tuple[float | None, ...]
     slots: tuple[SlotState, ...]
     seed_windows: tuple[SeedWindow, ...] = ()
+    is_suspect: bool = False
 
     @property
     def epoch(self) -> int:

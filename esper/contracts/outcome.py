@@ -30,6 +30,7 @@ class Outcome:
     errors, recoveries: kernel errors since germination and how many of them were recovered.
     latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
+    rolled_back: True when the governor culled it, while it was part of the network's output.
     """
 
     slot: str
@@ -56,12 +57,13 @@ class Outcome:
     recoveries: int = 0
     latency_ms: float | None = None
     memory_mb: float = 0.0
+    rolled_back: bool = False
     reason: str = ""
 
     @property
     def succeeded(self) -> bool:
-        """True when the settled gain is above 0; an unmeasured gain is no success."""
-        return self.gain is not None and self.gain > 0
+        """True when the settled gain is above 0; unmeasured or rolled back is no success."""
+        return self.gain is not None and self.gain > 0 and not self.rolled_back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,23 @@ class Plan:
         """True when there is nothing to do."""
         return not self.changes
 
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds it changes; one that is replaced counts once."""
+        return len({change.seed for change in self.changes})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelCost:
+    """What a kernel takes.
+
+    parameters: trainable and frozen ones.
+    memory_mb: bytes of its weights, gradients and optimizer state / 2**20.
+    """
+
+    parameters: int = 0
+    memory_mb: float = 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:

@@ -1,0 +1,23 @@
+"""What one control step gives back."""
+
+from dataclasses import dataclass
+
+from esper.contracts.event import LifecycleMove
+from esper.contracts.metrics import EpochMetrics
+from esper.contracts.observation import Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What a control step found and how long its parts took.
+
+    moves: what became of seeds in this step, in order.
+    flops: of the epoch: training of the network and its twins, and attribution.
+    """
+
+    metrics: EpochMetrics
+    observation: Observation
+    moves: tuple[LifecycleMove, ...]
+    flops: float
+    evaluation_ms: float
+    attribution_ms: float
