@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import esper
+from esper import redis_client
+from esper.contracts.errors import EsperError
 from esper.telemetry.login import is_logged_in
 
 REQUIRED = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn", "matplotlib")
@@ -21,9 +24,12 @@ REQUIRED = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn"
 EXTRAS = {
     "tensorboard": ("tensorboard", "logger=tensorboard"),
     "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib"),
+    "redis": ("redis", "store=redis and logger=redis"),
     "bench": ("mabwiser", "the benchmarks"),
 }
 """Extra -> the package that it brings, and what needs it."""
+
+REDIS_TIMEOUT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,7 @@ def examine() -> list[Finding]:
         _device(),
         _login(),
         *[_extra(extra, *facts) for extra, facts in EXTRAS.items()],
+        _redis_server(),
         _output_folder(),
     ]
 
@@ -94,6 +101,19 @@ def _extra(extra: str, package: str, needed_by: str) -> Finding:
             ok=None,
             advice=f"pip install 'esper-morph[{extra}]'",
         )
+
+
+def _redis_server() -> Finding:
+    """Ask the server that `store=redis` would take, for as long as one notices at most."""
+    advice = f"redis-server, or {redis_client.VARIABLE}=redis://<host>:6379/0"
+    try:
+        url = redis_client.address()
+        client = redis_client.connect("store=redis", url, REDIS_TIMEOUT_S)
+        with closing(client), redis_client.told("server", url):
+            number = client.info("server")["redis_version"]
+    except EsperError as error:
+        return Finding(what="redis", found=str(error), ok=None, advice=advice)
+    return Finding(what="redis", found=f"{redis_client.shown(url)} answers, version {number}")
 
 
 def _output_folder() -> Finding:

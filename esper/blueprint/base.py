@@ -43,6 +43,8 @@ class Blueprint:
     shape_rule: (kind, in_shape, out_shape) -> whether it can be built; asked only about shapes
         that are sound for the kind, and equal in series.
     version: changes whenever `build` gives another kernel than before.
+    thread_safe: whether `build` and its kernel may run in another thread while the network trains:
+        all that they draw is drawn from torch, and they read and change nothing that others change.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Blueprint:
     cost: CostRule
     shape_rule: ShapeRule = any_shapes
     version: str = "1"
+    thread_safe: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):

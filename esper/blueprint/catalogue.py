@@ -168,6 +168,16 @@ def register(added: Blueprint) -> Blueprint:
     return added
 
 
+def unregister(name: str) -> None:
+    """Take a blueprint that was added out of the catalogue again.
+
+    Raises:
+        ValueError: if none of that name was added.
+    """
+    if _added.pop(name, None) is None:
+        raise ValueError(f"no blueprint '{name}' was registered (added: {', '.join(_added)})")
+
+
 def blueprint(
     *,
     name: str,
@@ -175,6 +185,7 @@ def blueprint(
     risk: float = 0.5,
     shape_rule: ShapeRule = any_shapes,
     version: str = "1",
+    thread_safe: bool = False,
 ) -> Callable[[Build], Blueprint]:
     """Return a decorator that registers a function (kind, in_shape, out_shape) -> kernel.
 
@@ -192,6 +203,7 @@ def blueprint(
                 cost=measured(build),
                 shape_rule=shape_rule,
                 version=version,
+                thread_safe=thread_safe,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from esper.blueprint.cost import Cost
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
 
 
 def measured(build: Build) -> CostRule:
-    """Return a rule that builds the kernel and counts; it leaves torch's generators alone."""
+    """Return a rule that builds the kernel and counts; it leaves torch's generators alone.
 
+    Each shape is measured once: afterwards the rule may be asked from any thread.
+    """
+
+    @cache
     def cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
         import torch
         from torch.utils.flop_counter import FlopCounterMode

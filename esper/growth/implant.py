@@ -1,9 +1,9 @@
 """Give a host a kernel from the start: for saved networks, and for controls without growth."""
 
 from esper.growth import attach
-from esper.growth.apply import build_kernel
 from esper.growth.host import Host
 from esper.growth.kernel import Kernel
+from esper.growth.pipeline.pipeline import build_kernel
 
 
 def implant(

@@ -185,6 +185,15 @@ def test_a_taken_name_is_refused() -> None:
         catalogue.register(make_blueprint("mlp"))
 
 
+def test_one_that_was_added_can_be_taken_out_again() -> None:
+    catalogue.register(make_blueprint())
+    catalogue.unregister("square")
+    assert "square" not in catalogue.names()
+    for name in ("square", "mlp"):
+        with pytest.raises(ValueError, match=f"no blueprint '{name}' was registered"):
+            catalogue.unregister(name)
+
+
 def test_the_same_definition_run_again_takes_the_place_of_the_former() -> None:
     catalogue.register(make_blueprint(risk=0.1))
     catalogue.register(make_blueprint(risk=0.2))
