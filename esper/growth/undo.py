@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from esper.growth import attach
+from esper.growth.care import Care
 from esper.growth.host import Host
 from esper.growth.seed import Seed
 
@@ -20,7 +21,9 @@ class Before:
     seeds: list[Seed]
     rests_until: int
     last_cull_epoch: int | None
-    kernels: dict[int, tuple[nn.Module, float, bool]]
+    kernels: dict[int, tuple[nn.Module, float]]
+    bank: dict[str, Any]
+    care: Care | None
     groups: list[dict[str, Any]]
     state: dict[torch.Tensor, Any]
     num_deeds: int
@@ -33,14 +36,15 @@ def remember(host: Host, slot: str) -> Before:
     bank = attach.bank_of(place.module)
     kernels = {}
     if bank is not None:
-        for key, kernel in bank.kernels.items():
-            kernels[int(key)] = (kernel, bank.alpha(int(key)), key in bank.isolated)
+        kernels = {int(key): (kernel, bank.alpha(int(key))) for key, kernel in bank.kernels.items()}
     return Before(
         slot=slot,
         seeds=copy.deepcopy(place.seeds),
         rests_until=place.rests_until,
         last_cull_epoch=place.last_cull_epoch,
         kernels=kernels,
+        bank={} if bank is None else bank.bookkeeping(),
+        care=None if bank is None else copy.deepcopy(bank.care),
         groups=list(host.optimizer.param_groups),
         state=dict(host.optimizer.state),
         num_deeds=len(host.journal),
@@ -54,13 +58,14 @@ def restore(host: Host, before: Before) -> None:
     bank = attach.bank_of(place.module)
     for key in list(bank.kernels) if bank is not None else []:
         attach.take_kernel(place.module, int(key))
-    for seed, (kernel, alpha, isolated) in before.kernels.items():
+    for seed, (kernel, alpha) in before.kernels.items():
         host.put_kernel(before.slot, seed, kernel)
         bank = attach.bank_of(place.module)
         assert bank is not None, "a kernel was just put in"
         bank.set_alpha(seed, alpha)
-        if not isolated:
-            bank.isolated.discard(str(seed))
+    if bank is not None and before.care is not None:
+        bank.take_bookkeeping(before.bank)
+        bank.care = before.care
     place.seeds = before.seeds
     place.rests_until, place.last_cull_epoch = before.rests_until, before.last_cull_epoch
     host.optimizer.param_groups[:] = before.groups
