@@ -1,17 +1,20 @@
-"""Review every decision before anything changes; what breaks a rule is refused, and says which."""
+"""Review decisions, and the plans they become, before anything changes; refuse by named rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.observation import Observation
+from esper.contracts.plan import Plan
 from esper.policy import safety_form as form
 from esper.policy import safety_limits as limits
-from esper.policy.safety_review import Review, Usage
+from esper.policy import safety_plan as plans
+from esper.policy.safety_review import KernelCosts, PlanReview, Review, Usage
 
-__all__ = ["RULES", "Safety", "Usage"]
+__all__ = ["PLAN_RULES", "RULES", "Safety", "Usage"]
 
 Rule = Callable[[Review], str | None]
+PlanRule = Callable[[PlanReview], str | None]
 
 FORM: dict[str, Rule] = {
     "known_kind": form.known_kind,
@@ -26,6 +29,7 @@ RULES: dict[str, Rule] = FORM | {
     "slot_exists": form.slot_exists,
     "seed_exists": form.seed_exists,
     "lifecycle": form.lifecycle,
+    "governor": limits.governor,
     "measured": limits.measured,
     "ablation_veto": limits.ablation_veto,
     "growth_window": limits.growth_window,
@@ -38,10 +42,29 @@ RULES: dict[str, Rule] = FORM | {
     "risk": limits.risk,
     "one_change_a_target": limits.one_change_a_target,
     "max_adaptations_per_epoch": limits.max_adaptations_per_epoch,
+    "max_live_seeds": limits.max_live_seeds,
     "parameter_budget": limits.parameter_budget,
     "memory_budget": limits.memory_budget,
 }
-"""Every rule by name, in the order in which they are asked; each may rely on those before it."""
+"""Every rule on decisions, in the order in which they are asked; each may rely on those before."""
+
+PLAN_RULES: dict[str, PlanRule] = {
+    "slot_exists": plans.slot_exists,
+    "seed_exists": plans.seed_exists,
+    "as_decided": plans.as_decided,
+    "blueprint": plans.blueprint,
+    "alpha_target": plans.alpha_target,
+    "one_change_a_seed": plans.one_change_a_seed,
+    "lifecycle": plans.lifecycle,
+    "growth_window": plans.growth_window,
+    "governor": plans.governor,
+    "max_live_seeds": plans.max_live_seeds,
+    "max_changes_per_epoch": plans.max_changes_per_epoch,
+    "parameter_budget": plans.parameter_budget,
+    "memory_budget": plans.memory_budget,
+}
+"""Every rule on plans; one that has the name of a rule on decisions holds exactly what that one
+could only hold roughly."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,8 @@ class Safety:
     min_confidence: of a learned policy's decision, in [0, 1].
     max_uncertainty: epistemic uncertainty in [0, 1]; a learned policy must state its own.
     max_adaptations_per_epoch: slots that may be adapted in an epoch.
+    max_changes_per_epoch: seeds that may be changed in an epoch; culls count, but always pass.
+    max_live_seeds: live seeds that the whole network may have, None for no limit.
     max_risk: in [0, 1].
     parameter_budget: parameters that the network may have, None for no limit.
     memory_budget_mb: megabytes that the network and its optimizer may take, None for no limit.
@@ -59,6 +84,8 @@ class Safety:
     min_confidence: float = 0.75
     max_uncertainty: float = 0.2
     max_adaptations_per_epoch: int = 2
+    max_changes_per_epoch: int = 64
+    max_live_seeds: int | None = None
     max_risk: float = 0.9
     parameter_budget: int | None = None
     memory_budget_mb: float | None = None
@@ -66,8 +93,10 @@ class Safety:
     def __post_init__(self) -> None:
         for key in ("min_confidence", "max_uncertainty", "max_risk"):
             _require(0 <= getattr(self, key) <= 1, key, "in [0, 1]", getattr(self, key))
-        most = self.max_adaptations_per_epoch
-        _require(most >= 0, "max_adaptations_per_epoch", ">= 0", most)
+        for key in ("max_adaptations_per_epoch", "max_changes_per_epoch"):
+            _require(getattr(self, key) >= 0, key, ">= 0", getattr(self, key))
+        live = self.max_live_seeds
+        _require(live is None or live >= 0, "max_live_seeds", ">= 0 or null", live)
         for key in ("parameter_budget", "memory_budget_mb"):
             budget = getattr(self, key)
             _require(budget is None or budget > 0, key, "> 0 or null", budget)
@@ -95,6 +124,39 @@ class Safety:
             else:
                 refusals.append(refusal)
         return accepted, refusals
+
+    def review_plan(
+        self,
+        plan: Plan,
+        decision: Decision,
+        observation: Observation,
+        usage: Usage,
+        kernels: KernelCosts,
+    ) -> Refusal | None:
+        """Return the first rule that a plan breaks, None if it may be carried out.
+
+        Args:
+            plan: every germination names its seed and its blueprint.
+            decision: where the plan comes from; it has passed `review`.
+            observation: of this epoch, its slots as they stand now: plans of the epoch that were
+                carried out before this one are in it, as they are in `usage`.
+            usage: what the network takes now.
+            kernels: what each kernel takes that the plan germinates, and each that it culls, by
+                seed and blueprint.
+        """
+        review = PlanReview(
+            plan=plan,
+            decision=decision,
+            observation=observation,
+            usage=usage,
+            kernels=kernels,
+            limits=self,
+        )
+        for name, rule in PLAN_RULES.items():
+            reason = rule(review)
+            if reason is not None:
+                return Refusal(rule=name, reason=reason, decision=decision, plan=plan)
+        return None
 
 
 def _first_broken(review: Review) -> Refusal | None:

@@ -8,6 +8,7 @@ import math
 
 from esper.contracts.decision import Adaptation, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
+from esper.policy.safety_budget import memory_over, parameters_over
 from esper.policy.safety_review import Review
 
 _DORMANT = frozenset({SeedStage.DORMANT})
@@ -35,6 +36,13 @@ def ablation_veto(review: Review) -> str | None:
         return None
     ablation = review.seed.ablation
     return None if ablation is None or ablation >= 0 else f"ablation {ablation:.4g} is a veto"
+
+
+def governor(review: Review) -> str | None:
+    """Refuse all but culls while the governor suspects the network."""
+    if not review.observation.is_suspect or review.decision.kind is DecisionKind.CULL:
+        return None
+    return "the governor suspects the network: nothing but a cull is carried out"
 
 
 def growth_window(review: Review) -> str | None:
@@ -127,25 +135,28 @@ def max_adaptations_per_epoch(review: Review) -> str | None:
     return f"{done} adaptations this epoch already (at most {most})"
 
 
+def max_live_seeds(review: Review) -> str | None:
+    """Refuse to adapt where no seed could be germinated, whatever leaves before."""
+    most, staying = review.limits.max_live_seeds, len(review.observation.live_seeds)
+    staying -= len(review.may_leave)
+    if not review.is_adaptation or most is None or staying + 1 <= most:
+        return None
+    return f"{staying} live seeds stay, one more would be too many (at most {most})"
+
+
 def parameter_budget(review: Review) -> str | None:
-    """Refuse to adapt once the network has, or might get, more parameters than it may have."""
-    budget, usage = review.limits.parameter_budget, review.usage
-    if not review.is_adaptation or budget is None:
+    """Refuse to adapt where the smallest kernel is too large already.
+
+    Where seeds may leave, only the plan says what is given back.
+    """
+    if not review.is_adaptation or review.may_leave:
         return None
-    needed = usage.parameters + review.num_kernels * usage.kernel_parameters
-    if usage.parameters < budget and needed <= budget:
-        return None
-    return f"{usage.parameters} parameters, up to {needed} afterwards (budget {budget})"
+    return parameters_over(review.limits, review.usage, review.least.parameters, "at least ")
 
 
 def memory_budget(review: Review) -> str | None:
-    """Refuse to adapt once the network takes, or might take, more memory than it may take."""
-    budget, usage = review.limits.memory_budget_mb, review.usage
-    if not review.is_adaptation or budget is None:
+    """Refuse to adapt where memory is not known, or the smallest kernel takes too much already."""
+    if not review.is_adaptation:
         return None
-    if usage.memory_mb is None or not math.isfinite(usage.memory_mb):
-        return "memory was not measured"
-    needed = usage.memory_mb + review.num_kernels * usage.kernel_memory_mb
-    if usage.memory_mb < budget and needed <= budget:
-        return None
-    return f"{usage.memory_mb:.4g} MB, up to {needed:.4g} MB afterwards (budget {budget:g})"
+    more = 0.0 if review.may_leave else review.least.memory_mb
+    return memory_over(review.limits, review.usage, more, "at least ")

@@ -1,28 +1,34 @@
-"""What safety looks at: one decision beside the run, its limits and what has passed already."""
+"""What safety looks at: a decision, or the plan it has become, beside the run and its limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
+from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.slot import SeedState, SlotState
 
 if TYPE_CHECKING:
     from esper.policy.safety import Safety
 
+KernelCosts = Mapping[tuple[int, str], KernelCost]
+"""Exact costs of kernels of one slot, by seed and blueprint."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the network takes now, and what one more kernel may add.
+    """What the network takes now, and what else is known before a plan is made.
 
     memory_mb: None when it was not measured.
-    kernel_parameters, kernel_memory_mb: of the largest kernel on offer, 0 when not known.
+    least: at the least what another kernel takes, by slot; nothing where it is not known.
+    changed_seeds: how many seeds plans have changed in this epoch so far.
     """
 
     parameters: int
     memory_mb: float | None = None
-    kernel_parameters: int = 0
-    kernel_memory_mb: float = 0.0
+    least: Mapping[str, KernelCost] = field(default_factory=dict)
+    changed_seeds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +62,59 @@ class Review:
         return next((seed for seed in self.slot.seeds if seed.seed == index), None)
 
     @property
-    def num_kernels(self) -> int:
-        """How many kernels the adaptations of this epoch may add, this one included."""
-        adapting = [self.decision, *(d for d in self.accepted if d.kind is DecisionKind.ADAPT)]
-        return sum(_most_seeds(each, self.observation) for each in adapting)
+    def least(self) -> KernelCost:
+        """At the least what another kernel in the slot takes."""
+        assert self.decision.slot is not None, "slot_exists comes first"
+        return self.usage.least.get(self.decision.slot, KernelCost())
+
+    @property
+    def may_leave(self) -> list[SeedState]:
+        """The live seeds that may be live no longer once this decision is carried out.
+
+        An adaptation may take any of its slot; plans are only made once all have been reviewed.
+        """
+        decisions = (*self.accepted, self.decision)
+        slots = {each.slot for each in decisions if each.kind is DecisionKind.ADAPT}
+        judged = {(each.slot, each.seed) for each in decisions}
+        return [
+            seed
+            for seed in self.observation.live_seeds
+            if seed.slot in slots or (seed.slot, seed.seed) in judged
+        ]
 
 
-def _most_seeds(decision: Decision, observation: Observation) -> int:
-    """Return how many seeds an adaptation may germinate: all of its slot where it names none."""
-    if decision.num_seeds is not None:
-        return decision.num_seeds
-    assert decision.slot is not None, "slot_exists comes first"
-    return len(observation.slot(decision.slot).seeds)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReview:
+    """One plan, its seeds chosen and its kernels built, beside everything that it is judged by.
+
+    observation: of this epoch, its slots as the plans before this one have left them.
+    kernels: of the slot; each that the plan germinates, and each that it culls.
+    """
+
+    plan: Plan
+    decision: Decision
+    observation: Observation
+    usage: Usage
+    kernels: KernelCosts
+    limits: "Safety"
+
+    @property
+    def slot(self) -> SlotState:
+        """The slot that the plan changes."""
+        return self.observation.slot(self.plan.slot)
+
+    @property
+    def germinated(self) -> list[tuple[int, str]]:
+        """Seed and blueprint of each kernel that the plan adds."""
+        return [
+            (change.seed, change.blueprint)
+            for change in self.plan.changes
+            if change.action is Action.GERMINATE
+            and change.seed is not None
+            and change.blueprint is not None
+        ]
+
+    def seeds(self, *actions: Action) -> list[SeedState]:
+        """Return the seeds to which the plan does one of `actions`."""
+        named = {change.seed for change in self.plan.changes if change.action in actions}
+        return [seed for seed in self.slot.seeds if seed.seed in named]

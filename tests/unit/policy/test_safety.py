@@ -8,7 +8,7 @@ from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.policy.safety import RULES, Safety, Usage
+from esper.policy.safety import PLAN_RULES, RULES, Safety, Usage
 from tests.unit.policy.builders import CATALOGUE, make_observation, make_seed, make_slot
 
 ADD, REMOVE = Adaptation.ADD_NEURONS, Adaptation.REMOVE_NEURONS
@@ -45,6 +45,7 @@ def broken_rule(
     accepted, refusals = (safety or Safety()).review([decision], observation, usage)
     assert len(accepted) + len(refusals) == 1
     assert not refusals or (refusals[0].decision == decision and refusals[0].reason)
+    assert not refusals or refusals[0].plan is None
     return refusals[0].rule if refusals else None
 
 
@@ -218,58 +219,11 @@ def test_two_slots_an_epoch_are_adapted_and_no_third() -> None:
     assert [refusal.rule for refusal in refusals] == ["max_adaptations_per_epoch"]
 
 
-@pytest.mark.parametrize(
-    ("usage", "passes"),
-    [
-        (Usage(parameters=99), True),
-        (Usage(parameters=100), False),
-        (Usage(parameters=80, kernel_parameters=10), True),
-        (Usage(parameters=81, kernel_parameters=10), False),
-    ],
-)
-def test_the_parameter_budget_holds_for_what_may_be_added(usage: Usage, passes: bool) -> None:
-    safety = Safety(parameter_budget=100)
-    # The decision names no number, so both seeds of the slot may germinate.
-    rule = None if passes else "parameter_budget"
-    assert broken_rule(adapt(), safety=safety, usage=usage) == rule
-    ripe = with_seeds(make_seed(SeedStage.PROBATIONARY))
-    assert broken_rule(cull(), ripe, safety=safety, usage=usage) is None
-
-
-def test_adaptations_of_one_epoch_share_the_budget() -> None:
-    observation = make_observation(slots=(make_slot("a"), make_slot("b")))
-    usage = Usage(parameters=85, kernel_parameters=10)
-    wanted = [adapt(slot=name, num_seeds=1) for name in "ab"]
-    accepted, refusals = Safety(parameter_budget=100).review(wanted, observation, usage)
-    assert len(accepted) == 1
-    assert refusals[0].reason == "85 parameters, up to 105 afterwards (budget 100)"
-
-
-@pytest.mark.parametrize(
-    ("memory", "kernel", "passes"),
-    [
-        (9.0, 0.5, True),
-        (9.5, 0.5, False),
-        (10.0, 0.0, False),
-        (None, 0.0, False),
-        (math.nan, 0.0, False),
-    ],
-)
-def test_the_memory_budget_holds_and_needs_a_measurement(
-    memory: float | None, kernel: float, passes: bool
-) -> None:
-    usage = Usage(parameters=1, memory_mb=memory, kernel_memory_mb=kernel)
-    rule = broken_rule(adapt(), safety=Safety(memory_budget_mb=10.0), usage=usage)
-    assert rule == (None if passes else "memory_budget")
-
-
-def test_without_a_budget_there_is_no_limit() -> None:
-    assert broken_rule(adapt(), usage=Usage(parameters=10**12, memory_mb=None)) is None
-
-
 def test_every_rule_in_the_table_says_what_it_refuses() -> None:
-    assert all(rule.__doc__ and rule.__doc__.startswith("Refuse") for rule in RULES.values())
-    assert all(rule.__name__ == name for name, rule in RULES.items())
+    for name, rule in [*RULES.items(), *PLAN_RULES.items()]:
+        assert rule.__doc__
+        assert rule.__doc__.startswith("Refuse")
+        assert rule.__name__ == name
 
 
 @pytest.mark.parametrize(
@@ -279,6 +233,8 @@ def test_every_rule_in_the_table_says_what_it_refuses() -> None:
         ({"max_uncertainty": math.nan}, "safety.max_uncertainty"),
         ({"max_risk": -0.1}, "safety.max_risk"),
         ({"max_adaptations_per_epoch": -1}, "safety.max_adaptations_per_epoch must be >= 0"),
+        ({"max_changes_per_epoch": -1}, "safety.max_changes_per_epoch must be >= 0, got -1"),
+        ({"max_live_seeds": -1}, "safety.max_live_seeds must be >= 0 or null, got -1"),
         ({"parameter_budget": 0}, "safety.parameter_budget must be > 0 or null, got 0"),
         ({"memory_budget_mb": math.nan}, "safety.memory_budget_mb"),
     ],
