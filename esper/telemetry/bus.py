@@ -51,9 +51,10 @@ class EventBus:
             self._guarded(sink, lambda sink: sink.event(event))
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Hand one epoch's line to every sink."""
+        """Hand one epoch's line to every sink, then tell what failed in one and was mended."""
         for sink in tuple(self._sinks):
             self._guarded(sink, lambda sink: sink.epoch(line))
+        self._tell_recoveries(line["epoch"])
 
     def close(self, summary: dict[str, Any] | None) -> None:
         """Close every sink once, whatever the others do; a second call does nothing."""
@@ -66,6 +67,11 @@ class EventBus:
                 stop = stop or error
         if stop is not None:
             raise stop
+
+    def _tell_recoveries(self, epoch: int) -> None:
+        for sink in tuple(self._sinks):
+            for recovery in getattr(sink, "drain", list)():
+                self.publish(Event(kind=EventKind.RECOVERY, epoch=epoch, body=recovery))
 
     def _guarded(self, sink: Sink, call: Callable[[Sink], None]) -> None:
         if getattr(sink, "essential", False):

@@ -4,6 +4,7 @@ The display is drawn by the thread that trains, when an epoch ends, at most 4 ti
 never for more than a fiftieth of the time: short epochs must not pay for being watched.
 """
 
+import sys
 import time
 from typing import Any
 
@@ -43,7 +44,9 @@ class ConsoleSink:
         self._console = console or _Screen(highlight=False)
         # A forced colour makes rich take a pipe for a terminal, so the file itself is asked.
         self._is_screen = self._console.file.isatty() and not self._console.is_dumb_terminal
-        self._live = Live(console=self._console, auto_refresh=False)
+        # A warning on the same screen is printed above the display, one in a file stays there.
+        is_shared = sys.stderr is not None and sys.stderr.isatty()
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stderr=is_shared)
         self._is_live = self._is_screen if live is None else live
         self._state = State(name="esper", epochs=None)
         self._events = EventLines()
@@ -54,12 +57,15 @@ class ConsoleSink:
         """Say what runs, and show the empty display or the head of the columns."""
         self._state.name = str(run.get("name") or "esper")
         self._state.epochs = run.get("epochs")
+        self._state.done = run.get("resumed_epoch") or 0
         self._started = time.monotonic()
         if self._is_live:
             self._live.start()
             return
         where = f"  ({run['run_dir']})" if run.get("run_dir") else ""
         self._say(f"esper: {self._state.name}{where}")
+        if self._state.done:
+            self._say(f"goes on after epoch {self._state.done}")
         self._say(HEADER)
 
     def event(self, event: Event) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from esper.contracts.errors import CheckpointError
 from esper.contracts.event import Event
 from esper.telemetry.serialise import event_record, now, to_line
 
@@ -66,6 +67,20 @@ def cut_back(run_dir: Path, epoch: int) -> None:
             os.replace(other, path)
 
 
+def finished_lines(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
+    """Return the lines of `metrics.jsonl` after `cut_back`: one for each epoch up to `epoch`.
+
+    Raises:
+        CheckpointError: if some are missing.
+    """
+    path = run_dir / METRICS
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines()]
+    if [line["epoch"] for line in lines] != list(range(1, epoch + 1)):
+        raise CheckpointError(f"{path} must hold the lines of epochs 1 to {epoch}: some are gone")
+    return lines
+
+
 def _is_up_to(epoch: int, line: bytes) -> bool:
     try:
         record = json.loads(line)
@@ -78,5 +93,8 @@ def _append(path: Path, lines: Iterable[str]) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(lines)
+            file.flush()
+            # A checkpoint is written next, and must not outlive the lines that it counts on.
+            os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,13 +1,15 @@
 """What the console says while a run goes on: a line an epoch, a line a change that matters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from esper.contracts.decision import Refusal
 from esper.contracts.event import (
     Event,
-    EventKind,
+    GovernorAction,
     KernelBuilt,
     LifecycleMove,
+    Recovery,
     SeedPerformance,
 )
 from esper.contracts.stage import SeedStage
@@ -15,6 +17,9 @@ from esper.telemetry.text import count, decimal, percent, place, plural, signed_
 
 HEADER = f"{'epoch':>9}  {'train loss':>10}  {'val loss':>10}  {'val acc':>8}  {'params':>12}  live"
 
+_BUDGETS = frozenset(
+    {"budget", "parameter_budget", "memory_budget", "max_live_seeds", "max_changes_per_epoch"}
+)
 _MOVES = {
     SeedStage.GERMINATED: ("+", "germinated"),
     SeedStage.BLENDING: (">", "blending"),
@@ -39,20 +44,30 @@ class EventLines:
     def __init__(self) -> None:
         self._parameters: dict[tuple[str, int], int] = {}
         self._gains: dict[tuple[str, int], SeedPerformance] = {}
+        self._told: set[str] = set()
+        self._words: dict[type, Callable[[Any], str | None]] = {
+            KernelBuilt: self._kernel,
+            SeedPerformance: self._measured,
+            LifecycleMove: self._move,
+            Recovery: _recovery,
+            GovernorAction: _governor,
+            Refusal: self._refused,
+        }
 
     def of(self, event: Event) -> str | None:
         """Return one line, or None for an event that only the files need to hold."""
-        body = event.body
-        if isinstance(body, KernelBuilt):
-            return self._kernel(body)
-        if isinstance(body, SeedPerformance):
-            self._gains[body.slot, body.seed] = body
+        words = self._words.get(type(event.body))
+        return None if words is None else words(event.body)
+
+    def _refused(self, refusal: Refusal) -> str | None:
+        """Tell of a budget once: it may be asked for again at every epoch."""
+        if refusal.rule not in _BUDGETS or refusal.rule in self._told:
             return None
-        if isinstance(body, LifecycleMove) and body.to_stage in _MOVES:
-            return self._move(body)
-        if event.kind in (EventKind.GOVERNOR, EventKind.RECOVERY):
-            return f"! {event.kind}: {getattr(body, 'reason', None) or body}"
-        return None
+        self._told.add(refusal.rule)
+        return f"! safety: {refusal.rule}: {refusal.reason}"
+
+    def _measured(self, found: SeedPerformance) -> None:
+        self._gains[found.slot, found.seed] = found
 
     def _kernel(self, built: KernelBuilt) -> str | None:
         self._parameters[built.slot, built.seed] = built.parameters
@@ -60,7 +75,9 @@ class EventLines:
             return None
         return f"! {place(built.slot, built.seed)}: {built.blueprint} refused: {built.error}"
 
-    def _move(self, move: LifecycleMove) -> str:
+    def _move(self, move: LifecycleMove) -> str | None:
+        if move.to_stage not in _MOVES:
+            return None
         sign, word = _MOVES[move.to_stage]
         key = move.slot, move.seed
         facts = [move.blueprint]
@@ -80,3 +97,19 @@ def _gain(performance: SeedPerformance) -> str:
     error = performance.gain_error
     margin = "" if error is None else f" +- {100 * error:.1f}"
     return f"gain {signed_percent(performance.gain)}{margin} by {performance.method}"
+
+
+def _recovery(body: Recovery) -> str | None:
+    # Of these a warning has told already.
+    is_told = body.where in ("store", "stream", "checkpoint")
+    return None if is_told else f"! recovery: {body.message}"
+
+
+def _governor(body: GovernorAction) -> str:
+    done = {
+        "suspect": "the network is suspect",
+        "rollback": f"rolled back to epoch {body.restored_epoch}",
+        "end_growth": f"{plural(body.rollbacks, 'rollback')}: the run goes on without growth",
+    }
+    culled = f", {plural(body.culled, 'open kernel')} culled" if body.culled else ""
+    return f"! governor: {done[body.action]}: {body.reason}{culled}"

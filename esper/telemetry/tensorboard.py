@@ -44,7 +44,9 @@ class TensorboardSink:
         """Open the event file."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(self._folder))
+        # What an earlier process wrote of epochs that are trained again is to be forgotten.
+        resumed = run.get("resumed_epoch")
+        self._writer = SummaryWriter(str(self._folder), purge_step=resumed + 1 if resumed else None)
 
     def event(self, event: Event) -> None:
         """Count the event, and keep a move or a rollback as text."""

@@ -1,0 +1,70 @@
+"""Jobs side by side share a store, and each is a function of its options and what it read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper.strategy.store.sqlite import SQLite
+from tests.integration.harness import Run, esper, without_clock
+from tests.integration.in_process import code_of
+from tests.integration.option_cases import DENSE, EARLY
+
+PROFILE = ["logger=none", *f"{DENSE} epochs=10 {EARLY}".split()]
+SHARED = ["store=sqlite", "store.path=ledger.db"]
+PARALLEL = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"]
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Three jobs, two at a time: the third begins when the first one has ended."""
+    folder: Path = tmp_path_factory.mktemp("shared")
+    done = esper(folder, ["train", "-m", *PROFILE, *SHARED, *PARALLEL, "rng_seed=0,1,2"])
+    assert done.code == 0, done.err
+    assert done.err == ""
+    return [Run(folder / "sweep" / str(job)) for job in range(3)]
+
+
+def alone(folder: Path, seed: int, *store: str) -> Run:
+    where = f"hydra.run.dir={folder}"
+    assert code_of("train", *PROFILE, f"rng_seed={seed}", *store, where) == 0
+    return Run(folder)
+
+
+def lived(run: Run) -> Any:
+    """Return what happened to the network; a checkpoint's size follows its folder's name."""
+    return without_clock([event for event in run.events if event["kind"] != "checkpoint"])
+
+
+def test_no_job_loses_what_it_learned(jobs: list[Run]) -> None:
+    store = SQLite(str(jobs[0].path.parents[1] / "ledger.db")).open()
+    found = store.load()
+    store.close()
+    assert len(found) == len({(entry.run, entry.event) for entry in found})
+    for job in jobs:
+        own = [entry for entry in found if entry.run == str(job.path.resolve())]
+        assert [entry.reward for entry in own] == [each["reward"] for each in job.of("ledger")]
+        assert own
+    assert len(found) == sum(len(job.of("ledger")) for job in jobs)
+
+
+def test_each_job_is_repeated_alone_from_what_it_had_read(jobs: list[Run], tmp_path: Path) -> None:
+    warm = [(job.path / "ledger_snapshot.json").exists() for job in jobs]
+    assert warm[2], "the third job began with what an earlier one had left"
+    for seed, job in enumerate(jobs):
+        snapshot = ["store=snapshot", f"store.path={job.path}"]
+        again = alone(tmp_path / str(seed), seed, *(snapshot if warm[seed] else ["store=memory"]))
+        assert without_clock(again.metrics) == without_clock(job.metrics)
+        assert lived(again) == lived(job)
+        network = (again.path / "network.safetensors").read_bytes()
+        assert network == (job.path / "network.safetensors").read_bytes()
+    kept = json.loads((jobs[2].path / "ledger_snapshot.json").read_text())
+    assert kept == json.loads((tmp_path / "2" / "ledger_snapshot.json").read_text())
+
+
+def test_what_a_job_read_does_make_a_difference(jobs: list[Run], tmp_path: Path) -> None:
+    cold = alone(tmp_path / "cold", 2, "store=memory")
+    assert [e["blueprint"] for e in cold.of("selection")] != [
+        e["blueprint"] for e in jobs[2].of("selection")
+    ]
