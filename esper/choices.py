@@ -15,13 +15,15 @@ from esper.contracts.errors import ConfigError
 from esper.contracts.slot import SlotSpec
 from esper.growth import groups
 from esper.growth.host import Host
-from esper.growth.options import Growth
+from esper.growth.options import Growth, Recover
+from esper.growth.pipeline.options import Kernels
 from esper.growth.places import Places
 from esper.model.base import HostOptions
 from esper.options import OPTIONS
 from esper.policy.safety import Safety
 from esper.signals.options import Signals
 from esper.strategy.viability import Viability
+from esper.training.governor import Governor
 
 GROUPS = {
     "strategy": "ucb",
@@ -36,8 +38,11 @@ NODES: dict[str, type[Any]] = {
     "blueprint": Blueprints,
     "viability": Viability,
     "safety": Safety,
+    "governor": Governor,
+    "recovery": Recover,
     "signals": Signals,
     "growth": Growth,
+    "kernels": Kernels,
 }
 """The other options that are objects."""
 
@@ -50,6 +55,8 @@ class Choices:
     placement: `series`, `parallel`, or `auto`.
     grow_until: share of the budget in which seeds may germinate, in [0, 1].
     run_id: key of this run in a store; drawn at random when not given.
+    chance_loss: what the loss is where the network knows nothing, ln(classes) for classification;
+        without it the governor sees a rise of the loss alone.
     schedulers: torch's learning rate schedulers of the optimizer, if there are any: they go on
         seeing the host's groups alone.
     """
@@ -65,10 +72,14 @@ class Choices:
     num_seeds: int = 4
     viability: Viability = field(default_factory=Viability)
     safety: Safety = field(default_factory=Safety)
+    governor: Governor = field(default_factory=Governor)
+    recovery: Recover = field(default_factory=Recover)
     signals: Signals = field(default_factory=Signals)
     growth: Growth = field(default_factory=Growth)
+    kernels: Kernels = field(default_factory=Kernels)
     grow_until: float = 0.6
     run_id: str | None = None
+    chance_loss: float | None = None
     schedulers: Sequence[LRScheduler] = ()
 
     def __post_init__(self) -> None:

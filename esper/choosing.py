@@ -1,18 +1,27 @@
 """Build the kernels that a plan may ask for, rank them at birth, and let the strategy choose."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from esper.contracts.decision import Decision
+from esper.contracts.errors import EsperError
 from esper.contracts.event import KernelBuilt
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan, Selection
-from esper.growth.apply import KernelError, build_kernel
+from esper.growth.cost import host_memory_mb
 from esper.growth.first_order import Loss, first_order_scores
 from esper.growth.host import Host
-from esper.growth.kernel import Kernel
+from esper.growth.kernel import Kernel, KernelError
 from esper.growth.outcome import kernel_memory_mb
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
+
+Take = Callable[[str, int, str], Kernel]
+"""Gives the kernel of a slot, a seed and a blueprint; raises `KernelError` or `UnfitError`."""
+
+
+class UnfitError(EsperError):
+    """A kernel is sane, but more than the network may have besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +30,14 @@ class Choice:
 
     ready: kernels that were built on the way, by (seed, blueprint).
     refused: blueprints that could not be built here, and were not offered.
+    unfit: why others were not offered: the network may not have as much besides.
     """
 
     plan: Plan
     selections: tuple[Selection, ...]
     ready: dict[tuple[int, str], Kernel]
     refused: list[KernelBuilt]
+    unfit: list[str]
 
 
 def choose(
@@ -34,7 +45,7 @@ def choose(
     host: Host,
     wish: tuple[Plan, Decision],
     observation: Observation,
-    rng_seed: int,
+    take: Take,
     loss: Loss | None,
 ) -> Choice:
     """Return what the strategy chooses for a plan, and what had to be built for that.
@@ -44,7 +55,7 @@ def choose(
         host: the network; it is left as it was.
         wish: the plan, and the decision that it came from.
         observation: the epoch that the decision was made on.
-        rng_seed: seed of the kernels' first weights.
+        take: gives the kernels that may be chosen.
         loss: ranks kernels at birth; without it they are not ranked.
     """
     plan, decision = wish
@@ -57,22 +68,43 @@ def choose(
     )
     built: dict[int, Kernel] = {}
     refused: list[KernelBuilt] = []
+    unfit: list[str] = []
     for seed in selector.candidates(plan, inputs):
         blueprint = inputs.state.seeds[seed].bound
+        if blueprint in inputs.barred:
+            continue
         try:
-            built[seed] = build_kernel(host, plan.slot, seed, blueprint, rng_seed)
-        except KernelError as error:
-            refused.append(error.attempt)
+            built[seed] = take(plan.slot, seed, blueprint)
+        except (KernelError, UnfitError) as error:
+            if isinstance(error, KernelError):
+                refused.append(error.attempt)
+            else:
+                unfit.append(str(error))
             inputs = replace(inputs, barred=(*inputs.barred, blueprint))
-    if built:
-        memory = {s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()}
-        scores = first_order_scores(host, plan.slot, built, loss) if loss else {}
-        inputs = replace(inputs, memory_mb=memory, first_order=scores)
+    scores, failed = _ranked(host, plan.slot, built, loss)
+    refused += failed
+    inputs = replace(
+        inputs,
+        barred=(*inputs.barred, *(attempt.blueprint for attempt in failed)),
+        memory_mb={s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()},
+        first_order=scores,
+    )
     chosen, selections = selector.choose(plan, inputs)
     ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
-    return Choice(chosen, selections, ready, refused)
+    return Choice(chosen, selections, ready, refused, unfit)
 
 
-def host_memory_mb(host: Host) -> float:
-    """Return the memory of a network's weights, gradients and moments in MiB."""
-    return kernel_memory_mb(host.num_parameters, host.num_parameters)
+def _ranked(
+    host: Host, slot: str, built: dict[int, Kernel], loss: Loss | None
+) -> tuple[dict[int, float], list[KernelBuilt]]:
+    """Return each kernel's score; those that fail are taken out of `built`, and told of."""
+    failed: list[KernelBuilt] = []
+    while loss is not None and built:
+        try:
+            return first_order_scores(host, slot, built, loss), failed
+        except KernelError as error:
+            failed.append(error.attempt)
+            name = error.attempt.blueprint
+            for seed in [seed for seed, kernel in built.items() if kernel.blueprint == name]:
+                del built[seed]
+    return {}, failed

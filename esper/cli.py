@@ -9,9 +9,7 @@ import typer
 from typer.main import get_command
 
 from esper.contracts.errors import EsperError
-from esper.failure import tell
-
-INTERRUPTED = 130
+from esper.failure import INTERRUPTED, tell
 
 app = typer.Typer(
     name="esper",
@@ -43,11 +41,25 @@ def train(
             autocompletion=_complete,
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with an interrupted run, or sweep, where it was last saved.",
+        ),
+    ] = None,
 ) -> None:
     """Train a network that grows: one run, or with -m a sweep."""
-    from esper.hydra_app import train as train_with_hydra
+    from esper import hydra_app
 
-    train_with_hydra(overrides or [])
+    further = [Path(word) for word in overrides or [] if Path(word).is_dir()]
+    if resume is not None and further:
+        raise EsperError(f"--resume takes one folder, got {resume} and {further[0]}")
+    if resume is None:
+        hydra_app.train(overrides or [])
+    else:
+        hydra_app.resume(resume, overrides or [])
 
 
 @app.command()
@@ -77,10 +89,26 @@ def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="List what is remembered of kernels instead.")
+    ] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="With --kernels: forget it all.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="With --kernels: the kernels.cache_dir of the runs; else the usual one."),
+    ] = None,
+) -> None:
     """Show versions, devices and accounts, what is missing and how to get it."""
     from esper.doctor import examine, show
 
+    if kernels:
+        from esper.kernel_cache import show_cache
+
+        show_cache(folder, clear=clear)
+        return
+    if clear or folder:
+        raise typer.BadParameter("--clear and --folder go with --kernels")
     findings = examine()
     show(findings)
     if any(finding.ok is False for finding in findings):

@@ -12,7 +12,8 @@ from esper.blueprint.options import Blueprints
 from esper.contracts.errors import ConfigError
 from esper.data.digits import Digits
 from esper.explain import explain, unknown_key
-from esper.growth.options import Growth
+from esper.growth.options import Growth, Recover
+from esper.growth.pipeline.options import Kernels
 from esper.model.cnn import CNN
 from esper.options import OPTIONS, option_name
 from esper.orchestrator.auto import Auto
@@ -24,6 +25,7 @@ from esper.strategy.store.memory import Memory
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import Viability
 from esper.telemetry.wandb import Wandb
+from esper.training.governor import Governor
 from esper.training.options import Training
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -56,7 +58,10 @@ class RunConfig:
     viability: Viability = field(default_factory=Viability)
     signals: Signals = field(default_factory=Signals)
     growth: Growth = field(default_factory=Growth)
+    kernels: Kernels = field(default_factory=Kernels)
     safety: Safety = field(default_factory=Safety)
+    governor: Governor = field(default_factory=Governor)
+    recovery: Recover = field(default_factory=Recover)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

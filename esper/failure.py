@@ -5,7 +5,10 @@ import traceback
 
 import typer
 
-from esper.contracts.errors import EsperError
+from esper.contracts.errors import EsperError, InterruptionError
+
+INTERRUPTED = 130
+"""Exit code of a run that was stopped after a checkpoint was written."""
 
 
 def line(error: BaseException) -> str:
@@ -24,9 +27,12 @@ def line(error: BaseException) -> str:
 
 
 def tell(error: BaseException) -> None:
-    """Write one red line to stderr; with `ESPER_DEBUG=1` the traceback goes before it."""
+    """Write one line to stderr, red for an error; with `ESPER_DEBUG=1` the traceback before it."""
     if os.environ.get("ESPER_DEBUG") == "1":
         traceback.print_exception(error)
+    if isinstance(error, InterruptionError):
+        typer.secho(line(error), fg="yellow", err=True)
+        return
     typer.secho(f"error: {line(error)}", fg="red", err=True)
 
 

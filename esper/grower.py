@@ -10,57 +10,35 @@ that evaluates and one that trains.  All randomness comes from `rng_seed`.
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from esper.acting import Actor, Occasion
 from esper.choices import Choices, prepare
-from esper.choosing import choose, host_memory_mb
-from esper.contracts.decision import Decision, DecisionKind, Refusal
-from esper.contracts.errors import LifecycleError
-from esper.contracts.event import (
-    Event,
-    EventKind,
-    LifecycleMove,
-)
+from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.event import Event, EventKind, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
-from esper.contracts.stage import SeedStage
-from esper.growth.apply import KernelError, Setting
+from esper.contracts.report import StepReport
+from esper.governing import Governing
 from esper.growth.chance import Chance
 from esper.growth.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
 from esper.growth.first_order import Loss
 from esper.growth.groups import stale_entries
 from esper.growth.host import Moment
-from esper.growth.lifecycle import PROBATION_LIMIT, grow_older, health, uproot
-from esper.growth.outcome import kernel_memory_mb
+from esper.growth.lifecycle import cull_overdue, grow_older, health
 from esper.growth.pending import Pending
+from esper.growth.pending_state import load_pending_state, pending_state
+from esper.growth.recovery import Recovering
 from esper.growth.twin import Train
-from esper.policy.safety import Usage
 from esper.settlement import Settlement
 from esper.signals.tracker import SignalTracker
-from esper.strategy.entry import Measurement
 from esper.strategy.selector import Selector
 from esper.telemetry.bus import EventBus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """What a control step found and how long its parts took.
-
-    moves: what became of seeds in this step, in order.
-    flops: of the epoch: training of the network and its twins, and attribution.
-    """
-
-    metrics: EpochMetrics
-    observation: Observation
-    moves: tuple[LifecycleMove, ...]
-    flops: float
-    evaluation_ms: float
-    attribution_ms: float
 
 
 class Grower:
@@ -104,6 +82,9 @@ class Grower:
         self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, choices)
         self.pending = Pending(self.host)
+        self.recovering = Recovering(self.pending, choices.recovery)
+        self.bus.subscribe(self.recovering.tally, [EventKind.RECOVERY])
+        self.governing = Governing(self.pending, choices.governor, choices.chance_loss)
         self.tracker = SignalTracker(choices.signals)
         self.policy = choices.policy.build(rng_seed)
         run_id = choices.run_id or uuid.uuid4().hex
@@ -111,9 +92,11 @@ class Grower:
         self.ledger = self.settlement.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(choices.strategy, choices.viability, self.ledger, rng)
+        self.actor = Actor(choices, self.pending, self.selector, rng_seed, self._tell)
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
         self._epoch_began = Chance.now()
+        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
 
     def step(
         self,
@@ -150,20 +133,31 @@ class Grower:
         self.epoch += 1
         self._moves.clear()
         self.host.end_epoch()
-        flops = self._attribute(comparing, train, network, trained)
-        attributed = time.perf_counter()
         moment = Moment(self.epoch, network.loss, network.accuracy)
-        for seed_health in health(self.host):
-            self._tell(EventKind.HEALTH, seed_health)
-        rest = self.choices.viability.min_dormant_epochs
-        self._tell_all(EventKind.LIFECYCLE, grow_older(self.host, moment, rest))
+        flops = 3 * self.host.flops * self._num_samples(trained)
+        self._tell_all(EventKind.RECOVERY, self.recovering.review(self.epoch))
+        for kind, body in self.governing.look(moment, trained):
+            self._tell(kind, body)
+        is_sound = not self.governing.has_rolled_back
+        if is_sound:
+            flops += self._attribute(comparing, train, network, trained)
+        attributed = time.perf_counter()
+        self.notice()
+        if is_sound:
+            self._grow_older(moment)
         self._settle()
         observation = self._observe(moment, trained)
-        for decision in self._decide(observation):
-            self._act(decision, observation, moment, loss, with_twin=train is not None)
-        self._cull_overdue()
+        if is_sound:
+            occasion = Occasion(observation, moment, loss, with_twin=train is not None)
+            for decision in self._decide(observation):
+                self.actor.act(decision, occasion)
+        overdue = cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs)
+        self._tell_all(EventKind.LIFECYCLE, overdue)
         self._settle()
         self.pending.follow()
+        self.recovering.prepare(self.epoch)
+        self.governing.keep(self.epoch)
+        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
         self._epoch_began = Chance.now()
         return StepReport(
             metrics=observation.metrics,
@@ -174,27 +168,73 @@ class Grower:
             attribution_ms=(attributed - evaluated) * 1e3,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes, the model's weights and the optimizer's moments included.
+
+        Nested plain values, and the run's own tensors.  Call it between steps.
+        """
+        return {
+            "epoch": self.epoch,
+            "num_decisions": self.num_decisions,
+            "pending": pending_state(self.pending),
+            "recovering": self.recovering.state_dict(),
+            "governing": self.governing.state_dict(self.epoch),
+            "tracker": self.tracker.state_dict(),
+            "policy": self.policy.state_dict(),
+            "settlement": self.settlement.state_dict(),
+            "selector": self.selector.state_dict(),
+            "epoch_began": self._epoch_began.state_dict(),
+            "chance": Chance.now().state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make a fresh grower of a fresh model stand where `state` says, global generators too.
+
+        Raises:
+            CheckpointError: if it is the state of another model or optimizer.
+            ValueError: if this grower has taken a step already.
+        """
+        if self.epoch:
+            raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
+        self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
+        load_pending_state(self.pending, state["pending"])
+        self.recovering.load_state_dict(state["recovering"])
+        self.governing.load_state_dict(state["governing"], self.epoch)
+        self.tracker.load_state_dict(state["tracker"])
+        self.policy.load_state_dict(state["policy"])
+        self.settlement.load_state_dict(state["settlement"])
+        self.selector.load_state_dict(state["selector"])
+        self._epoch_began = Chance.from_state(state["epoch_began"])
+        Chance.from_state(state["chance"]).restore()
+        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
+
+    def notice(self) -> None:
+        """Tell of kernels that failed since this was last done, as in a test of the network."""
+        self._tell_all(EventKind.RECOVERY, self.recovering.notice(self.epoch))
+
     def close(self) -> None:
-        """Let go of the store."""
-        self.settlement.store.close()
+        """Let go of the store and of the kernels that were prepared."""
+        self.actor.close()
+        self._tell_all(EventKind.RECOVERY, self.settlement.close())
 
     def _attribute(
         self, evaluate: Evaluate, train: Train | None, network: Evaluation, trained: TrainReport
     ) -> float:
-        """Train the twins and credit the seeds; return the epoch's FLOPs."""
-        num_samples = trained.num_samples or self.host.steps_per_epoch * self.batch_size
-        flops = 3 * self.host.flops * num_samples
+        """Train the twins and credit the seeds; return the FLOPs of both."""
         self.pending.train_twins(train, self._epoch_began)
-        flops += self.pending.flops(num_samples, len(network.losses_N))
         for found in self.pending.measure(evaluate, network):
             self._tell(EventKind.PERFORMANCE, found)
-            measurement = Measurement(
-                accuracy_improvement=self.host.seed(found.slot, found.seed).alive.accuracy_gain,
-                loss_reduction=found.gain,
-                memory_mb=self._memory_mb(found.slot, found.seed),
-            )
-            self.ledger.note_measurement(found.slot, found.seed, measurement)
-        return flops
+            self.settlement.note(found, self.host.seed(found.slot, found.seed).alive)
+        return self.pending.flops(self._num_samples(trained), len(network.losses_N))
+
+    def _num_samples(self, trained: TrainReport) -> int:
+        return trained.num_samples or self.host.steps_per_epoch * self.batch_size
+
+    def _grow_older(self, moment: Moment) -> None:
+        self._tell_all(EventKind.HEALTH, health(self.host))
+        self._tell_all(EventKind.LIFECYCLE, self.recovering.cull(self.epoch))
+        rest = self.choices.viability.min_dormant_epochs
+        self._tell_all(EventKind.LIFECYCLE, grow_older(self.host, moment, rest))
 
     def _observe(self, moment: Moment, trained: TrainReport) -> Observation:
         metrics = EpochMetrics(
@@ -205,68 +245,23 @@ class Grower:
             train_loss=trained.loss,
             train_accuracy=trained.accuracy,
         )
-        may_grow = self.epoch < self.choices.grow_until * self.epochs
         states = self.host.states(self.epoch)
-        return self.tracker.update(metrics, states, self.epochs, may_grow)
+        seen = self.tracker.update(metrics, states, self.epochs, self._may_grow(self.epoch))
+        return replace(seen, is_suspect=self.governing.is_suspect)
+
+    def _may_grow(self, epoch: int) -> bool:
+        """Return whether seeds may germinate at the end of an epoch."""
+        return epoch < self.choices.grow_until * self.epochs and not self.governing.has_ended_growth
 
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions that safety lets pass; every one is told, and every refusal."""
         decisions = self.policy.decide(observation)
         self._tell_all(EventKind.DECISION, decisions)
         self.num_decisions += len(decisions)
-        wanted = [d for d in decisions if d.kind is not DecisionKind.WAIT]
-        usage = Usage(parameters=self.host.num_parameters, memory_mb=host_memory_mb(self.host))
-        accepted, refused = self.choices.safety.review(wanted, observation, usage)
+        wanted = [self.recovering.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
+        accepted, refused = self.actor.reviewer.review(wanted, observation)
         self._tell_all(EventKind.SAFETY, refused)
         return accepted
-
-    def _act(
-        self,
-        decision: Decision,
-        observation: Observation,
-        moment: Moment,
-        loss: Loss | None,
-        *,
-        with_twin: bool,
-    ) -> None:
-        """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
-        plan = self.choices.orchestrator.plan(decision, observation, self.ledger)
-        self._tell(EventKind.PLAN, plan)
-        wish, host = (plan, decision), self.host
-        choice = choose(self.selector, host, wish, observation, self.rng_seed, loss)
-        self._tell_all(EventKind.KERNEL, choice.refused)
-        self._tell_all(EventKind.SELECTION, choice.selections)
-        setting = Setting(
-            rng_seed=self.rng_seed,
-            event=self.pending.num_events,
-            cooldown_epochs=self.choices.orchestrator.adaptation_cooldown_epochs,
-            moment=moment,
-            reason=decision.reason,
-        )
-        twin = with_twin and self.choices.growth.attribution == "twin"
-        try:
-            applied = self.pending.apply(choice.plan, setting, choice.ready, with_twin=twin)
-        except (KernelError, LifecycleError) as error:
-            refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
-            self._tell(EventKind.SAFETY, refusal)
-            return
-        self._tell_all(EventKind.KERNEL, applied.built)
-        self._tell_all(EventKind.LIFECYCLE, applied.moves)
-        for slot, seed in applied.germinated:
-            self.ledger.note_activation(slot, seed, self.epoch)
-
-    def _cull_overdue(self) -> None:
-        """Cull what nobody judged in time, and at the end of the budget all that is open."""
-        ends = self.epoch == self.epochs
-        for seed in self.host.seeds():
-            waited = seed.stage is SeedStage.PROBATIONARY and seed.epochs_in_stage
-            if ends and seed.life is not None and seed.stage is not SeedStage.FOSSILIZED:
-                reason = "the budget is over"
-            elif waited >= PROBATION_LIMIT:
-                reason = f"no verdict within {PROBATION_LIMIT} epochs of probation"
-            else:
-                continue
-            self._tell_all(EventKind.LIFECYCLE, uproot(self.host, seed, self.epoch, reason))
 
     def _settle(self) -> None:
         """Judge every life that ended since the last call."""
@@ -276,14 +271,12 @@ class Grower:
         problems = stale_entries(self.host.optimizer, self.host.model)
         assert not problems, f"optimizer and model have come apart: {problems}"
 
-    def _memory_mb(self, slot: str, seed: int) -> float:
-        life = self.host.seed(slot, seed).alive
-        return kernel_memory_mb(life.parameters, life.trainable)
-
     def _tell(self, kind: EventKind, body: Any) -> None:
         if kind is EventKind.LIFECYCLE:
             self._moves.append(body)
         self.bus.publish(Event(kind=kind, epoch=self.epoch, body=body))
+        if kind is EventKind.KERNEL and body.error is not None:
+            self._tell_all(EventKind.RECOVERY, self.recovering.build_failed(body))
 
     def _tell_all(self, kind: EventKind, bodies: Iterable[Any]) -> None:
         for body in bodies:

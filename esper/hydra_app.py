@@ -1,5 +1,7 @@
 """`esper train`: Hydra composes the configuration, this hands it to a run."""
 
+import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +14,18 @@ import typer
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from esper import sweep
+from esper import resuming, sweep
 from esper.config import register, to_raw, to_run_config
-from esper.contracts.errors import ConfigError
+from esper.contracts.errors import CheckpointError, ConfigError
 from esper.explain import explain
 from esper.flags import flags_first
-from esper.paths import conf_dir
+from esper.paths import COMMAND, conf_dir
 from esper.telemetry.text import percent
+
+_log = logging.getLogger(__name__)
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -41,33 +45,76 @@ def train(arguments: Sequence[str]) -> None:
         raise ConfigError(explain(error)) from error  # a ValueError of Hydra's: jobs end otherwise
 
 
+def resume(folder: Path, further: Sequence[str]) -> None:
+    """Go on with the run, or with the jobs of the sweep, in `folder`.
+
+    Args:
+        folder: of a run or a sweep.
+        further: options that may differ from before: a longer `epochs`, another logger.
+
+    Raises:
+        ConfigError: if there is nothing to resume, or as `train` does.
+        SystemExit: as `train` does.
+    """
+    command = resuming.command_of(folder)
+    arguments = command.arguments(further)
+    token = resuming.RESUMED.set(command.folder)
+    try:
+        with contextlib.chdir(command.cwd):
+            train(arguments)
+    finally:
+        resuming.RESUMED.reset(token)
+
+
 def train_task(cfg: DictConfig) -> float | None:
     """Run one job and return its best validation accuracy, the number that sweepers maximise."""
     job = HydraConfig.get()
     run_dir = Path(job.runtime.output_dir)
     in_sweep = job.mode == RunMode.MULTIRUN
-    if in_sweep:
-        overrides = OmegaConf.to_container(job.overrides.task)
-        assert isinstance(overrides, list)
-        known = sweep.finished(run_dir, overrides)
-        if known is not None:
-            typer.echo(f"job {job.job.num}: finished before, left as it is")
-            return known.get("best_val_accuracy")
-        sweep.forget(run_dir)
     config = to_run_config(cfg)
+    raw = to_raw(cfg, config)
+    if in_sweep:
+        known = sweep.finished(run_dir, list(job.overrides.task))
+        if known is None and resuming.RESUMED.get() is not None:
+            known = sweep.longer(run_dir, config.epochs)
+        if known is not None:
+            typer.echo(f"job {run_dir.name}: finished before, left as it is")
+            return known.get("best_val_accuracy")
+    is_resumed = resuming.RESUMED.get() is not None and not in_sweep
+    if in_sweep:
+        is_resumed = _is_interrupted(run_dir, raw)
+        if not is_resumed:
+            sweep.forget(run_dir)
     from esper.run import run  # torch
 
-    group = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
-    summary = run(config, run_dir, to_raw(cfg, config), sweep=group)
+    # A job of a sweep that is taken up by itself still belongs to it.
+    group = run_dir.parent if in_sweep or (run_dir.parent / COMMAND).exists() else None
+    name = None if group is None else group.name
+    summary = run(config, run_dir, raw, sweep=name, resume=is_resumed)
     if group is not None:
-        typer.echo(_job_line(job.job.num, job.overrides.task, summary))
+        typer.echo(_job_line(run_dir.name, job.overrides.task, summary))
     best: float | None = summary["best_val_accuracy"]
     return best
 
 
-def _job_line(number: int, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:
+def _is_interrupted(run_dir: Path, raw: dict[str, Any]) -> bool:
+    """Return whether a job of a sweep can go on.
+
+    Whoever resumes the sweep means what is there; whoever starts another sweep in its folder does
+    not.
+    """
+    try:
+        return sweep.is_interrupted(run_dir, raw)
+    except CheckpointError as error:
+        if resuming.RESUMED.get() is not None:
+            raise
+        _log.warning("job %s starts anew: %s", run_dir.name, error)
+        return False
+
+
+def _job_line(name: str, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:
     return (
-        f"job {number}: {' '.join(overrides)}: test accuracy {percent(summary['test_accuracy'])}, "
+        f"job {name}: {' '.join(overrides)}: test accuracy {percent(summary['test_accuracy'])}, "
         f"{summary['seeds_fossilized']} of {summary['seeds_germinated']} kernels kept, "
         f"{summary['wall_s']:.1f} s"
     )

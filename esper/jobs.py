@@ -14,26 +14,42 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from esper import sweep
-from esper.config import to_run_config
-from esper.contracts.errors import ConfigError, EsperError
+from esper import resuming, sweep
+from esper.config import to_raw, to_run_config
+from esper.contracts.errors import ConfigError, EsperError, InterruptionError
 from esper.explain import explain
-from esper.failure import line, tell
+from esper.failure import INTERRUPTED, line, tell
+from esper.paths import COMMAND
 
 
 class JobWatch(Callback):
     """Named in `conf/train.yaml` under `hydra.callbacks`; lives in each process that runs jobs."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a bad configuration, or a folder that holds a run, before anything is written."""
+        """Refuse what cannot start, or cannot go on, before anything is written."""
         with _leaving():
             task = config.copy()
             with open_dict(task):
                 del task["hydra"]
-            to_run_config(task)
+            checked = to_run_config(task)
             run_dir = Path(config.hydra.run.dir)
-            if any((run_dir / name).exists() for name in sweep.RECORDS):
-                raise ConfigError(f"hydra.run.dir={run_dir} holds a run already; name another one")
+            if resuming.RESUMED.get() is not None:
+                resuming.check(run_dir, to_raw(task, checked))
+            elif any((run_dir / name).exists() for name in sweep.RECORDS):
+                raise ConfigError(
+                    f"hydra.run.dir={run_dir} holds a run already; name another one, "
+                    f"or go on with it: esper train --resume {run_dir}"
+                )
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep what started the job."""
+        with _leaving():
+            resuming.note_run(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep what started the sweep."""
+        with _leaving():
+            resuming.note_sweep(config)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Record how the job ended; in a sweep the others go on after a failure."""
@@ -42,14 +58,18 @@ class JobWatch(Callback):
         in_sweep = config.hydra.mode == RunMode.MULTIRUN
         with _leaving():
             if job_return.status == JobStatus.COMPLETED:
-                if in_sweep:
+                if in_sweep or (run_dir.parent / COMMAND).exists():
                     sweep.mark_finished(run_dir, overrides)
                 return
             job_return.status = JobStatus.COMPLETED  # or reading the error would raise it
             error = job_return.return_value
             tell(error)
+            is_interrupted = isinstance(error, InterruptionError)
+            status = "interrupted" if is_interrupted else "failed"
             with suppress(OSError):  # a full disk: the line that was just told says it
-                sweep.record_failure(run_dir, line(error))
+                sweep.record_failure(run_dir, line(error), status)
+        if is_interrupted:
+            raise SystemExit(INTERRUPTED)
         if not in_sweep:
             raise SystemExit(1)
         job_return.return_value = float("nan")

@@ -10,12 +10,17 @@ import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
+from esper.checkpoint.folder import read
+from esper.choices import prepare
 from esper.config import RunConfig
 from esper.contracts.errors import DataError
+from esper.growth.host_state import load_host_state
 from esper.options import OPTIONS
+from esper.paths import CHECKPOINTS
 from esper.report import load
 from esper.run import choices_of, example_input
 from esper.saved import NETWORK, load_network
+from esper.training.optimizer import build_optimizer
 
 
 class LoadedRun:
@@ -31,18 +36,25 @@ class LoadedRun:
         self.metrics, self.events, self.summary = records.metrics, records.events, records.summary
         self.config = load_config(records.path)
 
-    def network(self) -> nn.Module:
+    def network(self, checkpoint: str | None = None) -> nn.Module:
         """Return the network as it stood after the last epoch, in eval mode.
 
+        Args:
+            checkpoint: `best`, `last` or `previous`: as it stood when that one was saved.
+
         Raises:
-            CheckpointError: if it was not saved or does not fit its configuration.
+            CheckpointError: if it was not saved, is broken or does not fit its configuration.
         """
         data = self.config.data.load()
         with torch.random.fork_rng(devices=[]):
             model: nn.Module = self.config.model.build(data.spec)
-        example = example_input(data)
-        network = load_network(self.path / NETWORK, model, example, choices_of(self.config))
-        return network.eval()
+        example, choices = example_input(data), choices_of(self.config)
+        if checkpoint is None:
+            return load_network(self.path / NETWORK, model, example, choices).eval()
+        saved = read(self.path / CHECKPOINTS / checkpoint).tree
+        host = prepare(model, build_optimizer(model, self.config.training), example, choices)
+        load_host_state(host, saved["grower"]["pending"]["host"])
+        return model.eval()
 
 
 def load_run(path: Path | str) -> LoadedRun:

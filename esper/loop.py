@@ -3,20 +3,25 @@
 import hashlib
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from esper.contracts.errors import InterruptionError
 from esper.contracts.metrics import TrainReport
+from esper.contracts.report import StepReport
 from esper.contracts.stage import SeedStage
 from esper.data.base import DataSet, Split
 from esper.data.batches import batches
-from esper.grower import Grower, StepReport
+from esper.grower import Grower
 from esper.growth.groups import kernel_groups
+from esper.keeping import Keeping
+from esper.stopping import Stop
 from esper.telemetry.bus import EventBus
-from esper.training.epoch import Epoch
+from esper.training.epoch import Epoch, Progress
 from esper.training.objective import mean_loss, sample_hits, sample_losses
 from esper.training.options import Training
 
@@ -43,12 +48,25 @@ class Task:
 
     def train(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> TrainReport:
         """Train one epoch; the same epoch has the same batches for every model."""
+        report = self.train_on(model, optimizer, epoch, Progress(), Stop())
+        assert report is not None, "nobody could ask it to pause"
+        return report
+
+    def train_on(
+        self, model: nn.Module, optimizer: Optimizer, epoch: int, progress: Progress, stop: Stop
+    ) -> TrainReport | None:
+        """Train what is left of an epoch; None when it was asked to stop before its end.
+
+        An epoch that goes on finds torch's generator where the step before left it.
+        """
         seed = _epoch_seed(self.rng_seed, epoch)
-        torch.manual_seed(seed)
+        if not progress.num_steps:
+            torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         drawn = batches(self.data.train, self.batch_size, generator, self.training.steps_per_epoch)
+        left = islice(drawn, progress.num_steps, None)
         plan = Epoch(self.training, epoch, self.epochs, self.num_steps)
-        return plan.train(model, optimizer, drawn)
+        return plan.train(model, optimizer, left, progress, lambda: stop.is_asked)
 
     def loss(self, model: nn.Module) -> Tensor:
         """Return the mean loss on the first training samples, with its graph."""
@@ -76,14 +94,23 @@ def _epoch_seed(rng_seed: int, epoch: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def run_epochs(task: Task, grower: Grower, bus: EventBus) -> list[dict[str, Any]]:
-    """Train for the whole budget and return the lines of `metrics.jsonl`."""
-    host = grower.host
-    lines: list[dict[str, Any]] = []
+def run_epochs(
+    task: Task, grower: Grower, bus: EventBus, keeping: Keeping, stop: Stop
+) -> list[dict[str, Any]]:
+    """Train for what is left of the budget and return the lines of `metrics.jsonl`.
+
+    Raises:
+        InterruptionError: when it was asked to stop; where it stood was saved.
+    """
     told_ms = 0.0
-    for epoch in range(1, task.epochs + 1):
+    for epoch in range(grower.epoch + 1, task.epochs + 1):
         began = time.perf_counter()
-        trained = task.train(host.model, host.optimizer, epoch)
+        progress = keeping.progress()
+        busy_before_ms = progress.busy_ms
+        trained = task.train_on(grower.host.model, grower.host.optimizer, epoch, progress, stop)
+        if trained is None:
+            keeping.save(progress)
+            raise InterruptionError(keeping.farewell(stop))
         # Steps taken by the twins listen to hosts of their own: this counts the network's alone.
         step = grower.step(
             task.evaluate,
@@ -93,13 +120,18 @@ def run_epochs(task: Task, grower: Grower, bus: EventBus) -> list[dict[str, Any]
         )
         total_ms = (time.perf_counter() - began) * 1e3
         assert trained.busy_ms is not None, "the task measures it"
+        busy_ms = trained.busy_ms - busy_before_ms + step.evaluation_ms + step.attribution_ms
         # Telling of an epoch is part of its control, but only known once its line is written.
-        control_ms = told_ms + total_ms - trained.busy_ms - step.evaluation_ms - step.attribution_ms
-        lines.append(metrics_line(grower, step, trained, control_ms))
+        line = metrics_line(grower, step, trained, told_ms + total_ms - busy_ms)
+        # The line is written first: what a checkpoint holds must be told of before it counts.
+        line["checkpoint_ms"] = keeping.spent_ms()
         began = time.perf_counter()
-        bus.epoch(lines[-1])
+        bus.epoch(line)
         told_ms = (time.perf_counter() - began) * 1e3
-    return lines
+        keeping.epoch(line, step.moves)
+        if stop.is_asked and epoch < task.epochs:
+            raise InterruptionError(keeping.farewell(stop))
+    return keeping.lines
 
 
 def metrics_line(
@@ -124,7 +156,6 @@ def metrics_line(
         "evaluation_ms": step.evaluation_ms,
         "control_ms": control_ms,
         "attribution_ms": step.attribution_ms,
-        "checkpoint_ms": 0.0,
         "seeds": [
             {
                 "slot": seed.slot,

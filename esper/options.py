@@ -33,10 +33,13 @@ from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
 from esper.strategy.store.memory import Memory
+from esper.strategy.store.redis import Redis as RedisStore
+from esper.strategy.store.snapshot import Snapshot
 from esper.strategy.store.sqlite import SQLite
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.telemetry.none import Nothing
+from esper.telemetry.redis import Redis as RedisLogger
 from esper.telemetry.tensorboard import Tensorboard
 from esper.telemetry.wandb import Wandb
 from esper.training.options import Training
@@ -75,8 +78,13 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     },
     "reward": {"multi_metric": MultiMetric, "gain": Gain, "sparse": Sparse},
     "training": {"default": Training},
-    "logger": {"wandb": Wandb, "tensorboard": Tensorboard, "none": Nothing},
-    "store": {"memory": Memory, "sqlite": SQLite},
+    "logger": {
+        "wandb": Wandb,
+        "tensorboard": Tensorboard,
+        "redis": RedisLogger,
+        "none": Nothing,
+    },
+    "store": {"memory": Memory, "sqlite": SQLite, "redis": RedisStore, "snapshot": Snapshot},
 }
 
 

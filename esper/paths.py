@@ -5,6 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+COMMAND = "command.json"
+"""What started a run or a sweep: in a run's `.hydra`, and in the folder of a sweep."""
+
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's checkpoints, in its own."""
+
 
 def conf_dir() -> Path:
     """Return the folder of `train.yaml`: inside an installed package, beside it in a checkout.

@@ -1,5 +1,6 @@
 """From a checked configuration to a finished run: all wiring is here."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,19 @@ from torch import Tensor
 from esper.choices import Choices
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError, DataError
+from esper.contracts.event import Event, EventKind
 from esper.data.base import DataSet
 from esper.grower import Grower
+from esper.growth.failures import EscalatedError, escalate
+from esper.holding import holding
+from esper.keeping import Keeping
 from esper.loop import Task, run_epochs, scores
 from esper.model.fit import check_fit
 from esper.options import option_name
 from esper.paths import write_json
 from esper.saved import save_network
+from esper.stopping import listening
+from esper.strategy.store.snapshot import SNAPSHOT
 from esper.summary import git_sha, summarise, versions
 from esper.telemetry.bus import EventBus
 from esper.telemetry.console import ConsoleSink
@@ -25,13 +32,17 @@ from esper.telemetry.serialise import plain
 from esper.training.optimizer import build_optimizer
 
 SUMMARY = "summary.json"
-SNAPSHOT = "ledger_snapshot.json"
 EXAMPLE_BATCH = 4
 LEAST_VALIDATION = 2
 
 
 def run(
-    config: RunConfig, run_dir: Path, raw: dict[str, Any], sweep: str | None = None
+    config: RunConfig,
+    run_dir: Path,
+    raw: dict[str, Any],
+    sweep: str | None = None,
+    *,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train and grow one network; leave everything about it in `run_dir`; return the summary.
 
@@ -40,11 +51,20 @@ def run(
         run_dir: an existing folder.
         raw: the configuration as plain values, for those who are told of the run.
         sweep: name of the sweep that the run belongs to.
+        resume: whether to go on from the checkpoints in `run_dir`, where there are any.
 
     Raises:
+        InterruptionError: if a signal asked to stop; where the run stood was saved.
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
-    began = time.perf_counter()
+    with holding(run_dir):
+        return _run(config, run_dir, raw, sweep, resume=resume)
+
+
+def _run(
+    config: RunConfig, run_dir: Path, raw: dict[str, Any], sweep: str | None, *, resume: bool
+) -> dict[str, Any]:
+    began_s = time.perf_counter()
     torch.set_num_threads(config.training.threads)
     data = _load(config)
     torch.manual_seed(config.rng_seed)
@@ -53,8 +73,7 @@ def run(
     optimizer = build_optimizer(model, config.training)
     # The displays of jobs side by side would fall over one another: a sweep has a line a job.
     screen = [] if sweep else [ConsoleSink()]
-    sinks = [Jsonl(run_dir), *screen, *config.logger.build(run_dir)]
-    bus = EventBus(*sinks)
+    bus = EventBus(Jsonl(run_dir), *screen, *config.logger.build(run_dir))
     grower = Grower(
         model,
         optimizer,
@@ -62,35 +81,68 @@ def run(
         epochs=config.epochs,
         rng_seed=config.rng_seed,
         bus=bus,
+        chance_loss=math.log(data.spec.num_classes),
         **grower_options(config, run_id=str(run_dir.resolve())),
     )
+    keeping = Keeping(run_dir, grower, bus, {"config": raw, "versions": versions()}, began_s)
     summary: dict[str, Any] | None = None
     try:
-        if grower.settlement.snapshot:
+        resumed = keeping.resume() if resume else []
+        (run_dir / SUMMARY).unlink(missing_ok=True)
+        if grower.settlement.snapshot and not grower.epoch:
             write_json(run_dir / SNAPSHOT, plain(grower.settlement.snapshot))
-        bus.start({**_facts(config, run_dir, raw), "sweep": sweep})
+        facts = {**_facts(config, run_dir, raw), "sweep": sweep, "resumed_epoch": grower.epoch}
+        bus.start(facts)
+        for kind, body in resumed:
+            bus.publish(Event(kind=kind, epoch=grower.epoch, body=body))
         task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
-        lines = run_epochs(task, grower, bus)
-        losses_N, hits_N = _test(grower, data)
-        test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
-        save_network(grower.host, run_dir)
-        finished: dict[str, Any] = {
-            "status": "finished",
-            "epochs": config.epochs,
-            "rng_seed": config.rng_seed,
-            **plain(summarise(grower, lines, test)),
-            "wall_s": time.perf_counter() - began,
-            **_names(config),
-            "git_sha": git_sha(),
-            "versions": versions(),
-            "run_dir": _shown(run_dir),
-        }
+        with listening() as stop:
+            lines = run_epochs(task, grower, bus, keeping, stop)
+        finished = _conclude(config, run_dir, (data, grower, lines), keeping.elapsed_s)
         write_json(run_dir / SUMMARY, finished)
         summary = finished
+    except (EscalatedError, RuntimeError, OSError) as error:
+        _tell_escalation(grower, error)
+        raise
     finally:
         grower.close()
         bus.close(summary)
     return summary
+
+
+def _tell_escalation(grower: Grower, error: Exception) -> None:
+    """Tell of an error that no run can go on after, and raise it as one line."""
+    try:
+        escalate(error)
+    except EscalatedError as last:
+        body = last.recovery
+        grower.bus.publish(Event(kind=EventKind.RECOVERY, epoch=grower.epoch, body=body))
+        raise
+
+
+def _conclude(
+    config: RunConfig,
+    run_dir: Path,
+    trained: tuple[DataSet, Grower, list[dict[str, Any]]],
+    elapsed_s: float,
+) -> dict[str, Any]:
+    """Test the final network, save it, and return the summary."""
+    data, grower, lines = trained
+    losses_N, hits_N = _test(grower, data)
+    grower.notice()
+    test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
+    save_network(grower.host, run_dir)
+    return {
+        "status": "finished",
+        "epochs": config.epochs,
+        "rng_seed": config.rng_seed,
+        **plain(summarise(grower, lines, test)),
+        "wall_s": elapsed_s,
+        **_names(config),
+        "git_sha": git_sha(),
+        "versions": versions(),
+        "run_dir": _shown(run_dir),
+    }
 
 
 def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, Any]:
@@ -108,8 +160,11 @@ def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, An
         "num_seeds": config.model.num_seeds,
         "viability": config.viability,
         "safety": config.safety,
+        "governor": config.governor,
+        "recovery": config.recovery,
         "signals": config.signals,
         "growth": config.growth,
+        "kernels": config.kernels,
         "grow_until": config.training.grow_until,
         "run_id": run_id,
     }

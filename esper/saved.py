@@ -1,8 +1,11 @@
 """Save a grown network and build it again: weights as safetensors, its kernels in the metadata."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
@@ -10,9 +13,9 @@ from torch.optim import SGD
 
 from esper.choices import Choices, prepare
 from esper.contracts.errors import CheckpointError, EsperError
-from esper.growth.apply import KernelError
 from esper.growth.host import Host
 from esper.growth.implant import implant
+from esper.growth.kernel import KernelError
 
 NETWORK = "network.safetensors"
 _ENTRY, _FORMAT = "esper", "esper-network-1"
@@ -30,10 +33,13 @@ def save_network(host: Host, run_dir: Path) -> Path:
         if seed.life is not None
     ]
     path = run_dir / NETWORK
+    part = path.with_suffix(".part")
     # One entry: the library writes several in an order that changes from process to process.
-    metadata = {_ENTRY: json.dumps({"format": _FORMAT, "kernels": kernels})}
+    facts = {"format": _FORMAT, "kernels": kernels, "sha256": _checksum(host.model)}
+    metadata = {_ENTRY: json.dumps(facts)}
     try:
-        save_model(host.model, str(path), metadata=metadata)
+        save_model(host.model, str(part), metadata=metadata)
+        os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise EsperError(f"cannot write {path}: {error}") from error
     return path
@@ -62,4 +68,16 @@ def load_network(
     except (KernelError, KeyError, RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())  # torch lists keys over several lines
         raise CheckpointError(f"{path} does not fit the configured host: {problem}") from error
+    if _checksum(model) != metadata.get("sha256"):
+        raise CheckpointError(f"{path} fails its checksum: it is not what was saved")
     return model
+
+
+def _checksum(model: nn.Module) -> str:
+    """Return a digest of every value that the model's state dict holds."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -23,7 +23,7 @@ def summarise(
         lines: the lines of `metrics.jsonl`.
         test: `test_accuracy` and `test_loss` of the final network.
     """
-    outcomes = grower.settlement.outcomes
+    tally = grower.settlement.tally
     seeds = list(grower.host.seeds())
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
     params = grower.host.num_parameters
@@ -40,10 +40,13 @@ def summarise(
         "control_fraction": control / (busy + other + control),
         "seeds_germinated": sum(seed.activations for seed in seeds),
         "seeds_fossilized": len(fossils),
-        "seeds_culled": sum(not outcome.fossilized for outcome in outcomes),
+        "seeds_culled": tally.culled,
         "decisions": grower.num_decisions,
-        "adaptations_succeeded": sum(outcome.succeeded for outcome in outcomes),
-        "rollbacks": 0,
+        "adaptations_succeeded": tally.succeeded,
+        "rollbacks": grower.governing.rollbacks,
+        "recoveries": dict(grower.recovering.recovered),
+        "failures_not_recovered": dict(grower.recovering.unrecovered),
+        "quarantined": sorted(grower.recovering.quarantined),
         "epochs_not_finite": sum(not _is_finite(line) for line in lines),
         "grown": [
             {
@@ -70,10 +73,8 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
     """Return how many epochs were over before the first kernel could be felt."""
-    germinated = [outcome.germinated_epoch for outcome in grower.settlement.outcomes]
-    if not germinated:
-        return len(lines)
-    return min(germinated) + grower.choices.growth.training_epochs
+    first = grower.settlement.tally.first_germinated
+    return len(lines) if first is None else first + grower.choices.growth.training_epochs
 
 
 def git_sha() -> str | None:

@@ -1,7 +1,8 @@
 """The folder of a sweep: which of its jobs are finished, which failed, and its table."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esper.paths import write_json
+from esper.paths import CHECKPOINTS, write_json
 from esper.report.numbers import measured
 from esper.report.sweep import Group, collect, metric_of, table, write_csv
+from esper.sameness import check_same
 
 FINISHED = Path(".hydra") / "finished.json"
 """Holds the overrides of a job that ended well (Hydra rewrites `overrides.yaml` at each start)."""
@@ -23,10 +25,37 @@ RECORDS = ("summary.json", "metrics.jsonl", "events.jsonl")
 
 def finished(run_dir: Path, overrides: Sequence[str]) -> dict[str, Any] | None:
     """Return the summary of a job that ended well under the same overrides, else None."""
+    summary = summary_of(run_dir)
+    before = _read(run_dir / FINISHED)
+    return summary if before is not None and sorted(before) == sorted(overrides) else None
+
+
+def longer(run_dir: Path, epochs: int) -> dict[str, Any] | None:
+    """Return the summary of a job that was trained for as many epochs or more, else None."""
+    summary = summary_of(run_dir)
+    is_over = summary is not None and summary.get("status") == "finished"
+    return summary if is_over and summary is not None and summary["epochs"] >= epochs else None
+
+
+def summary_of(run_dir: Path) -> dict[str, Any] | None:
+    """Return the summary in a run's folder, None when there is none that is whole."""
     summary = _read(run_dir / "summary.json")
-    if summary is None or _read(run_dir / FINISHED) != list(overrides):
-        return None
-    return dict(summary)
+    return None if summary is None else dict(summary)
+
+
+def is_interrupted(run_dir: Path, raw: Mapping[str, Any]) -> bool:
+    """Return whether a job was stopped on its way, under the same configuration.
+
+    Raises:
+        CheckpointError: if it was under another one, or its checkpoints are broken.
+    """
+    from esper.checkpoint.keeper import Keeper  # torch
+
+    found = Keeper(run_dir / CHECKPOINTS).latest()
+    if found is None:
+        return False
+    check_same(found.saved.facts["config"], raw, found.saved.facts["epoch"])
+    return True
 
 
 def mark_finished(run_dir: Path, overrides: Sequence[str]) -> None:
@@ -38,12 +67,13 @@ def forget(run_dir: Path) -> None:
     """Take away the records of an earlier job in this folder: runs add to the files they find."""
     for name in (FINISHED, *RECORDS):
         (run_dir / name).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / CHECKPOINTS, ignore_errors=True)
 
 
-def record_failure(run_dir: Path, error: str) -> None:
-    """Write into the run's summary that it failed, and why; what the run said itself is kept."""
+def record_failure(run_dir: Path, error: str, status: str = "failed") -> None:
+    """Write into the run's summary how it ended, and why; what the run said itself is kept."""
     summary = _read(run_dir / "summary.json") or {}
-    summary |= {"status": "failed", "error": error}
+    summary |= {"status": status, "error": error}
     write_json(run_dir / "summary.json", summary)
 
 

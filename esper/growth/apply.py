@@ -7,38 +7,18 @@ first change is made; what fails later all the same is undone.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esper.contracts.errors import EsperError, LifecycleError
+from esper.contracts.errors import LifecycleError
 from esper.contracts.event import KernelBuilt, LifecycleMove
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
-from esper.growth import kernel as kernels
 from esper.growth.host import Host, Moment
-from esper.growth.kernel import Kernel
-from esper.growth.lifecycle import describe, uproot, wake
+from esper.growth.kernel import Kernel, KernelError, told
+from esper.growth.lifecycle import uproot, wake
+from esper.growth.pipeline.pipeline import KernelPipeline
 from esper.growth.seed import Life
 from esper.growth.undo import remember, restore
 
 _S = SeedStage
-
-
-class KernelError(EsperError):
-    """A blueprint could not be built into a sane kernel; the host never saw it.
-
-    attempt: what was asked for, and the error.
-    """
-
-    def __init__(self, slot: str, seed: int, blueprint: str, problem: str) -> None:
-        error = f"blueprint '{blueprint}' in slot '{slot}' {problem}"
-        super().__init__(error)
-        self.attempt = KernelBuilt(
-            slot=slot,
-            seed=seed,
-            blueprint=blueprint,
-            parameters=0,
-            flops=0,
-            build_ms=0,
-            error=error,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +34,17 @@ class Applied:
 class Setting:
     """Where and when a plan is applied.
 
+    kernels: gives those that are not ready.
     event: number of the growth event, for the seeds that germinate in it.
     cooldown_epochs: how long the slot rests afterwards.
     reason: why seeds germinate, in the words of who decided it.
     """
 
-    rng_seed: int
+    kernels: KernelPipeline
     event: int
     cooldown_epochs: int
     moment: Moment
     reason: str = ""
-
-
-def build_kernel(host: Host, slot: str, seed: int, blueprint: str, rng_seed: int) -> Kernel:
-    """Return the kernel that a seed would get if it germinated now.
-
-    Raises:
-        KernelError: if the blueprint raises or its kernel is not sane.
-    """
-    activation = host.seed(slot, seed).activations + 1
-    weights = kernels.weight_seed(rng_seed, slot, seed, activation)
-    try:
-        kernel = kernels.build(blueprint, host.slots[slot].spec, weights)
-    # A blueprint can be a user's code, so this is a boundary that takes any exception.
-    except Exception as error:
-        problem = f"cannot be built: {type(error).__name__}: {error}"
-        raise KernelError(slot, seed, blueprint, problem) from error
-    if not kernel.gate.passed:
-        problem = f"is not sane: {describe(kernel.gate)}"
-        raise KernelError(slot, seed, blueprint, problem)
-    return kernel
 
 
 def apply(
@@ -99,19 +60,25 @@ def apply(
 
     Raises:
         LifecycleError: if a change is no move of the lifecycle table.
-        KernelError: if a kernel cannot be built.
+        KernelError: if a kernel cannot be built, or the optimizer does not take it.
     """
     _check(host, plan)
+    kernels = setting.kernels
     grown = {
-        change.seed: ready.get((change.seed, change.blueprint))
-        or build_kernel(host, plan.slot, change.seed, change.blueprint, setting.rng_seed)
+        change.seed: kernels.compiled(
+            host,
+            plan.slot,
+            change.seed,
+            ready.get((change.seed, change.blueprint))
+            or kernels.take(host, plan.slot, change.seed, change.blueprint),
+        )
         for change in plan.changes
         if change.action is Action.GERMINATE
         and change.seed is not None
         and change.blueprint is not None
     }
     before = remember(host, plan.slot)
-    applied = Applied(built=[_built(plan.slot, seed, kernel) for seed, kernel in grown.items()])
+    applied = Applied(built=[told(plan.slot, seed, kernel) for seed, kernel in grown.items()])
     try:
         for change in plan.changes:
             _change(host, plan, change, setting, grown, applied)
@@ -187,14 +154,3 @@ def _change(
         )
         applied.moves.extend(host.germinate(slot, seed, kernel, life, setting.reason))
         applied.germinated.append((slot, seed))
-
-
-def _built(slot: str, seed: int, kernel: Kernel) -> KernelBuilt:
-    return KernelBuilt(
-        slot=slot,
-        seed=seed,
-        blueprint=kernel.blueprint,
-        parameters=kernel.parameters,
-        flops=kernel.flops,
-        build_ms=kernel.build_ms,
-    )

@@ -38,6 +38,23 @@ class Chance:
         if self.devices:
             torch.cuda.set_rng_state_all(self.devices)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states as plain values and tensors."""
+        name, words, *rest = self.array
+        return {
+            "python": self.python,
+            "numpy": [name, words.tolist(), *rest],
+            "cpu": self.cpu,
+            "devices": self.devices,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Chance":
+        """Return what `state_dict` gave."""
+        name, words, *rest = state["numpy"]
+        array = (name, numpy.array(words, dtype=numpy.uint32), *rest)
+        return cls(state["python"], array, state["cpu"], state["devices"])
+
 
 @contextmanager
 def replayed(then: Chance) -> Iterator[None]:

@@ -6,13 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth import attach
+from esper.growth.blend import Bank
 from esper.growth.chance import Chance, replayed
+from esper.growth.failures import escalate, first_line
 from esper.growth.host import Host
-from esper.growth.kernel import Kernel
+from esper.growth.kernel import Kernel, KernelError
 from esper.growth.modes import eval_mode, every_layer_called
 
 Loss = Callable[[nn.Module], Tensor]
 """Takes a model; returns a scalar loss with a graph, on training samples."""
+
+
+class _LossError(ValueError):
+    """The loss is not what it must be, whatever the kernels are."""
 
 
 def first_order_scores(
@@ -25,20 +31,58 @@ def first_order_scores(
     scores 0.
 
     Raises:
+        KernelError: if the loss, or its gradient, cannot be computed because of one of them.
         ValueError: if the loss is no scalar with a graph.
     """
+    try:
+        return _together(host, slot, kernels, loss)
+    except (KernelError, _LossError):
+        raise
+    # A kernel can be a user's code, so this is a boundary that takes any exception.
+    except Exception as error:
+        escalate(error)
+        _together(host, slot, {}, loss)
+        for seed, kernel in kernels.items():
+            try:
+                _together(host, slot, {seed: kernel}, loss)
+            except Exception as alone:
+                escalate(alone)
+                problem = f"fails: {type(alone).__name__}: {first_line(alone)}"
+                raise KernelError(slot, seed, kernel.blueprint, problem) from alone
+        raise
+
+
+def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) -> dict[int, float]:
     module = host.slots[slot].module
     with eval_mode(host.model), every_layer_called(), replayed(Chance.now()):
+        living = attach.bank_of(module)
+        # Those that learn in isolation are not felt, and need not run.
+        quiet = set() if living is None else living.isolated - living.muted
         for seed, kernel in kernels.items():
             host.put_kernel(slot, seed, kernel.module)
         try:
             bank = attach.bank_of(module)
             if bank is not None:
                 bank.training = True
-            return _scores(kernels, loss(host.model))
+                bank.muted |= quiet
+            scores = _scores(kernels, loss(host.model))
+            _check_notes(slot, kernels, bank)
+            return scores
         finally:
+            if living is not None:
+                living.muted -= quiet
             for seed in kernels:
                 attach.take_kernel(module, seed)
+
+
+def _check_notes(slot: str, kernels: Mapping[int, Kernel], bank: Bank | None) -> None:
+    """Raise where the slot has gone on without a kernel that failed: it has no score."""
+    if bank is None:
+        return
+    for seed, kernel in kernels.items():
+        for found in bank.care.notes.take(str(seed)):
+            problem = f"fails: {found.error}: {found.message}"
+            raise KernelError(slot, seed, kernel.blueprint, problem)
 
 
 def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
@@ -50,7 +94,7 @@ def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
     ]
     scores = dict.fromkeys(kernels, 0.0)
     if value.numel() != 1 or (owners and not value.requires_grad):
-        raise ValueError(
+        raise _LossError(
             f"loss must return a scalar with a graph, got shape {tuple(value.shape)} "
             f"and requires_grad={value.requires_grad}"
         )

@@ -8,16 +8,18 @@ kernels learn at their own rate in any training loop.
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.contracts.stage import BLENDED, SeedStage, check_move
 from esper.growth import attach, groups
+from esper.growth.deeds import Closed, Deed
 from esper.growth.flops import forward_flops
 from esper.growth.kernel import Kernel
 from esper.growth.options import Growth
@@ -27,29 +29,6 @@ from esper.growth.seed import Life, Seed, Slot
 _S = SeedStage
 GRADIENT_STRIDE = 4
 """The gradient of an isolated kernel is measured at every so many steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The life of a seed that was fossilized or culled, for whoever judges it."""
-
-    slot: str
-    seed: int
-    activation: int
-    life: Life
-    fossilized: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """One move that was made, such that a twin can be made to follow."""
-
-    method: str
-    slot: str
-    seed: int
-    activation: int
-    arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +96,12 @@ class Host:
     def put_kernel(self, slot: str, index: int, kernel: nn.Module) -> None:
         """Put an isolated kernel into a slot, on the device and dtype of its block's weights."""
         place = self.slots[slot]
-        weights = [*place.module.parameters(), *self.model.parameters()]
-        like = next((weight for weight in weights if weight.is_floating_point()), None)
-        attach.put_kernel(place.module, place.spec.placement, index, kernel, like)
+        attach.put_kernel(place.module, place.spec.placement, index, kernel, self.like(slot))
+
+    def like(self, slot: str) -> Tensor | None:
+        """Return a weight on the device and of the dtype that the slot's kernels take."""
+        weights = chain(self.slots[slot].module.parameters(), self.model.parameters())
+        return next((weight for weight in weights if weight.is_floating_point()), None)
 
     def germinate(
         self, slot: str, index: int, kernel: Kernel, life: Life, reason: str = ""

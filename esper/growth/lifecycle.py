@@ -29,7 +29,8 @@ def grow_older(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMo
     for seed in host.seeds():
         seed.epochs_in_stage += 1
         if seed.life is not None:
-            seed.life.losses.append(moment.val_loss)
+            if seed.stage is not _S.FOSSILIZED:
+                seed.life.losses.append(moment.val_loss)
             seed.life.improvement = _improvement(seed, moment)
         moves += _advance(host, seed, moment, rest_epochs)
     return moves
@@ -82,6 +83,19 @@ def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[L
     return [host.advance(seed.slot, seed.index, after, gate, describe(gate))]
 
 
+def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove]:
+    """Cull what nobody judged in time, and after the last epoch of the budget all that is open."""
+    moves: list[LifecycleMove] = []
+    for seed in host.seeds():
+        waited = seed.stage is _S.PROBATIONARY and seed.epochs_in_stage
+        if is_last and seed.life is not None and seed.stage is not _S.FOSSILIZED:
+            moves += uproot(host, seed, epoch, "the budget is over")
+        elif waited >= PROBATION_LIMIT:
+            reason = f"no verdict within {PROBATION_LIMIT} epochs of probation"
+            moves += uproot(host, seed, epoch, reason)
+    return moves
+
+
 def wake(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
     """Return an embargoed seed to DORMANT, bound to another blueprint."""
     return [
@@ -110,6 +124,17 @@ def describe(gate: Gate) -> str:
 
 
 def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
+    """Measure a stage's gate; a seed whose kernel rests passes none: it was not there."""
+    gate = _stage_gate(host, seed, moment)
+    return Gate(checks=(*gate.checks, _rest(seed))) if seed.alive.rests else gate
+
+
+def _rest(seed: Seed) -> Check:
+    errors = float(seed.alive.errors)
+    return Check(name="failures", passed=False, value=errors, limit="its kernel rests after them")
+
+
+def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
     life = seed.alive
     if seed.stage is _S.TRAINING:
         return Gate(checks=(_gradient(seed), _finite(host, seed)))

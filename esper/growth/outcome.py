@@ -4,7 +4,8 @@ import math
 import statistics
 
 from esper.contracts.outcome import Outcome
-from esper.growth.host import Closed, Host
+from esper.growth.deeds import Closed
+from esper.growth.host import Host
 
 COPIES = 4
 """A trained weight is held four times over: itself, its gradient and two moments of Adam."""
@@ -23,8 +24,8 @@ def outcome_of(closed: Closed, host: Host, epoch: int) -> Outcome:
     return Outcome(
         slot=closed.slot,
         seed=closed.seed,
-        slot_kind=slot.spec.kind,
-        placement=slot.spec.placement,
+        slot_kind=slot.spec.kind.value,
+        placement=slot.spec.placement.value,
         blueprint=life.blueprint,
         activation=closed.activation,
         germinated_epoch=life.germinated_epoch,
@@ -41,8 +42,11 @@ def outcome_of(closed: Closed, host: Host, epoch: int) -> Outcome:
         parameters_before=others_parameters,
         parameters_after=others_parameters + life.parameters,
         loss_variance=statistics.pvariance(losses) if len(losses) > 1 else 0.0,
+        errors=life.errors,
+        recoveries=life.recoveries,
         latency_ms=life.latency_ms,
         memory_mb=kernel_memory_mb(life.parameters, life.trainable),
+        rolled_back=closed.rolled_back,
         reason=closed.reason,
     )
 

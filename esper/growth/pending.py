@@ -99,6 +99,11 @@ class Pending:
                 self._adopt(change)
         return outcomes
 
+    def give_up(self) -> None:
+        """Forget every open event and its twin: the network is no longer what they followed."""
+        self.changes.clear()
+        self.follow()
+
     def _adopt(self, change: Change) -> None:
         twin = change.twin
         if twin is None or self.changes or self._is_kept(change):

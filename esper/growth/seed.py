@@ -33,7 +33,11 @@ class GradientHealth:
 
 @dataclass(slots=True)
 class Life:
-    """What is known of one activation of a seed, from germination to the verdict."""
+    """What is known of one activation of a seed, from germination to the verdict.
+
+    errors, recoveries: failures of its kernel, and how many of them it went on after.
+    rests: whether the kernel is left out because it keeps failing.
+    """
 
     event: int
     germinated_epoch: int
@@ -55,6 +59,9 @@ class Life:
     gain_error: float | None = None
     accuracy_gain: float | None = None
     measurements: int = 0
+    errors: int = 0
+    recoveries: int = 0
+    rests: bool = False
     gains: list[GainPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from esper.growth import groups
 from esper.growth.attribution import Change
 from esper.growth.chance import Chance, replayed
-from esper.growth.host import Deed, Host
+from esper.growth.deeds import Deed
+from esper.growth.host import Host
 
 Train = Callable[[nn.Module, Optimizer], Any]
 """Trains a model for one epoch with an optimizer, on the batches of that epoch."""

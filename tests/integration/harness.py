@@ -127,10 +127,14 @@ def esper(
     return Done(cwd, done.returncode, done.stdout, done.stderr)
 
 
-def esper_all(folder: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, Done]:
+def esper_all(
+    folder: Path, commands: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None
+) -> dict[str, Done]:
     """Run every command in a folder of its name, two at a time; return how each ended."""
     with ThreadPoolExecutor(WORKERS) as pool:
-        waiting = {name: pool.submit(esper, folder / name, args) for name, args in commands.items()}
+        waiting = {
+            name: pool.submit(esper, folder / name, args, env) for name, args in commands.items()
+        }
         return {name: done.result() for name, done in waiting.items()}
 
 

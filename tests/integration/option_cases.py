@@ -77,6 +77,7 @@ CASES: dict[str, str] = {
         "model.factory=mine:build logger=tensorboard"
     ),
     "store": f"{DENSE} epochs=10 {EARLY} store=sqlite store.path=../ledger.db",
+    "redis": f"{DENSE} epochs=10 {EARLY} store=redis logger=redis logger.stream=case",
 }
 """Overrides by the name of the case; all run with `logger=none` unless they say otherwise."""
 
@@ -94,6 +95,9 @@ SWEEP = f"{DENSE} {OFTEN} strategy={','.join(STRATEGIES)}"
 
 AGAIN = f"{CASES['store']} rng_seed=1"
 """A second run, which starts from what the first one learned."""
+
+SNAPSHOT = f"{DENSE} epochs=10 {EARLY} rng_seed=1 store=snapshot store.path="
+"""That second run once more, from what it had read; its folder comes behind this."""
 
 OWN_NETWORK = """
 from torch import nn
@@ -143,7 +147,7 @@ COVERED: dict[str, dict[str, str]] = {
     },
     "reward": {"multi_metric": "strategy_ucb", "gain": "maps_series", "sparse": "tokens_parallel"},
     "training": {"default": "standard"},
-    "logger": {"wandb": "wandb", "tensorboard": "custom", "none": "standard"},
-    "store": {"memory": "standard", "sqlite": "store"},
+    "logger": {"wandb": "wandb", "tensorboard": "custom", "redis": "redis", "none": "standard"},
+    "store": {"memory": "standard", "sqlite": "store", "redis": "redis", "snapshot": "snapshot"},
 }
 """Which case exercises which option; `wandb` is the default run, which has tests of its own."""

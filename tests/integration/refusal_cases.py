@@ -124,6 +124,10 @@ REFUSALS: dict[str, Refusal] = {
     "store of others": Refusal(
         "store=sqlite store.path=taken", ("store.path 'taken'", "not a database")
     ),
+    "store that is away": Refusal(
+        "store=redis store.url=redis://:secret@127.0.0.1:1/0",
+        ("store.url redis://:***@127.0.0.1:1/0 cannot be used", "refused", "redis-server"),
+    ),
     "run under a file": Refusal("hydra.run.dir=taken/run", ("Not a directory", "taken"), True),
     "run in no disk": Refusal("hydra.run.dir=/proc/esper", ("No such file", "/proc/esper"), True),
     "nobody logged in": Refusal(

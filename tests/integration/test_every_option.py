@@ -24,7 +24,7 @@ WORDS = {
     "model.placement": tuple(Placement),
     "reward.clock": ("flops", "wall"),
 }
-ALL = {*CASES, *COVERED["strategy"].values()}
+ALL = {*CASES, "snapshot", *COVERED["strategy"].values()}
 DEFAULTS = {
     "linear",
     "remove",
@@ -56,7 +56,7 @@ def test_no_word_of_a_key_is_left_out(key: str, words: tuple[str, ...]) -> None:
     assert [word for word in words if f"{key}={word}" not in typed and word not in DEFAULTS] == []
 
 
-@pytest.mark.parametrize("name", ["sweep", "again", *CASES])
+@pytest.mark.parametrize("name", ["sweep", "again", "snapshot", *CASES])
 def test_a_case_runs_without_a_complaint(option_done: dict[str, Done], name: str) -> None:
     assert option_done[name].code == 0, option_done[name].err
     assert option_done[name].err == ""

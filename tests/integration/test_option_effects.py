@@ -1,8 +1,14 @@
 """What each option does that others do not, seen in the runs that exercise them all."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from tests.integration.harness import Done, Json, Run, is_rising
+from esper.strategy.entry import LedgerEntry
+from esper.strategy.store.sqlite import SQLite
+from tests.integration.harness import Done, Json, Run, is_rising, without_clock
+from tests.redis_server import RedisServer
 
 COMPONENTS = {"accuracy", "speed", "memory", "stability", "cost", "risk"}
 
@@ -67,7 +73,7 @@ def test_ensemble_shares_alpha_evenly(runs: dict[str, Run], case: str) -> None:
 
 
 def test_never_changes_nothing(runs: dict[str, Run]) -> None:
-    assert {event["kind"] for event in runs["never"].events} == {"decision"}
+    assert {event["kind"] for event in runs["never"].events} == {"decision", "checkpoint"}
     assert {decision["decision_kind"] for decision in runs["never"].of("decision")} == {"wait"}
     assert len({line["params"] for line in runs["never"].metrics}) == 1
 
@@ -152,6 +158,38 @@ def test_a_store_hands_on_what_was_learned(runs: dict[str, Run], done: dict[str,
     assert chosen["blueprint"] != tried
 
 
+def test_a_run_is_repeated_from_what_it_had_read(runs: dict[str, Run]) -> None:
+    again, snapshot = runs["again"], runs["snapshot"]
+    assert without_clock(snapshot.metrics) == without_clock(again.metrics)
+    files = [each.path / "ledger_snapshot.json" for each in (again, snapshot)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert len(entries_in(again.path.parents[3] / "ledger.db")) == 2, "it added nothing"
+
+
+def entries_in(path: Path) -> list[LedgerEntry]:
+    store = SQLite(str(path)).open()
+    found = store.load()
+    store.close()
+    return found
+
+
+def test_a_server_holds_ledger_and_events(
+    runs: dict[str, Run], case_server: RedisServer | None
+) -> None:
+    run = runs["redis"]
+    assert case_server is not None
+    import redis
+
+    with redis.Redis.from_url(case_server.url, decode_responses=True) as client:
+        entries = client.xrange("esper:ledger:1")
+        messages = client.xrange("case")
+    rewards = [json.loads(fields["entry"])["reward"] for _, fields in entries]
+    assert rewards == [each["reward"] for each in run.of("ledger")]
+    told = [json.loads(fields["body"]) for _, fields in messages if fields["type"] == "event"]
+    assert without_clock(told) == without_clock(run.events)
+    assert [json.loads(messages[-1][1]["body"])] == [run.summary]
+
+
 def test_tensorboard_is_written_where_it_belongs(runs: dict[str, Run]) -> None:
     assert list((runs["custom"].path / "tensorboard").glob("events.out.tfevents.*"))
 
@@ -159,6 +197,7 @@ def test_tensorboard_is_written_where_it_belongs(runs: dict[str, Run]) -> None:
 def test_no_logger_leaves_nothing_but_the_record(runs: dict[str, Run]) -> None:
     assert {path.name for path in runs["standard"].path.iterdir()} == {
         ".hydra",
+        "checkpoints",
         "metrics.jsonl",
         "events.jsonl",
         "summary.json",

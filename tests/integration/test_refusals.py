@@ -13,7 +13,7 @@ from tests.integration.refusal_cases import FILES, REFUSALS
 
 QUICK = ["train", "logger=none", "epochs=2", "training.steps_per_epoch=2"]
 LONG = ["train", "logger=none", "epochs=40", "training.steps_per_epoch=2", "hydra.run.dir=run"]
-RECORD = {".hydra", "metrics.jsonl", "events.jsonl", "summary.json"}
+RECORD = {".hydra", "checkpoints", "metrics.jsonl", "events.jsonl", "summary.json"}
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,16 @@ def at_most(num_bytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
 
 
-def test_a_log_that_cannot_grow_ends_the_run(tmp_path: Path) -> None:
-    done = esper(tmp_path, LONG, before=at_most(9_000))
+def test_a_checkpoint_that_cannot_grow_ends_the_run_and_the_one_before_is_kept(
+    tmp_path: Path,
+) -> None:
+    done = esper(tmp_path, LONG, before=at_most(70_000))
     line = done.refusal
-    assert line.startswith("cannot write ")
-    assert "run/events.jsonl: File too large" in line
+    assert line.startswith("cannot save the run: File too large: ")
+    assert "the checkpoint before is intact: esper train --resume" in line
+    kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert kept <= {"last", "previous", "best"}
+    assert "last" in kept
     assert summary_of(tmp_path / "run") == {"status": "failed", "error": line}
     assert {path.name for path in (tmp_path / "run").iterdir()} == RECORD
     epochs = [record["epoch"] for record in lines_of(tmp_path / "run" / "metrics.jsonl")]
@@ -83,13 +88,14 @@ def test_a_log_that_cannot_grow_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_a_network_that_cannot_be_saved_is_no_finished_run(tmp_path: Path) -> None:
-    wide = ["model.channels=[32,64]", "model.hidden=[32,64]", "hydra.run.dir=run"]
-    done = esper(tmp_path, [*QUICK, *wide], before=at_most(60_000))
+    (tmp_path / "run" / "network.part").mkdir(parents=True)
+    done = esper(tmp_path, [*QUICK, "hydra.run.dir=run"])
     line = done.refusal
     assert line.startswith("cannot write ")
     assert "run/network.safetensors" in line
     assert summary_of(tmp_path / "run") == {"status": "failed", "error": line}
-    assert {path.name for path in (tmp_path / "run").iterdir()} == RECORD
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == RECORD | {"network.part"}
     assert "Finished" not in done.out
 
 

@@ -9,7 +9,13 @@ from esper.contracts.stage import ALLOWED_MOVES, SeedStage
 from tests.integration.harness import Done, Json, Run, leaves
 from tests.unit.telemetry.test_wandb import settled
 
-FILES = {
+CHECKPOINTS = {
+    f"checkpoints/{name}/{file}"
+    for name in ("last", "previous", "best")
+    for file in ("manifest.json", "state.json", "tensors.safetensors")
+}
+FILES = CHECKPOINTS | {
+    ".hydra/command.json",
     ".hydra/config.yaml",
     ".hydra/hydra.yaml",
     ".hydra/overrides.yaml",
@@ -86,7 +92,7 @@ def run(default_done: Done) -> Run:
 def test_every_file_is_there_and_none_is_half_written(run: Run) -> None:
     found = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert found >= FILES
-    rest = {name for name in found - FILES if not name.startswith(("wandb/", "checkpoints/"))}
+    rest = {name for name in found - FILES if not name.startswith("wandb/")}
     assert rest == set()
 
 

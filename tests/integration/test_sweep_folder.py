@@ -57,6 +57,7 @@ def test_every_job_is_a_whole_run(done: dict[str, Done], folder: Path) -> None:
         run = Run(folder / job)
         assert {path.name for path in run.path.iterdir()} == {
             ".hydra",
+            "checkpoints",
             "metrics.jsonl",
             "events.jsonl",
             "summary.json",

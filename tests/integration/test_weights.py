@@ -18,10 +18,12 @@ from esper.contracts.event import Event, EventKind
 from esper.contracts.stage import SeedStage
 from esper.data.digits import Digits
 from esper.grower import Grower
+from esper.keeping import Keeping
 from esper.loop import Task, run_epochs
 from esper.model.cnn import CNN
 from esper.policy.schedule import Schedule
 from esper.run import example_input, grower_options
+from esper.stopping import Stop
 from esper.telemetry.bus import EventBus
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
@@ -49,7 +51,7 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched() -> Watched:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Grow one seed, in the later of two blocks, so that there is something upstream of it."""
     config = RunConfig(
         epochs=EPOCHS,
@@ -74,7 +76,9 @@ def watched() -> Watched:
         run.moments.append((move.to_stage, move.slot, move.seed, run.weights()))
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
-    run_epochs(task, grower, bus)
+    facts = {"config": {}, "versions": {}}
+    keeping = Keeping(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
+    run_epochs(task, grower, bus, keeping, Stop())
     assert bus.failures == []
     return run
 

@@ -13,7 +13,8 @@ from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.event import Event, EventKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
-from esper.grower import Grower, StepReport
+from esper.contracts.report import StepReport
+from esper.grower import Grower
 from esper.telemetry.bus import EventBus
 
 EPOCHS = 14

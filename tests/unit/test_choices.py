@@ -58,7 +58,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
     ("given", "message"),
     [
         ({"stratgy": "ucb"}, r"no option 'stratgy' \(did you mean: strategy\)"),
-        ({"xyz": 1}, r"no option 'xyz' \(did you mean: blueprint, grow_until, growth"),
+        ({"xyz": 1}, r"no option 'xyz' \(did you mean: blueprint, chance_loss, governor"),
         ({"strategy": "best"}, "strategy must be one of ucb, thompson, .* got 'best'"),
         ({"policy": 3}, "policy must be a name or an option object, got 3"),
         ({"blueprint": "nonsense"}, "unknown blueprint 'nonsense'"),
@@ -71,6 +71,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"grow_until": 1.5}, r"grow_until must be in \[0, 1\], got 1.5"),
         ({"grow_until": math.nan}, r"grow_until must be in \[0, 1\], got nan"),
         ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
+        ({"governor": "off"}, "governor must be a .*Governor, got 'off'"),
         ({"viability": None}, "viability must be a .*Viability, got None"),
     ],
 )

@@ -45,7 +45,8 @@ FIXED_KEYS = {
     "growth": ["on_cull"],
     "reward": ["clock"],
     "signals": ["history_window", "plateau_threshold"],
-    "safety": ["max_adaptations_per_epoch"],
+    "safety": ["max_adaptations_per_epoch", "max_live_seeds", "max_changes_per_epoch"],
+    "governor": ["enabled", "rise", "window", "sustained", "max_rollbacks"],
 }
 
 OPTION_KEYS = {
@@ -59,6 +60,9 @@ OPTION_KEYS = {
         "temperature",
     ],
     "store=sqlite": ["path"],
+    "store=redis": ["url", "key"],
+    "store=snapshot": ["path"],
+    "logger=redis": ["url", "stream", "maxlen"],
 }
 
 
@@ -158,6 +162,8 @@ def test_the_random_policy_draws_its_events_from_the_growth_window() -> None:
         (["strategy.exploration_constant=nan"], "exploration_constant must be >= 0"),
         (["model.hidden=3"], "model.hidden must be a list, model.hidden=[a,b], got 3"),
         (["viability=5"], "viability must be set by its keys, viability.<key>=<value>, got 5"),
+        (["governor.rise=1"], "governor.rise must be > 1 and finite, got 1"),
+        (["safety.max_live_seeds=-1"], "safety.max_live_seeds must be >= 0 or null, got -1"),
         (["viability.fallback_to_zero=maybe"], "must be true or false, got maybe"),
         (["training.steps_per_epoch=x"], "must be a whole number or null, got x"),
         (["viability.max_concurrent_seeds=9"], "must be <= model.num_seeds (4), got 9"),

@@ -139,3 +139,12 @@ def test_a_file_of_another_host_is_refused(tmp_path: Path) -> None:
     refused(path, "there is no seed 0 of slot 'block1'", name="sequential")
     few = Choices.of({"blueprint": "all", "num_seeds": 2})
     refused(path, "there is no seed 2 of slot 'block1'", few)
+
+
+@pytest.mark.parametrize("name", ["mlp", "batch_norm"])
+def test_a_single_flipped_bit_of_a_weight_is_refused(name: str, tmp_path: Path) -> None:
+    path = save_network(grown(name), tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+    with pytest.raises(CheckpointError, match=r"network\.safetensors fails its checksum"):
+        load_network(path, make_model(name), make_input(name), CHOICES)

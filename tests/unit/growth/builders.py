@@ -12,6 +12,8 @@ from esper.contracts.plan import Action, Plan, SeedChange
 from esper.growth.apply import Applied, Setting, apply
 from esper.growth.host import Host, Moment
 from esper.growth.options import Growth
+from esper.growth.pipeline.options import Kernels
+from esper.growth.pipeline.pipeline import KernelPipeline
 from esper.growth.places import Places
 from esper.model.networks.convolution import cnn, resnet
 from esper.model.networks.decoder import DecoderShape, decoder
@@ -93,7 +95,8 @@ def germination(slot: str, seed: int, blueprint: str, alpha_target: float = 1.0)
 
 def make_setting(event: int = 0, epoch: int = 0, val_loss: float = 1.0) -> Setting:
     """Return where and when a plan is applied."""
-    return Setting(rng_seed=0, event=event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None))
+    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
+    return Setting(kernels, event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None))
 
 
 def grow(

@@ -13,10 +13,14 @@ from esper.contracts.errors import LifecycleError
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SlotKind
 from esper.contracts.stage import SeedStage
-from esper.growth.apply import KernelError, apply, build_kernel
+from esper.growth.apply import apply
 from esper.growth.attach import bank_of
+from esper.growth.failures import Strategy
 from esper.growth.groups import stale_entries
 from esper.growth.host import Host
+from esper.growth.kernel import KernelError
+from esper.growth.options import Recover
+from esper.growth.pipeline.pipeline import build_kernel
 from tests.unit.growth.builders import (
     adam_host,
     evaluate,
@@ -33,10 +37,15 @@ _S = SeedStage
 
 
 class Unmovable(nn.Linear):
-    """Passes every check, and cannot be put into a host."""
+    """Passes every check, and cannot be put into a host: it moves once, where it is built."""
+
+    has_moved = False
 
     def to(self, *_: Any, **__: Any) -> "Unmovable":
-        raise RuntimeError("out of memory")
+        if self.has_moved:
+            raise RuntimeError("out of memory")
+        self.has_moved = True
+        return self
 
 
 @pytest.fixture
@@ -85,6 +94,12 @@ def lived_in() -> Host:
     host.blend("block1", 0, 0.5, None, "")
     grow(host, "block1", 1, "affine")
     train(host.model, host.optimizer, epoch=1)
+    bank = bank_of(host.slots["block1"].module)
+    assert bank is not None
+    bank.care.options = Recover(failures=2)
+    bank.care.fossils.add("0")
+    bank.care.failed("0", ValueError("mistake"), Strategy.FALLBACK)
+    bank.care.failed("1", MemoryError(), Strategy.DEGRADE)
     host.journal.clear()
     return host
 
@@ -118,6 +133,9 @@ def facts(host: Host) -> dict[str, Any]:
                 list(bank.kernels),
                 [id(k) for k in bank.kernels.values()],
                 [bank.is_finite(int(seed)) for seed in bank.kernels],
+                bank.care.state(),
+                bank.care.options,
+                sorted(bank.care.fossils),
             )
         ),
     }

@@ -2,10 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esper.growth.apply import build_kernel
 from esper.growth.attach import bank_of
 from esper.growth.first_order import first_order_scores
+from esper.growth.host import Host
+from esper.growth.kernel import Kernel, KernelError
+from esper.growth.options import Recover
+from esper.growth.pipeline.pipeline import build_kernel
 from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, tensors
+from tests.unit.growth.faulty import offered, plant
 
 
 def loss(model: nn.Module) -> Tensor:
@@ -96,3 +100,50 @@ def test_a_loss_without_a_graph_or_of_several_numbers_is_refused() -> None:
         with pytest.raises(ValueError, match="loss must return a scalar with a graph, got shape"):
             first_order_scores(host, "block1", {0: kernel}, wrong)
         assert bank_of(host.slots["block1"].module) is None
+
+
+@pytest.mark.parametrize("where", ["forward", "backward", "gives"])
+@pytest.mark.parametrize("looked_after", [True, False])
+def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
+    where: str, looked_after: bool
+) -> None:
+    host = make_host("mlp")
+    blended(host, "block1", 3)
+    bank = bank_of(host.slots["block1"].module)
+    bank.care.options = Recover() if looked_after else None
+    with offered("bad", "good") as troubles:
+        kernels = {
+            seed: build_kernel(host, "block1", seed, name, 0)
+            for seed, name in ((0, "good"), (1, "bad"))
+        }
+        how = (lambda y: y[:1]) if where == "gives" else RuntimeError("mistake")
+        setattr(troubles["bad"], where, how)
+        with pytest.raises(KernelError, match="blueprint 'bad' in slot 'block1' fails") as caught:
+            first_order_scores(host, "block1", kernels, loss)
+    assert caught.value.attempt.seed == 1
+    assert list(bank.kernels) == ["3"]
+    assert bank.care.notes.state() == []
+
+
+def test_a_loss_that_fails_without_any_kernel_is_raised_as_it_is() -> None:
+    host = make_host("mlp")
+    kernel = build_kernel(host, "block1", 0, "mlp", 0)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        first_order_scores(host, "block1", {0: kernel}, lambda m: m(torch.zeros(2, 99)).mean())
+    assert bank_of(host.slots["block1"].module) is None
+
+
+def test_kernels_that_learn_in_isolation_are_not_asked() -> None:
+    with offered("bad") as troubles:
+        host = make_host("mlp")
+        expected = first_order_scores(host, "block1", {0: build_mlp(host)}, loss)
+        plant(host, "block1", 1, "bad", alpha=None)
+        troubles["bad"].forward = ValueError("mistake")
+        assert first_order_scores(host, "block1", {0: build_mlp(host)}, loss) == expected
+        assert troubles["bad"].num_calls == 0
+        bank = bank_of(host.slots["block1"].module)
+        assert (bank.isolated, bank.muted) == ({"1"}, set())
+
+
+def build_mlp(host: Host) -> Kernel:
+    return build_kernel(host, "block1", 0, "mlp", 0)

@@ -197,6 +197,30 @@ def test_shadowing_ends_in_a_cull_without_its_measurements() -> None:
     assert moves[0].reason == "gate failed: measurements 1 (>= 3)"
 
 
+@pytest.mark.parametrize("stage", [_S.TRAINING, _S.BLENDING, _S.SHADOWING])
+def test_a_seed_whose_kernel_rests_passes_no_gate(stage: SeedStage) -> None:
+    host = make_host("mlp")
+    epoch(host, 1)
+    grow(host, "block1")
+    number = 2
+    while host.seed("block1", 0).stage is not stage:
+        epoch(host, number)
+        number += 1
+    for _ in range(3):
+        measured(host)
+    life = host.seed("block1", 0).alive
+    life.errors, life.rests = 3, True
+    host.seed("block1", 0).epochs_in_stage = 2
+    train(host.model, host.optimizer, number)
+    host.end_epoch()
+    moves = grow_older(host, Moment(number, 1.0, None), rest_epochs=2)
+    assert [move.to_stage for move in moves] == [_S.CULLED, _S.EMBARGOED]
+    assert moves[0].gate is not None
+    failed = [check.name for check in moves[0].gate.checks if not check.passed]
+    assert failed == ["failures"]
+    assert moves[0].reason.endswith("failures 3 (its kernel rests after them)")
+
+
 def test_improvement_and_losses_are_kept_for_every_life() -> None:
     host = make_host("mlp")
     grow(host, "block1")

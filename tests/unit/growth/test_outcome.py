@@ -21,6 +21,7 @@ def ended(*, fossilized: bool) -> Host:
     life.gain, life.gain_error, life.ablation, life.accuracy_gain = 0.2, 0.05, 0.3, 0.01
     life.losses = [1.0, 0.6, 0.8]
     life.latency_ms = 0.25
+    life.errors, life.recoveries = 4, 3
     if not fossilized:
         host.cull("block1", 2, 7, "too weak")
         return host
@@ -43,6 +44,7 @@ def test_an_outcome_holds_the_life_and_the_network_with_and_without_it(fossilize
     assert (found.germinated_epoch, found.settled_epoch) == (0, 7)
     assert (found.gain, found.gain_error, found.ablation) == (0.2, 0.05, 0.3)
     assert (found.accuracy_gain, found.latency_ms) == (0.01, 0.25)
+    assert (found.errors, found.recoveries) == (4, 3)
     assert found.reason == ("strong" if fossilized else "too weak")
     assert found.parameters_before == BARE_PARAMETERS
     assert found.parameters_after == BARE_PARAMETERS + AFFINE_PARAMETERS

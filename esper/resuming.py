@@ -1,0 +1,179 @@
+"""What started a run or a sweep, kept in its folder so that `--resume` can start it again.
+
+Hydra writes its own files anew at each start, one after the other; this one is always whole.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from omegaconf import DictConfig
+
+from esper.contracts.errors import ConfigError
+from esper.holding import holding
+from esper.options import OPTIONS
+from esper.paths import CHECKPOINTS, COMMAND, conf_dir, write_json
+from esper.sameness import FREE, check_same
+from esper.sweep import summary_of
+
+RESUMED: ContextVar[Path | None] = ContextVar("resumed", default=None)
+"""The folder of the run that this process takes up again."""
+
+_OF_A_PLACE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
+_OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
+
+
+def note_run(config: DictConfig) -> None:
+    """Keep what started a run, or a job of a sweep as a run of its own, in its folder."""
+    run_dir = Path(config.hydra.runtime.output_dir)
+    write_json(run_dir / ".hydra" / COMMAND, _command(config, _OF_SWEEPS))
+
+
+def note_sweep(config: DictConfig) -> None:
+    """Keep what started a sweep, in its folder."""
+    folder = Path(config.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / COMMAND, _command(config, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What goes on with a run or a sweep.
+
+    folder: its own, absolute.
+    cwd: where it was started, if that is still there: paths among the options may start from it.
+    """
+
+    folder: Path
+    cwd: Path
+    flags: tuple[str, ...]
+    overrides: tuple[str, ...]
+    is_sweep: bool
+
+    def arguments(self, further: Sequence[str]) -> list[str]:
+        """Return the command line, `further` options in the place of those of the same keys.
+
+        Raises:
+            ConfigError: if one of them would make other jobs of a sweep.
+        """
+        flags = [word for word in further if word.startswith("-")]
+        if flags:
+            raise ConfigError(f"--resume takes options only, got {flags[0]}")
+        for override in further if self.is_sweep else ():
+            if _key(override).split(".")[0] not in (*FREE, "epochs"):
+                raise ConfigError(
+                    f"{self.folder} is a sweep and goes on with its own options, got {override} "
+                    f"(allowed: {', '.join(('epochs', *FREE))})"
+                )
+        replaced = {_key(override): override for override in further}
+        # In their places: jobs of a sweep are numbered by the order of its options.
+        kept = [
+            replaced.pop(_key(each), each) for each in self.overrides if self._stays(each, further)
+        ]
+        place = "hydra.sweep.dir" if self.is_sweep else "hydra.run.dir"
+        mode = ["-m"] if self.is_sweep else []
+        return [*mode, *self.flags, *kept, *replaced.values(), f"{place}={_quoted(self.folder)}"]
+
+    def _stays(self, override: str, further: Sequence[str]) -> bool:
+        """Return whether an option still has its group: another option of that has other keys."""
+        chosen = {_key(each) for each in further} & OPTIONS.keys()
+        return _key(override).split(".")[0] not in chosen or "." not in _key(override)
+
+
+def command_of(folder: Path) -> Command:
+    """Return what goes on with the run or the sweep in `folder`.
+
+    Raises:
+        ConfigError: if it holds neither.
+    """
+    folder = folder.resolve()
+    is_sweep = (folder / COMMAND).exists()
+    noted = _read(folder / COMMAND if is_sweep else folder / ".hydra" / COMMAND)
+    if noted is None:
+        raise ConfigError(
+            f"{folder} cannot be resumed: it holds no run of Esper's "
+            f"(looked for {Path('.hydra') / COMMAND} and {COMMAND})"
+        )
+    cwd = Path(noted["cwd"])
+    return Command(
+        folder=folder,
+        cwd=cwd if cwd.is_dir() else Path.cwd(),
+        flags=tuple(noted["flags"]),
+        overrides=tuple(noted["overrides"]),
+        is_sweep=is_sweep,
+    )
+
+
+def check(run_dir: Path, raw: Mapping[str, Any]) -> None:
+    """Look whether the run in a folder can go on under a configuration; nothing is changed.
+
+    Raises:
+        EsperError: if it cannot: another process trains it, its checkpoints are broken, or of
+            another configuration.
+        SystemExit: with 0 if it is finished.
+    """
+    from esper.checkpoint.keeper import Keeper  # torch
+
+    with holding(run_dir):
+        summary = summary_of(run_dir)
+        if summary is not None and summary.get("status") == "finished":
+            over = summary["epochs"]
+            if raw["epochs"] <= over:
+                longer = f"it goes on with a longer budget: epochs={2 * over}"
+                typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
+                raise SystemExit(0)
+        found = Keeper(run_dir / CHECKPOINTS).latest()
+        if found is not None:
+            check_same(found.saved.facts["config"], raw, found.saved.facts["epoch"])
+
+
+def _command(config: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
+    overrides = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+    skipped = (*_OF_A_PLACE, *left_out)
+    return {
+        "cwd": config.hydra.runtime.cwd,
+        "flags": _flags(config),
+        "overrides": [str(each) for each in overrides if not _key(str(each)).startswith(skipped)],
+    }
+
+
+def _flags(config: DictConfig) -> list[str]:
+    """Return the flags that named other configuration files than Esper's own."""
+    flags = []
+    for source in config.hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            flags += ["--config-dir", source.path]
+        if source.provider == "main" and Path(source.path) != conf_dir():
+            flags += ["--config-path", source.path]
+    if config.hydra.job.config_name != "train":
+        flags += ["--config-name", config.hydra.job.config_name]
+    return flags
+
+
+def _quoted(folder: Path) -> str:
+    """Return a path as Hydra reads it back: quotes and what leads to them escaped."""
+    text = re.sub(
+        r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), str(folder)
+    )
+    return f"'{text}'"
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{path} is broken: {error}") from error
+    if not isinstance(noted, dict) or {"cwd", "flags", "overrides"} - noted.keys():
+        raise ConfigError(f"{path} is broken: it must hold cwd, flags and overrides")
+    return noted

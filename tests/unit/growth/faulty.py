@@ -1,0 +1,127 @@
+"""Kernels that really fail: a linear layer whose forward or backward raises when it is told to."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esper.blueprint import catalogue
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.cost import Cost
+from esper.contracts.slot import Placement, SlotKind
+from esper.growth.blend import Bank
+from esper.growth.host import Host
+from tests.unit.growth.builders import awaken, grow, kernel_of
+
+
+@dataclass
+class Trouble:
+    """When and how the kernels of a blueprint fail; one for all of them and their copies.
+
+    forward, backward: what is raised there.
+    gives: makes of the kernel's output what it returns instead.
+    calls: the calls, counted from 1, that fail; None is all of them.
+    """
+
+    forward: BaseException | None = None
+    backward: BaseException | None = None
+    gives: Callable[[Tensor], Any] | None = None
+    calls: Collection[int] | None = None
+    num_calls: int = 0
+
+    def __deepcopy__(self, memo: Any) -> "Trouble":
+        return self
+
+    def heal(self) -> None:
+        """Fail no more."""
+        self.forward = self.backward = self.gives = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the call that has just been counted fails."""
+        return self.calls is None or self.num_calls in self.calls
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, error: BaseException) -> Tensor:
+        ctx.error = error
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise ctx.error
+
+
+class Faulty(nn.Module):
+    """A linear layer in trouble."""
+
+    def __init__(self, before: int, after: int, trouble: Trouble) -> None:
+        super().__init__()
+        self.linear = nn.Linear(before, after)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.trouble = trouble
+
+    def forward(self, x: Tensor) -> Any:
+        trouble = self.trouble
+        trouble.num_calls += 1
+        output = self.linear(x)
+        if not trouble.is_due:
+            return output
+        if trouble.forward is not None:
+            raise trouble.forward
+        if trouble.backward is not None:
+            return _Backward.apply(output, trouble.backward)
+        return output if trouble.gives is None else trouble.gives(output)
+
+
+@contextmanager
+def offered(*names: str) -> Iterator[dict[str, Trouble]]:
+    """Offer blueprints of dense kernels for a while; give each one's trouble, none at first."""
+    troubles = {name: Trouble() for name in names}
+
+    def offer(name: str) -> None:
+        catalogue.register(
+            Blueprint(
+                name=name,
+                fits_in=sites([SlotKind.DENSE], Placement),
+                risk=0.5,
+                build=lambda _, before, after: Faulty(before[0], after[0], troubles[name]),
+                cost=lambda _, before, after: Cost(parameters=(before[0] + 1) * after[0]),
+            )
+        )
+
+    for name in names:
+        offer(name)
+    try:
+        yield troubles
+    finally:
+        for name in names:
+            del catalogue._added[name]
+
+
+def plant(host: Host, slot: str, seed: int, blueprint: str, *, alpha: float | None = 0.5) -> Any:
+    """Germinate a seed, wake its kernel, and blend it unless `alpha` is None; give its kernel.
+
+    Calls are counted from here on: those of the probe were before.
+    """
+    grow(host, slot, seed, blueprint)
+    kernel = kernel_of(host, slot, seed)
+    assert isinstance(kernel, Faulty)
+    kernel.trouble.num_calls = 0
+    awaken(kernel, rng_seed=seed + 1)
+    if alpha is not None:
+        host.blend(slot, seed, alpha, None, "a test wants it")
+        host.set_alpha(host.seed(slot, seed), alpha)
+    return kernel
+
+
+def bank_in(host: Host, slot: str) -> Bank:
+    """Return what holds the kernels of a slot."""
+    bank = host.slots[slot].module.get_submodule("esper_kernels")
+    assert isinstance(bank, Bank)
+    return bank

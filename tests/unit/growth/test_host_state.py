@@ -1,0 +1,129 @@
+"""A host that was saved and built again goes on as if nothing had happened, bit for bit."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import SGD, AdamW
+
+from esper.checkpoint.tree import join, split
+from esper.contracts.errors import CheckpointError
+from esper.contracts.plan import Action
+from esper.contracts.stage import SeedStage
+from esper.growth.host_state import copy_tensors, host_state, load_host_state, tensors_of
+from esper.growth.pending_state import load_pending_state, pending_state
+from tests.unit.growth.builders import germination, make_host
+from tests.unit.growth.runs import FIRST, SECOND, Run, assert_identical, plan, run
+
+EPOCHS = 14
+PLANS = {
+    1: [FIRST],
+    2: [SECOND],
+    5: [plan("1", Action.CULL)],
+    7: [plan("0", Action.FOSSILIZE)],
+    9: [germination("0", 1, "gated_mlp")],
+    11: [germination("1", 2, "frozen_random")],
+}
+"""Twins of two events at a time, a fossil, a cull, and a kernel without anything to train."""
+
+
+def resumed(old: Run, **growth: Any) -> Run:
+    """Return a run built anew that stands where `old` stands, by way of plain values."""
+    plain, tensors = split(pending_state(old.pending))
+    fresh = run(PLANS, **growth)
+    load_pending_state(fresh.pending, join(plain, tensors))
+    fresh.epoch = old.epoch
+    return fresh
+
+
+@pytest.mark.parametrize("saved_at", range(1, EPOCHS))
+def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
+    whole = run(PLANS).go(EPOCHS)
+    assert SeedStage.FOSSILIZED in {seed.stage for seed in whole.host.seeds()}
+    halves = resumed(run(PLANS).go(saved_at)).go(EPOCHS - saved_at)
+    assert_identical(whole.host, halves.host)
+    assert len(whole.twins) == len(halves.twins)
+    for mine, theirs in zip(whole.twins, halves.twins, strict=True):
+        assert_identical(mine, theirs)
+    lives = [[seed.life for seed in each.host.seeds()] for each in (whole, halves)]
+    for mine, theirs in zip(*lives, strict=True):
+        if mine is not None:
+            mine.latency_ms = theirs.latency_ms
+    assert lives[0] == lives[1]
+    settled_later = [o for o in whole.outcomes if o.settled_epoch > saved_at]
+    assert [o.gain for o in settled_later] == [o.gain for o in halves.outcomes]
+
+
+@pytest.mark.parametrize("growth", [{"on_cull": "twin"}, {"ramp": "sigmoid", "blending_epochs": 2}])
+def test_other_ways_to_grow_are_resumed_too(growth: dict[str, Any]) -> None:
+    growth = {**growth, "twin_epochs": growth.get("blending_epochs", 1) + 5}
+    whole = run(PLANS, **growth).go(8)
+    for saved_at in (2, 3, 4):
+        halves = resumed(run(PLANS, **growth).go(saved_at), **growth).go(8 - saved_at)
+        assert_identical(whole.host, halves.host)
+
+
+def test_moments_keep_the_layout_of_their_weights() -> None:
+    model = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    hosts = []
+    for weights in (model, torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)):
+        host = make_host(torch.nn.Sequential(weights), ["0"], example=torch.randn(2, 3, 6, 6),
+                         placement="parallel", optimizer=AdamW)  # fmt: skip
+        hosts.append(host)
+    hosts[0].model(torch.randn(2, 3, 6, 6)).sum().backward()
+    hosts[0].optimizer.step()
+    plain, tensors = split(host_state(hosts[0]))
+    load_host_state(hosts[1], join(plain, tensors))
+    (weight, _) = hosts[1].optimizer.param_groups[0]["params"]
+    moment = hosts[1].optimizer.state[weight]["exp_avg"]
+    assert moment.stride() == weight.stride() != moment.contiguous().stride()
+
+
+def test_the_state_of_another_host_is_refused_by_name() -> None:
+    state = host_state(make_host("mlp"))
+    with pytest.raises(CheckpointError, match=r"has the slots .*, the host has "):
+        load_host_state(make_host("cnn"), state)
+    fewer = host_state(make_host("mlp"))
+    del fewer["slots"]["block1"]["seeds"][0]
+    with pytest.raises(CheckpointError, match="has 3 seeds in slot 'block1', the host has 4"):
+        load_host_state(make_host("mlp"), fewer)
+    with pytest.raises(CheckpointError, match="is of another optimizer"):
+        load_host_state(make_host("mlp"), {**state, "optimizer": _two_groups(state["optimizer"])})
+
+
+def _two_groups(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "param_groups": [*state["param_groups"], {"params": []}]}
+
+
+def test_weights_that_do_not_fit_are_refused_by_name() -> None:
+    model = torch.nn.Linear(2, 3)
+    tensors = tensors_of(model)
+    with pytest.raises(CheckpointError, match="'bias' is in only one of them"):
+        copy_tensors(model, {"weight": tensors["weight"]})
+    wider = {**tensors, "weight": torch.zeros(3, 4)}
+    there_and_here = r"'weight' is torch.float32 \(3, 4\) there, torch.float32 \(3, 2\) here"
+    with pytest.raises(CheckpointError, match=there_and_here):
+        copy_tensors(model, wider)
+    with pytest.raises(CheckpointError, match=r"torch\.float64"):
+        copy_tensors(model, {**tensors, "bias": torch.zeros(3, dtype=torch.float64)})
+
+
+def test_a_kernel_that_is_no_longer_known_is_refused_by_name() -> None:
+    grown = run(PLANS).go(1)
+    state = pending_state(grown.pending)
+    state["host"]["slots"]["0"]["seeds"][0]["life"]["blueprint"] = "gone"
+    with pytest.raises(CheckpointError, match="kernel 'gone' in slot '0' cannot be built: unknown"):
+        load_pending_state(run(PLANS).pending, state)
+
+
+def test_an_optimizer_with_momentum_is_taken_up_where_it_was() -> None:
+    hosts = [make_host("mlp", optimizer=lambda p, lr: SGD(p, lr, momentum=0.9)) for _ in range(2)]
+    for parameter in hosts[0].model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    hosts[0].optimizer.step()
+    load_host_state(hosts[1], host_state(hosts[0]))
+    for parameter in hosts[1].model.parameters():
+        assert torch.equal(
+            hosts[1].optimizer.state[parameter]["momentum_buffer"], torch.ones_like(parameter)
+        )
+    assert hosts[1].global_step == 1
