@@ -1,6 +1,6 @@
 """Measure the figures, all or those of some sections, and write them to `results.json`.
 
-    python -m experiments.benchmarks [dormant live strategy modification help runs]
+    python -m experiments.benchmarks [dormant live strategy modification kernels safety ...]
 
 Rows of sections that are not measured stay as they are.  `load` is the load average at the time:
 ratios are taken side by side and bear it, absolute times grow with it.
@@ -13,7 +13,16 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks import bandits, modification, runs, steps
+from experiments.benchmarks import (
+    bandits,
+    endurance,
+    governor,
+    kernels,
+    modification,
+    runs,
+    safety,
+    steps,
+)
 from experiments.benchmarks.figure import Figure, row, table, write
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -22,6 +31,10 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "live": steps.live,
     "strategy": bandits.bandits,
     "modification": modification.modification,
+    "kernels": kernels.kernels,
+    "safety": safety.fuzzed,
+    "governor": governor.governor,
+    "endurance": endurance.endurance,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

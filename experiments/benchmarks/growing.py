@@ -15,6 +15,8 @@ from esper.data.digits import Digits
 from esper.data.text import Text
 from esper.growth.apply import Setting, apply
 from esper.growth.host import Host, Moment
+from esper.growth.pipeline.options import Kernels
+from esper.growth.pipeline.pipeline import KernelPipeline
 from esper.model.cnn import CNN
 from esper.model.mlp import MLP
 from esper.model.resnet import ResNet
@@ -75,7 +77,8 @@ def germination(host: Host, slot: str, seed: int) -> Plan:
 def setting(event: int = 0) -> Setting:
     """Return when and where a plan of a benchmark is applied."""
     moment = Moment(epoch=1, val_loss=1.0, val_accuracy=None)
-    return Setting(rng_seed=0, event=event, cooldown_epochs=0, moment=moment)
+    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
+    return Setting(kernels, event, cooldown_epochs=0, moment=moment)
 
 
 def grow(host: Host, num_seeds: int) -> None:

@@ -26,12 +26,13 @@ class Run:
 
     first_epoch_s, wall_s: from the start of the process to the first line of `metrics.jsonl`, and
         to its end.
-    control_fraction, germinated, fossilized, culled: the run's own account.
+    control_fraction, checkpoint_fraction, germinated, fossilized, culled: the run's own account.
     """
 
     first_epoch_s: float
     wall_s: float
     control_fraction: float
+    checkpoint_fraction: float
     germinated: int
     fossilized: int
     culled: int
@@ -52,6 +53,12 @@ def default_runs() -> list[Figure]:
     runs = [_train(rng_seed) for rng_seed in RNG_SEEDS]
     return [
         _figure("control_fraction", "of the time", 0.05, [run.control_fraction for run in runs]),
+        _figure(
+            "checkpoint_fraction",
+            "of the time",
+            0.05,
+            [run.checkpoint_fraction for run in runs],
+        ),
         _figure("first_epoch_done", "s", 8.0, [run.first_epoch_s for run in runs]),
         _figure("train_default", "s", 60.0, [run.wall_s for run in runs]),
         _lacking("no_fossil", 0, [run.fossilized for run in runs]),
@@ -108,10 +115,14 @@ def _train(rng_seed: int) -> Run:
         if status != 0:
             raise RuntimeError(f"esper train rng_seed={rng_seed} ended with {status}")
         summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+        events = (run_dir / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        notes = [each for each in map(json.loads, events) if each["kind"] == "checkpoint"]
+        saving_s = sum(note["save_ms"] for note in notes) / 1e3
     return Run(
         first_epoch_s,
         wall_s,
         summary["control_fraction"],
+        saving_s / summary["wall_s"],
         summary["seeds_germinated"],
         summary["seeds_fossilized"],
         summary["seeds_culled"],

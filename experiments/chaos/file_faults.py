@@ -1,0 +1,110 @@
+"""Files that are not what was written: checkpoints, before a resumption, and the kernel cache."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from experiments.chaos.child import Fault
+from experiments.chaos.left import differences
+from experiments.chaos.outcome import Outcome
+from experiments.chaos.setting import Setting, is_finished, miscounted, recoveries
+
+PARTS = ("tensors.safetensors", "state.json", "manifest.json")
+PICKLE = b"\x80\x04\x95\x06\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94."
+FIRST_EPOCH = 2
+"""Before it there is no checkpoint but the last."""
+
+
+def spoil_checkpoint(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
+    """Stop a run, spoil its last checkpoint and resume it, so many times; let it finish."""
+    outcome = Outcome(kind)
+    entries = len(setting.calls["checkpoint"])
+    stops = sorted(rng.sample(range(FIRST_EPOCH, entries - 1), faults))
+    command, epoch = setting.command(), 0
+    for stop in stops:
+        # A resumed run enters this region once for each epoch that is left.
+        fault = Fault(region="record", entry=stop - epoch, calls=0, fault="terminate")
+        setting.disturb(command, fault)
+        if not setting.has_struck() or is_finished(setting.run):
+            break
+        epoch = _saved_epoch(setting.run / "checkpoints" / "last") - 1
+        _spoil(setting.run / "checkpoints" / "last" / rng.choice(PARTS), rng)
+        outcome.faults, outcome.due = outcome.faults + 1, outcome.due + 1
+        command = setting.resumption()
+    code = setting.disturb(command, None)
+    if code or not is_finished(setting.run):
+        outcome.lose(f"exit code {code} when resumed: {setting.said()}")
+        return outcome
+    outcome.told = recoveries(setting.run, ["checkpoint"])
+    outcome.expect_none(differences(setting.run, setting.reference))
+    outcome.expect_none(miscounted(setting.run))
+    return outcome
+
+
+def spoil_cache(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
+    """Spoil entries of a cache of kernels that a run has filled, and run again."""
+    outcome = Outcome(kind)
+    folder = setting.folder / "cache"
+    option = [f"kernels.cache_dir={folder}"]
+    code = setting.disturb(
+        [*setting.command(option), f"hydra.run.dir={setting.folder}/first"], None
+    )
+    entries = sorted(folder.glob("*.json"))
+    chosen = rng.sample(entries, min(faults, len(entries)))
+    for entry in chosen:
+        _spoil(entry, rng)
+    spoiled = {entry: entry.read_bytes() if entry.exists() else b"" for entry in chosen}
+    code = code or setting.disturb(setting.command(option), None)
+    outcome.faults = len(chosen)
+    if code or not is_finished(setting.run):
+        outcome.lose(f"exit code {code}: {setting.said()}")
+        return outcome
+    # A spoiled entry that nobody asked for is still as it was, and needs no recovery; one that is
+    # gone altogether is only looked up in vain.
+    outcome.due = sum(
+        before != b"" and entry.read_bytes() != before for entry, before in spoiled.items()
+    )
+    outcome.told = recoveries(setting.run, ["cache"])
+    outcome.expect_none(differences(setting.run, setting.reference))
+    outcome.expect_none(miscounted(setting.run))
+    left = [path.name for path in folder.iterdir() if path.suffix != ".json"]
+    outcome.expect_none(f"orphan {name} in the cache" for name in left)
+    return outcome
+
+
+def _spoil(file: Path, rng: Random) -> None:
+    content = file.read_bytes()
+    content = rng.choice(SPOILERS)(content, rng)
+    file.write_bytes(content)
+
+
+def _flip(content: bytes, rng: Random) -> bytes:
+    """Turn one bit."""
+    place = rng.randrange(len(content))
+    turned = content[place] ^ (1 << rng.randrange(8))
+    return content[:place] + bytes([turned]) + content[place + 1 :]
+
+
+def _cut(content: bytes, rng: Random) -> bytes:
+    """Keep a part, as a copy that was interrupted does."""
+    return content[: rng.randrange(len(content))]
+
+
+def _pickle(content: bytes, rng: Random) -> bytes:
+    """Put a pickle in its place."""
+    return PICKLE
+
+
+def _zeros(content: bytes, rng: Random) -> bytes:
+    """Put zeros in its place, as some file systems do after a power cut."""
+    return bytes(len(content))
+
+
+SPOILERS: tuple[Callable[[bytes, Random], bytes], ...] = (_flip, _cut, _pickle, _zeros)
+
+
+def _saved_epoch(checkpoint: Path) -> int:
+    manifest = json.loads((checkpoint / "manifest.json").read_bytes())
+    epoch: int = manifest["facts"]["epoch"]
+    return epoch

@@ -1,0 +1,114 @@
+"""Kernels that give NaN, raise, are slow or run out of memory while the network trains."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from esper.growth.groups import stale_entries
+from experiments.chaos.child import run_command
+from experiments.chaos.forks import forked
+from experiments.chaos.left import compared, orphans
+from experiments.chaos.outcome import Outcome
+from experiments.chaos.regions import Call, Region, watch
+from experiments.chaos.saboteur import NAME, Misdeed, Saboteur, Strike, hire
+from experiments.chaos.setting import Setting, is_finished, miscounted, recoveries
+
+DEEDS = {
+    "NaN kernel": ("NaN",),
+    "raising kernel": ("raise", "wrong shape"),
+    "raising backward": ("raise backward", "broken backward"),
+    "out of memory": ("out of memory", "no memory"),
+    "busy kernel": ("busy",),
+    "slow kernel": ("slow",),
+}
+"""What a kernel does, by kind of fault."""
+
+REPEATED = frozenset({"raising kernel", "slow kernel"})
+"""Kinds of which several may come in a row: the kernel's breaker opens, or it is just slow."""
+
+EQUAL = frozenset({"busy kernel", "slow kernel"})
+"""Kinds after which the metrics and the network are those of the undisturbed run."""
+
+UNSTEADY = (f"blueprint.names=[{NAME}]",)
+PATIENT = (*UNSTEADY, "recovery.quarantine_after=1000")
+"""Without it a run bars its only blueprint after three failures, and no kernel is left to fail."""
+
+FIRST_EPOCH, LAST_EPOCH, MOST_PASSAGES = 4, 20, 8
+MOST_IN_A_ROW = 4
+MOST_ROLLBACKS = 2
+"""After one more a run goes on without growth, and nothing could fail any more."""
+CLOSING = {"closing": Region("esper.grower", "Grower.close")}
+
+
+def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misdeed]:
+    """Return what kernels are to do in which epochs, so many times in all."""
+    plan: dict[int, Misdeed] = {}
+    left = min(faults, MOST_ROLLBACKS) if kind == "NaN kernel" else faults
+    for epoch in rng.sample(range(FIRST_EPOCH, LAST_EPOCH), LAST_EPOCH - FIRST_EPOCH):
+        if left == 0:
+            break
+        times = min(left, rng.randint(1, MOST_IN_A_ROW)) if kind in REPEATED else 1
+        plan[epoch] = Misdeed(rng.choice(DEEDS[kind]), rng.randint(1, MOST_PASSAGES), times)
+        left -= times
+    return plan
+
+
+def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
+    """Let kernels of one run misbehave so many times at most; see what became of it."""
+    outcome = Outcome(kind)
+    record = setting.folder / "record.json"
+    options = rng.choice((UNSTEADY, PATIENT))
+    work = partial(sabotaged, setting.command(options), plan_of(kind, faults, rng), record)
+    code = forked(work, setting.log)
+    if code or not is_finished(setting.run):
+        outcome.faults = faults
+        outcome.lose(f"exit code {code}: {setting.said()}")
+        return outcome
+    found = json.loads(record.read_text(encoding="utf-8"))
+    strikes = [Strike(**strike) for strike in found["strikes"]]
+    outcome.faults, outcome.due = len(strikes), sum(map(_is_due, strikes))
+    outcome.told = recoveries(setting.run, ("kernel", "training", "governor"))
+    outcome.expect_none([*found["problems"], *orphans(setting.run), *miscounted(setting.run)])
+    if kind in EQUAL:
+        names = ("metrics.jsonl", "network.safetensors")
+        outcome.expect_none(compared(setting.run, setting.reference, names))
+    return outcome
+
+
+def sabotaged(command: Sequence[str], plan: dict[int, Misdeed], record: Path) -> int:
+    """Run a command in this process while a saboteur works, and leave a record of it."""
+    boss = Saboteur(plan)
+    hire(boss)
+    problems: list[str] = []
+
+    def look(name: str, call: Call) -> Any:
+        problems.extend(_problems(call.args[0].host))
+        return call()
+
+    watch(look, CLOSING)
+    code = run_command(command)
+    strikes = [asdict(strike) for strike in boss.strikes]
+    record.write_text(json.dumps({"strikes": strikes, "problems": problems}), encoding="utf-8")
+    return code
+
+
+def _problems(host: Any) -> list[str]:
+    """Return what is wrong with a network at its end."""
+    weights = host.model.state_dict().items()
+    broken = [name for name, weight in weights if not torch.isfinite(weight).all()]
+    found = [f"{name} is not finite" for name in broken]
+    return found + stale_entries(host.optimizer, host.model)
+
+
+def _is_due(strike: Strike) -> bool:
+    """Return whether somebody had to do something about it."""
+    if strike.deed == "slow":
+        return False
+    # What an isolated kernel gives never reaches the host, so there is nothing to recover from.
+    return not (strike.deed == "NaN" and strike.is_isolated)

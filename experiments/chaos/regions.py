@@ -1,0 +1,139 @@
+"""Named regions of the program, counted from outside: what happens in the n-th entry of one.
+
+A region is a function of the product.  It is replaced in this process by one that hands each entry
+to whoever watches; the product knows nothing of it.  Within an entry the calls that Python makes
+are counted, its own and those into C, so a moment is (region, entry, calls): between any two calls
+of any two lines, a write and the flush after it included.
+"""
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+Call = functools.partial[Any]
+Around = Callable[[str, Call], Any]
+"""Is given a region's name and the call that enters it, makes it, and returns its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A function of the product.
+
+    word: an argument that a call must have to count, by its name in upper case; any where empty.
+    """
+
+    module: str
+    path: str
+    word: str = ""
+
+    def counts(self, arguments: tuple[Any, ...]) -> bool:
+        """Return whether a call with these arguments is an entry of this region."""
+        return not self.word or any(str(argument) == self.word for argument in arguments)
+
+
+REGIONS = {
+    "start": Region("esper.grower", "Grower.__init__"),
+    "training": Region("esper.training.epoch", "Epoch.train"),
+    "control step": Region("esper.grower", "Grower.step"),
+    "change": Region("esper.acting", "Actor.act"),
+    "germination": Region("esper.growth.host", "Host.germinate"),
+    "blending": Region("esper.growth.host", "Host.blend"),
+    "cull": Region("esper.growth.host", "Host.cull"),
+    "fossil": Region("esper.growth.host", "Host.advance", "FOSSILIZED"),
+    "record": Region("esper.telemetry.jsonl", "Jsonl.epoch"),
+    "checkpoint": Region("esper.checkpoint.keeper", "Keeper.save"),
+    "checkpoint file": Region("esper.checkpoint.folder", "write_file"),
+    "checkpoint turn": Region("esper.checkpoint.keeper", "Keeper._rotate"),
+    "checkpoint best": Region("esper.checkpoint.keeper", "Keeper._crown"),
+    "resuming": Region("esper.keeping", "Keeping.resume"),
+    "end": Region("esper.run", "save_network"),
+}
+
+
+def watch(around: Around, regions: Mapping[str, Region] = REGIONS) -> None:
+    """Let `around` do every entry of every region, from now on and in this process alone."""
+    for name, region in regions.items():
+        *outer, last = region.path.split(".")
+        owner: Any = importlib.import_module(region.module)
+        for part in outer:
+            owner = getattr(owner, part)
+        setattr(owner, last, _watched(getattr(owner, last), name, region, around))
+
+
+def _watched(
+    original: Callable[..., Any], name: str, region: Region, around: Around
+) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def entered(*arguments: Any, **named: Any) -> Any:
+        call = functools.partial(original, *arguments, **named)
+        counts = region.counts((*arguments, *named.values()))
+        return around(name, call) if counts else call()
+
+    return entered
+
+
+@dataclass
+class Census:
+    """Counts the entries of every region, and the calls that Python makes in each."""
+
+    calls: dict[str, list[int]] = field(default_factory=dict)
+    _open: list[list[int]] = field(default_factory=list)
+
+    def around(self, name: str, call: Call) -> Any:
+        """Do an entry and count its calls, those of regions within it included."""
+        counter = [0]
+        self._open.append(counter)
+        sys.setprofile(self._count)
+        try:
+            return call()
+        finally:
+            self._open.remove(counter)
+            if not self._open:
+                sys.setprofile(None)
+            self.calls.setdefault(name, []).append(counter[0])
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
+        for counter in self._open:
+            counter[0] += 1
+
+
+@dataclass
+class Trigger:
+    """Does something once: after so many calls within the n-th entry of a region, or at its end.
+
+    entry: counted from 0.
+    calls: made within the entry before it happens.
+    """
+
+    region: str
+    entry: int
+    calls: int
+    then: Callable[[FrameType | None], None]
+    _entries: int = 0
+    _calls: int = 0
+
+    def around(self, name: str, call: Call) -> Any:
+        """Do an entry; what is to happen happens in it if it is the one."""
+        if name != self.region:
+            return call()
+        self._entries += 1
+        if self._entries - 1 != self.entry:
+            return call()
+        sys.setprofile(self._count)
+        try:
+            result = call()
+        finally:
+            sys.setprofile(None)
+        if self._calls <= self.calls:
+            self.then(None)
+        return result
+
+    def _count(self, frame: FrameType, event: str, argument: Any) -> None:
+        self._calls += 1
+        if self._calls > self.calls:
+            sys.setprofile(None)
+            self.then(frame)

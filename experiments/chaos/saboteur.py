@@ -1,0 +1,210 @@
+"""Kernels that misbehave when they are told to: a blueprint as a user could have written it.
+
+`unsteady` is `mlp` with a saboteur: in the forward pass of the network's training, at chosen steps
+of chosen epochs, it does what a kernel should not do.  Elsewhere (in probes, twins, evaluations) it
+is `mlp`, so that what was injected can be counted.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.catalogue import register
+from esper.blueprint.mlp import mlp_cost, mlp_layers
+from esper.blueprint.shapes import reachable
+from esper.contracts.slot import Placement, SlotKind
+from esper.growth.blend import Bank
+from experiments.chaos.regions import REGIONS, Call, watch
+
+SLOW_S = 0.01
+NAME = "unsteady"
+LASTING = "broken backward"
+"""Of one kernel, from then on until the epoch is over; counted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misdeed:
+    """What is to happen in an epoch.
+
+    passage: through any kernel, counted from 1, at which it happens first.
+    times: passages in a row in which it happens.
+    """
+
+    deed: str
+    passage: int
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault that was done.  is_isolated: whether nothing of the kernel reached the host then."""
+
+    epoch: int
+    deed: str
+    is_isolated: bool
+
+
+@dataclass
+class Saboteur:
+    """Chooses the moments of misdeeds, and counts them.
+
+    plan: what happens in which epochs.
+    """
+
+    plan: Mapping[int, Misdeed] = field(default_factory=dict)
+    strikes: list[Strike] = field(default_factory=list)
+    _model: nn.Module | None = None
+    _epoch: int = 0
+    _passages: int | None = None
+    _broken: nn.Module | None = None
+
+    def around(self, name: str, call: Call) -> Any:
+        """Train an epoch; the first model that is ever trained is the network, others are twins."""
+        model = call.args[1]
+        self._model = self._model or model
+        if model is not self._model:
+            return call()
+        self._epoch += 1
+        self._passages, self._broken = 0, None
+        try:
+            return call()
+        finally:
+            self._passages = None
+
+    def deed(self, kernel: nn.Module) -> str | None:
+        """Return what a kernel is to do now instead of its work; None for nothing."""
+        if self._passages is None:
+            return None
+        self._passages += 1
+        if kernel is self._broken:
+            return LASTING
+        planned = self.plan.get(self._epoch)
+        if planned is None or not 0 <= self._passages - planned.passage < planned.times:
+            return None
+        self._broken = kernel if planned.deed == LASTING else None
+        self.strikes.append(Strike(self._epoch, planned.deed, self._is_isolated(kernel)))
+        return planned.deed
+
+    def _is_isolated(self, kernel: nn.Module) -> bool:
+        assert self._model is not None, "it is being trained"
+        banks = (module for module in self._model.modules() if isinstance(module, Bank))
+        return any(
+            other is kernel and seed in bank.isolated
+            for bank in banks
+            for seed, other in bank.kernels.items()
+        )
+
+
+_boss = Saboteur()
+
+
+def hire(boss: Saboteur) -> None:
+    """Let every `unsteady` kernel of this process obey a saboteur from now on."""
+    global _boss  # noqa: PLW0603 - kernels are copied and built out of anyone's sight
+    _boss = boss
+    watch(boss.around, {"training": REGIONS["training"]})
+
+
+class Unsteady(nn.Module):
+    """The layers of `mlp`, which may fail."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the layers give, or misbehave."""
+        deed = _boss.deed(self)
+        result: Tensor = self.layers(x) if deed is None else DEEDS[deed](self.layers, x)
+        return result
+
+
+class _BrokenBackward(torch.autograd.Function):
+    """Hands values on, and fails when a gradient comes back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        del ctx
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        del ctx, grads
+        raise RuntimeError("a kernel's backward fails on purpose")
+
+
+def _raise(layers: nn.Module, x: Tensor) -> Tensor:
+    raise RuntimeError("a kernel fails on purpose")
+
+
+def _raise_backward(layers: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = _BrokenBackward.apply(layers(x))  # type: ignore[no-untyped-call]
+    return result
+
+
+def _give_wrong_shape(layers: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = layers(x)
+    return result[..., :-1]
+
+
+def _run_out_of_memory(layers: nn.Module, x: Tensor) -> Tensor:
+    raise torch.OutOfMemoryError("out of memory, on purpose")
+
+
+def _fail_to_allocate(layers: nn.Module, x: Tensor) -> Tensor:
+    raise MemoryError("no memory left, on purpose")
+
+
+def _be_busy(layers: nn.Module, x: Tensor) -> Tensor:
+    raise BlockingIOError("busy once, on purpose")
+
+
+def _be_slow(layers: nn.Module, x: Tensor) -> Tensor:
+    time.sleep(SLOW_S)
+    result: Tensor = layers(x)
+    return result
+
+
+def _poison(layers: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        for weight in layers.parameters():
+            weight.fill_(float("nan"))
+    result: Tensor = layers(x)
+    return result
+
+
+DEEDS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "raise": _raise,
+    "raise backward": _raise_backward,
+    LASTING: _raise_backward,
+    "wrong shape": _give_wrong_shape,
+    "out of memory": _run_out_of_memory,
+    "no memory": _fail_to_allocate,
+    "busy": _be_busy,
+    "slow": _be_slow,
+    "NaN": _poison,
+}
+
+
+def _build(kind: SlotKind, in_shape: Any, out_shape: Any) -> nn.Module:
+    return Unsteady(mlp_layers(kind, in_shape, out_shape, silent=True))
+
+
+BLUEPRINT = Blueprint(
+    name=NAME,
+    fits_in=sites(SlotKind, Placement),
+    risk=0.2,
+    build=_build,
+    cost=mlp_cost,
+    shape_rule=reachable,
+)
+
+
+def enlist() -> None:
+    """Offer `unsteady` in this process; whoever only imports this has no such blueprint."""
+    register(BLUEPRINT)

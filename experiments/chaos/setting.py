@@ -1,0 +1,126 @@
+"""Where and on what faults are tried: a short run, its undisturbed twin, a folder for all."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.chaos.child import Fault, disturbed
+from experiments.chaos.forks import forked
+from experiments.chaos.left import Json, lines_of
+
+SHORT = (
+    "train",
+    "logger=none",
+    "data=spirals",
+    "data.num_samples=600",
+    "model=mlp",
+    "model.hidden=[12,12]",
+    "policy=schedule",
+    "strategy=round_robin",
+    "epochs=24",
+    "training.steps_per_epoch=8",
+    "training.lr=0.03",
+    "rng_seed=3",
+)
+"""A run of about a second that germinates three times, culls and keeps."""
+
+GOVERNED = frozenset({"rollback"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A folder of one case, and the calls in each region of the undisturbed run."""
+
+    folder: Path
+    reference: Path
+    calls: dict[str, list[int]]
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder / "run"
+
+    @property
+    def log(self) -> Path:
+        """What all processes of the case print."""
+        return self.folder / "log"
+
+    def command(self, further: Sequence[str] = ()) -> list[str]:
+        """Return the command that starts the run."""
+        return [*SHORT, *further, f"hydra.run.dir={self.run}"]
+
+    def resumption(self) -> list[str]:
+        """Return the command that takes the run up again."""
+        return ["train", "--resume", str(self.run)]
+
+    def disturb(self, command: Sequence[str], fault: Fault | None) -> int:
+        """Run a command with a fault in it; return how its process ended."""
+        self.place.unlink(missing_ok=True)
+        return forked(partial(disturbed, command, fault, self.place), self.log)
+
+    @property
+    def place(self) -> Path:
+        """A file that is there when the last fault has struck."""
+        return self.folder / "place.json"
+
+    def has_struck(self) -> bool:
+        """Return whether the last fault has happened: its process may never have come to it."""
+        return self.place.exists()
+
+    def said(self) -> str:
+        """Return the end of what the processes printed."""
+        return self.log.read_text(errors="replace")[-600:] if self.log.exists() else ""
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether a run's summary says that it is finished."""
+    try:
+        summary: Json = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(summary["status"] == "finished")
+
+
+def recoveries(run: Path, where: Iterable[str]) -> int:
+    """Return how many recoveries a run's events tell of, in the named places of the program.
+
+    Quarantines and breakers that open or close follow from failures that were told already.
+    """
+    places = frozenset(where)
+    told = 0
+    for event in lines_of(run / "events.jsonl"):
+        if event["kind"] == "recovery" and event["where"] in places:
+            told += 0 if _follows(event) else event["count"]
+        if event["kind"] == "governor" and "governor" in places:
+            told += event["action"] in GOVERNED
+    return told
+
+
+def miscounted(run: Path) -> list[str]:
+    """Return where a run's summary counts other recoveries than its events tell of."""
+    summary: Json = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    events = lines_of(run / "events.jsonl")
+    told: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for event in events:
+        if event["kind"] == "recovery":
+            told[event["recovered"]][event["strategy"]] += event["count"]
+    rollbacks = [e for e in events if e["kind"] == "governor" and e["action"] in GOVERNED]
+    pairs = {
+        "recoveries": dict(told[True]),
+        "failures_not_recovered": dict(told[False]),
+        "rollbacks": len(rollbacks),
+    }
+    return [
+        f"summary.json: {key} {summary[key]}, the events tell of {found}"
+        for key, found in pairs.items()
+        if summary[key] != found
+    ]
+
+
+def _follows(event: dict[str, Any]) -> bool:
+    is_of_kernel = event["where"] == "kernel"
+    return is_of_kernel and event["strategy"] in ("quarantine", "circuit_breaker")

@@ -1,0 +1,1 @@
+"""A day's worth of decisions in one process: does anything grow that should not?"""

@@ -1,0 +1,63 @@
+"""Soak: the equivalent of 24 hours of decisions in one process, with nothing growing but networks.
+
+    python -m experiments.soak [--runs 250] [--steps 864000]
+
+writes `experiments/results/soak.json`; a smaller one writes nothing, unless `--out` names a file.
+864,000 control steps are one every 0.1 s for a day.  What counts as flat is said in `flat.py`; a
+leak ends the command with exit code 1.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.soak.runs import soak_runs
+from experiments.soak.steps import soak_steps
+
+RESULT = Path(__file__).parents[1] / "results" / "soak.json"
+RUNS, STEPS = 250, 864_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Soak, write, print; return 1 when something grew."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    soaks = {"runs": soak_runs(given.runs), **soak_steps(given.steps)}
+    command = f"python -m experiments.soak --runs {given.runs} --steps {given.steps}"
+    record = {"command": command, "ok": all(each["ok"] for each in soaks.values()), **soaks}
+    is_whole = given.runs >= RUNS and given.steps >= STEPS
+    out = given.out or (RESULT if is_whole else None)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    for name, soak in soaks.items():
+        print("\n".join(lines(name, soak)))
+    return 0 if record["ok"] else 1
+
+
+def lines(name: str, soak: Mapping[str, Any]) -> list[str]:
+    """Return what a soak found, in words."""
+    counts = {key: value for key, value in soak.items() if isinstance(value, int) and key != "ok"}
+    told = [f"{name}: {'flat' if soak['ok'] else 'GROWS'} ({counts})"]
+    for series, found in soak["drift"].items():
+        told.append(
+            f"  {series:10s} median {soak['median'][series]:g}, over the whole soak "
+            f"{found['growth']:+.2%} [{found['low']:+.2%}, {found['high']:+.2%}]"
+            f"{'' if found['flat'] else '  GROWS'}"
+        )
+    for series, steady in soak["constant"].items():
+        told.append(f"  {series:10s} {'constant' if steady else 'NOT CONSTANT'}")
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

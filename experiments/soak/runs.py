@@ -1,0 +1,64 @@
+"""Whole runs, one after the other in one process: 40 epochs of `spirals`, grown and culled."""
+
+import contextlib
+import io
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from esper.config import RunConfig
+from esper.data.spirals import Spirals
+from esper.growth.options import Growth
+from esper.model.mlp import MLP
+from esper.options import OPTIONS
+from esper.policy.schedule import Schedule
+from esper.run import run
+from esper.telemetry.none import Nothing
+from experiments.soak.judge import judge
+from experiments.soak.resources import Sample, measured
+
+STRATEGIES = ("ucb", "thompson", "epsilon_greedy", "performance_weighted")
+COUNTS = ("seeds_germinated", "seeds_culled", "seeds_fossilized")
+
+
+def soak_runs(num_runs: int) -> dict[str, Any]:
+    """Run so many runs and return what they left behind in the process."""
+    samples: list[Sample] = []
+    counts: list[Counter[str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(num_runs):
+            config = config_of(number, Path(folder) / "ledger.db")
+            summary, sample = measured(partial(_run, config), config.epochs)
+            samples.append(sample)
+            counts.append(Counter({name: summary[name] for name in COUNTS}))
+    return {
+        "runs": num_runs,
+        **{name: sum(each[name] for each in counts) for name in COUNTS},
+        "runs_without_germination": sum(not each["seeds_germinated"] for each in counts),
+        "runs_without_cull": sum(not each["seeds_culled"] for each in counts),
+        **judge(samples, kinds=len(STRATEGIES)),
+    }
+
+
+def config_of(number: int, store: Path) -> RunConfig:
+    """Return the configuration of one run: four kinds in turn, every run of another rng seed."""
+    kind = number % len(STRATEGIES)
+    kept = OPTIONS["store"]["sqlite"](path=str(store))
+    return RunConfig(
+        data=Spirals(),
+        model=MLP(),
+        policy=Schedule(),
+        strategy=OPTIONS["strategy"][STRATEGIES[kind]](),
+        growth=Growth(on_cull="twin" if kind == 1 else "remove"),
+        store=kept if kind == 2 else OPTIONS["store"]["memory"](),
+        logger=Nothing(),
+        rng_seed=number,
+    )
+
+
+def _run(config: RunConfig) -> dict[str, Any]:
+    """Return the summary of a run; its folder goes again."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        return run(config, Path(folder), {})

@@ -1,0 +1,131 @@
+"""Control steps without training: many growers one after the other, then one that lives long.
+
+A step evaluates a tiny network on a few samples and decides.  Between two steps stands what gates
+need to see, one optimizer step on the same samples.  The long one's network learns nothing (its
+kernels get no gradient), so no place is ever taken for good and it germinates and culls for ever.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from esper.grower import Grower
+from esper.policy.schedule import Schedule
+from experiments.soak.judge import judge
+from experiments.soak.resources import Sample, measured
+
+BUDGET = 2_000
+"""Epochs of one grower, and control steps between two samples."""
+EVENTS = 100
+"""Germinations in so many epochs."""
+LONG_SHARE = 0.95
+"""Share of all steps that the one long-lived grower takes."""
+SAMPLES, FEATURES, CLASSES = 16, 4, 2
+LEARNING_RATE = 0.1
+
+
+@dataclass
+class Field:
+    """A tiny network, its samples and its grower."""
+
+    grower: Grower
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    x: Tensor
+    y: Tensor
+
+    def losses_and_hits(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return losses and hits (N,) of the samples."""
+        logits = model(self.x)
+        losses = nn.functional.cross_entropy(logits, self.y, reduction="none")
+        return losses, logits.argmax(1) == self.y
+
+    def train(self) -> None:
+        """Take one optimizer step."""
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.model(self.x), self.y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    def go(self, steps: int, *, trained: bool) -> Counter[str]:
+        """Take so many control steps; return how often seeds came to which stage."""
+        stages: Counter[str] = Counter()
+        for _ in range(steps):
+            if trained:
+                self.train()
+            report = self.grower.step(self.losses_and_hits)
+            stages.update(str(move.to_stage) for move in report.moves)
+        return stages
+
+
+def field(epochs: int, rng_seed: int) -> Field:
+    """Return a network with its grower, which changes it `EVENTS` times in `BUDGET` epochs."""
+    torch.manual_seed(rng_seed)
+    blocks = [nn.Sequential(nn.Linear(FEATURES, FEATURES), nn.Tanh()) for _ in range(2)]
+    model = nn.Sequential(*blocks, nn.Linear(FEATURES, CLASSES))
+    x, y = torch.randn(SAMPLES, FEATURES), torch.randint(CLASSES, (SAMPLES,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    events = max(1, EVENTS * epochs // BUDGET)
+    grower = Grower(
+        model,
+        optimizer,
+        example_input=x[:4],
+        epochs=epochs,
+        rng_seed=rng_seed,
+        policy=Schedule(fractions=tuple((i + 1) / (events + 1) for i in range(events))),
+        grow_until=1.0,
+    )
+    return Field(grower, model, optimizer, x, y)
+
+
+def soak_steps(num_steps: int) -> dict[str, Any]:
+    """Take so many control steps and return what they left behind in the process."""
+    long = max(BUDGET, int(num_steps * LONG_SHARE)) if num_steps > BUDGET else 0
+    return {
+        "many": _many(_budgets(num_steps - long)),
+        **({"long": _long(_budgets(long))} if long else {}),
+    }
+
+
+def _budgets(steps: int) -> list[int]:
+    """Return steps in portions of `BUDGET`, the last one smaller."""
+    whole, rest = divmod(steps, BUDGET)
+    return [BUDGET] * whole + [rest] * (rest > 0)
+
+
+def _many(budgets: Sequence[int]) -> dict[str, Any]:
+    """Let growers live one after the other, each trained a little."""
+
+    def live(steps: int, rng_seed: int) -> Counter[str]:
+        made = field(steps, rng_seed)
+        stages = made.go(steps, trained=True)
+        made.grower.close()
+        return stages
+
+    found = [measured(partial(live, steps, seed), steps) for seed, steps in enumerate(budgets)]
+    return _judged(budgets, found)
+
+
+def _long(budgets: Sequence[int]) -> dict[str, Any]:
+    """Let one grower live through all the steps."""
+    made = field(sum(budgets), rng_seed=0)
+    found = [measured(partial(made.go, steps, trained=False), steps) for steps in budgets]
+    made.grower.close()
+    return _judged(budgets, found)
+
+
+def _judged(budgets: Sequence[int], found: Sequence[tuple[Counter[str], Sample]]) -> dict[str, Any]:
+    stages: Counter[str] = sum((counts for counts, _ in found), Counter())
+    named = {name: stages[name] for name in ("GERMINATED", "FOSSILIZED", "CULLED")}
+    lacking = sum(not (counts["GERMINATED"] and counts["CULLED"]) for counts, _ in found)
+    return {
+        "steps": sum(budgets),
+        "moves": named,
+        "portions_without_growth": lacking,
+        **judge([sample for _, sample in found]),
+    }
