@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := dev,sweep,tensorboard,bench
+EXTRAS := dev,sweep,tensorboard,redis,bench
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check bench clean
+.PHONY: help install train test check bench soak chaos clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ train: $(STAMP) ## Train; ARGS="strategy=thompson epochs=10" sets options
 	$(BIN)/esper train $(ARGS)
 
 test: $(STAMP) ## Run the tests with branch coverage; ARGS selects some
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing:skip-covered)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered)
 
 check: $(STAMP) ## Format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
@@ -37,6 +37,12 @@ check: $(STAMP) ## Format, lint, types and the direction of imports
 
 bench: $(STAMP) ## Measure the figures that Esper promises
 	$(BIN)/python -m experiments.benchmarks $(ARGS)
+
+soak: $(STAMP) ## Let a process work for a day's worth; ARGS="--runs 3 --steps 2000" is quick
+	$(BIN)/python -m experiments.soak $(ARGS)
+
+chaos: $(STAMP) ## Put faults into real runs; ARGS="--faults 1000" is all of it
+	$(BIN)/python -m experiments.chaos $(ARGS)
 
 clean: ## Remove caches and build output; runs/ and .venv stay
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage build dist
