@@ -150,7 +150,8 @@ def prepare(
     """Return the model as a host with its slots attached; nothing else of it changes.
 
     Raises:
-        ConfigError: if no slot can be placed, a named one cannot be, or no blueprint fits them.
+        ConfigError: if no slot can be placed, a named one cannot be, no blueprint fits them, or the
+            model alone is over the parameter budget.
     """
     selection = choices.blueprint.selection
     try:
@@ -163,6 +164,7 @@ def prepare(
             f"blueprint.names=[{','.join(choices.blueprint.names)}] does not fit the slots of the "
             f"host (what does: {', '.join(fitting)})"
         ) from error
+    _check_budget(model, choices.safety.parameter_budget)
     unfit = groups.why_unfit(optimizer, has_schedulers=bool(choices.schedulers))
     if unfit is not None:
         raise ConfigError(f"the optimizer cannot train a growing network: {unfit}")
@@ -174,3 +176,12 @@ def prepare(
     host.measure_flops(example_input)
     host.place(specs, choices.num_seeds)
     return host
+
+
+def _check_budget(model: nn.Module, budget: int | None) -> None:
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    if budget is not None and num_parameters > budget:
+        raise ConfigError(
+            f"safety.parameter_budget={budget} is less than the {num_parameters} parameters of the "
+            "model: nothing could grow (allowed: its size and more, or null)"
+        )

@@ -37,7 +37,13 @@ class Governing:
         self.is_suspect = self.has_rolled_back = False
         if self._snapshot is None:
             return
-        verdict = self.watch.check(moment.epoch, moment.val_loss, trained.loss, trained.is_finite)
+        verdict = self.watch.check(
+            moment.epoch,
+            moment.val_loss,
+            trained.loss,
+            trained.is_finite,
+            self._snapshot.is_grown(self.pending.host),
+        )
         self.is_suspect = verdict.kind is not VerdictKind.CLEAN
         if verdict.kind is VerdictKind.SUSPECT:
             yield EventKind.GOVERNOR, self._action("suspect", verdict, moment)

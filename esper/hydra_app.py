@@ -58,12 +58,8 @@ def resume(folder: Path, further: Sequence[str]) -> None:
     """
     command = resuming.command_of(folder)
     arguments = command.arguments(further)
-    token = resuming.RESUMED.set(command.folder)
-    try:
-        with contextlib.chdir(command.cwd):
-            train(arguments)
-    finally:
-        resuming.RESUMED.reset(token)
+    with resuming.taking_up(command.folder), contextlib.chdir(command.cwd):
+        train(arguments)
 
 
 def train_task(cfg: DictConfig) -> float | None:
@@ -73,14 +69,15 @@ def train_task(cfg: DictConfig) -> float | None:
     in_sweep = job.mode == RunMode.MULTIRUN
     config = to_run_config(cfg)
     raw = to_raw(cfg, config)
+    is_taken_up = resuming.is_taken_up(run_dir)
     if in_sweep:
         known = sweep.finished(run_dir, list(job.overrides.task))
-        if known is None and resuming.RESUMED.get() is not None:
+        if known is None and is_taken_up:
             known = sweep.longer(run_dir, config.epochs)
         if known is not None:
             typer.echo(f"job {run_dir.name}: finished before, left as it is")
             return known.get("best_val_accuracy")
-    is_resumed = resuming.RESUMED.get() is not None and not in_sweep
+    is_resumed = is_taken_up
     if in_sweep:
         is_resumed = _is_interrupted(run_dir, raw)
         if not is_resumed:
@@ -106,7 +103,7 @@ def _is_interrupted(run_dir: Path, raw: dict[str, Any]) -> bool:
     try:
         return sweep.is_interrupted(run_dir, raw)
     except CheckpointError as error:
-        if resuming.RESUMED.get() is not None:
+        if resuming.is_taken_up(run_dir):
             raise
         _log.warning("job %s starts anew: %s", run_dir.name, error)
         return False

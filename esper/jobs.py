@@ -33,7 +33,7 @@ class JobWatch(Callback):
                 del task["hydra"]
             checked = to_run_config(task)
             run_dir = Path(config.hydra.run.dir)
-            if resuming.RESUMED.get() is not None:
+            if resuming.is_taken_up(run_dir):
                 resuming.check(run_dir, to_raw(task, checked))
             elif any((run_dir / name).exists() for name in sweep.RECORDS):
                 raise ConfigError(

@@ -11,7 +11,7 @@ from esper.growth.pipeline import disk
 from esper.growth.pipeline.disk import Entry
 from esper.growth.pipeline.key import Key, environment
 
-MOST_ENTRIES = 100
+MOST_ENTRIES = 20
 """So many entries are listed; all are counted."""
 
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from esper.checkpoint.folder import read
+from esper.checkpoint.keeper import BEST, LAST, PREVIOUS
 from esper.choices import prepare
 from esper.config import RunConfig
 from esper.contracts.errors import DataError
@@ -44,7 +45,11 @@ class LoadedRun:
 
         Raises:
             CheckpointError: if it was not saved, is broken or does not fit its configuration.
+            ValueError: if there is no such name.
         """
+        if checkpoint not in (None, LAST, PREVIOUS, BEST):
+            names = ", ".join((LAST, PREVIOUS, BEST))
+            raise ValueError(f"checkpoint must be None or one of {names}, got {checkpoint!r}")
         data = self.config.data.load()
         with torch.random.fork_rng(devices=[]):
             model: nn.Module = self.config.model.build(data.spec)

@@ -4,9 +4,10 @@ Hydra writes its own files anew at each start, one after the other; this one is 
 """
 
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,36 @@ from esper.paths import CHECKPOINTS, COMMAND, conf_dir, write_json
 from esper.sameness import FREE, check_same
 from esper.sweep import summary_of
 
-RESUMED: ContextVar[Path | None] = ContextVar("resumed", default=None)
-"""The folder of the run that this process takes up again."""
+_RESUMED = "ESPER_RESUMED"
+"""Environment variable with the folder that is taken up again.
+
+A launcher's processes inherit it; they learn of nothing else than Hydra's configuration.
+"""
+_MOST_NAMED = 5
 
 _OF_A_PLACE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
 _OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
+
+
+@contextmanager
+def taking_up(folder: Path) -> Iterator[None]:
+    """Let `is_taken_up` be true of a run, or of a sweep and its jobs."""
+    before = os.environ.get(_RESUMED)
+    os.environ[_RESUMED] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_RESUMED]
+        else:
+            os.environ[_RESUMED] = before
+
+
+def is_taken_up(run_dir: Path) -> bool:
+    """Return whether a run, or the sweep that it is a job of, goes on where it was saved."""
+    folder = os.environ.get(_RESUMED)
+    here = run_dir.resolve()
+    return folder is not None and Path(folder) in (here, here.parent)
 
 
 def note_run(config: DictConfig) -> None:
@@ -97,7 +123,7 @@ def command_of(folder: Path) -> Command:
     if noted is None:
         raise ConfigError(
             f"{folder} cannot be resumed: it holds no run of Esper's "
-            f"(looked for {Path('.hydra') / COMMAND} and {COMMAND})"
+            f"(looked for {Path('.hydra') / COMMAND} and {COMMAND}){_runs_in(folder)}"
         )
     cwd = Path(noted["cwd"])
     return Command(
@@ -153,6 +179,14 @@ def _flags(config: DictConfig) -> list[str]:
     if config.hydra.job.config_name != "train":
         flags += ["--config-name", config.hydra.job.config_name]
     return flags
+
+
+def _runs_in(folder: Path) -> str:
+    """Return the names of the latest runs and sweeps in a folder, in words."""
+    patterns = (f"*/.hydra/{COMMAND}", f"*/{COMMAND}")
+    names = {each.relative_to(folder).parts[0] for p in patterns for each in folder.glob(p)}
+    latest = sorted(names, reverse=True)[:_MOST_NAMED]
+    return f"; in it are {', '.join(latest)}" if latest else ""
 
 
 def _quoted(folder: Path) -> str:

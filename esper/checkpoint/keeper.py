@@ -104,7 +104,10 @@ class Keeper:
                 refused.append((folder.name, str(error)))
         if refused:
             reasons = "; ".join(reason for _, reason in refused)
-            raise CheckpointError(f"no checkpoint in {self.folder} can be used: {reasons}")
+            raise CheckpointError(
+                f"no checkpoint in {self.folder} can be used: {reasons}; to train anew, remove "
+                "that folder and resume again"
+            )
         return None
 
     def discard(self, name: str) -> None:
@@ -209,7 +212,12 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder if it is there; its manifest first, so that no half of it looks complete."""
-    if folder.exists():
+    """Remove a folder if it is there; its manifest first, so that no half of it looks complete.
+
+    A file or a link of that name goes too: it stands where a checkpoint belongs.
+    """
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder)

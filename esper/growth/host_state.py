@@ -7,6 +7,7 @@ optimizer's groups and moments, step counts.  Tensors in it are the host's own, 
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -70,24 +71,50 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def copy_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Copy values into the parameters and buffers of the same names, each of them in place.
+    """Make parameters and buffers hold the values of the same names, each of them in place.
+
+    A buffer that has another shape or type by now, as caches have, is replaced by a copy.
 
     Raises:
-        CheckpointError: if a name is missing on either side, or a shape differs.
+        CheckpointError: if a name is missing on either side, or a parameter has another shape.
     """
-    own = tensors_of(model)
-    strange = sorted(own.keys() ^ tensors.keys())
+    own = {**_undefined(model), **tensors_of(model)}
+    strange = sorted({name for name, tensor in own.items() if tensor is not None} - tensors.keys())
+    strange += sorted(tensors.keys() - own.keys())
     if strange:
         raise CheckpointError(
             f"the checkpoint is of another network: '{strange[0]}' is in only one of them"
         )
-    for name, tensor in own.items():
-        if tensor.shape != tensors[name].shape or tensor.dtype != tensors[name].dtype:
+    put_tensors(model, tensors)
+
+
+def put_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Do as `copy_tensors` does for some of a network's tensors."""
+    own = tensors_of(model)
+    parameters = dict(model.named_parameters())
+    for name, tensor in tensors.items():
+        here = own.get(name)
+        if here is not None and here.shape == tensor.shape and here.dtype == tensor.dtype:
+            here.copy_(tensor)
+        elif name in parameters:
             raise CheckpointError(
-                f"the checkpoint is of another network: '{name}' is {_described(tensors[name])} "
-                f"there, {_described(tensor)} here"
+                f"the checkpoint is of another network: '{name}' is {_described(tensor)} "
+                f"there, {_described(parameters[name])} here"
             )
-        tensor.copy_(tensors[name])
+        else:
+            owner, _, attribute = name.rpartition(".")
+            device = tensor.device if here is None else here.device
+            setattr(model.get_submodule(owner), attribute, tensor.to(device, copy=True))
+
+
+def _undefined(model: nn.Module) -> dict[str, None]:
+    """Return the names of buffers that are None by now, such as a cache that is not filled."""
+    return {
+        f"{owner}.{name}" if owner else name: None
+        for owner, module in model.named_modules()
+        for name, buffer in module._buffers.items()  # `named_buffers` leaves them out
+        if buffer is None
+    }
 
 
 def _described(tensor: Tensor) -> str:
@@ -170,8 +197,15 @@ def _optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
     state = optimizer.state_dict()
     return {
         "state": {str(number): values for number, values in state["state"].items()},
-        "param_groups": state["param_groups"],
+        "param_groups": [
+            {key: _plain(value) for key, value in group.items()} for group in state["param_groups"]
+        ],
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's numbers, which a learning rate may be, as Python's; the same number."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from esper.contracts.event import LifecycleMove
 from esper.contracts.stage import BLENDED, LIVE
 from esper.growth import attach, groups
 from esper.growth.host import Host
-from esper.growth.host_state import laid_out, tensors_of
+from esper.growth.host_state import laid_out, put_tensors, tensors_of
 from esper.growth.lifecycle import uproot
 
 _Moments = dict[str, list[dict[str, Any]]]
@@ -26,11 +26,13 @@ class Snapshot:
     """Copies of what a rollback restores.
 
     epoch: the epoch after which it was taken, 0 before the first.
+    blended: the seeds whose kernels had their part in the network, `slot/seed` with the stage.
     tensors: weights and buffers of host and fossilized kernels by name.
     moments: the optimizer's state of their parameters.
     """
 
     epoch: int
+    blended: dict[str, str]
     tensors: dict[str, Tensor]
     moments: _Moments
 
@@ -47,11 +49,21 @@ class Snapshot:
             key: [_copied(host.optimizer.state.get(p, {})) for p in group["params"]]
             for key, group in _kept_groups(host).items()
         }
-        return cls(epoch, tensors, moments)
+        return cls(epoch, _blended(host), tensors, moments)
+
+    def is_grown(self, host: Host) -> bool:
+        """Return whether a kernel that is open, or came or went since then, may have done harm."""
+        now = _blended(host)
+        return now != self.blended or any(stage in LIVE for stage in now.values())
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as plain values and tensors."""
-        return {"epoch": self.epoch, "tensors": self.tensors, "moments": self.moments}
+        return {
+            "epoch": self.epoch,
+            "blended": self.blended,
+            "tensors": self.tensors,
+            "moments": self.moments,
+        }
 
 
 def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[LifecycleMove]:
@@ -68,9 +80,7 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
         replace(closed, rolled_back=(closed.slot, closed.seed) in felt) for closed in host.closed
     ]
     with torch.no_grad():
-        for name, tensor in tensors_of(host.model).items():
-            if name in snapshot.tensors:
-                tensor.copy_(snapshot.tensors[name])
+        put_tensors(host.model, snapshot.tensors)
     for key, group in _kept_groups(host).items():
         for parameter, moments in zip(group["params"], snapshot.moments.get(key, ()), strict=False):
             if moments:
@@ -80,6 +90,14 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
             else:
                 host.optimizer.state.pop(parameter, None)
     return moves
+
+
+def _blended(host: Host) -> dict[str, str]:
+    return {
+        f"{seed.slot}/{seed.index}": seed.stage.value
+        for seed in host.seeds()
+        if seed.stage in BLENDED
+    }
 
 
 def _kept_groups(host: Host) -> dict[str, dict[str, Any]]:

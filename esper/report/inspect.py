@@ -36,6 +36,8 @@ def _head(run: Run) -> RenderableType:
         f"  parameters {count(last.get('params'))}  live seeds {count(last.get('live_seeds'))}",
         style="not bold",
     )
+    if status != "finished":
+        words.append(f"\nif it was interrupted: esper train --resume {run.path}", style="not bold")
     return words
 
 

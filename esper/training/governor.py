@@ -7,6 +7,10 @@ positive.  `scale` is the loss at chance level, or the size of the first clean l
 not known; then the limit has no third term.  A validation loss above the limit, or at chance level,
 is suspect; so many suspect ones in a row call for a rollback.  What is not finite calls for one at
 once.
+
+A host that overfits by itself is not suspect: its validation loss rises while its training loss
+stays at or under what is usual, max(1.2 t, floor * scale) with t the median of the training losses
+of the same window, and no kernel has come or gone since the network was last clean.
 """
 
 import math
@@ -18,6 +22,8 @@ from typing import Any
 
 _FEWEST = 3
 """The least number of losses whose median one stray loss cannot move."""
+_NOISE = 1.2
+"""Factor to which losses swing by themselves."""
 
 
 class VerdictKind(StrEnum):
@@ -92,6 +98,7 @@ class Watch:
         self.rollbacks = 0
         self.is_armed = False
         self._clean: deque[float] = deque(maxlen=options.window)
+        self._trained: deque[float] = deque(maxlen=options.window)
         self._suspects: list[int] = []
         self._first: float | None = None
 
@@ -107,7 +114,12 @@ class Watch:
         return limit if self.chance_loss is None else min(limit, self.chance_loss)
 
     def check(
-        self, epoch: int, val_loss: float, train_loss: float | None, is_finite: bool
+        self,
+        epoch: int,
+        val_loss: float,
+        train_loss: float | None,
+        is_finite: bool,
+        is_grown: bool = True,
     ) -> Verdict:
         """Judge the network after an epoch; a clean loss is remembered.
 
@@ -116,6 +128,7 @@ class Watch:
             val_loss: its validation loss.
             train_loss: mean loss of its training, None when not known.
             is_finite: False when a loss or gradient of its training was not finite.
+            is_grown: False when no kernel has its part in what the network is since it was clean.
         """
         if not self.options.enabled:
             return Verdict(kind=VerdictKind.CLEAN, reason="the governor is off", limit=None)
@@ -124,9 +137,10 @@ class Watch:
         if broken is not None:
             self._suspects.clear()
             return Verdict(kind=VerdictKind.ROLL_BACK, reason=broken, limit=limit)
-        if limit is not None and (val_loss > limit or val_loss == self.chance_loss):
+        is_high = limit is not None and (val_loss > limit or val_loss == self.chance_loss)
+        if limit is not None and is_high and (is_grown or not self._is_usual(train_loss)):
             return self._suspect(epoch, val_loss, limit)
-        self._remember(val_loss)
+        self._remember(val_loss, train_loss)
         told = "no limit yet" if limit is None else f"the limit is {limit:.4g}"
         return Verdict(
             kind=VerdictKind.CLEAN, reason=f"validation loss {val_loss:.4g}, {told}", limit=limit
@@ -141,6 +155,7 @@ class Watch:
         """Return everything that changes, ready for JSON."""
         return {
             "clean": list(self._clean),
+            "trained": list(self._trained),
             "suspects": list(self._suspects),
             "first": self._first,
             "is_armed": self.is_armed,
@@ -150,6 +165,7 @@ class Watch:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned; a shorter window keeps the latest losses."""
         self._clean = deque(state["clean"], maxlen=self.options.window)
+        self._trained = deque(state["trained"], maxlen=self.options.window)
         self._suspects = list(state["suspects"])
         self._first = state["first"]
         self.is_armed = state["is_armed"]
@@ -160,6 +176,14 @@ class Watch:
         """What the floor is a share of."""
         assert self._first is not None, "armed by a clean loss"
         return abs(self._first) if self.chance_loss is None else self.chance_loss
+
+    def _is_usual(self, train_loss: float | None) -> bool:
+        """Return whether a training loss is no higher than those of the clean epochs."""
+        if train_loss is None or not self._trained:
+            return False
+        middle = median(self._trained)
+        risen = middle + (_NOISE - 1) * abs(middle)
+        return train_loss <= max(risen, self.options.floor * self._scale)
 
     def _suspect(self, epoch: int, val_loss: float, limit: float) -> Verdict:
         self._suspects.append(epoch)
@@ -182,10 +206,12 @@ class Watch:
             f"clean losses is {middle:.4g}"
         )
 
-    def _remember(self, val_loss: float) -> None:
-        """Take in a clean loss, and arm once the losses have left chance level."""
+    def _remember(self, val_loss: float, train_loss: float | None) -> None:
+        """Take in clean losses, and arm once those of validation have left chance level."""
         self._suspects.clear()
         self._clean.append(val_loss)
+        if train_loss is not None:
+            self._trained.append(train_loss)
         if self._first is None:
             self._first = val_loss
         num, window = len(self._clean), self.options.window

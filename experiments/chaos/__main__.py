@@ -68,6 +68,19 @@ KINDS: dict[str, Kind] = {
 }
 
 
+COLUMNS = {
+    "runs": "runs",
+    "faults": "faults",
+    "recovered": "recovered",
+    "recoveries_due": "due",
+    "recoveries_told": "told",
+    "lost_runs": "lost",
+    "wrong_results": "wrong",
+}
+"""Count -> its title: recoveries that were due and that the runs told of, runs lost, runs with a
+wrong result."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One run with faults of a kind in it."""
@@ -108,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(_shown(rows))
     for each in found:
         print(f"{each['kind']}: told {each['told']}, due {each['due']}: {each['problems']}")
+    for name in record["skipped"]:
+        print(f"{name}: left out, there is no redis-server here")
+    print(_verdict(rows["all"], found))
     return 0 if record["ok"] else 1
 
 
@@ -171,12 +187,21 @@ def _attempted(attempt: Attempt, rng_seed: int, steady: Setting, unsteady: Setti
 
 def _shown(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the counts a kind below each other."""
-    columns = list(next(iter(rows.values())))
-    header = f"{'kind':20s}" + "".join(f"{name:>20s}" for name in columns)
+    header = f"{'kind':20s}" + "".join(f"{title:>12s}" for title in COLUMNS.values())
     lines = [
-        f"{kind:20s}" + "".join(f"{row[c]:20d}" for c in columns) for kind, row in rows.items()
+        f"{kind:20s}" + "".join(f"{row[c]:12d}" for c in COLUMNS) for kind, row in rows.items()
     ]
     return "\n".join([header, *lines])
+
+
+def _verdict(everything: Mapping[str, int], found: Sequence[object]) -> str:
+    """Return in one line whether all is as it must be."""
+    counts = (
+        f"{everything['faults']} faults in {everything['runs']} runs: {everything['lost_runs']} "
+        f"runs lost, {everything['wrong_results']} results wrong, "
+        f"{everything['recoveries_told']} of {everything['recoveries_due']} recoveries told"
+    )
+    return f"{'FAILED' if found else 'passed'}: {counts}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Runs that several files look at: the default one, and those that exercise every option."""
 
-from collections.abc import Iterator
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.harness import Done, Run, esper, esper_all
+from tests.integration.harness import Done, Run, esper, esper_all, esper_forked
 from tests.integration.option_cases import (
     AGAIN,
     CASES,
@@ -26,13 +30,30 @@ def default_command() -> list[str]:
     return ["train", f"rng_seed={RNG_SEED}"]
 
 
+def once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], dict[str, Done]]
+) -> dict[str, Done]:
+    """Return what `make` did in a folder; the processes that share the tests' work share it too."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    folder.mkdir(exist_ok=True)
+    record = folder.with_suffix(".json")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            found = {key: asdict(done) for key, done in make(folder).items()}
+            record.write_text(json.dumps(found, default=str), encoding="utf-8")
+    kept = json.loads(record.read_text(encoding="utf-8"))
+    return {key: Done(**{**values, "cwd": Path(values["cwd"])}) for key, values in kept.items()}
+
+
 @pytest.fixture(scope="session")
 def default_twice(
     default_command: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Done, Done]:
     """The same command twice, in two processes and two folders."""
     commands = dict.fromkeys(("first", "second"), default_command)
-    done = esper_all(tmp_path_factory.mktemp("default"), commands)
+    done = once(tmp_path_factory, "default", lambda folder: esper_all(folder, commands))
     return done["first"], done["second"]
 
 
@@ -69,7 +90,7 @@ def option_done(
     commands = {name: command(case) for name, case in CASES.items()}
     if case_server is None:
         del commands["redis"]
-    found = esper_all(
+    found = esper_forked(
         folder,
         {"sweep": ["train", "-m", *command(SWEEP)[1:]], **commands},
         {} if case_server is None else {"ESPER_REDIS_URL": case_server.url},

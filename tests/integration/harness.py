@@ -138,6 +138,40 @@ def esper_all(
         return {name: done.result() for name, done in waiting.items()}
 
 
+def esper_forked(
+    folder: Path, commands: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None
+) -> dict[str, Done]:
+    """Do as `esper_all` does, for many short commands: what is heavy is imported once for all."""
+    for name in commands:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    asked = [
+        {
+            "name": name,
+            "cwd": str(folder / name),
+            "arguments": list(arguments),
+            "env": _environment(folder / name) | dict(env or {}),
+        }
+        for name, arguments in commands.items()
+    ]
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=TIMEOUT_S * (1 + len(commands)),
+    )
+    return {
+        name: Done(
+            folder / name,
+            code,
+            (folder / f"{name}.out").read_text(encoding="utf-8"),
+            (folder / f"{name}.err").read_text(encoding="utf-8"),
+        )
+        for name, code in json.loads(done.stdout).items()
+    }
+
+
 def _environment(cwd: Path) -> dict[str, str]:
     kept = {
         name: value

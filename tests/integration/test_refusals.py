@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Done, Json, esper, esper_all, lines_of, strict_json
+from tests.integration.harness import Done, Json, esper, esper_forked, lines_of, strict_json
 from tests.integration.refusal_cases import FILES, REFUSALS
 
 QUICK = ["train", "logger=none", "epochs=2", "training.steps_per_epoch=2"]
@@ -23,7 +23,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
         (folder / name).mkdir()
         for file, content in FILES.items():
             (folder / name / file).write_bytes(content)
-    return esper_all(
+    return esper_forked(
         folder, {name: [*QUICK, *case.overrides.split()] for name, case in REFUSALS.items()}
     )
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from esper import load_run
-from esper.contracts.errors import CheckpointError
 from esper.loop import scores
 from tests.integration.harness import esper, lines_of, without_clock
 from tests.integration.in_process import code_of, summary_of
@@ -202,7 +201,7 @@ def test_the_network_of_a_checkpoint_can_be_loaded(whole: Path) -> None:
     assert accuracy == pytest.approx(best)
     last, final = run.network("last"), run.network()
     assert torch.equal(last(data.val.x), final(data.val.x))
-    with pytest.raises(CheckpointError, match="checkpoints/none"):
+    with pytest.raises(ValueError, match="one of last, previous, best, got 'none'"):
         run.network("none")
 
 

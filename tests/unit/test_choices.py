@@ -12,6 +12,7 @@ from esper.contracts.errors import ConfigError
 from esper.growth.options import Growth
 from esper.options import OPTIONS
 from esper.policy.heuristic import Heuristic
+from esper.policy.safety import Safety
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 
@@ -112,3 +113,15 @@ def test_a_host_that_has_no_place_is_to_blame_itself() -> None:
     optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(ConfigError, match="no slot can be placed in Flatten"):
         prepare(host_model, optimizer, torch.ones(3, 4), Choices.of({}))
+
+
+def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
+    def prepared(budget: int) -> None:
+        model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))  # 9 + 8 parameters
+        safety = Safety(parameter_budget=budget)
+        optimizer = SGD(model.parameters(), lr=0.1)
+        prepare(model, optimizer, torch.zeros(4, 2), Choices.of({"safety": safety}))
+
+    prepared(17)
+    with pytest.raises(ConfigError, match=r"^safety\.parameter_budget=16 is less than the 17 "):
+        prepared(16)

@@ -225,6 +225,7 @@ CONFIGS = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(CONFIGS)
 def test_a_configuration_survives_the_way_to_yaml_and_back(config: RunConfig) -> None:
     text = OmegaConf.to_yaml(OmegaConf.structured(config))
@@ -240,7 +241,7 @@ def _fresh(config: RunConfig) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.floats(min_value=0, max_value=1e6), st.floats(min_value=0, max_value=1e6))
 def test_numbers_survive_the_command_line(first: float, second: float) -> None:
     cfg = composed(

@@ -57,6 +57,11 @@ class SnapshotStore:
         """
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DataError(
+                f"store.path '{self.path}' is missing; name the folder of the run to repeat, "
+                "store.path=runs/<name>/<time>"
+            ) from error
         except (OSError, ValueError) as error:
             raise DataError(f"store.path '{self.path}' cannot be read: {error}") from error
         if not isinstance(found, list):

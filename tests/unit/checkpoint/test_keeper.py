@@ -192,6 +192,23 @@ def test_one_that_lacks_a_file_is_refused_too(name: str, tmp_path: Path) -> None
     assert found.refused == (("last", f"{keeper.folder / 'last' / name} is missing"),)
 
 
+@pytest.mark.parametrize("name", ["last", ".next", ".old", ".next-best"])
+def test_a_file_where_a_checkpoint_belongs_gives_way(name: str, tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1, 2)
+    if name == "last":
+        shutil.rmtree(keeper.folder / name)
+    (keeper.folder / name).write_text("a note")
+    found = keeper.latest()
+    assert found is not None
+    epoch = 1 if name == "last" else 2
+    assert found.saved.facts["epoch"] == epoch
+    for refused, _ in found.refused:
+        keeper.discard(refused)
+    keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
+    assert sorted(each.name for each in keeper.folder.iterdir()) == ["best", "last", "previous"]
+    assert [facts["epoch"] for facts in map(read_facts, keeper.candidates())] == [3, epoch]
+
+
 def test_when_none_can_be_used_every_reason_is_told(tmp_path: Path) -> None:
     keeper = keeper_of(tmp_path, 1, 2, best=(1,))
     damage(keeper.folder / "last")
@@ -202,7 +219,8 @@ def test_when_none_can_be_used_every_reason_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"no checkpoint in {folder} can be used: "
         f"{folder / 'last' / TENSORS} was altered: its checksum differs; "
-        f"{folder / 'previous' / STATE} is missing"
+        f"{folder / 'previous' / STATE} is missing; to train anew, remove that folder and resume "
+        "again"
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.optim import SGD, AdamW
@@ -106,6 +107,30 @@ def test_weights_that_do_not_fit_are_refused_by_name() -> None:
         copy_tensors(model, wider)
     with pytest.raises(CheckpointError, match=r"torch\.float64"):
         copy_tensors(model, {**tensors, "bias": torch.zeros(3, dtype=torch.float64)})
+
+
+def test_buffers_that_come_and_grow_with_the_input_are_taken_over() -> None:
+    def cached(**buffers: torch.Tensor | None) -> torch.nn.Module:
+        model = torch.nn.Sequential(torch.nn.Linear(2, 3))
+        for name, buffer in buffers.items():
+            model[0].register_buffer(name, buffer, persistent=False)
+        return model
+
+    fresh = cached(mask=None, positions=torch.arange(4))
+    used = cached(mask=torch.ones(2, 2, dtype=torch.bool), positions=torch.arange(9))
+    copy_tensors(fresh, tensors_of(used))
+    mask, positions = fresh.get_buffer("0.mask"), fresh.get_buffer("0.positions")
+    assert torch.equal(mask, torch.ones(2, 2, dtype=torch.bool))
+    assert positions.tolist() == list(range(9))
+    positions.zero_()
+    assert used.get_buffer("0.positions").tolist() == list(range(9)), "it is a copy"
+    copy_tensors(cached(mask=None, positions=positions), tensors_of(cached(positions=positions)))
+
+
+def test_a_number_of_numpy_among_the_options_of_the_optimizer_is_saved_as_it_is() -> None:
+    host = make_host("mlp", optimizer=lambda p, lr: SGD(p, lr=np.float64(0.1)))
+    plain, tensors = split(host_state(host)["optimizer"])
+    assert join(plain, tensors)["param_groups"][0]["lr"] == 0.1
 
 
 def test_a_kernel_that_is_no_longer_known_is_refused_by_name() -> None:

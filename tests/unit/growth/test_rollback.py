@@ -80,3 +80,32 @@ def test_moments_that_the_snapshot_has_not_are_forgotten() -> None:
     assert fresh.host.optimizer.state
     roll_back(fresh.host, snapshot, 1, "it broke")
     assert not fresh.host.optimizer.state
+
+
+def test_a_buffer_that_changed_its_shape_has_the_old_one_again() -> None:
+    broken = grown()
+    broken.model[0].register_buffer("cache", torch.tensor([1.0, 2.0]), persistent=False)
+    snapshot = Snapshot.take(broken.host, 9)
+    broken.model[0].cache = torch.zeros(3, dtype=torch.float64)
+    roll_back(broken.host, snapshot, 11, "it broke")
+    assert torch.equal(broken.model[0].cache, torch.tensor([1.0, 2.0]))
+    broken.model[0].cache.zero_()
+    assert snapshot.tensors["0.cache"].tolist() == [1.0, 2.0]
+
+
+def test_the_network_is_the_hosts_own_only_while_no_kernel_is_felt_or_came_or_went() -> None:
+    fresh = run({})
+    assert not Snapshot.take(fresh.host, 0).is_grown(fresh.host)
+
+    isolated = run({1: [germination("0", 1, "mlp")]}).go(1)
+    assert not Snapshot.take(isolated.host, 1).is_grown(isolated.host)
+
+    blended = run({1: [FIRST]}).go(3)
+    felt = Snapshot.take(blended.host, 3)
+    assert felt.is_grown(blended.host)
+    roll_back(blended.host, felt, 4, "it broke")
+    assert felt.is_grown(blended.host)  # it went
+    assert not Snapshot.take(blended.host, 4).is_grown(blended.host)
+
+    fossil = run(PLANS).go(8)
+    assert not Snapshot.take(fossil.host, 8).is_grown(fossil.host)

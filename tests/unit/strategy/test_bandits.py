@@ -85,7 +85,7 @@ def _world(
 
 
 @each_bandit
-@pytest.mark.parametrize("num_worlds", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_worlds", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_regret_is_less_than_half_of_randoms(strategy: Strategy, num_worlds: int) -> None:
     regret = fmean(_world(strategy, rng_seed)[0] for rng_seed in range(num_worlds))
     random = fmean(_world(RandomStrategy(), rng_seed)[0] for rng_seed in range(num_worlds))
@@ -150,7 +150,7 @@ def _seed(index: int, bound: str, live: bool, used: int | None) -> SeedState:
 @each_bandit
 @pytest.mark.parametrize(
     ("limits", "num_runs"),
-    [("as shipped", 100), pytest.param("all at hand", 1000, marks=pytest.mark.slow)],
+    [("as shipped", 100), pytest.param("all at hand", 250, marks=pytest.mark.slow)],
 )
 def test_every_viable_seed_is_eventually_tried(
     strategy: Strategy, limits: str, num_runs: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
@@ -101,6 +101,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), VALUES))
 def test_any_record_is_one_line_of_strict_json(record: dict[str, Any]) -> None:
     def refuse(constant: str) -> None:

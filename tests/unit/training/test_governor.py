@@ -246,3 +246,41 @@ def test_a_bad_option_is_refused_by_its_key(changes: dict[str, float], message: 
 def test_a_chance_level_is_a_positive_number(chance_loss: float) -> None:
     with pytest.raises(ValueError, match="chance_loss must be > 0 and finite, or None, got"):
         Watch(Governor(), chance_loss)
+
+
+def test_a_host_that_overfits_by_itself_is_not_suspect() -> None:
+    def looked(is_grown: bool) -> list[VerdictKind]:
+        watch = Watch(Governor(), CHANCE)
+        losses = [(0.5, 0.5)] * 10 + [(6.0, 0.1), (7.0, 0.05), (8.0, 0.06)]
+        found = [
+            watch.check(epoch, val_loss, train_loss, True, is_grown)
+            for epoch, (val_loss, train_loss) in enumerate(losses, 1)
+        ]
+        return [verdict.kind for verdict in found[10:]]
+
+    assert looked(is_grown=False) == [CLEAN] * 3
+    assert looked(is_grown=True) == [SUSPECT, ROLL_BACK, SUSPECT]
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "kind"),
+    [(0.6, CLEAN), (0.61, SUSPECT), (None, SUSPECT)],  # 1.2 times 0.5
+)
+def test_a_host_whose_training_suffers_too_does_not_overfit(
+    train_loss: float | None, kind: VerdictKind
+) -> None:
+    watch = Watch(Governor(), CHANCE)
+    for epoch in range(10):
+        watch.check(epoch, 0.5, 0.5, True, False)
+    resumed = Watch(Governor(), CHANCE)
+    resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
+    for each in (watch, resumed):
+        assert each.check(10, 6.0, train_loss, True, False).kind is kind
+
+
+def test_a_tiny_training_loss_may_swing_by_factors() -> None:
+    watch = Watch(Governor(), CHANCE)
+    for epoch in range(10):
+        watch.check(epoch, 0.5, 1e-6, True, False)
+    assert watch.check(10, 6.0, 0.2, True, False).kind is CLEAN  # 0.1 of chance level
+    assert watch.check(11, 6.0, 0.21, True, False).kind is SUSPECT
