@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,3 +54,12 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server.url
     server.kill()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    """A client of that server."""
+    import redis
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client

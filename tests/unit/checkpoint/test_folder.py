@@ -10,17 +10,7 @@ import safetensors.torch
 import torch
 
 from esper.checkpoint.folder import MANIFEST, STATE, TENSORS, read, read_facts, write
-from tests.unit.checkpoint.trees import bits
-
-TREE = {"weight": torch.arange(6.0).reshape(2, 3), "losses": [0.5, float("nan")], "at": (1, 2)}
-FACTS = {"epoch": 3, "val_loss": float("inf"), "rng_seed": 2**70}
-NAMES = (TENSORS, STATE, MANIFEST)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(tmp_path / "last", TREE, FACTS)
-    return tmp_path / "last"
+from tests.unit.checkpoint.trees import FACTS, NAMES, TREE, bits
 
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -13,16 +13,7 @@ import torch
 import esper.checkpoint
 from esper.checkpoint.folder import MANIFEST, STATE, TENSORS, read, read_facts, write
 from esper.contracts.errors import CheckpointError
-
-TREE = {"weight": torch.arange(6.0).reshape(2, 3), "losses": [0.5, float("nan")], "at": (1, 2)}
-FACTS = {"epoch": 3, "val_loss": float("inf"), "rng_seed": 2**70}
-NAMES = (TENSORS, STATE, MANIFEST)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(tmp_path / "last", TREE, FACTS)
-    return tmp_path / "last"
+from tests.unit.checkpoint.trees import FACTS, NAMES, TREE
 
 
 def reason(folder: Path) -> str:

@@ -2,43 +2,12 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from esper.checkpoint.folder import MANIFEST, STATE, TENSORS, read, read_facts, write
 from esper.checkpoint.keeper import Keeper
-from esper.contracts.errors import CheckpointError
-from tests.unit.checkpoint.trees import bits
-
-
-def tree_of(epoch: int) -> dict[str, Any]:
-    return {"weight": torch.full((3,), float(epoch)), "losses": [0.5] * epoch}
-
-
-def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> Keeper:
-    """Return a keeper that has saved these epochs."""
-    keeper = Keeper(folder / "checkpoints")
-    for epoch in epochs:
-        keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in best)
-    return keeper
-
-
-def kept(keeper: Keeper) -> dict[str, int]:
-    """Return each folder with the epoch that its files, all of them sound, hold."""
-    epochs = {}
-    for folder in keeper.folder.iterdir():
-        saved = read(folder)
-        assert bits(saved.tree) == bits(tree_of(saved.facts["epoch"]))
-        epochs[folder.name] = saved.facts["epoch"]
-    return epochs
-
-
-def damage(folder: Path) -> None:
-    content = bytearray((folder / TENSORS).read_bytes())
-    content[-1] ^= 1
-    (folder / TENSORS).write_bytes(content)
+from tests.unit.checkpoint.trees import bits, damage, keeper_of, kept, tree_of
 
 
 def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
@@ -169,103 +138,6 @@ def test_candidates_come_by_epoch_then_by_time_and_the_unreadable_first(tmp_path
     assert [path.name for path in keeper.candidates()] == ["last", ".old", "previous", ".next"]
     (folder / ".old" / MANIFEST).unlink()
     assert [path.name for path in keeper.candidates()] == ["last", "previous", ".next"]
-
-
-def test_a_damaged_one_is_refused_by_name_and_the_one_before_is_used(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    damage(keeper.folder / "last")
-    found = keeper.latest()
-    assert found is not None
-    assert found.folder == keeper.folder / "previous"
-    assert found.saved.facts["epoch"] == 1
-    path = keeper.folder / "last" / TENSORS
-    assert found.refused == (("last", f"{path} was altered: its checksum differs"),)
-
-
-@pytest.mark.parametrize("name", [TENSORS, STATE, MANIFEST])
-def test_one_that_lacks_a_file_is_refused_too(name: str, tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    (keeper.folder / "last" / name).unlink()
-    found = keeper.latest()
-    assert found is not None
-    assert found.saved.facts["epoch"] == 1
-    assert found.refused == (("last", f"{keeper.folder / 'last' / name} is missing"),)
-
-
-@pytest.mark.parametrize("name", ["last", ".next", ".old", ".next-best"])
-def test_a_file_where_a_checkpoint_belongs_gives_way(name: str, tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    if name == "last":
-        shutil.rmtree(keeper.folder / name)
-    (keeper.folder / name).write_text("a note")
-    found = keeper.latest()
-    assert found is not None
-    epoch = 1 if name == "last" else 2
-    assert found.saved.facts["epoch"] == epoch
-    for refused, _ in found.refused:
-        keeper.discard(refused)
-    keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
-    assert sorted(each.name for each in keeper.folder.iterdir()) == ["best", "last", "previous"]
-    assert [facts["epoch"] for facts in map(read_facts, keeper.candidates())] == [3, epoch]
-
-
-def test_when_none_can_be_used_every_reason_is_told(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2, best=(1,))
-    damage(keeper.folder / "last")
-    (keeper.folder / "previous" / STATE).unlink()
-    with pytest.raises(CheckpointError) as caught:
-        keeper.latest()
-    folder = keeper.folder
-    assert str(caught.value) == (
-        f"no checkpoint in {folder} can be used: "
-        f"{folder / 'last' / TENSORS} was altered: its checksum differs; "
-        f"{folder / 'previous' / STATE} is missing; to train anew, remove that folder and resume "
-        "again"
-    )
-
-
-def test_a_run_goes_on_after_its_last_checkpoint_was_refused(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2, 3)
-    damage(keeper.folder / "last")
-    keeper.tidy()
-    keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
-    found = keeper.latest()
-    assert found is not None
-    assert found.folder == keeper.folder / "last"
-    keeper.save(tree_of(4), {"epoch": 4}, is_best=False)
-    assert kept(keeper) == {"last": 4, "previous": 3, "best": 3}
-
-
-def test_a_discarded_one_takes_no_sound_ones_place(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    damage(keeper.folder / "last")
-    keeper.discard("last")
-    keeper.save(tree_of(2), {"epoch": 2}, is_best=False)
-    assert kept(keeper) == {"last": 2, "previous": 1}
-
-
-def test_a_newer_one_that_was_not_put_in_place_is_found_and_put_there(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    write(keeper.folder / ".next", tree_of(3), {"epoch": 3, "is_best": True})
-    found = keeper.latest()
-    assert found is not None
-    assert found.folder == keeper.folder / ".next"
-    keeper.tidy()
-    assert kept(keeper) == {"last": 3, "previous": 2, "best": 3}
-
-
-def test_a_newer_one_that_is_damaged_is_refused_and_costs_no_other(tmp_path: Path) -> None:
-    keeper = keeper_of(tmp_path, 1, 2)
-    write(keeper.folder / ".next", tree_of(3), {"epoch": 3, "is_best": False})
-    damage(keeper.folder / ".next")
-    # As far as a rotation can have come.
-    (keeper.folder / "previous").rename(keeper.folder / ".old")
-    (keeper.folder / "last").rename(keeper.folder / "previous")
-    found = keeper.latest()
-    assert found is not None
-    assert (found.saved.facts["epoch"], found.refused[0][0]) == (2, ".next")
-    keeper.tidy()
-    assert kept(keeper) == {"last": 2, "previous": 1}
 
 
 def test_a_full_disk_costs_nothing_that_was_saved(

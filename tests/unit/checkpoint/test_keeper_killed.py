@@ -13,8 +13,7 @@ import pytest
 
 from esper.checkpoint.folder import MANIFEST, read
 from esper.checkpoint.keeper import Keeper
-from tests.unit.checkpoint.test_keeper import keeper_of, kept, tree_of
-from tests.unit.checkpoint.trees import bits
+from tests.unit.checkpoint.trees import bits, keeper_of, kept, tree_of
 
 CALLS = (
     "mkdir",

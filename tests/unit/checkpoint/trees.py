@@ -1,12 +1,19 @@
-"""Trees to save, and what it means that two are the same to the bit."""
+"""Trees to save, what it means that two are the same to the bit, and keepers that saved some."""
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from esper.checkpoint.folder import MANIFEST, STATE, TENSORS, read
+from esper.checkpoint.keeper import Keeper
+
+TREE = {"weight": torch.arange(6.0).reshape(2, 3), "losses": [0.5, float("nan")], "at": (1, 2)}
+FACTS = {"epoch": 3, "val_loss": float("inf"), "rng_seed": 2**70}
+NAMES = (TENSORS, STATE, MANIFEST)
 DTYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
     *(torch.complex64, torch.complex128),
@@ -89,3 +96,31 @@ def trees() -> st.SearchStrategy[Any]:
         ),
         max_leaves=12,
     )
+
+
+def tree_of(epoch: int) -> dict[str, Any]:
+    return {"weight": torch.full((3,), float(epoch)), "losses": [0.5] * epoch}
+
+
+def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> Keeper:
+    """Return a keeper that has saved these epochs."""
+    keeper = Keeper(folder / "checkpoints")
+    for epoch in epochs:
+        keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in best)
+    return keeper
+
+
+def kept(keeper: Keeper) -> dict[str, int]:
+    """Return each folder with the epoch that its files, all of them sound, hold."""
+    epochs = {}
+    for folder in keeper.folder.iterdir():
+        saved = read(folder)
+        assert bits(saved.tree) == bits(tree_of(saved.facts["epoch"]))
+        epochs[folder.name] = saved.facts["epoch"]
+    return epochs
+
+
+def damage(folder: Path) -> None:
+    content = bytearray((folder / TENSORS).read_bytes())
+    content[-1] ^= 1
+    (folder / TENSORS).write_bytes(content)

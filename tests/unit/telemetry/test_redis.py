@@ -4,7 +4,6 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,6 @@ SUMMARY = {"status": "finished", "test_accuracy": 0.9, "best": float("nan")}
 @pytest.fixture
 def stream() -> str:
     return f"test-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Any]:
-    import redis
-
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
 
 
 def sink_of(option: Redis, run_dir: Path) -> RedisSink:

@@ -10,26 +10,12 @@ from typing import Any
 import pytest
 
 from esper.contracts.errors import DataError
-from esper.strategy.entry import LedgerEntry
 from esper.strategy.store.redis import Redis, RedisStore
 from tests.redis_server import RedisServer
+from tests.unit.strategy.store.entries import entry_of
 
 Make = Callable[..., Any]
 WRITERS, WRITES, SHARED = 4, 150, 50
-
-
-def entry_of(run: str, event: int) -> LedgerEntry:
-    return LedgerEntry(
-        run=run,
-        event=str(event),
-        slot="block",
-        seed=0,
-        slot_kind="dense",
-        placement="series",
-        blueprint="a",
-        epoch=event,
-        reward=event / 7,
-    )
 
 
 def write(url: str, key: str, run: str) -> None:
@@ -43,14 +29,6 @@ def write(url: str, key: str, run: str) -> None:
 @pytest.fixture
 def key() -> str:
     return f"test-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Any]:
-    import redis
-
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
 
 
 @pytest.fixture

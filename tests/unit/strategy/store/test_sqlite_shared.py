@@ -15,24 +15,11 @@ import pytest
 
 from esper.strategy.entry import LedgerEntry
 from esper.strategy.store.sqlite import SQLite, SQLiteStore
+from tests.unit.strategy.store.entries import entry_of
 
 Make = Callable[..., Any]
 SPAWN = multiprocessing.get_context("spawn")
 WRITERS, WRITES, SHARED = 4, 150, 50
-
-
-def entry_of(run: str, event: int) -> LedgerEntry:
-    return LedgerEntry(
-        run=run,
-        event=str(event),
-        slot="block",
-        seed=0,
-        slot_kind="dense",
-        placement="series",
-        blueprint="a",
-        epoch=event,
-        reward=event / 7,
-    )
 
 
 def write(path: str, run: str) -> None:

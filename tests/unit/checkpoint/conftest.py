@@ -1,0 +1,14 @@
+"""A checkpoint that was written."""
+
+from pathlib import Path
+
+import pytest
+
+from esper.checkpoint.folder import write
+from tests.unit.checkpoint.trees import FACTS, TREE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "last", TREE, FACTS)
+    return tmp_path / "last"
