@@ -55,7 +55,9 @@ def train(
 
     further = [Path(word) for word in overrides or [] if Path(word).is_dir()]
     if resume is not None and further:
-        raise EsperError(f"--resume takes one folder, got {resume} and {further[0]}")
+        raise EsperError(
+            f"--resume takes one folder, got {1 + len(further)}: {resume} to {further[-1]}"
+        )
     if resume is None:
         hydra_app.train(overrides or [])
     else:

@@ -57,6 +57,7 @@ class Governing:
         culled = sum(seed.stage in LIVE for seed in host.seeds())
         moves = roll_back(host, snapshot, moment.epoch, f"rolled back: {verdict.reason}")
         self.pending.give_up()
+        self._snapshot = snapshot.without_live()
         self.has_rolled_back = True
         has_ended = self.watch.rolled_back()
         yield (

@@ -1,7 +1,6 @@
 """`esper train`: Hydra composes the configuration, this hands it to a run."""
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from esper import resuming, sweep
 from esper.config import register, to_raw, to_run_config
-from esper.contracts.errors import CheckpointError, ConfigError
+from esper.contracts.errors import ConfigError
 from esper.explain import explain
 from esper.flags import flags_first
+from esper.holding import holding
 from esper.paths import COMMAND, conf_dir
 from esper.telemetry.text import percent
-
-_log = logging.getLogger(__name__)
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -79,9 +77,10 @@ def train_task(cfg: DictConfig) -> float | None:
             return known.get("best_val_accuracy")
     is_resumed = is_taken_up
     if in_sweep:
-        is_resumed = _is_interrupted(run_dir, raw)
+        is_resumed = sweep.is_interrupted(run_dir, raw)
         if not is_resumed:
-            sweep.forget(run_dir)
+            with holding(run_dir):
+                sweep.forget(run_dir)
     from esper.run import run  # torch
 
     # A job of a sweep that is taken up by itself still belongs to it.
@@ -92,21 +91,6 @@ def train_task(cfg: DictConfig) -> float | None:
         typer.echo(_job_line(run_dir.name, job.overrides.task, summary))
     best: float | None = summary["best_val_accuracy"]
     return best
-
-
-def _is_interrupted(run_dir: Path, raw: dict[str, Any]) -> bool:
-    """Return whether a job of a sweep can go on.
-
-    Whoever resumes the sweep means what is there; whoever starts another sweep in its folder does
-    not.
-    """
-    try:
-        return sweep.is_interrupted(run_dir, raw)
-    except CheckpointError as error:
-        if resuming.is_taken_up(run_dir):
-            raise
-        _log.warning("job %s starts anew: %s", run_dir.name, error)
-        return False
 
 
 def _job_line(name: str, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from esper.checkpoint.folder import read
 from esper.checkpoint.keeper import BEST, LAST, PREVIOUS
 from esper.choices import prepare
 from esper.config import RunConfig
-from esper.contracts.errors import DataError
+from esper.contracts.errors import CheckpointError, DataError
 from esper.growth.host_state import load_host_state
 from esper.options import OPTIONS
 from esper.paths import CHECKPOINTS
@@ -54,6 +54,10 @@ class LoadedRun:
         with torch.random.fork_rng(devices=[]):
             model: nn.Module = self.config.model.build(data.spec)
         example, choices = example_input(data), choices_of(self.config)
+        if checkpoint is None and self.summary is None:
+            raise CheckpointError(
+                f"{self.path} is not finished; network('last') is as it was last saved"
+            )
         if checkpoint is None:
             return load_network(self.path / NETWORK, model, example, choices).eval()
         saved = read(self.path / CHECKPOINTS / checkpoint).tree

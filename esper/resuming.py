@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from esper.contracts.errors import ConfigError
 from esper.holding import holding
@@ -30,6 +30,7 @@ A launcher's processes inherit it; they learn of nothing else than Hydra's confi
 _MOST_NAMED = 5
 
 _OF_A_PLACE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
+_OF_LAUNCHERS = ("hydra/launcher", "hydra")
 _OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
 
 
@@ -50,8 +51,9 @@ def taking_up(folder: Path) -> Iterator[None]:
 def is_taken_up(run_dir: Path) -> bool:
     """Return whether a run, or the sweep that it is a job of, goes on where it was saved."""
     folder = os.environ.get(_RESUMED)
-    here = run_dir.resolve()
-    return folder is not None and Path(folder) in (here, here.parent)
+    # The folder of a job may be a link to elsewhere, or lie further down in that of the sweep.
+    places = (run_dir, *run_dir.absolute().parents)
+    return folder is not None and any(place.resolve() == Path(folder) for place in places)
 
 
 def note_run(config: DictConfig) -> None:
@@ -61,10 +63,24 @@ def note_run(config: DictConfig) -> None:
 
 
 def note_sweep(config: DictConfig) -> None:
-    """Keep what started a sweep, in its folder."""
+    """Keep what started a sweep, in its folder.
+
+    Raises:
+        ConfigError: if the folder holds runs of a sweep with other options: they would be lost.
+    """
     folder = Path(config.hydra.sweep.dir)
+    command = _command(config, ())
+    before = _read(folder / COMMAND)
+    if before is not None and not is_taken_up(folder) and any(folder.glob(f"*/{CHECKPOINTS}")):
+        kept, wanted = (_of_jobs(each["overrides"]) for each in (before, command))
+        if kept != wanted:
+            other = ", ".join(sorted({*kept} ^ {*wanted})) or "the same in another order"
+            raise ConfigError(
+                f"hydra.sweep.dir={folder} holds a sweep with other options ({other}); name "
+                f"another one, or go on with it: esper train --resume {folder}"
+            )
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / COMMAND, _command(config, ()))
+    write_json(folder / COMMAND, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +112,12 @@ class Command:
                     f"{self.folder} is a sweep and goes on with its own options, got {override} "
                     f"(allowed: {', '.join(('epochs', *FREE))})"
                 )
-        replaced = {_key(override): override for override in further}
-        # In their places: jobs of a sweep are numbered by the order of its options.
-        kept = [
-            replaced.pop(_key(each), each) for each in self.overrides if self._stays(each, further)
-        ]
+        # In their places, the last of each key: jobs are numbered by the order of the options.
+        kept = {_key(each): each for each in self.overrides if self._stays(each, further)}
+        kept |= {_key(override): override for override in further}
         place = "hydra.sweep.dir" if self.is_sweep else "hydra.run.dir"
         mode = ["-m"] if self.is_sweep else []
-        return [*mode, *self.flags, *kept, *replaced.values(), f"{place}={_quoted(self.folder)}"]
+        return [*mode, *self.flags, *kept.values(), f"{place}={_quoted(self.folder)}"]
 
     def _stays(self, override: str, further: Sequence[str]) -> bool:
         """Return whether an option still has its group: another option of that has other keys."""
@@ -122,8 +136,8 @@ def command_of(folder: Path) -> Command:
     noted = _read(folder / COMMAND if is_sweep else folder / ".hydra" / COMMAND)
     if noted is None:
         raise ConfigError(
-            f"{folder} cannot be resumed: it holds no run of Esper's "
-            f"(looked for {Path('.hydra') / COMMAND} and {COMMAND}){_runs_in(folder)}"
+            f"{folder} cannot be resumed: it is no folder of a run or a sweep of Esper's"
+            f"{_runs_in(folder)}"
         )
     cwd = Path(noted["cwd"])
     return Command(
@@ -146,26 +160,37 @@ def check(run_dir: Path, raw: Mapping[str, Any]) -> None:
     from esper.checkpoint.keeper import Keeper  # torch
 
     with holding(run_dir):
-        summary = summary_of(run_dir)
-        if summary is not None and summary.get("status") == "finished":
-            over = summary["epochs"]
-            if raw["epochs"] <= over:
-                longer = f"it goes on with a longer budget: epochs={2 * over}"
-                typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
-                raise SystemExit(0)
+        summary = summary_of(run_dir) or {}
+        over = summary["epochs"] if summary.get("status") == "finished" else 0
         found = Keeper(run_dir / CHECKPOINTS).latest()
         if found is not None:
-            check_same(found.saved.facts["config"], raw, found.saved.facts["epoch"])
+            facts = found.saved.facts
+            # A finished run that is given no more epochs is not trained: fewer are no error.
+            wanted = {**raw, "epochs": max(raw["epochs"], over)}
+            check_same(facts["config"], wanted, facts["epoch"])
+        if raw["epochs"] <= over:
+            longer = f"it goes on with a longer budget: epochs={2 * over}"
+            typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
+            raise SystemExit(0)
 
 
 def _command(config: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
-    overrides = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+    # As they were typed: a reference such as ${rng_seed} is another value in each job.
+    given = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    assert isinstance(given, dict)
+    overrides = [str(each) for each in (*given["task"], *given["hydra"])]
     skipped = (*_OF_A_PLACE, *left_out)
     return {
         "cwd": config.hydra.runtime.cwd,
         "flags": _flags(config),
-        "overrides": [str(each) for each in overrides if not _key(str(each)).startswith(skipped)],
+        "overrides": [each for each in overrides if not _key(each).startswith(skipped)],
     }
+
+
+def _of_jobs(overrides: Sequence[str]) -> list[str]:
+    """Return the options on which it depends what the jobs of a sweep are."""
+    free = (*(key for key in FREE if key != "experiment"), *_OF_LAUNCHERS)
+    return [each for each in overrides if _key(each).split(".")[0] not in free]
 
 
 def _flags(config: DictConfig) -> list[str]:
@@ -183,10 +208,12 @@ def _flags(config: DictConfig) -> list[str]:
 
 def _runs_in(folder: Path) -> str:
     """Return the names of the latest runs and sweeps in a folder, in words."""
-    patterns = (f"*/.hydra/{COMMAND}", f"*/{COMMAND}")
-    names = {each.relative_to(folder).parts[0] for p in patterns for each in folder.glob(p)}
-    latest = sorted(names, reverse=True)[:_MOST_NAMED]
-    return f"; in it are {', '.join(latest)}" if latest else ""
+    depths = ("*", "*/*")
+    runs = {each.parent.parent for d in depths for each in folder.glob(f"{d}/.hydra/{COMMAND}")}
+    sweeps = {each.parent for d in depths for each in folder.glob(f"{d}/{COMMAND}")}
+    found = sorted(str(p.relative_to(folder)) for p in runs | sweeps if p.name != ".hydra")
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"; in it are {', '.join(found[-_MOST_NAMED:])}{more}" if found else ""
 
 
 def _quoted(folder: Path) -> str:

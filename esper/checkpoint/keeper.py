@@ -172,7 +172,7 @@ class Keeper:
         return not is_crowned and _is_sound(last)
 
     def _has(self, name: str) -> bool:
-        return (self.folder / name).exists()
+        return os.path.lexists(self.folder / name)  # a link to nowhere is in the way too
 
     def _is_complete(self, name: str) -> bool:
         return (self.folder / name / MANIFEST).exists()

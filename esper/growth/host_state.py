@@ -21,6 +21,7 @@ from esper.growth import attach, groups
 from esper.growth.host import Host
 from esper.growth.ramp import Ramp
 from esper.growth.seed import GradientHealth, Life, Seed
+from esper.growth.tensors import load_tensors, tensors_of
 
 _COUNTS = ("global_step", "steps_in_epoch", "steps_per_epoch", "is_followed", "pace", "last_pace")
 
@@ -56,69 +57,10 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
             slot_name, index = group[groups.TAG]
             kernel = _bank(host, slot_name).kernels[str(index)]
             groups.add_group(host.optimizer, slot_name, index, kernel)
-    copy_tensors(host.model, state["tensors"])
+    load_tensors(host.model, state["tensors"])
     _load_optimizer(host.optimizer, state["optimizer"])
     for name in _COUNTS:
         setattr(host, name, state[name])
-
-
-def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers by name, those that no state dict holds included."""
-    return {
-        name: tensor.detach()
-        for name, tensor in (*model.named_parameters(), *model.named_buffers())
-    }
-
-
-def copy_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Make parameters and buffers hold the values of the same names, each of them in place.
-
-    A buffer that has another shape or type by now, as caches have, is replaced by a copy.
-
-    Raises:
-        CheckpointError: if a name is missing on either side, or a parameter has another shape.
-    """
-    own = {**_undefined(model), **tensors_of(model)}
-    strange = sorted({name for name, tensor in own.items() if tensor is not None} - tensors.keys())
-    strange += sorted(tensors.keys() - own.keys())
-    if strange:
-        raise CheckpointError(
-            f"the checkpoint is of another network: '{strange[0]}' is in only one of them"
-        )
-    put_tensors(model, tensors)
-
-
-def put_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Do as `copy_tensors` does for some of a network's tensors."""
-    own = tensors_of(model)
-    parameters = dict(model.named_parameters())
-    for name, tensor in tensors.items():
-        here = own.get(name)
-        if here is not None and here.shape == tensor.shape and here.dtype == tensor.dtype:
-            here.copy_(tensor)
-        elif name in parameters:
-            raise CheckpointError(
-                f"the checkpoint is of another network: '{name}' is {_described(tensor)} "
-                f"there, {_described(parameters[name])} here"
-            )
-        else:
-            owner, _, attribute = name.rpartition(".")
-            device = tensor.device if here is None else here.device
-            setattr(model.get_submodule(owner), attribute, tensor.to(device, copy=True))
-
-
-def _undefined(model: nn.Module) -> dict[str, None]:
-    """Return the names of buffers that are None by now, such as a cache that is not filled."""
-    return {
-        f"{owner}.{name}" if owner else name: None
-        for owner, module in model.named_modules()
-        for name, buffer in module._buffers.items()  # `named_buffers` leaves them out
-        if buffer is None
-    }
-
-
-def _described(tensor: Tensor) -> str:
-    return f"{tensor.dtype} {tuple(tensor.shape)}"
 
 
 def _slot_state(host: Host, name: str) -> dict[str, Any]:

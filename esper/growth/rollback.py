@@ -7,15 +7,15 @@ both; live seeds are culled, for they are what may have done the harm.  Epochs a
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from esper.contracts.event import LifecycleMove
 from esper.contracts.stage import BLENDED, LIVE
 from esper.growth import attach, groups
 from esper.growth.host import Host
-from esper.growth.host_state import laid_out, put_tensors, tensors_of
+from esper.growth.host_state import laid_out
 from esper.growth.lifecycle import uproot
+from esper.growth.tensors import Tensors, copied, put_tensors, tensors_of
 
 _Moments = dict[str, list[dict[str, Any]]]
 """The optimizer's state of each parameter of a group, by the group's key."""
@@ -33,18 +33,14 @@ class Snapshot:
 
     epoch: int
     blended: dict[str, str]
-    tensors: dict[str, Tensor]
+    tensors: Tensors
     moments: _Moments
 
     @classmethod
     def take(cls, host: Host, epoch: int) -> "Snapshot":
         """Return copies of a host as it stands."""
         live = _live_names(host)
-        tensors = {
-            name: tensor.clone()
-            for name, tensor in tensors_of(host.model).items()
-            if name not in live
-        }
+        tensors = copied({k: v for k, v in tensors_of(host.model).items() if k not in live})
         moments = {
             key: [_copied(host.optimizer.state.get(p, {})) for p in group["params"]]
             for key, group in _kept_groups(host).items()
@@ -55,6 +51,11 @@ class Snapshot:
         """Return whether a kernel that is open, or came or went since then, may have done harm."""
         now = _blended(host)
         return now != self.blended or any(stage in LIVE for stage in now.values())
+
+    def without_live(self) -> "Snapshot":
+        """Return what stands after a rollback: the same network without the kernels culled."""
+        stayed = {key: stage for key, stage in self.blended.items() if stage not in LIVE}
+        return replace(self, blended=stayed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as plain values and tensors."""
@@ -79,8 +80,7 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
     host.closed = [
         replace(closed, rolled_back=(closed.slot, closed.seed) in felt) for closed in host.closed
     ]
-    with torch.no_grad():
-        put_tensors(host.model, snapshot.tensors)
+    put_tensors(host.model, snapshot.tensors)
     for key, group in _kept_groups(host).items():
         for parameter, moments in zip(group["params"], snapshot.moments.get(key, ()), strict=False):
             if moments:

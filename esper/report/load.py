@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from esper.contracts.errors import DataError
+from esper.paths import COMMAND
 
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
@@ -58,6 +59,8 @@ def load_run(path: Path | str) -> Run:
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"no run at {folder}: not a folder")
+    if (folder / COMMAND).exists():
+        raise DataError(f"{folder} is a sweep, not a run; its jobs are {folder}/0 and so on")
     summary = load_summary(folder)
     return Run(
         path=folder,

@@ -68,7 +68,7 @@ def _kernel(seed: Mapping[str, Any]) -> str:
 
 def _brought(summary: Mapping[str, Any]) -> list[str]:
     before, best = summary.get("best_before_growth"), summary.get("best_val_accuracy")
-    if before is None or best is None or not summary.get("seeds_germinated"):
+    if before is None or best is None or not summary.get("grown"):
         return []
     return [
         f"Validation accuracy {100 * (best - before):+.1f} points against the best before growth "

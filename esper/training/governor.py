@@ -4,9 +4,9 @@
 
 m is the median of the last `window` clean losses, and the first term `rise` times m where m is
 positive.  `scale` is the loss at chance level, or the size of the first clean loss where that is
-not known; then the limit has no third term.  A validation loss above the limit, or at chance level,
-is suspect; so many suspect ones in a row call for a rollback.  What is not finite calls for one at
-once.
+not known; then the limit has no third term, nor has it where m is at chance level or above.  A
+validation loss above the limit, or at chance level where that is the limit, is suspect; so many
+suspect ones in a row call for a rollback.  What is not finite calls for one at once.
 
 A host that overfits by itself is not suspect: its validation loss rises while its training loss
 stays at or under what is usual, max(1.2 t, floor * scale) with t the median of the training losses
@@ -111,7 +111,10 @@ class Watch:
         middle = median(self._clean)
         risen = middle + (self.options.rise - 1) * abs(middle)
         limit = max(risen, self.options.floor * self._scale)
-        return limit if self.chance_loss is None else min(limit, self.chance_loss)
+        if self.chance_loss is None or middle >= self.chance_loss:
+            # A host that overfits stands above chance level by itself: that says nothing more.
+            return limit
+        return min(limit, self.chance_loss)
 
     def check(
         self,
@@ -137,7 +140,7 @@ class Watch:
         if broken is not None:
             self._suspects.clear()
             return Verdict(kind=VerdictKind.ROLL_BACK, reason=broken, limit=limit)
-        is_high = limit is not None and (val_loss > limit or val_loss == self.chance_loss)
+        is_high = limit is not None and (val_loss > limit or val_loss == limit == self.chance_loss)
         if limit is not None and is_high and (is_grown or not self._is_usual(train_loss)):
             return self._suspect(epoch, val_loss, limit)
         self._remember(val_loss, train_loss)
@@ -198,7 +201,7 @@ class Watch:
         return Verdict(kind=kind, reason=reason, limit=limit)
 
     def _why(self, val_loss: float, limit: float) -> str:
-        if self.chance_loss is not None and val_loss >= self.chance_loss:
+        if self.chance_loss is not None and limit <= self.chance_loss <= val_loss:
             return f"validation loss {val_loss:.4g} is at chance level, {self.chance_loss:.4g}"
         middle, num = median(self._clean), len(self._clean)
         return (

@@ -5,13 +5,13 @@ import statistics
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from esper.growth.host import Host
-from esper.growth.host_state import tensors_of
 from esper.growth.options import Growth
 from esper.growth.rollback import Snapshot, roll_back
+from esper.growth.tensors import copied, tensors_of
 from esper.training.governor import Governor, VerdictKind, Watch
 from experiments.benchmarks.figure import Figure
 
@@ -82,7 +82,7 @@ def _rollback() -> list[Figure]:
     spans, differing = [], 0
     for number in range(ROUNDS):
         step()
-        before = {name: tensor.clone() for name, tensor in tensors_of(model).items()}
+        before = copied(tensors_of(model))
         snapshot = Snapshot.take(host, number)
         with torch.no_grad():
             for parameter in model.parameters():
@@ -91,7 +91,7 @@ def _rollback() -> list[Figure]:
         roll_back(host, snapshot, number, "measured")
         spans.append((time.perf_counter() - began) * 1e3)
         after = tensors_of(model)
-        differing += sum(not torch.equal(after[name], before[name]) for name in before)
+        differing += sum(not _same(after[name], kept) for name, kept in before.items())
     size = sum(parameter.numel() for parameter in model.parameters())
     return [
         Figure(
@@ -109,3 +109,9 @@ def _rollback() -> list[Figure]:
             reference="compared bit for bit",
         ),
     ]
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return torch.equal(one, other)

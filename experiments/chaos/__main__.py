@@ -2,6 +2,8 @@
 
     python -m experiments.chaos [--faults 100] [--rng-seed 0]
 
+injects about so many, and one of each kind at least.
+
 After each: the run finished, or was resumed to its end; its metrics, events and network are those
 of the undisturbed run where they must be; no stale optimizer entry, no file that belongs to nobody;
 and the run tells of as many recoveries as the injector counted faults that need one.  Exit code 1

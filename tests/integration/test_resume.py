@@ -104,6 +104,8 @@ def test_a_finished_run_says_so_and_goes_on_with_a_longer_budget_only(
     assert code_of("train", "--resume", "run") == 0
     assert "is finished after 12 epochs; it goes on with a longer budget" in capfd.readouterr().out
     assert_same(Path("run"), whole)
+    assert code_of("train", "--resume", "run", "training.lr=0.5") == 1
+    assert "training.lr was 0.01, is 0.5 now" in capfd.readouterr().err
     assert code_of("train", "--resume", "run", "epochs=14") == 0
     lines = lines_of(Path("run/metrics.jsonl"))
     assert [line["epoch"] for line in lines] == list(range(1, 15))
@@ -210,7 +212,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[
     for folder in ("empty", "nowhere"):
         assert code_of("train", "--resume", folder) == 1
         said = capfd.readouterr().err
-        assert "cannot be resumed: it holds no run" in said
+        assert "cannot be resumed: it is no folder of a run" in said
         assert said.count("\n") == 1
 
 
@@ -239,7 +241,7 @@ def test_flags_and_a_second_folder_are_refused(whole: Path, capfd: Any) -> None:
     assert code_of("train", "--resume", "run", "-m", "epochs=14") == 1
     assert "--resume takes options only, got -m" in capfd.readouterr().err
     assert code_of("train", "--resume", "run", str(whole)) == 1
-    assert "--resume takes one folder, got run and" in capfd.readouterr().err
+    assert "--resume takes one folder, got 2: run to " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["it's", "a b,c=d", "tail\\"])

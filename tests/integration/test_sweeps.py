@@ -45,9 +45,12 @@ def test_a_sweep_run_again_does_only_what_is_missing(capfd: pytest.CaptureFixtur
     assert summary_of(Path("sweep/1"))["rng_seed"] == 1
     assert len(Path("sweep/1/metrics.jsonl").read_text().splitlines()) == 1
 
-    assert code_of("train", *sweep, "rng_seed=5,1") == 0
-    assert "job 0: finished before" not in capfd.readouterr().out
-    assert summary_of(Path("sweep/0"))["rng_seed"] == 5
+    for other in ("rng_seed=5,1", "rng_seed=1,0"):
+        assert code_of("train", *sweep, other) == 1
+        both = ", ".join(sorted((other, "rng_seed=0,1")))
+        assert f"holds a sweep with other options ({both})" in capfd.readouterr().err
+    assert summary_of(Path("sweep/0")) == kept
+    assert "rng_seed=0,1" in Path("sweep/command.json").read_text(encoding="utf-8")
 
 
 def test_a_parallel_sweep_behaves_like_one_after_the_other() -> None:

@@ -34,7 +34,10 @@ class Snapshot:
         """Return the store; raises `DataError` if there is no such file."""
         path = Path(self.path).expanduser()
         if path.is_dir():
+            is_run = (path / ".hydra").is_dir()
             path /= SNAPSHOT
+            if not path.exists() and not is_run:
+                raise DataError(f"store.path '{self.path}' is not the folder of a run")
             if not path.exists():
                 raise DataError(
                     f"store.path '{self.path}' holds no {SNAPSHOT}: that run began with an empty "
@@ -59,8 +62,8 @@ class SnapshotStore:
             found = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(
-                f"store.path '{self.path}' is missing; name the folder of the run to repeat, "
-                "store.path=runs/<name>/<time>"
+                f"store.path '{self.path}' is missing; store=snapshot needs the folder of the run "
+                "to repeat, store.path=runs/<name>/<time>"
             ) from error
         except (OSError, ValueError) as error:
             raise DataError(f"store.path '{self.path}' cannot be read: {error}") from error

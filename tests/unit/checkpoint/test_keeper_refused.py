@@ -31,6 +31,17 @@ def test_one_that_lacks_a_file_is_refused_too(name: str, tmp_path: Path) -> None
     assert found.refused == (("last", f"{keeper.folder / 'last' / name} is missing"),)
 
 
+@pytest.mark.parametrize("name", ["last", "previous", "best", ".next", ".old", ".next-best"])
+def test_a_link_to_nowhere_where_a_checkpoint_belongs_gives_way(name: str, tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1, 2, best=(2,))
+    if (keeper.folder / name).exists():
+        shutil.rmtree(keeper.folder / name)
+    (keeper.folder / name).symlink_to("nowhere")
+    for epoch in (3, 4):
+        keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=True)
+    assert kept(keeper) == {"last": 4, "previous": 3, "best": 4}
+
+
 @pytest.mark.parametrize("name", ["last", ".next", ".old", ".next-best"])
 def test_a_file_where_a_checkpoint_belongs_gives_way(name: str, tmp_path: Path) -> None:
     keeper = keeper_of(tmp_path, 1, 2)

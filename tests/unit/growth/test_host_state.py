@@ -11,7 +11,7 @@ from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.plan import Action
 from esper.contracts.stage import SeedStage
-from esper.growth.host_state import copy_tensors, host_state, load_host_state, tensors_of
+from esper.growth.host_state import host_state, load_host_state
 from esper.growth.pending_state import load_pending_state, pending_state
 from tests.unit.growth.builders import germination, make_host
 from tests.unit.growth.runs import FIRST, SECOND, Run, assert_identical, plan, run
@@ -94,37 +94,6 @@ def test_the_state_of_another_host_is_refused_by_name() -> None:
 
 def _two_groups(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "param_groups": [*state["param_groups"], {"params": []}]}
-
-
-def test_weights_that_do_not_fit_are_refused_by_name() -> None:
-    model = torch.nn.Linear(2, 3)
-    tensors = tensors_of(model)
-    with pytest.raises(CheckpointError, match="'bias' is in only one of them"):
-        copy_tensors(model, {"weight": tensors["weight"]})
-    wider = {**tensors, "weight": torch.zeros(3, 4)}
-    there_and_here = r"'weight' is torch.float32 \(3, 4\) there, torch.float32 \(3, 2\) here"
-    with pytest.raises(CheckpointError, match=there_and_here):
-        copy_tensors(model, wider)
-    with pytest.raises(CheckpointError, match=r"torch\.float64"):
-        copy_tensors(model, {**tensors, "bias": torch.zeros(3, dtype=torch.float64)})
-
-
-def test_buffers_that_come_and_grow_with_the_input_are_taken_over() -> None:
-    def cached(**buffers: torch.Tensor | None) -> torch.nn.Module:
-        model = torch.nn.Sequential(torch.nn.Linear(2, 3))
-        for name, buffer in buffers.items():
-            model[0].register_buffer(name, buffer, persistent=False)
-        return model
-
-    fresh = cached(mask=None, positions=torch.arange(4))
-    used = cached(mask=torch.ones(2, 2, dtype=torch.bool), positions=torch.arange(9))
-    copy_tensors(fresh, tensors_of(used))
-    mask, positions = fresh.get_buffer("0.mask"), fresh.get_buffer("0.positions")
-    assert torch.equal(mask, torch.ones(2, 2, dtype=torch.bool))
-    assert positions.tolist() == list(range(9))
-    positions.zero_()
-    assert used.get_buffer("0.positions").tolist() == list(range(9)), "it is a copy"
-    copy_tensors(cached(mask=None, positions=positions), tensors_of(cached(positions=positions)))
 
 
 def test_a_number_of_numpy_among_the_options_of_the_optimizer_is_saved_as_it_is() -> None:

@@ -5,8 +5,8 @@ import torch
 from esper.contracts.plan import Action
 from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.groups import stale_entries
-from esper.growth.host_state import tensors_of
 from esper.growth.rollback import Snapshot, roll_back
+from esper.growth.tensors import tensors_of
 from tests.unit.growth.builders import germination, train
 from tests.unit.growth.runs import FIRST, Run, plan, run
 
@@ -23,6 +23,7 @@ def ruin(run: Run) -> None:
     train(run.model, run.host.optimizer, 99)
     with torch.no_grad():
         for tensor in tensors_of(run.model).values():
+            assert tensor is not None
             tensor.fill_(float("nan"))
     for state in run.host.optimizer.state.values():
         state["exp_avg"].fill_(float("nan"))
@@ -105,6 +106,7 @@ def test_the_network_is_the_hosts_own_only_while_no_kernel_is_felt_or_came_or_we
     assert felt.is_grown(blended.host)
     roll_back(blended.host, felt, 4, "it broke")
     assert felt.is_grown(blended.host)  # it went
+    assert not felt.without_live().is_grown(blended.host)  # that is the one rolled back to
     assert not Snapshot.take(blended.host, 4).is_grown(blended.host)
 
     fossil = run(PLANS).go(8)

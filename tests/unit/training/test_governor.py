@@ -262,6 +262,16 @@ def test_a_host_that_overfits_by_itself_is_not_suspect() -> None:
     assert looked(is_grown=True) == [SUSPECT, ROLL_BACK, SUSPECT]
 
 
+def test_what_comes_into_a_host_that_overfits_is_judged_beside_the_host_not_beside_chance() -> None:
+    watch = Watch(Governor(), CHANCE)
+    for epoch in range(20):
+        watch.check(epoch, 0.5 if epoch < 10 else 2.5, 0.1, True, False)
+    assert watch.limit == 7.5
+    assert [watch.check(20, loss, 0.1, True).kind for loss in (2.4, CHANCE, 7.6)] == [
+        CLEAN, CLEAN, SUSPECT,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("train_loss", "kind"),
     [(0.6, CLEAN), (0.61, SUSPECT), (None, SUSPECT)],  # 1.2 times 0.5

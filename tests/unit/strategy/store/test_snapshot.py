@@ -27,6 +27,9 @@ def test_a_snapshot_gives_its_entries_and_takes_none(tmp_path: Path, make_entry:
 
 
 def test_a_run_that_began_with_an_empty_store_left_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not the folder of a run"):
+        Snapshot(str(tmp_path)).open()
+    (tmp_path / ".hydra").mkdir()
     with pytest.raises(DataError, match=r"holds no ledger_snapshot\.json: .* \(.*store=memory\)"):
         Snapshot(str(tmp_path)).open()
 
@@ -70,7 +73,7 @@ def test_a_broken_entry_is_named(
 
 
 def test_a_missing_file_and_an_empty_path_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no\.json' is missing; name the folder of the run"):
+    with pytest.raises(DataError, match=r"no\.json' is missing; store=snapshot needs the folder"):
         Snapshot(str(tmp_path / "no.json")).open().load()
     with pytest.raises(ValueError, match=r"store\.path must name a file"):
         Snapshot("")
