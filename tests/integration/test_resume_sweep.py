@@ -1,9 +1,12 @@
 """A sweep that was stopped goes on like a run."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from esper.holding import holding
 from tests.integration.harness import lines_of, without_clock
 from tests.integration.in_process import code_of
 from tests.integration.resumable import WHEN
@@ -54,6 +57,29 @@ def test_a_sweep_is_resumed_under_its_own_configuration_only(
     assert_kept(Path("sweep/0"), whole)
     assert code_of("train", "--resume", "sweep", "logger=none") == 0
     assert "job 0: finished before" in capfd.readouterr().out
+
+
+def test_the_records_of_a_job_that_another_process_trains_are_left_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "sweep" / "0"
+    job.mkdir(parents=True)
+    (job / "metrics.jsonl").write_text("{}\n")
+    with holding(job):
+        assert code_of("train", "-m", *RUN, "hydra.sweep.dir=sweep", "rng_seed=0") == 1
+    assert "is being trained by another process" in capfd.readouterr().err
+    assert (job / "metrics.jsonl").read_text() == "{}\n"
+
+
+def test_options_that_refer_to_others_are_those_of_each_job_when_it_is_resumed() -> None:
+    typed = "training.steps_per_epoch=${rng_seed}"
+    sweep = ["-m", *RUN, "epochs=2", "hydra.sweep.dir=sweep", "rng_seed=3,5", typed]
+    assert code_of("train", *sweep) == 0
+    assert typed in json.loads(Path("sweep/command.json").read_text())["overrides"]
+    shutil.rmtree("sweep/1")
+    assert code_of("train", "--resume", "sweep") == 0
+    three, five = (lines_of(Path(f"sweep/{job}/metrics.jsonl"))[0]["flops"] for job in "01")
+    assert five / three == 5 / 3
 
 
 def assert_kept(run: Path, whole: Path) -> None:
