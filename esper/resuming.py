@@ -71,7 +71,7 @@ def note_sweep(config: DictConfig) -> None:
     folder = Path(config.hydra.sweep.dir)
     command = _command(config, ())
     before = _read(folder / COMMAND)
-    if before is not None and not is_taken_up(folder) and any(folder.glob(f"*/{CHECKPOINTS}")):
+    if before is not None and not is_taken_up(folder) and any(folder.glob(f"**/{CHECKPOINTS}")):
         kept, wanted = (_of_jobs(each["overrides"]) for each in (before, command))
         if kept != wanted:
             other = ", ".join(sorted({*kept} ^ {*wanted})) or "the same in another order"
