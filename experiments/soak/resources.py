@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from experiments.soak.yardstick import Span, yardstick
+
 T = TypeVar("T")
 PATIENCE_S = 2.0
 PROCESS = Path("/proc/self")
@@ -26,6 +28,7 @@ class Sample:
     objects: objects that the garbage collector watches; a leak in Python shows here first.
     files, threads: open file descriptors and threads of the operating system.
     wall_ms, cpu_ms: what the work took, an epoch or a step.
+    wall_ratio, cpu_ratio: the same over what the yardstick took, right before and after.
     """
 
     memory_mb: float
@@ -34,14 +37,18 @@ class Sample:
     threads: int
     wall_ms: float
     cpu_ms: float
+    wall_ratio: float
+    cpu_ratio: float
 
 
 def measured(work: Callable[[], T], parts: int) -> tuple[T, Sample]:
     """Do a unit of work, of so many epochs or steps; return its result and what is held then."""
+    before = yardstick()
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     _let_end()
+    usual = _mean(before, yardstick())
     gc.collect()
     pages = int((PROCESS / "statm").read_text(encoding="ascii").split()[1])
     return result, Sample(
@@ -51,7 +58,13 @@ def measured(work: Callable[[], T], parts: int) -> tuple[T, Sample]:
         threads=len(os.listdir(PROCESS / "task")),
         wall_ms=wall / parts * 1e3,
         cpu_ms=cpu / parts * 1e3,
+        wall_ratio=wall / parts * 1e3 / usual.wall_ms,
+        cpu_ratio=cpu / parts * 1e3 / usual.cpu_ms,
     )
+
+
+def _mean(one: Span, other: Span) -> Span:
+    return Span((one.wall_ms + other.wall_ms) / 2, (one.cpu_ms + other.cpu_ms) / 2)
 
 
 def _let_end() -> None:

@@ -6,7 +6,7 @@ kernels get no gradient), so no place is ever taken for good and it germinates a
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -83,13 +83,11 @@ def field(epochs: int, rng_seed: int) -> Field:
     return Field(grower, model, optimizer, x, y)
 
 
-def soak_steps(num_steps: int) -> dict[str, Any]:
-    """Take so many control steps and return what they left behind in the process."""
+def soak_steps(num_steps: int) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return what takes so many control steps, and then tells what they left in the process."""
     long = max(BUDGET, int(num_steps * LONG_SHARE)) if num_steps > BUDGET else 0
-    return {
-        "many": _many(_budgets(num_steps - long)),
-        **({"long": _long(_budgets(long))} if long else {}),
-    }
+    soaks = {"many": partial(_many, _budgets(num_steps - long))}
+    return {**soaks, "long": partial(_long, _budgets(long))} if long else {**soaks}
 
 
 def _budgets(steps: int) -> list[int]:

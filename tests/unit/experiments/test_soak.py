@@ -1,15 +1,19 @@
 """The soak: what it calls flat, that it sees a leak, and that it runs."""
 
+import gc
 import json
 from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 
+from experiments.soak import resources
 from experiments.soak.__main__ import main
 from experiments.soak.flat import drift, spread
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
+from experiments.soak.yardstick import Span, yardstick
 
 
 def noisy(rise: float, length: int = 100, noise: float = 0.2) -> list[float]:
@@ -20,7 +24,8 @@ def noisy(rise: float, length: int = 100, noise: float = 0.2) -> list[float]:
 
 def make_sample(**values: float) -> Sample:
     defaults = {"memory_mb": 300.0, "objects": 1000, "files": 6, "threads": 1}
-    return Sample(**{**defaults, "wall_ms": 2.0, "cpu_ms": 2.0, **values})
+    times = dict.fromkeys(("wall_ms", "cpu_ms", "wall_ratio", "cpu_ratio"), 2.0)
+    return Sample(**{**defaults, **times, **values})
 
 
 def test_noise_is_flat_and_a_rise_above_what_is_allowed_is_not() -> None:
@@ -46,7 +51,7 @@ def test_one_measurement_is_judged_without_an_error() -> None:
     assert judge([make_sample()])["ok"]
 
 
-@pytest.mark.parametrize("series", ["memory_mb", "objects", "cpu_ms", "wall_ms"])
+@pytest.mark.parametrize("series", ["memory_mb", "objects", "cpu_ratio", "wall_ratio"])
 def test_a_series_that_grows_by_a_tenth_fails_the_soak(series: str) -> None:
     usual = getattr(make_sample(), series)
     samples = [make_sample(**{series: usual * (1 + i / 1000)}) for i in range(100)]
@@ -61,9 +66,29 @@ def test_one_file_or_thread_more_fails_the_soak(series: str) -> None:
     assert not judge(samples)["ok"]
 
 
+def test_a_machine_that_slows_down_is_no_process_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans = iter([Span(10.0, 5.0), Span(30.0, 15.0)])
+    monkeypatch.setattr(resources, "yardstick", lambda: next(spans))
+    _, sample = measured(lambda: None, 1)
+    assert sample.wall_ratio == pytest.approx(sample.wall_ms / 20)
+    assert sample.cpu_ratio == pytest.approx(sample.cpu_ms / 10)
+
+
+def test_the_yardstick_moves_no_generator_and_leaves_collecting_as_it_was() -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    span = yardstick()
+    assert span.cpu_ms > 0
+    assert span.wall_ms > 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert gc.isenabled()
+
+
 def test_times_are_compared_within_a_kind_of_work() -> None:
-    samples = [make_sample(wall_ms=10.0 if i % 2 else 2.0, cpu_ms=1.0) for i in range(41)]
-    assert judge(samples, kinds=2)["drift"]["wall_ms"]["growth"] == 0
+    samples = [make_sample(wall_ratio=10.0 if i % 2 else 2.0) for i in range(41)]
+    assert judge(samples, kinds=2)["drift"]["wall_ratio"]["growth"] == 0
 
 
 def test_a_measurement_sees_what_its_work_left_behind(tmp_path: Path) -> None:
