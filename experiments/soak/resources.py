@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from experiments.soak.yardstick import Span, yardstick
+from experiments.soak.yardstick import Span
 
 T = TypeVar("T")
 PATIENCE_S = 2.0
@@ -28,7 +28,7 @@ class Sample:
     objects: objects that the garbage collector watches; a leak in Python shows here first.
     files, threads: open file descriptors and threads of the operating system.
     wall_ms, cpu_ms: what the work took, an epoch or a step.
-    wall_ratio, cpu_ratio: the same over what the yardstick took, right before and after.
+    wall_ratio, cpu_ratio: the work's time over that of what was done beside it; None for nothing.
     """
 
     memory_mb: float
@@ -37,18 +37,25 @@ class Sample:
     threads: int
     wall_ms: float
     cpu_ms: float
-    wall_ratio: float
-    cpu_ratio: float
+    wall_ratio: float | None
+    cpu_ratio: float | None
 
 
-def measured(work: Callable[[], T], parts: int) -> tuple[T, Sample]:
-    """Do a unit of work, of so many epochs or steps; return its result and what is held then."""
-    before = yardstick()
+def measured(
+    work: Callable[[], T], parts: int, beside: Callable[[], Span] | None = None
+) -> tuple[T, Sample]:
+    """Do a unit of work, of so many epochs or steps; return its result and what is held then.
+
+    Args:
+        work: what is measured.
+        parts: how many epochs or steps it has.
+        beside: other work to compare its time with, done right before.
+    """
+    usual = None if beside is None else beside()
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     _let_end()
-    usual = _mean(before, yardstick())
     gc.collect()
     pages = int((PROCESS / "statm").read_text(encoding="ascii").split()[1])
     return result, Sample(
@@ -58,13 +65,9 @@ def measured(work: Callable[[], T], parts: int) -> tuple[T, Sample]:
         threads=len(os.listdir(PROCESS / "task")),
         wall_ms=wall / parts * 1e3,
         cpu_ms=cpu / parts * 1e3,
-        wall_ratio=wall / parts * 1e3 / usual.wall_ms,
-        cpu_ratio=cpu / parts * 1e3 / usual.cpu_ms,
+        wall_ratio=None if usual is None else wall * 1e3 / usual.wall_ms,
+        cpu_ratio=None if usual is None else cpu * 1e3 / usual.cpu_ms,
     )
-
-
-def _mean(one: Span, other: Span) -> Span:
-    return Span((one.wall_ms + other.wall_ms) / 2, (one.cpu_ms + other.cpu_ms) / 2)
 
 
 def _let_end() -> None:

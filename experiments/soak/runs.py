@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import tempfile
 from collections import Counter
 from functools import partial
@@ -16,10 +17,14 @@ from esper.options import OPTIONS
 from esper.policy.schedule import Schedule
 from esper.run import run
 from esper.telemetry.none import Nothing
+from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
+from experiments.soak.yardstick import Span
 
 STRATEGIES = ("ucb", "thompson", "epsilon_greedy", "performance_weighted")
+COMPARED = 5
+"""Every so many runs the same run is done in a fresh process; all kinds have their turn."""
 COUNTS = ("seeds_germinated", "seeds_culled", "seeds_fossilized")
 
 
@@ -29,8 +34,10 @@ def soak_runs(num_runs: int) -> dict[str, Any]:
     counts: list[Counter[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(num_runs):
-            config = config_of(number, Path(folder) / "ledger.db")
-            summary, sample = measured(partial(_run, config), config.epochs)
+            store = Path(folder) / "ledger.db"
+            config = config_of(number, store)
+            beside = None if number % COMPARED else partial(_in_fresh_process, number, store)
+            summary, sample = measured(partial(_run, config), config.epochs, beside)
             samples.append(sample)
             counts.append(Counter({name: summary[name] for name in COUNTS}))
     return {
@@ -38,7 +45,7 @@ def soak_runs(num_runs: int) -> dict[str, Any]:
         **{name: sum(each[name] for each in counts) for name in COUNTS},
         "runs_without_germination": sum(not each["seeds_germinated"] for each in counts),
         "runs_without_cull": sum(not each["seeds_culled"] for each in counts),
-        **judge(samples, kinds=len(STRATEGIES)),
+        **judge(samples),
     }
 
 
@@ -56,6 +63,15 @@ def config_of(number: int, store: Path) -> RunConfig:
         logger=Nothing(),
         rng_seed=number,
     )
+
+
+def _in_fresh_process(number: int, store: Path) -> Span:
+    """Return what the run takes elsewhere, with a copy of what is in the store by now."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / store.name
+        if store.exists():
+            shutil.copyfile(store, copy)
+        return in_fresh_process(partial(_run, config_of(number, copy)))
 
 
 def _run(config: RunConfig) -> dict[str, Any]:

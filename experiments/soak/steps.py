@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from esper.grower import Grower
 from esper.policy.schedule import Schedule
+from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
+from experiments.soak.yardstick import yardstick
 
 BUDGET = 2_000
 """Epochs of one grower, and control steps between two samples."""
@@ -97,22 +99,28 @@ def _budgets(steps: int) -> list[int]:
 
 
 def _many(budgets: Sequence[int]) -> dict[str, Any]:
-    """Let growers live one after the other, each trained a little."""
-
-    def live(steps: int, rng_seed: int) -> Counter[str]:
-        made = field(steps, rng_seed)
-        stages = made.go(steps, trained=True)
-        made.grower.close()
-        return stages
-
-    found = [measured(partial(live, steps, seed), steps) for seed, steps in enumerate(budgets)]
+    """Let growers live one after the other, each trained a little; the same beside, elsewhere."""
+    found = []
+    for rng_seed, steps in enumerate(budgets):
+        work = partial(_live, steps, rng_seed)
+        found.append(measured(work, steps, partial(in_fresh_process, work)))
     return _judged(budgets, found)
+
+
+def _live(steps: int, rng_seed: int) -> Counter[str]:
+    """Let one grower live through its budget."""
+    made = field(steps, rng_seed)
+    stages = made.go(steps, trained=True)
+    made.grower.close()
+    return stages
 
 
 def _long(budgets: Sequence[int]) -> dict[str, Any]:
     """Let one grower live through all the steps."""
     made = field(sum(budgets), rng_seed=0)
-    found = [measured(partial(made.go, steps, trained=False), steps) for steps in budgets]
+    found = [
+        measured(partial(made.go, steps, trained=False), steps, yardstick) for steps in budgets
+    ]
     made.grower.close()
     return _judged(budgets, found)
 

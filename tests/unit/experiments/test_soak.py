@@ -2,15 +2,17 @@
 
 import gc
 import json
+import time
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 
-from experiments.soak import resources
 from experiments.soak.__main__ import main
 from experiments.soak.flat import drift, spread
+from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
 from experiments.soak.yardstick import Span, yardstick
@@ -22,7 +24,7 @@ def noisy(rise: float, length: int = 100, noise: float = 0.2) -> list[float]:
     return [100 + rise * i / (length - 1) + rng.gauss(0, noise) for i in range(length)]
 
 
-def make_sample(**values: float) -> Sample:
+def make_sample(**values: float | None) -> Sample:
     defaults = {"memory_mb": 300.0, "objects": 1000, "files": 6, "threads": 1}
     times = dict.fromkeys(("wall_ms", "cpu_ms", "wall_ratio", "cpu_ratio"), 2.0)
     return Sample(**{**defaults, **times, **values})
@@ -66,14 +68,19 @@ def test_one_file_or_thread_more_fails_the_soak(series: str) -> None:
     assert not judge(samples)["ok"]
 
 
-def test_a_machine_that_slows_down_is_no_process_that_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    spans = iter([Span(10.0, 5.0), Span(30.0, 15.0)])
-    monkeypatch.setattr(resources, "yardstick", lambda: next(spans))
-    _, sample = measured(lambda: None, 1)
-    assert sample.wall_ratio == pytest.approx(sample.wall_ms / 20)
-    assert sample.cpu_ratio == pytest.approx(sample.cpu_ms / 10)
+def test_a_machine_that_slows_down_is_no_process_that_does() -> None:
+    _, sample = measured(lambda: None, 4, lambda: Span(20.0, 10.0))
+    assert sample.wall_ratio == pytest.approx(4 * sample.wall_ms / 20)
+    assert sample.cpu_ratio == pytest.approx(4 * sample.cpu_ms / 10)
+    assert measured(lambda: None, 4)[1].cpu_ratio is None
+    compared = [make_sample(cpu_ratio=None if i % 5 else 1 + i / 1000) for i in range(100)]
+    assert not judge(compared)["drift"]["cpu_ratio"]["flat"]
+
+
+def test_what_a_fresh_process_takes_is_the_works_own_time() -> None:
+    assert in_fresh_process(partial(time.sleep, 0.2)).wall_ms == pytest.approx(200, abs=50)
+    with pytest.raises(RuntimeError, match="failed in a fresh process"):
+        in_fresh_process(partial(int, "x"))
 
 
 def test_the_yardstick_moves_no_generator_and_leaves_collecting_as_it_was() -> None:
@@ -84,11 +91,6 @@ def test_the_yardstick_moves_no_generator_and_leaves_collecting_as_it_was() -> N
     assert span.wall_ms > 0
     assert torch.equal(torch.get_rng_state(), state)
     assert gc.isenabled()
-
-
-def test_times_are_compared_within_a_kind_of_work() -> None:
-    samples = [make_sample(wall_ratio=10.0 if i % 2 else 2.0) for i in range(41)]
-    assert judge(samples, kinds=2)["drift"]["wall_ratio"]["growth"] == 0
 
 
 def test_a_measurement_sees_what_its_work_left_behind(tmp_path: Path) -> None:
