@@ -49,11 +49,11 @@ class PerformanceWeighted:
         optimum = max(tried, default=0.0)
         known = iter(tried)
         sharpness = (1 + context.urgency) / self.temperature
-        log = math.log
+        log, draw = math.log, rng.random
         # A draw of exactly 0 has no logarithm.
         return [
             (next(known) if arm.trials else optimum) * sharpness
-            - log(-log(rng.random() or _SMALLEST_DRAW))
+            - log(-log(draw() or _SMALLEST_DRAW))
             for arm in arms
         ]
 
