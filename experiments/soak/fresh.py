@@ -6,6 +6,7 @@ process that grows slower shows only beside a fresh one that does the same at th
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
@@ -14,7 +15,14 @@ import torch
 import torch._dynamo
 
 import esper.run  # noqa: F401
-from experiments.soak.yardstick import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What work took, in milliseconds of the clock and of its process's processors."""
+
+    wall_ms: float
+    cpu_ms: float
 
 
 def in_fresh_process(work: Callable[[], object]) -> Span:

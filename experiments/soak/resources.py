@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from experiments.soak.yardstick import Span
+from experiments.soak.fresh import Span
 
 T = TypeVar("T")
 PATIENCE_S = 2.0

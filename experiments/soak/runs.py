@@ -17,10 +17,9 @@ from esper.options import OPTIONS
 from esper.policy.schedule import Schedule
 from esper.run import run
 from esper.telemetry.none import Nothing
-from experiments.soak.fresh import in_fresh_process
+from experiments.soak.fresh import Span, in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
-from experiments.soak.yardstick import Span
 
 STRATEGIES = ("ucb", "thompson", "epsilon_greedy", "performance_weighted")
 COMPARED = 5

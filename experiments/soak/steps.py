@@ -19,7 +19,6 @@ from esper.policy.schedule import Schedule
 from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
-from experiments.soak.yardstick import yardstick
 
 BUDGET = 2_000
 """Epochs of one grower, and control steps between two samples."""
@@ -27,6 +26,8 @@ EVENTS = 100
 """Germinations in so many epochs."""
 LONG_SHARE = 0.95
 """Share of all steps that the one long-lived grower takes."""
+COMPARED = 6
+"""Every so many portions of the long-lived one its time is compared with that of a young one."""
 SAMPLES, FEATURES, CLASSES = 16, 4, 2
 LEARNING_RATE = 0.1
 
@@ -116,13 +117,23 @@ def _live(steps: int, rng_seed: int) -> Counter[str]:
 
 
 def _long(budgets: Sequence[int]) -> dict[str, Any]:
-    """Let one grower live through all the steps."""
-    made = field(sum(budgets), rng_seed=0)
-    found = [
-        measured(partial(made.go, steps, trained=False), steps, yardstick) for steps in budgets
-    ]
+    """Let one grower live through all the steps; now and then a young one beside it, elsewhere."""
+    epochs = sum(budgets)
+    made = field(epochs, rng_seed=0)
+    found = []
+    for number, steps in enumerate(budgets):
+        young = partial(in_fresh_process, partial(_begin, epochs, steps))
+        beside = None if number % COMPARED else young
+        found.append(measured(partial(made.go, steps, trained=False), steps, beside))
     made.grower.close()
     return _judged(budgets, found)
+
+
+def _begin(epochs: int, steps: int) -> None:
+    """Let a grower with a long life before it live through the first steps of it."""
+    made = field(epochs, rng_seed=0)
+    made.go(steps, trained=False)
+    made.grower.close()
 
 
 def _judged(budgets: Sequence[int], found: Sequence[tuple[Counter[str], Sample]]) -> dict[str, Any]:

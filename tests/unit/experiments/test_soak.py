@@ -1,6 +1,5 @@
 """The soak: what it calls flat, that it sees a leak, and that it runs."""
 
-import gc
 import json
 import time
 from functools import partial
@@ -8,14 +7,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import torch
 
 from experiments.soak.__main__ import main
 from experiments.soak.flat import drift, spread
-from experiments.soak.fresh import in_fresh_process
+from experiments.soak.fresh import Span, in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
-from experiments.soak.yardstick import Span, yardstick
 
 
 def noisy(rise: float, length: int = 100, noise: float = 0.2) -> list[float]:
@@ -81,16 +78,6 @@ def test_what_a_fresh_process_takes_is_the_works_own_time() -> None:
     assert in_fresh_process(partial(time.sleep, 0.2)).wall_ms == pytest.approx(200, abs=50)
     with pytest.raises(RuntimeError, match="failed in a fresh process"):
         in_fresh_process(partial(int, "x"))
-
-
-def test_the_yardstick_moves_no_generator_and_leaves_collecting_as_it_was() -> None:
-    torch.manual_seed(3)
-    state = torch.get_rng_state()
-    span = yardstick()
-    assert span.cpu_ms > 0
-    assert span.wall_ms > 0
-    assert torch.equal(torch.get_rng_state(), state)
-    assert gc.isenabled()
 
 
 def test_a_measurement_sees_what_its_work_left_behind(tmp_path: Path) -> None:
