@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from esper.blueprint.catalogue import blueprint as register_blueprint
     from esper.contracts.errors import EsperError as EsperError
     from esper.contracts.metrics import TrainReport as TrainReport
-    from esper.grower import Grower as Grower
-    from esper.loaded import LoadedRun as LoadedRun
-    from esper.loaded import load_run as load_run
-    from esper.telemetry.bus import EventBus as EventBus
+    from esper.grower.grower import Grower as Grower
+    from esper.logger.bus import EventBus as EventBus
+    from esper.run.load import LoadedRun as LoadedRun
+    from esper.run.load import load_run as load_run
     from esper.training.epoch import clip_each_group as clip_each_group
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "EsperError": "esper.contracts.errors",
-    "EventBus": "esper.telemetry.bus",
-    "Grower": "esper.grower",
-    "LoadedRun": "esper.loaded",
+    "EventBus": "esper.logger.bus",
+    "Grower": "esper.grower.grower",
+    "LoadedRun": "esper.run.load",
     "TrainReport": "esper.contracts.metrics",
     "clip_each_group": "esper.training.epoch",
-    "load_run": "esper.loaded",
+    "load_run": "esper.run.load",
     "register_blueprint": "esper.blueprint.catalogue",
 }
 """Where each public name lives."""

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from esper.app.errors import INTERRUPTED, tell
 from esper.contracts.errors import EsperError
-from esper.failure import INTERRUPTED, tell
 
 app = typer.Typer(
     name="esper",
@@ -24,7 +24,7 @@ HYDRA_FLAGS = (
 
 
 def _complete(incomplete: str) -> list[str]:
-    from esper.completion import complete
+    from esper.app.arguments import complete
 
     return complete(incomplete)
 
@@ -51,7 +51,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a network that grows: one run, or with -m a sweep."""
-    from esper import hydra_app
+    from esper.app import train as runner
 
     further = [Path(word) for word in overrides or [] if Path(word).is_dir()]
     if resume is not None and further:
@@ -59,9 +59,9 @@ def train(
             f"--resume takes one folder, got {1 + len(further)}: {resume} to {further[-1]}"
         )
     if resume is None:
-        hydra_app.train(overrides or [])
+        runner.train(overrides or [])
     else:
-        hydra_app.resume(resume, overrides or [])
+        runner.resume(resume, overrides or [])
 
 
 @app.command()
@@ -102,10 +102,10 @@ def doctor(
     ] = None,
 ) -> None:
     """Show versions, devices and accounts, what is missing and how to get it."""
-    from esper.doctor import examine, show
+    from esper.app.doctor import examine, show
 
     if kernels:
-        from esper.kernel_cache import show_cache
+        from esper.app.doctor_kernels import show_cache
 
         show_cache(folder, clear=clear)
         return

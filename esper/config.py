@@ -1,31 +1,25 @@
 """The configuration of a run: its keys, their types and values, and what must hold among them."""
 
 import re
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from esper.blueprint.options import Blueprints
-from esper.contracts.errors import ConfigError
 from esper.data.digits import Digits
-from esper.explain import explain, unknown_key
 from esper.growth.options import Growth, Recover
-from esper.growth.pipeline.options import Kernels
+from esper.kernels.options import Kernels
+from esper.logger.wandb import Wandb
 from esper.model.cnn import CNN
 from esper.options import OPTIONS, option_name
 from esper.orchestrator.auto import Auto
 from esper.policy.heuristic import Heuristic
-from esper.policy.safety import Safety
 from esper.reward.multi_metric import MultiMetric
+from esper.safety.governor import Governor
+from esper.safety.review import Safety
 from esper.signals.options import Signals
-from esper.strategy.store.memory import Memory
+from esper.store.memory import Memory
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import Viability
-from esper.telemetry.wandb import Wandb
-from esper.training.governor import Governor
 from esper.training.options import Training
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -81,64 +75,3 @@ class RunConfig:
                 f"viability.max_concurrent_seeds must be <= model.num_seeds "
                 f"({self.model.num_seeds}), got {self.viability.max_concurrent_seeds}"
             )
-
-
-def register() -> None:
-    """Store the schemas of all groups where Hydra looks them up; doing it again changes nothing."""
-    store = ConfigStore.instance()
-    run = writable(OmegaConf.structured(RunConfig))
-    for group, options in OPTIONS.items():
-        run[group] = "???"  # the defaults list of `train.yaml` chooses
-        for name, option in options.items():
-            schema = writable(OmegaConf.structured(option))
-            store.store(group=group, name=f"{name}_schema", node=schema)
-    store.store(name="train_schema", node=run)
-
-
-def to_run_config(cfg: DictConfig) -> RunConfig:
-    """Return the checked configuration of a composed one.
-
-    Raises:
-        ConfigError: naming the key, its value and what is allowed.
-    """
-    try:
-        _refuse_unknown_keys(cfg, RunConfig, "")
-        config = OmegaConf.to_object(cfg)
-    except OmegaConfBaseException as error:
-        raise ConfigError(explain(error)) from error
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    assert isinstance(config, RunConfig)
-    return config
-
-
-def to_raw(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
-    """Return a composed configuration as plain values, each group with its option's `name`."""
-    raw = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(raw, dict)
-    names = {group: option_name(group, getattr(config, group)) for group in OPTIONS}
-    return {str(key): _named(value, names.get(str(key))) for key, value in raw.items()}
-
-
-def _named(value: Any, name: str | None) -> Any:
-    return value if name is None else {"name": name, **value}
-
-
-def writable(node: DictConfig) -> DictConfig:
-    """Return `node` open for overrides: Hydra refuses them in what a frozen dataclass gave."""
-    OmegaConf.set_readonly(node, False)
-    for child in node.values():
-        if isinstance(child, DictConfig):
-            writable(child)
-    return node
-
-
-def _refuse_unknown_keys(cfg: DictConfig, schema: type[Any], prefix: str) -> None:
-    """Raise `ConfigError` for a key that was added with `+` and that no field would take."""
-    known = [option.name for option in fields(schema)]
-    for key, child in cfg.items_ex(resolve=False):
-        if key not in known:
-            raise ConfigError(unknown_key(f"{prefix}{key!s}", schema))
-        kind = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
-        if kind is not None and is_dataclass(kind):
-            _refuse_unknown_keys(child, kind, f"{prefix}{key!s}.")

@@ -10,6 +10,10 @@ from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
+from esper.logger.none import Nothing
+from esper.logger.redis import Redis as RedisLogger
+from esper.logger.tensorboard import Tensorboard
+from esper.logger.wandb import Wandb
 from esper.model.cnn import CNN
 from esper.model.custom import Custom
 from esper.model.mlp import MLP
@@ -27,21 +31,17 @@ from esper.policy.schedule import Schedule
 from esper.reward.gain import Gain
 from esper.reward.multi_metric import MultiMetric
 from esper.reward.sparse import Sparse
+from esper.store.memory import Memory
+from esper.store.redis import Redis as RedisStore
+from esper.store.snapshot import Snapshot
+from esper.store.sqlite import SQLite
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.fixed import Fixed
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
-from esper.strategy.store.memory import Memory
-from esper.strategy.store.redis import Redis as RedisStore
-from esper.strategy.store.snapshot import Snapshot
-from esper.strategy.store.sqlite import SQLite
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
-from esper.telemetry.none import Nothing
-from esper.telemetry.redis import Redis as RedisLogger
-from esper.telemetry.tensorboard import Tensorboard
-from esper.telemetry.wandb import Wandb
 from esper.training.options import Training
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {

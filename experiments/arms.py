@@ -18,16 +18,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from esper.choices import prepare
 from esper.config import RunConfig
 from esper.data.digits import Digits
-from esper.growth.groups import add_group
 from esper.growth.host import Host
-from esper.growth.implant import implant
-from esper.loop import Task, scores
+from esper.growth.network_file import implant
+from esper.growth.param_groups import add_group
+from esper.growth.prepare import prepare
+from esper.logger.none import Nothing
 from esper.policy.never import Never
-from esper.run import choices_of, example_input, run
-from esper.telemetry.none import Nothing
+from esper.run.run import choices_of, example_input, run
+from esper.run.task import Task, scores
 from esper.training.optimizer import build_optimizer
 
 SPLIT_SEED = 1
@@ -100,7 +100,7 @@ def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], N
     torch.manual_seed(config.rng_seed)
     model: nn.Module = config.model.build(data.spec)
     optimizer = build_optimizer(model, config.training)
-    host = prepare(model, optimizer, example_input(data), choices_of(config))
+    host = prepare(model, optimizer, example_input(data), choices_of(config).setup)
     finish(host)
     task = Task(data, config.data.batch_size, config.training, epochs, config.rng_seed)
     for epoch in range(1, epochs + 1):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
-    return kernels.zeroed(kernels.pointwise(kind, in_shape[-1], out_shape[-1]))
+    return layers.zeroed(layers.pointwise(kind, in_shape[-1], out_shape[-1]))
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:

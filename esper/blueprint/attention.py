@@ -17,10 +17,10 @@ MAX_HEADS = 4
 
 
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     num_in = in_shape[-1]
-    return kernels.CausalAttention(num_in, out_shape[-1], num_heads=math.gcd(num_in, MAX_HEADS))
+    return layers.CausalAttention(num_in, out_shape[-1], num_heads=math.gcd(num_in, MAX_HEADS))
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:

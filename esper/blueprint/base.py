@@ -23,6 +23,9 @@ CostRule = Callable[[SlotKind, Shape, Shape], Cost]
 ShapeRule = Callable[[SlotKind, Shape, Shape], bool]
 Site = tuple[SlotKind, Placement]
 
+SELECTIONS = ("standard", "light", "all")
+"""Words that stand for several blueprints."""
+
 
 def sites(kinds: Iterable[SlotKind], placements: Iterable[Placement]) -> frozenset[Site]:
     """Return every pair of the kinds and the placements."""

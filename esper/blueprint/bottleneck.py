@@ -20,15 +20,15 @@ def _hidden(out_shape: Shape) -> int:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     hidden = _hidden(out_shape)
     return nn.Sequential(
-        kernels.pointwise(kind, in_shape[0], hidden),
+        layers.pointwise(kind, in_shape[0], hidden),
         nn.GELU(),
-        kernels.convolution(hidden, hidden, window(in_shape, out_shape)),
+        layers.convolution(hidden, hidden, window(in_shape, out_shape)),
         nn.GELU(),
-        kernels.zeroed(kernels.pointwise(kind, hidden, out_shape[0])),
+        layers.zeroed(layers.pointwise(kind, hidden, out_shape[0])),
     )
 
 

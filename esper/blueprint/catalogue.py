@@ -27,9 +27,8 @@ from esper.blueprint import (
     norm,
     squeeze_excite,
 )
-from esper.blueprint.base import Blueprint, Build, ShapeRule, Site
+from esper.blueprint.base import SELECTIONS, Blueprint, Build, ShapeRule, Site
 from esper.blueprint.measure import measured
-from esper.blueprint.options import SELECTIONS
 from esper.blueprint.shapes import Shape, any_shapes
 from esper.contracts.slot import Placement, SlotKind
 

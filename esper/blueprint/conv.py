@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     hidden = hidden_width(kind, out_shape)
     return nn.Sequential(
-        kernels.convolution(in_shape[0], hidden, window(in_shape, out_shape)),
+        layers.convolution(in_shape[0], hidden, window(in_shape, out_shape)),
         nn.GELU(),
-        kernels.zeroed(kernels.convolution(hidden, out_shape[0], SAME_SIZE)),
+        layers.zeroed(layers.convolution(hidden, out_shape[0], SAME_SIZE)),
     )
 
 

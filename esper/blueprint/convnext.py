@@ -25,16 +25,16 @@ def _hidden(in_shape: Shape) -> int:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     channels, hidden = in_shape[0], _hidden(in_shape)
     through = window(in_shape, out_shape)
     return nn.Sequential(
-        kernels.convolution(channels, channels, through, groups=channels, bias=False),
+        layers.convolution(channels, channels, through, groups=channels, bias=False),
         nn.GroupNorm(1, channels),
-        kernels.pointwise(kind, channels, hidden),
+        layers.pointwise(kind, channels, hidden),
         nn.GELU(),
-        kernels.zeroed(kernels.pointwise(kind, hidden, out_shape[0])),
+        layers.zeroed(layers.pointwise(kind, hidden, out_shape[0])),
     )
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COPIES = 4
+"""A trained weight is held four times over: itself, its gradient and two moments of Adam."""
+BYTES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -47,3 +51,8 @@ def convolution(
 def norm(num_features: int) -> Cost:
     """Return the cost of a normalisation with gain and bias."""
     return Cost(2 * num_features, 0)
+
+
+def kernel_memory_mb(parameters: int, trainable: int) -> float:
+    """Return the memory of a kernel's weights, gradients and moments in MiB."""
+    return (parameters + trainable * (COPIES - 1)) * BYTES / 2**20

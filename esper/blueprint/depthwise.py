@@ -24,14 +24,14 @@ def _hidden(channels: int) -> int:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     channels = in_shape[0]
     hidden = _hidden(channels)
     return nn.Sequential(
-        kernels.convolution(channels, hidden, window(in_shape, out_shape), groups=channels),
+        layers.convolution(channels, hidden, window(in_shape, out_shape), groups=channels),
         nn.GELU(),
-        kernels.zeroed(kernels.pointwise(kind, hidden, out_shape[0])),
+        layers.zeroed(layers.pointwise(kind, hidden, out_shape[0])),
     )
 
 

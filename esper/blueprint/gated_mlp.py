@@ -19,9 +19,9 @@ def _hidden(out_shape: Shape) -> int:
 
 
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
-    return kernels.GatedMLP(in_shape[-1], _hidden(out_shape), out_shape[-1])
+    return layers.GatedMLP(in_shape[-1], _hidden(out_shape), out_shape[-1])
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:

@@ -22,12 +22,12 @@ def _rank(in_shape: Shape, out_shape: Shape) -> int:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     rank = _rank(in_shape, out_shape)
     return nn.Sequential(
         nn.Linear(in_shape[-1], rank, bias=False),
-        kernels.zeroed(nn.Linear(rank, out_shape[-1], bias=False)),
+        layers.zeroed(nn.Linear(rank, out_shape[-1], bias=False)),
     )
 
 

@@ -20,15 +20,15 @@ def mlp_layers(kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: boo
     """Return the layers; the last one's weights are 0 when `silent`, else random as the others."""
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     hidden = hidden_width(kind, out_shape)
-    last = kernels.pointwise(kind, hidden, features(kind, out_shape))
+    last = layers.pointwise(kind, hidden, features(kind, out_shape))
     return nn.Sequential(
-        *kernels.resample(kind, in_shape, out_shape),
-        kernels.pointwise(kind, features(kind, in_shape), hidden),
+        *layers.resample(kind, in_shape, out_shape),
+        layers.pointwise(kind, features(kind, in_shape), hidden),
         nn.GELU(),
-        kernels.zeroed(last) if silent else last,
+        layers.zeroed(last) if silent else last,
     )
 
 

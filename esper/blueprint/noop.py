@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
-    return kernels.Nothing(kind, in_shape, out_shape)
+    return layers.Nothing(kind, in_shape, out_shape)
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:

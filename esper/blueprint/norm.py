@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     from torch import nn
 
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
     size = features(kind, in_shape)
     if kind is SlotKind.FEATURE_MAP:
-        return kernels.zeroed(nn.GroupNorm(1, size))
-    return kernels.zeroed(nn.LayerNorm(size))
+        return layers.zeroed(nn.GroupNorm(1, size))
+    return layers.zeroed(nn.LayerNorm(size))
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SELECTIONS = ("standard", "light", "all")
+from esper.blueprint.base import SELECTIONS
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ def _hidden(in_shape: Shape) -> int:
 
 
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
-    from esper.blueprint import kernels
+    from esper.blueprint import layers
 
-    return kernels.SqueezeExcite(in_shape[0], _hidden(in_shape))
+    return layers.SqueezeExcite(in_shape[0], _hidden(in_shape))
 
 
 def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.growth.blend import Bank
+from esper.growth.bank import Bank
 
 BANK = "esper_kernels"
 """Name of the submodule that holds a slot's kernels while there are any."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from esper.growth.seed import Life
+from esper.growth.slot import Life
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from torch.optim import Optimizer
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.contracts.stage import BLENDED, SeedStage, check_move
-from esper.growth import attach, groups
+from esper.growth import attach, param_groups
 from esper.growth.deeds import Closed, Deed
-from esper.growth.flops import forward_flops
-from esper.growth.kernel import Kernel
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
-from esper.growth.seed import Life, Seed, Slot
+from esper.growth.slot import Life, Seed, Slot
+from esper.kernels.kernel import Kernel
+from esper.probe.flops import forward_flops
 
 _S = SeedStage
 GRADIENT_STRIDE = 4
@@ -53,9 +53,9 @@ class Host:
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
         self.is_followed = False
-        self.pace: list[groups.Pace] = []
-        self.last_pace: list[groups.Pace] = []
-        self.given_pace: list[groups.Pace] = []
+        self.pace: list[param_groups.Pace] = []
+        self.last_pace: list[param_groups.Pace] = []
+        self.given_pace: list[param_groups.Pace] = []
         self.journal: list[Deed] = []
         self.closed: list[Closed] = []
         self._listen()
@@ -110,7 +110,7 @@ class Host:
         seed = self.seed(slot, index)
         check_move(slot, index, seed.stage, _S.GERMINATED)
         self.put_kernel(slot, index, kernel.module)
-        groups.add_group(self.optimizer, slot, index, kernel.module)
+        param_groups.add_group(self.optimizer, slot, index, kernel.module)
         seed.life, seed.bound, seed.alpha = life, kernel.blueprint, 0.0
         seed.activations += 1
         seed.last_used_epoch = life.germinated_epoch
@@ -161,7 +161,7 @@ class Host:
         self._note("cull", seed, epoch, reason, gate)
         self._close(seed, fossilized=False, reason=reason)
         attach.take_kernel(place.module, index)
-        groups.remove_group(self.optimizer, slot, index)
+        param_groups.remove_group(self.optimizer, slot, index)
         seed.life, seed.alpha = None, 0.0
         seed.last_used_epoch = place.last_cull_epoch = epoch
         return move
@@ -200,13 +200,13 @@ class Host:
         """
         if self.given_pace:
             step = min(self.steps_in_epoch, len(self.given_pace) - 1)
-            groups.set_pace(self.optimizer, self.given_pace[step])
+            param_groups.set_pace(self.optimizer, self.given_pace[step])
         elif self.is_followed:
-            self.pace.append(groups.pace(self.optimizer))
-        tagged = groups.kernel_groups(self.optimizer)
+            self.pace.append(param_groups.pace(self.optimizer))
+        tagged = param_groups.kernel_groups(self.optimizer)
         if not tagged:
             return
-        reference = groups.host_group(self.optimizer)["lr"]
+        reference = param_groups.host_group(self.optimizer)["lr"]
         for (slot, index), group in tagged.items():
             seed = self.seed(slot, index)
             group["lr"] = reference * self.lr_factor(seed)

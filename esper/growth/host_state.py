@@ -17,11 +17,11 @@ from esper.contracts.errors import CheckpointError
 from esper.contracts.outcome import GainPoint
 from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import SeedStage
-from esper.growth import attach, groups
+from esper.growth import attach, param_groups
 from esper.growth.host import Host
 from esper.growth.ramp import Ramp
-from esper.growth.seed import GradientHealth, Life, Seed
-from esper.growth.tensors import load_tensors, tensors_of
+from esper.growth.slot import GradientHealth, Life, Seed
+from esper.probe.tensors import load_tensors, tensors_of
 
 _COUNTS = ("global_step", "steps_in_epoch", "steps_per_epoch", "is_followed", "pace", "last_pace")
 
@@ -53,10 +53,10 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
     for name, slot in state["slots"].items():
         _load_slot(host, name, slot)
     for group in state["optimizer"]["param_groups"]:
-        if groups.TAG in group:
-            slot_name, index = group[groups.TAG]
+        if param_groups.TAG in group:
+            slot_name, index = group[param_groups.TAG]
             kernel = _bank(host, slot_name).kernels[str(index)]
-            groups.add_group(host.optimizer, slot_name, index, kernel)
+            param_groups.add_group(host.optimizer, slot_name, index, kernel)
     load_tensors(host.model, state["tensors"])
     _load_optimizer(host.optimizer, state["optimizer"])
     for name in _COUNTS:

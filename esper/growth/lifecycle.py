@@ -10,7 +10,7 @@ from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host, Moment
-from esper.growth.seed import Seed
+from esper.growth.slot import Seed
 
 _S = SeedStage
 PROBATION_LIMIT = 4

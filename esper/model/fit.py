@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
-from esper.growth.modes import eval_mode
+from esper.probe.modes import eval_mode
 
 _MISFITS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
 """What torch and Python raise when a tensor of another shape or type was expected."""

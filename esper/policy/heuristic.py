@@ -10,11 +10,11 @@ from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.policy.base import part, require
-from esper.policy.germinations import GerminationCounter, VainWishes
-from esper.policy.growable import GrowthRules, germinations, together, wish
-from esper.policy.penalties import Penalties, PenaltyRules
-from esper.policy.trigger import TriggerRules, check_trigger
-from esper.policy.verdict import VerdictRules, judge
+from esper.policy.rules.counters import GerminationCounter, VainWishes
+from esper.policy.rules.growth import GrowthRules, germinations, together, wish
+from esper.policy.rules.penalties import Penalties, PenaltyRules
+from esper.policy.rules.trigger import TriggerRules, check_trigger
+from esper.policy.rules.verdict import VerdictRules, judge
 
 
 @dataclass(frozen=True)

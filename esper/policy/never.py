@@ -7,7 +7,7 @@ from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.policy.base import part, wait
-from esper.policy.verdict import VerdictRules, judge
+from esper.policy.rules.verdict import VerdictRules, judge
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.policy.base import part, require
-from esper.policy.germinations import GerminationCounter
-from esper.policy.growable import GrowthRules, Trigger, together, wish
-from esper.policy.verdict import VerdictRules, judge
+from esper.policy.rules.counters import GerminationCounter
+from esper.policy.rules.growth import GrowthRules, Trigger, together, wish
+from esper.policy.rules.verdict import VerdictRules, judge
 
 
 @dataclass(frozen=True)

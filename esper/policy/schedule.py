@@ -8,10 +8,10 @@ from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.policy.base import part
-from esper.policy.germinations import GerminationCounter
-from esper.policy.growable import GrowthRules, together, wish
-from esper.policy.trigger import check_fraction, check_fractions
-from esper.policy.verdict import VerdictRules, judge
+from esper.policy.rules.counters import GerminationCounter
+from esper.policy.rules.growth import GrowthRules, together, wish
+from esper.policy.rules.trigger import check_fraction, check_fractions
+from esper.policy.rules.verdict import VerdictRules, judge
 
 
 @dataclass(frozen=True)

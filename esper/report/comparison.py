@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+from esper.logger.format import count, decimal, magnitude, measured
 from esper.report import html
-from esper.report.numbers import count, decimal, magnitude, measured
 from esper.report.sweep import Group, Job
 
 

@@ -12,8 +12,8 @@ from matplotlib.transforms import offset_copy
 
 from esper.report.drawing import CYCLE, INK, STAGE_COLOURS, legend, new_axes
 from esper.report.history import Lane, Span, lanes, place
-from esper.report.load import Run
 from esper.report.sweep import Group
+from esper.rundir.records import Run
 
 _MARKS = {
     "GERMINATED": ("^", "#eba434", "germinated"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from esper.report.load import Run
+from esper.rundir.records import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

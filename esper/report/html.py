@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from esper.report.numbers import UNKNOWN
+from esper.logger.format import UNKNOWN
 from esper.report.style import CSS
 
 

@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from esper.logger.format import count, decimal, percent, signed_percent
 from esper.report.history import ledger, place, seed_rows, verdicts
-from esper.report.load import Run, load_run
-from esper.report.numbers import count, decimal, percent, signed_percent
+from esper.rundir.records import Run, load_run
 
 _STYLES = {"FOSSILIZED": "green", "CULLED": "red", "DORMANT": "dim", "EMBARGOED": "dim"}
 

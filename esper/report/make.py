@@ -8,17 +8,11 @@ from matplotlib.figure import Figure
 
 from esper.report.comparison import comparison_page
 from esper.report.drawing import to_svg, write_png
-from esper.report.figures import (
-    accuracy_figure,
-    alphas_figure,
-    comparison_figure,
-    lanes_figure,
-)
-from esper.report.load import is_run, load_run
+from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
 from esper.report.page import run_page
 from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
-
-METRICS = "metrics.jsonl"
+from esper.rundir.layout import METRICS
+from esper.rundir.records import is_run, load_run
 
 
 def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[Path]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
+from esper.logger.format import count, decimal, magnitude, percent, signed_percent
 from esper.report import html
 from esper.report.history import ledger, place, verdicts
-from esper.report.load import Run
-from esper.report.numbers import count, decimal, magnitude, percent, signed_percent
+from esper.rundir.records import Run
 
 
 def run_page(run: Run, svgs: list[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from esper.contracts.errors import DataError
-from esper.report.load import is_run, load_overrides, load_summary
+from esper.rundir.records import is_run, load_overrides, load_summary
 
 _RESAMPLES = 4_000
 _INCOMPLETE = frozenset({"failed", "interrupted", "unfinished"})

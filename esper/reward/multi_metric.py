@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.components import (
-    COMPONENTS,
-    SIGNS,
-    Measure,
-    check_weights,
-    weighted_sum,
-)
+from esper.reward.components import COMPONENTS, SIGNS, Measure, check_weights, weighted_sum
 from esper.reward.evidence import check_option, confidence, credited, who
 from esper.reward.temporal import Windows
 

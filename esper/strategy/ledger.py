@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import SlotSpec
-from esper.strategy.entry import LedgerEntry, Measurement
 from esper.strategy.record import Pool, SeedRecord
-from esper.strategy.rewards import RewardScale
+from esper.strategy.reward_scale import RewardScale
 
 MAX_ENTRIES = 1000
 """Entries of this run that are kept for the store."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.strategy.base import MAX_WINDOW
-from esper.strategy.entry import LedgerEntry, Measurement
 
 WINDOW = 20
 """Measurements kept of a seed's present activation."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from esper.contracts.metrics import TrainReport
-from esper.growth.groups import TAG, host_group
+from esper.growth.param_groups import TAG, host_group
 from esper.training.objective import mean_loss
 from esper.training.options import Training
 from esper.training.safeguard import Safeguard

@@ -14,9 +14,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from esper.growth.blend import Bank
-from esper.growth.failures import Strategy, call_again, escalate, strategy_of
-from esper.growth.incidents import NOBODY
+from esper.growth.bank import Bank
+from esper.kernels.errors import Strategy, call_again, escalate, strategy_of
+from esper.kernels.faults import NOBODY
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from torch.optim import AdamW
 
 from esper.growth.host import Host
 from esper.growth.options import Growth
-from esper.growth.rollback import Snapshot, roll_back
-from esper.growth.tensors import copied, tensors_of
-from esper.training.governor import Governor, VerdictKind, Watch
+from esper.probe.tensors import copied, tensors_of
+from esper.safety.governor import Governor, VerdictKind, Watch
+from esper.safety.rollback import Snapshot, roll_back
 from experiments.benchmarks.figure import Figure
 
 CHANCE = 2.3

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from esper.choices import Choices, prepare
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from esper.data.batches import batches
@@ -15,8 +14,9 @@ from esper.data.digits import Digits
 from esper.data.text import Text
 from esper.growth.apply import Setting, apply
 from esper.growth.host import Host, Moment
-from esper.growth.pipeline.options import Kernels
-from esper.growth.pipeline.pipeline import KernelPipeline
+from esper.growth.prepare import HostSetup, prepare
+from esper.kernels.options import Kernels
+from esper.kernels.pipeline import KernelPipeline
 from esper.model.cnn import CNN
 from esper.model.mlp import MLP
 from esper.model.resnet import ResNet
@@ -63,7 +63,7 @@ def optimizer_of(model: nn.Module) -> Optimizer:
 
 def host_of(model: nn.Module, example: Tensor) -> Host:
     """Return `model` as a host with its slots, every seed dormant."""
-    return prepare(model, optimizer_of(model), example, Choices.of({}))
+    return prepare(model, optimizer_of(model), example, HostSetup())
 
 
 def germination(host: Host, slot: str, seed: int) -> Plan:

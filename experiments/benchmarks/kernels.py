@@ -10,14 +10,14 @@ from random import Random
 import torch
 
 from esper.data.digits import Digits
-from esper.grower import Grower
+from esper.grower.grower import Grower
 from esper.growth.host import Host
-from esper.growth.kernel import KernelError
-from esper.growth.pipeline.options import Kernels
-from esper.growth.pipeline.pipeline import KernelPipeline
-from esper.loop import Task
+from esper.kernels.kernel import KernelError
+from esper.kernels.options import Kernels
+from esper.kernels.pipeline import KernelPipeline
+from esper.logger.bus import EventBus
 from esper.model.cnn import CNN
-from esper.telemetry.bus import EventBus
+from esper.run.task import Task
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 from experiments.benchmarks.figure import Figure

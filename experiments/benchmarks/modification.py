@@ -8,9 +8,9 @@ network is copied as well; that is a figure of its own.
 import statistics
 from time import perf_counter
 
+from esper.attribution.trials import Pending
 from esper.growth.host import Host
-from esper.growth.pending import Pending
-from esper.growth.pipeline.pipeline import build_kernel
+from esper.kernels.pipeline import build_kernel
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.growing import bench_of, germination, host_of, setting
 from experiments.benchmarks.steps import trained

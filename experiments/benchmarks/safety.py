@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from esper.contracts.decision import Decision, DecisionKind
-from esper.policy.safety import Safety
+from esper.safety.review import Safety
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.safety_oracle import LIMITS, carried_out, is_allowed
 from experiments.benchmarks.safety_worlds import (

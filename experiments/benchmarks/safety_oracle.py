@@ -14,7 +14,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan, SeedChange
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.policy.safety import Safety
+from esper.safety.review import Safety
 from experiments.benchmarks.safety_worlds import EPOCH, World
 
 LIMITS = Safety(

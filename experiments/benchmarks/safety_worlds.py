@@ -13,7 +13,7 @@ from esper.contracts.plan import Action, KernelCost, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import LIVE, SeedStage
 from esper.options import OPTIONS
-from esper.policy.safety import Usage
+from esper.safety.review import Usage
 from esper.strategy.ledger import Ledger
 
 EPOCH = 10

@@ -12,11 +12,11 @@ from random import Random
 from time import perf_counter_ns
 from typing import Any
 
+from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
 from esper.strategy.base import Strategy
-from esper.strategy.entry import LedgerEntry
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted

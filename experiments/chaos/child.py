@@ -93,7 +93,7 @@ def where(frame: FrameType | None) -> str:
 
 def _tear() -> None:
     """Let the next write be the last, and half of it reach the file."""
-    from esper.telemetry import jsonl
+    from esper.logger import jsonl
 
     whole: Callable[[int, bytes], int] = os.write
 

@@ -17,8 +17,8 @@ from pathlib import Path
 # What children need is imported once, by their parent: the optimizers alone pull in a second of it.
 import torch._dynamo  # noqa: F401
 
-import esper.hydra_app
-import esper.run  # noqa: F401
+import esper.app.train
+import esper.run.run  # noqa: F401
 
 TIMEOUT_S = 300.0
 POLL_S = 0.005

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from esper.growth.groups import stale_entries
+from esper.growth.param_groups import stale_entries
 from experiments.chaos.child import run_command
 from experiments.chaos.forks import forked
 from experiments.chaos.left import compared, orphans
@@ -43,7 +43,7 @@ FIRST_EPOCH, LAST_EPOCH, MOST_PASSAGES = 4, 20, 8
 MOST_IN_A_ROW = 4
 MOST_ROLLBACKS = 2
 """After one more a run goes on without growth, and nothing could fail any more."""
-CLOSING = {"closing": Region("esper.grower", "Grower.close")}
+CLOSING = {"closing": Region("esper.grower.grower", "Grower.close")}
 
 
 def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misdeed]:

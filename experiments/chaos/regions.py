@@ -36,21 +36,21 @@ class Region:
 
 
 REGIONS = {
-    "start": Region("esper.grower", "Grower.__init__"),
+    "start": Region("esper.grower.grower", "Grower.__init__"),
     "training": Region("esper.training.epoch", "Epoch.train"),
-    "control step": Region("esper.grower", "Grower.step"),
-    "change": Region("esper.acting", "Actor.act"),
+    "control step": Region("esper.grower.grower", "Grower.step"),
+    "change": Region("esper.grower.grower.adapt", "Actor.act"),
     "germination": Region("esper.growth.host", "Host.germinate"),
     "blending": Region("esper.growth.host", "Host.blend"),
     "cull": Region("esper.growth.host", "Host.cull"),
     "fossil": Region("esper.growth.host", "Host.advance", "FOSSILIZED"),
-    "record": Region("esper.telemetry.jsonl", "Jsonl.epoch"),
-    "checkpoint": Region("esper.checkpoint.keeper", "Keeper.save"),
-    "checkpoint file": Region("esper.checkpoint.folder", "write_file"),
-    "checkpoint turn": Region("esper.checkpoint.keeper", "Keeper._rotate"),
-    "checkpoint best": Region("esper.checkpoint.keeper", "Keeper._crown"),
-    "resuming": Region("esper.keeping", "Keeping.resume"),
-    "end": Region("esper.run", "save_network"),
+    "record": Region("esper.logger.jsonl", "Jsonl.epoch"),
+    "checkpoint": Region("esper.checkpoint.rotation", "Keeper.save"),
+    "checkpoint file": Region("esper.checkpoint.format", "write_file"),
+    "checkpoint turn": Region("esper.checkpoint.rotation", "Keeper._rotate"),
+    "checkpoint best": Region("esper.checkpoint.rotation", "Keeper._crown"),
+    "resuming": Region("esper.run.checkpoints", "Keeping.resume"),
+    "end": Region("esper.run.run", "save_network"),
 }
 
 

@@ -18,7 +18,7 @@ from esper.blueprint.catalogue import register
 from esper.blueprint.mlp import mlp_cost, mlp_layers
 from esper.blueprint.shapes import reachable
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.blend import Bank
+from esper.growth.bank import Bank
 from experiments.chaos.regions import REGIONS, Call, watch
 
 SLOW_S = 0.01

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import torch
 import torch._dynamo
 
-import esper.run  # noqa: F401
+import esper.run.run  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from typing import Any
 from esper.config import RunConfig
 from esper.data.spirals import Spirals
 from esper.growth.options import Growth
+from esper.logger.none import Nothing
 from esper.model.mlp import MLP
 from esper.options import OPTIONS
 from esper.policy.schedule import Schedule
-from esper.run import run
-from esper.telemetry.none import Nothing
+from esper.run.run import run
 from experiments.soak.fresh import Span, in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esper.grower import Grower
+from esper.grower.grower import Grower
 from esper.policy.schedule import Schedule
 from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge

@@ -14,8 +14,8 @@ from esper.contracts.stage import SeedStage
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
 from esper.policy.random import Random
+from esper.policy.rules.verdict import VerdictRules, judge
 from esper.policy.schedule import Schedule
-from esper.policy.verdict import VerdictRules, judge
 from tests.unit.policy.builders import (
     World,
     make_observation,

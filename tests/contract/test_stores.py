@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from esper.contracts.ledger import LedgerEntry
 from esper.options import OPTIONS
-from esper.strategy.entry import LedgerEntry
-from esper.strategy.store.base import StoreOption
-from esper.strategy.store.memory import Memory
-from esper.strategy.store.redis import Redis
-from esper.strategy.store.snapshot import Snapshot
-from esper.strategy.store.sqlite import SQLite
+from esper.store.base import StoreOption
+from esper.store.memory import Memory
+from esper.store.redis import Redis
+from esper.store.snapshot import Snapshot
+from esper.store.sqlite import SQLite
 
 Open = Callable[[str], StoreOption]
 WRITABLE = [name for name in OPTIONS["store"] if name != "snapshot"]

@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
+from esper.store.base import Store, StoreOption
+from esper.store.memory import Memory
+from esper.store.sqlite import SQLite
 from esper.strategy.base import MAX_WINDOW, SelectionContext, Strategy
-from esper.strategy.entry import LedgerEntry
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.fixed import Fixed
 from esper.strategy.ledger import Ledger
@@ -25,9 +28,6 @@ from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
 from esper.strategy.selector import Selector
-from esper.strategy.store.base import Store, StoreOption
-from esper.strategy.store.memory import Memory
-from esper.strategy.store.sqlite import SQLite
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import SelectionInputs, Viability

@@ -18,8 +18,8 @@ import sklearn.datasets  # noqa: F401
 import torch
 import torch._dynamo
 
-import esper.hydra_app
-import esper.run  # noqa: F401
+import esper.app.train
+import esper.run.run  # noqa: F401
 
 WORKERS = 2
 

@@ -7,8 +7,8 @@ from esper.blueprint.catalogue import LIGHT, STANDARD
 from esper.contracts.slot import Placement, SlotKind
 from esper.growth.options import ATTRIBUTIONS, ON_CULL, RAMPS
 from esper.options import OPTIONS
-from esper.policy.growable import ADDING
-from esper.policy.trigger import TRIGGERS
+from esper.policy.rules.growth import ADDING
+from esper.policy.rules.trigger import TRIGGERS
 from esper.training.options import OPTIMIZERS, SCHEDULES
 from tests.integration.harness import Done, Json, Run
 from tests.integration.option_cases import CASES, COVERED

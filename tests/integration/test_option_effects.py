@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from esper.strategy.entry import LedgerEntry
-from esper.strategy.store.sqlite import SQLite
+from esper.contracts.ledger import LedgerEntry
+from esper.store.sqlite import SQLite
 from tests.integration.harness import Done, Json, Run, is_rising, without_clock
 from tests.redis_server import RedisServer
 

@@ -14,14 +14,14 @@ import pytest
 from esper.config import RunConfig
 from esper.contracts.event import Event, Sink
 from esper.data.spirals import Spirals
+from esper.logger.redis import Redis as RedisLogger
 from esper.model.mlp import MLP
 from esper.options import OPTIONS
 from esper.orchestrator.auto import Auto
 from esper.policy.schedule import Schedule
-from esper.run import run
-from esper.strategy.store.redis import Redis as RedisStore
+from esper.run.run import run
+from esper.store.redis import Redis as RedisStore
 from esper.strategy.viability import Viability
-from esper.telemetry.redis import Redis as RedisLogger
 from esper.training.options import Training
 from tests.integration.harness import Run, without_clock
 from tests.integration.in_process import code_of, only

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from esper import load_run
-from esper.loop import scores
+from esper.run.task import scores
 from tests.integration.harness import esper, lines_of, without_clock
 from tests.integration.in_process import code_of, summary_of
 from tests.integration.resumable import WHAT, WHEN
@@ -227,7 +227,7 @@ def test_a_run_can_be_resumed_from_another_folder(
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(whole: Path, capfd: Any) -> None:
-    from esper.holding import holding
+    from esper.rundir.lock import holding
 
     shutil.copytree(whole, "run")
     with holding(Path("run")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.holding import holding
+from esper.rundir.lock import holding
 from tests.integration.harness import lines_of, without_clock
 from tests.integration.in_process import code_of
 from tests.integration.resumable import WHEN

@@ -7,7 +7,7 @@ import yaml
 
 from esper.contracts.stage import ALLOWED_MOVES, SeedStage
 from tests.integration.harness import Done, Json, Run, leaves
-from tests.unit.telemetry.test_wandb import settled
+from tests.unit.logger.test_wandb import settled
 
 CHECKPOINTS = {
     f"checkpoints/{name}/{file}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from esper.strategy.store.sqlite import SQLite
+from esper.store.sqlite import SQLite
 from tests.integration.harness import Run, esper, without_clock
 from tests.integration.in_process import code_of
 from tests.integration.option_cases import DENSE, EARLY

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.harness import Done, Run, esper, esper_all, without_clock
 from tests.integration.option_cases import DENSE, EARLY
-from tests.unit.telemetry.test_wandb import settled
+from tests.unit.logger.test_wandb import settled
 
 PROFILE = f"{DENSE} epochs=10 {EARLY}".split()
 SWEPT = ["strategy=ucb", "strategy.exploration_constant=0.5,1,2", "rng_seed=0,1"]

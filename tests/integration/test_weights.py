@@ -17,14 +17,15 @@ from esper.config import RunConfig
 from esper.contracts.event import Event, EventKind
 from esper.contracts.stage import SeedStage
 from esper.data.digits import Digits
-from esper.grower import Grower
-from esper.keeping import Keeping
-from esper.loop import Task, run_epochs
+from esper.grower.grower import Grower
+from esper.logger.bus import EventBus
 from esper.model.cnn import CNN
 from esper.policy.schedule import Schedule
-from esper.run import example_input, grower_options
-from esper.stopping import Stop
-from esper.telemetry.bus import EventBus
+from esper.run.checkpoints import Keeping
+from esper.run.interrupt import Stop
+from esper.run.loop import run_epochs
+from esper.run.run import example_input, grower_options
+from esper.run.task import Task
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 

@@ -13,9 +13,9 @@ from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.event import Event, EventKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
-from esper.contracts.report import StepReport
-from esper.grower import Grower
-from esper.telemetry.bus import EventBus
+from esper.contracts.step import StepReport
+from esper.grower.grower import Grower
+from esper.logger.bus import EventBus
 
 EPOCHS = 14
 Table = dict[int, list[Decision]]

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from esper.config import RunConfig, register, to_raw, to_run_config, writable
+from esper.app.explain import explain
+from esper.app.schema import conf_dir, register, to_raw, to_run_config, writable
+from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
-from esper.explain import explain
 from esper.growth.options import Growth
 from esper.model.cnn import CNN
 from esper.options import OPTIONS, option_name
-from esper.paths import conf_dir
 from esper.strategy.thompson import Thompson
 from esper.strategy.viability import Viability
 

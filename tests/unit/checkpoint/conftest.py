@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.checkpoint.folder import write
+from esper.checkpoint.format import write
 from tests.unit.checkpoint.trees import FACTS, TREE
 
 

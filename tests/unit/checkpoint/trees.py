@@ -8,8 +8,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esper.checkpoint.folder import MANIFEST, STATE, TENSORS, read
-from esper.checkpoint.keeper import Keeper
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read
+from esper.checkpoint.rotation import Keeper
 
 TREE = {"weight": torch.arange(6.0).reshape(2, 3), "losses": [0.5, float("nan")], "at": (1, 2)}
 FACTS = {"epoch": 3, "val_loss": float("inf"), "rng_seed": 2**70}

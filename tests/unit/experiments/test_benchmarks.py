@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from esper.growth.attach import Slotted
-from esper.growth.blend import Bank
+from esper.growth.bank import Bank
 from experiments.benchmarks.__main__ import SECTIONS, measure
 from experiments.benchmarks.by_hand import written_by_hand
 from experiments.benchmarks.figure import Figure, row, table, write

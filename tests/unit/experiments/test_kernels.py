@@ -7,7 +7,7 @@ import pytest
 
 from esper.blueprint import catalogue
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.pipeline import background
+from esper.kernels import background
 from experiments.benchmarks.kernel_requests import WRONG, draw, wrong_blueprints
 from experiments.benchmarks.kernels import requested, step_ratio, work_share
 

@@ -10,11 +10,11 @@ from torch.optim import SGD, Adam, Optimizer
 from esper.blueprint import catalogue
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.growth.apply import Applied, Setting, apply
+from esper.growth.find_slots import Places
 from esper.growth.host import Host, Moment
 from esper.growth.options import Growth
-from esper.growth.pipeline.options import Kernels
-from esper.growth.pipeline.pipeline import KernelPipeline
-from esper.growth.places import Places
+from esper.kernels.options import Kernels
+from esper.kernels.pipeline import KernelPipeline
 from esper.model.networks.convolution import cnn, resnet
 from esper.model.networks.decoder import DecoderShape, decoder
 from esper.model.networks.dense import mlp

@@ -12,7 +12,7 @@ from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.cost import Cost
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.blend import Bank
+from esper.growth.bank import Bank
 from esper.growth.host import Host
 from tests.unit.growth.builders import awaken, grow, kernel_of
 

@@ -15,12 +15,12 @@ from esper.contracts.slot import Placement, SlotKind
 from esper.contracts.stage import SeedStage
 from esper.growth.apply import apply
 from esper.growth.attach import bank_of
-from esper.growth.failures import Strategy
-from esper.growth.groups import stale_entries
 from esper.growth.host import Host
-from esper.growth.kernel import KernelError
 from esper.growth.options import Recover
-from esper.growth.pipeline.pipeline import build_kernel
+from esper.growth.param_groups import stale_entries
+from esper.kernels.errors import Strategy
+from esper.kernels.kernel import KernelError
+from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     adam_host,
     evaluate,

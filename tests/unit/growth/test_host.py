@@ -4,8 +4,8 @@ import torch
 from esper.blueprint import catalogue
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
-from esper.growth.groups import kernel_groups
 from esper.growth.host import Host
+from esper.growth.param_groups import kernel_groups
 from tests.unit.growth.builders import (
     HOSTS,
     adam_host,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from esper.contracts.errors import LifecycleError
 from esper.contracts.stage import ALLOWED_MOVES, BLENDED, LIVE, SeedStage
 from esper.growth.attach import bank_of
-from esper.growth.groups import kernel_groups, stale_entries
 from esper.growth.host import Host
-from esper.growth.pipeline.pipeline import build_kernel
-from esper.growth.seed import Life
+from esper.growth.param_groups import kernel_groups, stale_entries
+from esper.growth.slot import Life
+from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     make_host,
 )

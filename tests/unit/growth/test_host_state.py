@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.optim import SGD, AdamW
 
+from esper.attribution.trials import load_pending_state, pending_state
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.plan import Action
 from esper.contracts.stage import SeedStage
 from esper.growth.host_state import host_state, load_host_state
-from esper.growth.pending_state import load_pending_state, pending_state
+from tests.unit.attribution.runs import FIRST, SECOND, Run, assert_identical, plan, run
 from tests.unit.growth.builders import germination, make_host
-from tests.unit.growth.runs import FIRST, SECOND, Run, assert_identical, plan, run
 
 EPOCHS = 14
 PLANS = {

@@ -8,16 +8,9 @@ from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
-from esper.contracts.slot import (
-    Placement,
-    SeedState,
-    SlotKind,
-    SlotSpec,
-    SlotState,
-    next_binding,
-)
+from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import LIVE, SeedStage
-from esper.policy.safety import Safety, Usage
+from esper.safety.review import Safety, Usage
 from esper.signals.options import Signals
 from esper.signals.tracker import SignalTracker
 

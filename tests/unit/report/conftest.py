@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from esper.contracts.event import (
-    Sink,
-)
-from esper.telemetry.bus import EventBus
-from esper.telemetry.jsonl import Jsonl
+from esper.contracts.event import Sink
+from esper.logger.bus import EventBus
+from esper.logger.jsonl import Jsonl
 from tests.unit.report.lives import EPOCHS, LIVES, Life, epoch_line, events_at
 
 

@@ -9,14 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from esper.report.drawing import INK, to_svg, write_png
-from esper.report.figures import (
-    accuracy_figure,
-    alphas_figure,
-    comparison_figure,
-    lanes_figure,
-)
-from esper.report.load import Run, load_run
+from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
 from esper.report.sweep import Group
+from esper.rundir.records import Run, load_run
 
 FIGURES = [accuracy_figure, lanes_figure, alphas_figure]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from esper.report.history import Span, lanes, ledger, seed_rows, verdicts
-from esper.report.load import load_run
+from esper.rundir.records import load_run
 
 
 def test_a_lane_holds_every_stage_of_a_seed_with_its_ends(tmp_path: Path, make_run: Any) -> None:

@@ -7,13 +7,7 @@ from hypothesis import strategies as st
 
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.stage import SeedStage
-from esper.signals.features import (
-    FEATURE_SCALES,
-    Feature,
-    feature_vector,
-    furthest_seed,
-    scaled,
-)
+from esper.signals.features import FEATURE_SCALES, Feature, feature_vector, furthest_seed, scaled
 from esper.signals.scale import UNKNOWN
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
-from esper.strategy.entry import LedgerEntry
 
 NAMES = tuple("abcdefgh")
 

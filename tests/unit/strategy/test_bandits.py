@@ -6,18 +6,11 @@ from statistics import fmean
 import pytest
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.slot import (
-    Placement,
-    SeedState,
-    SlotKind,
-    SlotSpec,
-    SlotState,
-    next_binding,
-)
+from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import SeedStage
 from esper.strategy.base import SelectionContext, Strategy
-from esper.strategy.entry import LedgerEntry
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
 from esper.strategy.base import SelectionContext
-from esper.strategy.entry import LedgerEntry, Measurement
 from esper.strategy.ledger import Ledger
 from esper.strategy.thompson import Thompson
 

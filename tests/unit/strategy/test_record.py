@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.strategy.entry import Measurement
+from esper.contracts.ledger import Measurement
 from esper.strategy.record import Pool, SeedRecord
 
 Make = Callable[..., Any]

@@ -1,0 +1,88 @@
+"""Between Hydra's configurations and `RunConfig`: schemas, checks, plain values."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from esper.app.explain import explain, unknown_key
+from esper.config import RunConfig
+from esper.contracts.errors import ConfigError
+from esper.options import OPTIONS, option_name
+
+
+def conf_dir() -> Path:
+    """Return the folder of `train.yaml`: inside an installed package, beside it in a checkout.
+
+    Raises:
+        FileNotFoundError: if neither holds it, so that the installation is broken.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(2, "the configuration files are missing; install again", str(package))
+
+
+def register() -> None:
+    """Store the schemas of all groups where Hydra looks them up; doing it again changes nothing."""
+    store = ConfigStore.instance()
+    run = writable(OmegaConf.structured(RunConfig))
+    for group, options in OPTIONS.items():
+        run[group] = "???"  # the defaults list of `train.yaml` chooses
+        for name, option in options.items():
+            schema = writable(OmegaConf.structured(option))
+            store.store(group=group, name=f"{name}_schema", node=schema)
+    store.store(name="train_schema", node=run)
+
+
+def to_run_config(cfg: DictConfig) -> RunConfig:
+    """Return the checked configuration of a composed one.
+
+    Raises:
+        ConfigError: naming the key, its value and what is allowed.
+    """
+    try:
+        _refuse_unknown_keys(cfg, RunConfig, "")
+        config = OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def to_raw(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
+    """Return a composed configuration as plain values, each group with its option's `name`."""
+    raw = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(raw, dict)
+    names = {group: option_name(group, getattr(config, group)) for group in OPTIONS}
+    return {str(key): _named(value, names.get(str(key))) for key, value in raw.items()}
+
+
+def _named(value: Any, name: str | None) -> Any:
+    return value if name is None else {"name": name, **value}
+
+
+def writable(node: DictConfig) -> DictConfig:
+    """Return `node` open for overrides: Hydra refuses them in what a frozen dataclass gave."""
+    OmegaConf.set_readonly(node, False)
+    for child in node.values():
+        if isinstance(child, DictConfig):
+            writable(child)
+    return node
+
+
+def _refuse_unknown_keys(cfg: DictConfig, schema: type[Any], prefix: str) -> None:
+    """Raise `ConfigError` for a key that was added with `+` and that no field would take."""
+    known = [option.name for option in fields(schema)]
+    for key, child in cfg.items_ex(resolve=False):
+        if key not in known:
+            raise ConfigError(unknown_key(f"{prefix}{key!s}", schema))
+        kind = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
+        if kind is not None and is_dataclass(kind):
+            _refuse_unknown_keys(child, kind, f"{prefix}{key!s}.")

@@ -1,0 +1,1 @@
+"""Was it the seed? What the network would be without it."""

@@ -1,0 +1,195 @@
+"""What is open: growth events whose seeds nobody has judged yet, and their twins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from esper.attribution.compare import MEASURED, Change, Comparison, measure
+from esper.attribution.evaluation import Evaluate, Evaluation
+from esper.attribution.outcome import outcome_of
+from esper.attribution.twin import Train, adopt, follow, train_twin
+from esper.contracts.event import SeedPerformance
+from esper.contracts.outcome import Outcome
+from esper.contracts.plan import Action, Plan
+from esper.contracts.stage import SeedStage
+from esper.growth.apply import Applied, Setting, apply
+from esper.growth.host import Host
+from esper.growth.host_state import host_state, load_host_state
+from esper.kernels.kernel import Kernel
+from esper.probe.rng_state import Chance
+
+BACKWARD = 2
+"""The backward pass costs about twice the forward pass."""
+
+
+class Pending:
+    """The open growth events of one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.changes: list[Change] = []
+        self.num_events = 0
+
+    def apply(
+        self,
+        plan: Plan,
+        setting: Setting,
+        ready: Mapping[tuple[int, str], Kernel],
+        *,
+        with_twin: bool,
+    ) -> Applied:
+        """Apply a plan; where it germinates seeds, open an event for them.
+
+        Raises what `growth.apply.apply` raises; the host is then as it was.
+        """
+        host = self.host
+        grows = any(change.action is Action.GERMINATE for change in plan.changes)
+        twin = host.copy() if grows and with_twin else None
+        deeds_seen = len(host.journal)
+        applied = apply(host, plan, setting, ready)
+        if applied.germinated:
+            seeds = {key: host.seed(*key).activations for key in applied.germinated}
+            comparison = Comparison(host.options.window)
+            change = Change(setting.event, setting.moment.epoch, seeds, twin, comparison)
+            change.deeds_seen = deeds_seen
+            self.changes.append(change)
+            self.num_events += 1
+            host.is_followed = host.is_followed or twin is not None
+        return applied
+
+    def train_twins(self, train: Train | None, epoch_began: Chance) -> int:
+        """Let every twin train the epoch that the network has trained; return how many did.
+
+        Without `train` the twins are given up, and their events go on by ablation.
+        """
+        if train is None:
+            for change in self.changes:
+                change.twin = None
+            return 0
+        twins = [change.twin for change in self.changes if change.twin is not None]
+        for twin in twins:
+            train_twin(twin, self.host, train, epoch_began)
+        return len(twins)
+
+    def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
+        """Credit every open seed; return what was measured of the blended ones."""
+        found: list[SeedPerformance] = []
+        for change in self.changes:
+            found += measure(change, self.host, evaluate, network)
+        return found
+
+    def flops(self, num_samples: int, num_evaluated: int) -> float:
+        """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
+        twins = [change.twin for change in self.changes if change.twin is not None]
+        trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in twins)
+        muted = sum(seed.stage in MEASURED for seed in self.host.seeds())
+        evaluated = muted * self.host.flops + sum(twin.flops for twin in twins)
+        return trained + evaluated * num_evaluated
+
+    def settle(self, epoch: int) -> list[Outcome]:
+        """Return an outcome for every seed that was fossilized or culled since the last call.
+
+        Events without open seeds are closed.  With `growth.on_cull: twin` the network goes on from
+        the twin of an event that brought nothing, if no other event is open: another twin would be
+        compared with a network that it never was.
+        """
+        closed, self.host.closed = self.host.closed, []
+        outcomes = [outcome_of(life, self.host, epoch) for life in closed]
+        for change in list(self.changes):
+            if not change.open_seeds(self.host):
+                self._sync(change)
+                self.changes.remove(change)
+                self._adopt(change)
+        return outcomes
+
+    def give_up(self) -> None:
+        """Forget every open event and its twin: the network is no longer what they followed."""
+        self.changes.clear()
+        self.follow()
+
+    def _adopt(self, change: Change) -> None:
+        twin = change.twin
+        if twin is None or self.changes or self._is_kept(change):
+            return
+        if self.host.options.on_cull == "twin":
+            adopt(self.host, twin)
+
+    def _is_kept(self, change: Change) -> bool:
+        """Return whether a seed of the event is part of the network for good."""
+        seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
+        return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
+
+    def follow(self) -> None:
+        """Let every twin do what the network did in this control step; forget the deeds."""
+        for change in self.changes:
+            self._sync(change)
+            change.deeds_seen = 0
+        self.host.journal.clear()
+        self.host.is_followed = any(change.twin is not None for change in self.changes)
+
+    def _sync(self, change: Change) -> None:
+        deeds = self.host.journal
+        follow(change, deeds[change.deeds_seen :])
+        change.deeds_seen = len(deeds)
+
+
+def pending_state(pending: Pending) -> dict[str, Any]:
+    """Return host and open events as they stand; tensors are their own, not copies."""
+    return {
+        "host": host_state(pending.host),
+        "num_events": pending.num_events,
+        "changes": [_change_state(change) for change in pending.changes],
+    }
+
+
+def load_pending_state(pending: Pending, state: dict[str, Any]) -> None:
+    """Make a fresh host and its open events stand where `state` says.
+
+    Raises:
+        CheckpointError: if it is the state of another host.
+    """
+    # Twins are made from the host before it has any kernel: each puts in its own.
+    twins = [None if saved["twin"] is None else pending.host.copy() for saved in state["changes"]]
+    load_host_state(pending.host, state["host"])
+    pending.num_events = state["num_events"]
+    pending.changes = []
+    for saved, twin in zip(state["changes"], twins, strict=True):
+        if twin is not None:
+            load_host_state(twin, saved["twin"])
+        change = Change(
+            index=saved["index"],
+            epoch=saved["epoch"],
+            seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
+            twin=twin,
+            comparison=_comparison(saved["comparison"]),
+            ablations={
+                (slot, seed): _comparison(found) for slot, seed, found in saved["ablations"]
+            },
+        )
+        pending.changes.append(change)
+
+
+def _change_state(change: Change) -> dict[str, Any]:
+    return {
+        "index": change.index,
+        "epoch": change.epoch,
+        "seeds": [[*key, activation] for key, activation in change.seeds.items()],
+        "twin": None if change.twin is None else host_state(change.twin),
+        "comparison": _comparison_state(change.comparison),
+        "ablations": [[*key, _comparison_state(each)] for key, each in change.ablations.items()],
+    }
+
+
+def _comparison_state(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "window": comparison.window,
+        "differences": list(comparison.differences),
+        "references": list(comparison.references),
+        "hits": list(comparison.hits),
+    }
+
+
+def _comparison(saved: dict[str, Any]) -> Comparison:
+    comparison = Comparison(saved["window"])
+    for name in ("differences", "references", "hits"):
+        getattr(comparison, name).extend(saved[name])
+    return comparison

@@ -1,0 +1,1 @@
+"""The control step: what happens between two epochs of training."""

@@ -1,0 +1,148 @@
+"""What happens when a life ends: it is judged, and ledger, store and policy learn from it."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from esper.blueprint.cost import kernel_memory_mb
+from esper.contracts.event import (
+    EventKind,
+    Judgement,
+    LedgerUpdate,
+    PolicyUpdate,
+    Recovery,
+    SeedPerformance,
+)
+from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.outcome import GainPoint, Outcome, Reward
+from esper.contracts.slot import SlotSpec
+from esper.growth.slot import Life
+from esper.policy.base import Policy
+from esper.reward.base import RewardModel
+from esper.reward.rollback import judge_rollback
+from esper.store.base import Store
+from esper.strategy.ledger import MAX_ENTRIES, Ledger
+
+Told = Iterator[tuple[EventKind, Any]]
+"""Kinds and bodies of the events to tell, in order."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over all settled outcomes of a run.
+
+    first_germinated: the epoch after which the first of them germinated, None without any.
+    """
+
+    culled: int = 0
+    succeeded: int = 0
+    first_germinated: int | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        self.culled += not outcome.fossilized
+        self.succeeded += outcome.succeeded
+        known = [e for e in (self.first_germinated, outcome.germinated_epoch) if e is not None]
+        self.first_germinated = min(known)
+
+
+class Settlement:
+    """Passes outcomes on to everything that learns from them.
+
+    outcomes: the last 1,000 settled outcomes of this run, oldest first.
+    tally: what became of all of them.
+    snapshot: what other runs had left in the store at the start.
+    """
+
+    def __init__(self, reward: RewardModel, policy: Policy, store: Store, run_id: str) -> None:
+        self.reward, self.policy, self.store, self.run_id = reward, policy, store, run_id
+        self.outcomes: deque[Outcome] = deque(maxlen=MAX_ENTRIES)
+        self.tally = Tally()
+        # What this run's former self left would be no part of it when it is repeated elsewhere.
+        self.snapshot = [entry for entry in store.load() if entry.run != run_id]
+        self.ledger = Ledger()
+        self.ledger.warm_start(self.snapshot, run_id)
+
+    def note(self, found: SeedPerformance, life: Life) -> None:
+        """Take in what was measured of a seed that is still open."""
+        measurement = Measurement(
+            accuracy_improvement=life.accuracy_gain,
+            loss_reduction=found.gain,
+            memory_mb=kernel_memory_mb(life.parameters, life.trainable),
+        )
+        self.ledger.note_measurement(found.slot, found.seed, measurement)
+
+    def settle(self, outcome: Outcome, spec: SlotSpec) -> Told:
+        """Judge an outcome of a seed of the slot `spec`, learn from it, and yield what to tell."""
+        reward = judge_rollback(outcome) if outcome.rolled_back else self.reward.judge(outcome)
+        self.outcomes.append(outcome)
+        self.tally.add(outcome)
+        yield EventKind.REWARD, Judgement(outcome=outcome, reward=reward)
+        entry = self._entry(outcome, reward)
+        self.ledger.record(entry)
+        self.store.write([entry])
+        arm = self.ledger.arm(spec, outcome.seed, outcome.blueprint)
+        yield (
+            EventKind.LEDGER,
+            LedgerUpdate(
+                slot=outcome.slot,
+                seed=outcome.seed,
+                blueprint=outcome.blueprint,
+                trials=arm.trials,
+                mean_reward=arm.mean_reward,
+                reward=reward.total,
+            ),
+        )
+        for recovery in self.store.drain():
+            yield EventKind.RECOVERY, recovery
+        learned = self.policy.learn(outcome, reward)
+        if learned:
+            yield EventKind.POLICY_UPDATE, PolicyUpdate(policy=self.policy.name, values=learned)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes; what the store held is in the ledger."""
+        return {
+            "run_id": self.run_id,
+            "ledger": self.ledger.state_dict(),
+            "tally": asdict(self.tally),
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self.run_id = state["run_id"]
+        self.ledger.load_state_dict(state["ledger"])
+        self.tally = Tally(**state["tally"])
+        self.outcomes.clear()
+        for saved in state["outcomes"]:
+            gains = tuple(GainPoint(**point) for point in saved["gains"])
+            self.outcomes.append(Outcome(**{**saved, "gains": gains}))
+        # What waited for a store that was away when the run was killed; it knows the others.
+        self.store.write(self.ledger.entries_of_run())
+
+    def close(self) -> list[Recovery]:
+        """Let go of the store; return the outages that nobody was told of."""
+        self.store.close()
+        return self.store.drain()
+
+    def _entry(self, outcome: Outcome, reward: Reward) -> LedgerEntry:
+        # What a seed gained before the network broke is nothing to expect of its blueprint.
+        counts = not outcome.rolled_back
+        return LedgerEntry(
+            run=self.run_id,
+            event=f"{outcome.slot}/{outcome.seed}/{outcome.activation}",
+            slot=outcome.slot,
+            seed=outcome.seed,
+            slot_kind=outcome.slot_kind,
+            placement=outcome.placement,
+            blueprint=outcome.blueprint,
+            epoch=outcome.settled_epoch,
+            reward=reward.total,
+            accuracy_improvement=outcome.accuracy_gain if counts else None,
+            loss_reduction=outcome.gain if counts else None,
+            latency_ms=outcome.latency_ms,
+            memory_mb=outcome.memory_mb,
+            fossilized=outcome.fossilized,
+            success=outcome.succeeded,
+        )

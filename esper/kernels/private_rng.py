@@ -1,0 +1,94 @@
+"""Randomness that is a function of a seed alone, and that nobody else's generators feel.
+
+Torch's global generators belong to all threads of a process: what is drawn from one in the
+background would be missing from a dropout mask in training.  Here every random operator is handed
+a generator of its own instead.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+
+from esper.probe.rng_state import Chance, replayed
+
+_WORDS = 2**32
+"""NumPy's legacy generator takes seeds below this."""
+
+
+class NoGeneratorError(RuntimeError):
+    """A random operator can only draw from a global generator."""
+
+
+class PrivateDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Makes what is drawn in a block, in this thread, come from generators of its own.
+
+    The numbers are those that the global generator would give after `manual_seed`.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seed = seed
+        self._generators: dict[str, torch.Generator] = {}
+
+    # Torch notes in variables that all threads share that a mode is on, and would stop compiling
+    # in the others: only this thread's own stack is told of this one.
+    def __enter__(self) -> "PrivateDraws":
+        _push_mode(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _pop_mode(None)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call an operator, with a generator where it draws."""
+        del types
+        kwargs = kwargs or {}
+        is_random = torch.Tag.nondeterministic_seeded in func.tags
+        if not is_random or kwargs.get("generator") is not None:
+            return func(*args, **kwargs)
+        taking = _taking_generator(func)
+        return taking(*args, **{**kwargs, "generator": self._generator(args, kwargs)})
+
+    def _generator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Generator:
+        tensors = [value for value in args if isinstance(value, Tensor)]
+        device = str(tensors[0].device if tensors else kwargs.get("device") or "cpu")
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self._seed)
+        return self._generators[device]
+
+
+def _taking_generator(func: Any) -> Any:
+    """Return the variant of a random operator that takes a generator."""
+    if any(argument.name == "generator" for argument in func._schema.arguments):
+        return func
+    overload = func._overloadname
+    name = "generator" if overload == "default" else f"{overload}_generator"
+    packet = func._overloadpacket
+    if name not in packet.overloads():
+        raise NoGeneratorError(f"{func} takes no generator")
+    return getattr(packet, name)
+
+
+@contextmanager
+def seeded_globally(seed: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and torch's global generators for a block; then put them back.
+
+    For code that may draw from any of them; never while another thread draws.
+    """
+    with replayed(Chance.now()):
+        random.seed(seed)
+        numpy.random.seed(seed % _WORDS)
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,1 @@
+"""Sinks of the typed events of a run."""

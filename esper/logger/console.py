@@ -1,0 +1,126 @@
+"""The console: one live display on a terminal, plain lines anywhere else.
+
+The display is drawn by the thread that trains, when an epoch ends, at most 4 times a second and
+never for more than a fiftieth of the time: short epochs must not pay for being watched.
+"""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from esper.contracts.decision import DecisionKind
+from esper.contracts.event import Event, EventKind
+from esper.logger.console_lines import HEADER, EventLines, epoch_line, final_lines
+from esper.logger.display import State, render
+from esper.logger.format import place
+
+_SHORTEST_S = 0.25
+_SHARE = 50
+
+
+class _Screen(Console):
+    """A console that says that its reader is gone, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, so that the bus cuts the console off and training goes on."""
+        raise BrokenPipeError("nobody reads the output any more")
+
+
+class ConsoleSink:
+    """Tells a run on the screen.
+
+    Args:
+        console: where to write; stdout by default.
+        live: whether to draw the live display; by default only on a terminal.
+    """
+
+    name = "console"
+
+    def __init__(self, console: Console | None = None, *, live: bool | None = None) -> None:
+        self._console = console or _Screen(highlight=False)
+        # A forced colour makes rich take a pipe for a terminal, so the file itself is asked.
+        self._is_screen = self._console.file.isatty() and not self._console.is_dumb_terminal
+        # A warning on the same screen is printed above the display, one in a file stays there.
+        is_shared = sys.stderr is not None and sys.stderr.isatty()
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stderr=is_shared)
+        self._is_live = self._is_screen if live is None else live
+        self._state = State(name="esper", epochs=None)
+        self._events = EventLines()
+        self._waiting: list[str] = []
+        self._started = self._next_draw = 0.0
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Say what runs, and show the empty display or the head of the columns."""
+        self._state.name = str(run.get("name") or "esper")
+        self._state.epochs = run.get("epochs")
+        self._state.done = run.get("resumed_epoch") or 0
+        self._started = time.monotonic()
+        if self._is_live:
+            self._live.start()
+            return
+        where = f"  ({run['run_dir']})" if run.get("run_dir") else ""
+        self._say(f"esper: {self._state.name}{where}")
+        if self._state.done:
+            self._say(f"goes on after epoch {self._state.done}")
+        self._say(HEADER)
+
+    def event(self, event: Event) -> None:
+        """Keep what matters of the event until the epoch's line is there."""
+        words = self._events.of(event)
+        if words is not None:
+            if not self._is_live:
+                self._waiting.append(words)
+            self._state.decisions.append(f"epoch {event.epoch}  {words}")
+        elif event.kind is EventKind.DECISION and event.body.kind is not DecisionKind.WAIT:
+            body = event.body
+            said = f"{body.kind} {place(body.slot or '', body.seed)}: {body.reason}"
+            self._state.decisions.append(f"epoch {event.epoch}  {said}")
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Print the epoch's line and what happened in it, or draw if it is time."""
+        accuracies = [self._state.best_accuracy, line.get("val_accuracy")]
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        self._state.best_accuracy = max(known, default=None)
+        self._state.line = line
+        self._state.done += 1
+        if self._is_live:
+            self._draw_if_due()
+            return
+        self._say(epoch_line(line, self._state.epochs))
+        self._say_waiting()
+
+    def close(self, summary: dict[str, Any] | None) -> None:
+        """Draw or print what waits, then the last words."""
+        if self._is_live:
+            if self._live.is_started:
+                self._draw()
+                self._live.stop()
+        else:
+            self._say_waiting()
+        if summary is not None:
+            self._say("")
+            for words in final_lines(summary):
+                self._say(words)
+
+    def _draw_if_due(self) -> None:
+        before = time.monotonic()
+        if before < self._next_draw:
+            return
+        self._draw()
+        after = time.monotonic()
+        self._next_draw = after + max(_SHORTEST_S, _SHARE * (after - before))
+
+    def _draw(self) -> None:
+        self._state.elapsed_s = time.monotonic() - self._started
+        self._live.update(render(self._state), refresh=True)
+
+    def _say_waiting(self) -> None:
+        for words in self._waiting:
+            self._say(f"{'':>9}  {words}")
+        self._waiting.clear()
+
+    def _say(self, words: str) -> None:
+        self._console.print(words, markup=False, highlight=False, soft_wrap=not self._is_screen)

@@ -1,0 +1,61 @@
+"""Numbers as people read them; what is unknown is a dash."""
+
+from typing import Any
+
+UNKNOWN = "-"
+
+
+def percent(fraction: float | None) -> str:
+    """Return 0.9412 as `94.1 %`."""
+    return UNKNOWN if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def signed_percent(fraction: float | None) -> str:
+    """Return 0.032 as `+3.2 %`."""
+    return UNKNOWN if fraction is None else f"{100 * fraction:+.1f} %"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Return a number with `digits` decimals."""
+    return UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """Return 1930 as `1,930`."""
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return `1 kernel` or `2 kernels`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def magnitude(value: float | None) -> str:
+    """Return 1.23e9 as `1.23 G`, for a unit to follow."""
+    if value is None:
+        return "unknown "
+    for power, letter in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if abs(value) >= 10**power:
+            return f"{value / 10**power:.3g} {letter}"
+    return f"{value:.3g} "
+
+
+def duration(seconds: float | None) -> str:
+    """Return 75 as `1 min 15 s`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def place(slot: str, seed: int | None) -> str:
+    """Return `block2 seed 0`; the slot without a name is the host itself."""
+    return f"{slot or 'host'}" + ("" if seed is None else f" seed {seed}")
+
+
+def measured(metric: str, value: Any) -> str:
+    """Return an accuracy in percent, anything else with four decimals."""
+    return percent(value) if metric.endswith("accuracy") else decimal(value, 4)

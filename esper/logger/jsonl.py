@@ -1,0 +1,62 @@
+"""The run's own record: `metrics.jsonl`, a line an epoch, and `events.jsonl`, a line an event.
+
+Lines wait in memory and are written when an epoch ends.  A failure to write stops the run.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from esper.contracts.event import Event
+from esper.logger.serialise import event_record, now, to_line
+from esper.rundir.layout import EVENTS, METRICS
+
+_WAITING = 1_000
+
+
+class Jsonl:
+    """Appends to both files of a run directory; what a resumed run finds there is kept."""
+
+    essential = True
+
+    def __init__(self, run_dir: Path) -> None:
+        self._metrics = run_dir / METRICS
+        self._events = run_dir / EVENTS
+        self._waiting: list[str] = []
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Make sure that both files are there and can be written."""
+        for path in (self._metrics, self._events):
+            _append(path, ())
+
+    def event(self, event: Event) -> None:
+        """Keep one event until the epoch ends, or until many wait."""
+        self._waiting.append(to_line(event_record(event, now())))
+        if len(self._waiting) >= _WAITING:
+            self._write_events()
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Write the events that wait, then the epoch's line."""
+        self._write_events()
+        _append(self._metrics, (to_line(line),))
+
+    def close(self, summary: dict[str, Any] | None) -> None:
+        """Write the events that wait."""
+        self._write_events()
+
+    def _write_events(self) -> None:
+        if self._waiting:
+            lines, self._waiting = self._waiting, []
+            _append(self._events, lines)
+
+
+def _append(path: Path, lines: Iterable[str]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+            file.flush()
+            # A checkpoint is written next, and must not outlive the lines that it counts on.
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

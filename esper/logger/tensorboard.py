@@ -1,0 +1,74 @@
+"""TensorBoard: the epoch's numbers as scalars, decisions and moves as text."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from esper.contracts.errors import ConfigError
+from esper.contracts.event import Event, EventKind, Sink
+from esper.logger.scalars import Counts, scalars
+
+_TEXTS = frozenset({EventKind.LIFECYCLE, EventKind.GOVERNOR})
+
+
+@dataclass(frozen=True)
+class Tensorboard:
+    """Writes to `tensorboard/` in the run's folder."""
+
+    def build(self, run_dir: Path) -> list[Sink]:
+        """Return the one sink.
+
+        Raises:
+            ConfigError: if TensorBoard is not installed.
+        """
+        if find_spec("tensorboard") is None:
+            raise ConfigError(
+                "logger=tensorboard needs a library that is not installed: "
+                "pip install 'esper-morph[tensorboard]'"
+            )
+        return [TensorboardSink(run_dir / "tensorboard")]
+
+
+class TensorboardSink:
+    """Hands numbers to a writer that has a thread of its own."""
+
+    name = "TensorBoard"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+        self._counts = Counts()
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Open the event file."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What an earlier process wrote of epochs that are trained again is to be forgotten.
+        resumed = run.get("resumed_epoch")
+        self._writer = SummaryWriter(str(self._folder), purge_step=resumed + 1 if resumed else None)
+
+    def event(self, event: Event) -> None:
+        """Count the event, and keep a move or a rollback as text."""
+        self._counts.add(event)
+        if event.kind in _TEXTS:
+            self._writer.add_text(str(event.kind), _text(event), event.epoch)
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Write one point of every curve."""
+        for name, value in (scalars(line) | self._counts.values()).items():
+            self._writer.add_scalar(name, value, line["epoch"])
+
+    def close(self, summary: dict[str, Any] | None) -> None:
+        """Write what waits and let go of the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _text(event: Event) -> str:
+    if event.kind is EventKind.LIFECYCLE:
+        move = event.body
+        where = f"{move.slot or 'host'} seed {move.seed} ({move.blueprint})"
+        return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
+    return str(getattr(event.body, "reason", event.body))

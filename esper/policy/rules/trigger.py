@@ -1,0 +1,139 @@
+"""Decide when it is time to grow.
+
+    plateau    the smoothed improvement stayed small for `plateau_epochs_to_germinate` epochs
+    slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
+               windows of `slope_window` epochs of the train loss, both after the last change
+    fractions  the k-th growth event is due at the k-th fraction of the budget
+    early      slope or fractions while the budget is young, plateau after that
+
+Waiting for a plateau alone grows too late: it fires at epoch 15 to 40 of 40, while growing before
+a quarter of the budget recovers most of the gap to the larger network.
+"""
+
+import math
+from dataclasses import dataclass
+
+from esper.contracts.observation import Observation
+from esper.policy.base import require
+from esper.policy.rules.counters import last_change
+from esper.policy.rules.growth import Trigger
+
+TRIGGERS = ("early", "plateau", "slope", "fractions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerRules:
+    """When to grow; the fields are keys of `policy`.
+
+    min_epochs_before_germinate: a plateau does not count before this epoch.
+    fractions: shares of the budget at which the first, second, ... growth event is due.
+    early_until: share of the budget after which `early` waits for a plateau.
+    """
+
+    trigger: str = "early"
+    plateau_epochs_to_germinate: int = 3
+    min_epochs_before_germinate: int = 5
+    fractions: tuple[float, ...] = (0.10, 0.17, 0.25)
+    early_until: float = 0.30
+    slope_window: int = 3
+    slope_threshold: float = 0.15
+
+    def __post_init__(self) -> None:
+        patience, start = self.plateau_epochs_to_germinate, self.min_epochs_before_germinate
+        until, window, steepest = self.early_until, self.slope_window, self.slope_threshold
+        allowed = f"one of {', '.join(TRIGGERS)}"
+        require(self.trigger in TRIGGERS, "trigger", allowed, self.trigger)
+        require(patience >= 1, "plateau_epochs_to_germinate", ">= 1", patience)
+        require(start >= 0, "min_epochs_before_germinate", ">= 0", start)
+        require(0 <= until <= 1, "early_until", "in [0, 1]", until)
+        require(window >= 1, "slope_window", ">= 1", window)
+        require(0 <= steepest <= 1, "slope_threshold", "in [0, 1]", steepest)
+        check_fractions(self.fractions)
+
+
+def check_fractions(fractions: tuple[float, ...]) -> None:
+    """Raise `ValueError` unless the fractions ascend within (0, 1]."""
+    inside = all(0 < fraction <= 1 for fraction in fractions)
+    ascends = list(fractions) == sorted(fractions)
+    require(inside and ascends, "fractions", "ascending and in (0, 1]", list(fractions))
+
+
+def due_epoch(fraction: float, epochs: int) -> int:
+    """Return the first epoch that is at or past a fraction of the budget, at least 1."""
+    # 0.07 * 100 is a hair above 7 in binary; rounding first keeps the hair from costing an epoch.
+    return max(1, math.ceil(round(fraction * epochs, 9)))
+
+
+def check_trigger(observation: Observation, rules: TriggerRules, events: int) -> Trigger:
+    """Return whether it is time for the next growth event.
+
+    Args:
+        observation: the run as it stands.
+        rules: what to wait for.
+        events: growth events so far.
+    """
+    if rules.trigger == "plateau":
+        return _plateau(observation, rules)
+    if rules.trigger == "slope":
+        return _slope(observation, rules)
+    if rules.trigger == "fractions":
+        return check_fraction(observation, rules.fractions, events)
+    return _early(observation, rules, events)
+
+
+def check_fraction(observation: Observation, fractions: tuple[float, ...], events: int) -> Trigger:
+    """Return whether the next event's fraction of the budget is over."""
+    if events >= len(fractions):
+        return Trigger(fires=False, reason=f"all {events} planned growth events are over")
+    fraction, epoch, epochs = fractions[events], observation.epoch, observation.epochs
+    is_due = epoch >= due_epoch(fraction, epochs)
+    sign = ">=" if is_due else "<"
+    reason = f"epoch {epoch} {sign} {100 * fraction:g} % of {epochs} (growth event {events + 1})"
+    return Trigger(fires=is_due, reason=reason)
+
+
+def _early(observation: Observation, rules: TriggerRules, events: int) -> Trigger:
+    if observation.epoch > rules.early_until * observation.epochs:
+        return _plateau(observation, rules)
+    fraction = check_fraction(observation, rules.fractions, events)
+    if fraction.fires or events >= len(rules.fractions):
+        return fraction
+    slope = _slope(observation, rules)
+    if slope.fires:
+        return slope
+    return Trigger(fires=False, reason=f"{fraction.reason}; {slope.reason}")
+
+
+def _plateau(observation: Observation, rules: TriggerRules) -> Trigger:
+    epoch, start = observation.epoch, rules.min_epochs_before_germinate
+    if epoch < start:
+        return Trigger(fires=False, reason=f"epoch {epoch} < {start}, too young for a plateau")
+    flat = min(observation.plateau_epochs, epoch - last_change(observation))
+    needed = rules.plateau_epochs_to_germinate
+    sign = ">=" if flat >= needed else "<"
+    return Trigger(fires=flat >= needed, reason=f"{flat} plateau epochs {sign} {needed}")
+
+
+def _slope(observation: Observation, rules: TriggerRules) -> Trigger:
+    window = rules.slope_window
+    name, losses = _losses(observation, 2 * window)
+    since = observation.epoch - last_change(observation)
+    have = min(len(losses), since)
+    if have < 2 * window:
+        reason = f"slope needs {2 * window} epochs of {name} loss since the last change, has {have}"
+        return Trigger(fires=False, reason=reason)
+    older, newer = sum(losses[:window]) / window, sum(losses[window:]) / window
+    slope = (older - newer) / abs(older) if older else 0.0
+    is_flat = slope < rules.slope_threshold
+    sign = "<" if is_flat else ">="
+    reason = f"{name} loss falls by {100 * slope:.3g} % {sign} {100 * rules.slope_threshold:g} %"
+    return Trigger(fires=is_flat, reason=f"{reason} over two windows of {window} epochs")
+
+
+def _losses(observation: Observation, wanted: int) -> tuple[str, list[float]]:
+    """Return the last train losses; the validation losses where the former are not known."""
+    train = observation.train_losses[-wanted:]
+    if train and all(loss is not None for loss in train):
+        return "train", [loss for loss in train if loss is not None]
+    val = observation.val_losses[-wanted:]
+    return "validation", list(val) if all(math.isfinite(loss) for loss in val) else []

@@ -1,0 +1,1 @@
+"""Run a model without leaving a trace in it."""

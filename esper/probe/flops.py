@@ -1,0 +1,30 @@
+"""Count the FLOPs of a forward pass: matrix products and convolutions, 2 a multiply-add."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from esper.probe.modes import eval_mode, every_layer_called
+from esper.probe.rng_state import Chance, replayed
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+_MAPPING = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+"""Fused attention on a CPU, which torch's own counter leaves out."""
+
+
+def forward_flops(model: nn.Module, example_input: Tensor) -> float:
+    """Return the forward FLOPs a sample of `model` in eval mode.
+
+    A graph is recorded, so that torch does not take fused paths that hide what they compute.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_MAPPING)
+    look = (eval_mode(model), every_layer_called(), replayed(Chance.now()))
+    with look[0], look[1], look[2], torch.enable_grad(), counter:
+        model(example_input)
+    return counter.get_total_flops() / len(example_input)

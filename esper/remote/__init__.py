@@ -1,0 +1,1 @@
+"""What talks to servers that may be down."""

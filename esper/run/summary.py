@@ -1,0 +1,94 @@
+"""The numbers of `summary.json`."""
+
+import math
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from esper.contracts.stage import SeedStage
+from esper.grower.grower import Grower
+
+_LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn")
+
+
+def summarise(
+    grower: Grower, lines: Sequence[Mapping[str, Any]], test: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what a finished run says of itself, times and names of options excepted.
+
+    Args:
+        grower: after the last step.
+        lines: the lines of `metrics.jsonl`.
+        test: `test_accuracy` and `test_loss` of the final network.
+    """
+    tally = grower.settlement.tally
+    seeds = list(grower.host.seeds())
+    fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
+    params = grower.host.num_parameters
+    busy = sum(line["train_ms"] + line["evaluation_ms"] for line in lines)
+    other = sum(line["attribution_ms"] + line["checkpoint_ms"] for line in lines)
+    control = sum(line["control_ms"] for line in lines)
+    return {
+        **test,
+        "best_val_accuracy": _best(lines),
+        "best_before_growth": _best(lines[: _first_blend(grower, lines)]),
+        "params_initial": params - sum(seed.alive.parameters for seed in fossils),
+        "params_final": params,
+        "train_flops": sum(line["flops"] for line in lines),
+        "control_fraction": control / (busy + other + control),
+        "seeds_germinated": sum(seed.activations for seed in seeds),
+        "seeds_fossilized": len(fossils),
+        "seeds_culled": tally.culled,
+        "decisions": grower.num_decisions,
+        "adaptations_succeeded": tally.succeeded,
+        "rollbacks": grower.governing.rollbacks,
+        "recoveries": dict(grower.recovering.recovered),
+        "failures_not_recovered": dict(grower.recovering.unrecovered),
+        "quarantined": sorted(grower.recovering.quarantined),
+        "epochs_not_finite": sum(not _is_finite(line) for line in lines),
+        "grown": [
+            {
+                "slot": seed.slot,
+                "seed": seed.index,
+                "blueprint": seed.alive.blueprint,
+                "parameters": seed.alive.parameters,
+                "gain": seed.alive.gain,
+            }
+            for seed in fossils
+        ],
+    }
+
+
+def _is_finite(line: Mapping[str, Any]) -> bool:
+    losses = (line["train_loss"], line["val_loss"])
+    return all(loss is not None and math.isfinite(loss) for loss in losses)
+
+
+def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:
+    known = [line["val_accuracy"] for line in lines if line["val_accuracy"] is not None]
+    return max(known, default=None)
+
+
+def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many epochs were over before the first kernel could be felt."""
+    first = grower.settlement.tally.first_germinated
+    return len(lines) if first is None else first + grower.choices.growth.training_epochs
+
+
+def git_sha() -> str | None:
+    """Return the commit of the working directory, None outside git."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, Esper and the libraries that numbers depend on."""
+    found = {name: version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), "esper": version("esper-morph"), **found}

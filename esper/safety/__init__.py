@@ -1,0 +1,1 @@
+"""Everything that refuses a change or takes it back."""

@@ -1,0 +1,172 @@
+"""Rules of safety on plans: what is really about to be done, to which seeds, with which kernels.
+
+A decision says what a policy wants; only its plan says what changes, once the strategy has chosen
+its seeds and their kernels are built.  Each rule looks at one plan and returns why it is refused,
+or None.  They are asked in the order of the table in `safety`; each may rely on those before it.
+What a plan culls is given back to what it adds, and a plan that only culls is within every limit.
+"""
+
+from esper.contracts.decision import DecisionKind
+from esper.contracts.plan import Action, SeedChange
+from esper.contracts.stage import ALLOWED_MOVES, LIVE, RETARGETABLE, SeedStage
+from esper.safety.context import PlanReview, memory_over, parameters_over
+
+_VERDICTS = {DecisionKind.FOSSILIZE: Action.FOSSILIZE, DecisionKind.CULL: Action.CULL}
+_ADAPTING = frozenset({Action.GERMINATE, Action.RETARGET, Action.CULL})
+_TARGETS = {
+    Action.GERMINATE: SeedStage.GERMINATED,
+    Action.RETARGET: SeedStage.BLENDING,
+    Action.FOSSILIZE: SeedStage.FOSSILIZED,
+    Action.CULL: SeedStage.CULLED,
+}
+_REPLACE = [Action.CULL, Action.GERMINATE]
+
+
+def slot_exists(review: PlanReview) -> str | None:
+    """Refuse a plan for a slot that the host has not."""
+    name = review.plan.slot
+    exists = any(slot.spec.name == name for slot in review.observation.slots)
+    return None if exists else f"there is no slot {name!r}"
+
+
+def seed_exists(review: PlanReview) -> str | None:
+    """Refuse a change of no seed, or of one that the slot has not."""
+    known = {seed.seed for seed in review.slot.seeds}
+    for change in review.plan.changes:
+        if type(change.seed) is not int or change.seed not in known:
+            return f"slot '{review.plan.slot}' has no seed {change.seed!r}"
+    return None
+
+
+def as_decided(review: PlanReview) -> str | None:
+    """Refuse what the decision did not ask for: another slot, another verdict, or one beside it."""
+    plan, decision = review.plan, review.decision
+    if plan.slot != decision.slot:
+        return f"the decision is on slot {decision.slot!r}, the plan on '{plan.slot}'"
+    verdict = _VERDICTS.get(decision.kind)
+    for change in plan.changes:
+        if verdict is not None:
+            fits = change.action is verdict and change.seed == decision.seed
+        else:
+            known = isinstance(change.action, Action) and change.action in _ADAPTING
+            fits = known and decision.kind is DecisionKind.ADAPT
+        if not fits:
+            return f"{change.action!s} of seed {change.seed} is not what {decision.kind} asks for"
+    return None
+
+
+def blueprint(review: PlanReview) -> str | None:
+    """Refuse a germination whose blueprint is not named, not the slot's, or barred."""
+    offered = set(review.slot.spec.catalogue) - set(review.decision.barred)
+    for change in review.plan.changes:
+        if change.action is Action.GERMINATE and change.blueprint not in offered:
+            return f"blueprint {change.blueprint!r} is not on offer in slot '{review.plan.slot}'"
+    return None
+
+
+def alpha_target(review: PlanReview) -> str | None:
+    """Refuse an alpha target outside of (0, 1], NaN included."""
+    for change in review.plan.changes:
+        if change.action in (Action.GERMINATE, Action.RETARGET) and not _is_target(change):
+            return f"alpha target {change.alpha_target!r} of seed {change.seed} is not in (0, 1]"
+    return None
+
+
+def one_change_a_seed(review: PlanReview) -> str | None:
+    """Refuse two changes of a seed, but for a cull without rest that is germinated anew."""
+    for seed in review.slot.seeds:
+        changes = [change for change in review.plan.changes if change.seed == seed.seed]
+        actions = [change.action for change in changes]
+        if len(changes) > 1 and (actions != _REPLACE or changes[0].rests):
+            return f"seed {seed.seed} is changed {len(changes)} times: {', '.join(actions)}"
+    return None
+
+
+def lifecycle(review: PlanReview) -> str | None:
+    """Refuse a change that the lifecycle does not allow in its seed's stage."""
+    stages = {seed.seed: seed.stage for seed in review.slot.seeds}
+    for change in review.plan.changes:
+        assert change.seed is not None, "seed_exists comes first"
+        stage, target = stages[change.seed], _TARGETS[change.action]
+        retargets = change.action is Action.RETARGET
+        if target not in ALLOWED_MOVES[stage] or (retargets and stage not in RETARGETABLE):
+            return f"seed {change.seed} of '{review.plan.slot}' cannot move {stage} -> {target}"
+        if change.action is Action.CULL and not change.rests:
+            stages[change.seed] = SeedStage.DORMANT
+    return None
+
+
+def growth_window(review: PlanReview) -> str | None:
+    """Refuse a germination once growth is over."""
+    if not review.germinated or review.observation.may_grow:
+        return None
+    return f"epoch {review.observation.epoch} is past the growth window"
+
+
+def governor(review: PlanReview) -> str | None:
+    """Refuse all but culls while the governor suspects the network."""
+    only_culls = all(change.action is Action.CULL for change in review.plan.changes)
+    if only_culls or not review.observation.is_suspect:
+        return None
+    return "the governor suspects the network: nothing but a cull is carried out"
+
+
+def max_live_seeds(review: PlanReview) -> str | None:
+    """Refuse a plan that makes more seeds live than the whole network may have."""
+    most, live = review.limits.max_live_seeds, len(review.observation.live_seeds)
+    leaving = [seed for seed in review.seeds(Action.CULL, Action.FOSSILIZE) if seed.stage in LIVE]
+    more = len(review.germinated) - len(leaving)
+    if most is None or more <= 0 or live + more <= most:
+        return None
+    return f"{live} live seeds, {live + more} afterwards (at most {most})"
+
+
+def max_changes_per_epoch(review: PlanReview) -> str | None:
+    """Refuse a plan with which more seeds are changed in an epoch than may be."""
+    most, done = review.limits.max_changes_per_epoch, review.usage.changed_seeds
+    after = done + review.plan.num_seeds
+    only_culls = all(change.action is Action.CULL for change in review.plan.changes)
+    if only_culls or after <= most:
+        return None
+    return f"{done} seeds were changed this epoch, {after} with this plan (at most {most})"
+
+
+def parameter_budget(review: PlanReview) -> str | None:
+    """Refuse a plan that gives the network more parameters than it may have."""
+    if review.limits.parameter_budget is None or not review.germinated:
+        return None
+    unknown = _unknown(review)
+    if unknown is not None:
+        return unknown
+    added = sum(review.kernels[key].parameters for key in review.germinated)
+    culled = sum(seed.parameters for seed in review.seeds(Action.CULL))
+    return parameters_over(review.limits, review.usage, added - culled)
+
+
+def memory_budget(review: PlanReview) -> str | None:
+    """Refuse a plan with which the network takes more memory than it may take.
+
+    A culled kernel whose memory is not known gives none back.
+    """
+    if review.limits.memory_budget_mb is None or not review.germinated:
+        return None
+    unknown = _unknown(review)
+    if unknown is not None:
+        return unknown
+    added = sum(review.kernels[key].memory_mb for key in review.germinated)
+    leaving = [(seed.seed, seed.bound) for seed in review.seeds(Action.CULL)]
+    culled = sum(review.kernels[key].memory_mb for key in leaving if key in review.kernels)
+    return memory_over(review.limits, review.usage, added - culled)
+
+
+def _unknown(review: PlanReview) -> str | None:
+    """Return that a kernel of the plan was not measured, None if each was."""
+    for seed, name in review.germinated:
+        if (seed, name) not in review.kernels:
+            return f"kernel '{name}' of seed {seed} was not measured"
+    return None
+
+
+def _is_target(change: SeedChange) -> bool:
+    target = change.alpha_target
+    return isinstance(target, int | float) and not isinstance(target, bool) and 0 < target <= 1

@@ -1,1 +1,0 @@
-"""Where settled activations live between runs."""

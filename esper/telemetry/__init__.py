@@ -1,1 +1,0 @@
-"""Tell people what a run does: an event bus and its sinks.  Nothing here steers a run."""

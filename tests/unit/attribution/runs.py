@@ -1,0 +1,111 @@
+"""Runs whose decisions are written down beforehand, driven by the control step's own parts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from esper.attribution.evaluation import Evaluate, evaluate_model, repeatable
+from esper.attribution.trials import Pending
+from esper.attribution.twin import Train
+from esper.contracts.outcome import Outcome
+from esper.contracts.plan import Action, Plan, SeedChange
+from esper.contracts.stage import SeedStage
+from esper.growth.host import Host, Moment
+from esper.growth.lifecycle import grow_older
+from esper.growth.param_groups import stale_entries
+from esper.probe.rng_state import Chance
+from tests.unit.growth.builders import (
+    adam_host,
+    evaluate,
+    germination,
+    make_setting,
+    same,
+    train,
+)
+
+_S = SeedStage
+FIRST, SECOND = germination("0", 0, "mlp"), germination("1", 0, "gated_mlp")
+
+
+def plan(slot: str, action: Action, seed: int = 0, **fields: Any) -> Plan:
+    change = SeedChange(action=action, seed=seed, **fields)
+    return Plan(slot=slot, kind="test", changes=(change,), reasoning="a test wants it")
+
+
+@dataclass
+class Run:
+    """A run whose decisions are written down beforehand: plans by epoch."""
+
+    host: Host
+    plans: dict[int, list[Plan]]
+    with_twin: bool = True
+    epoch: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pending = Pending(self.host)
+        self.began = Chance.now()
+
+    @property
+    def model(self) -> nn.Module:
+        return self.host.model
+
+    @property
+    def twins(self) -> list[Host]:
+        return [change.twin for change in self.pending.changes if change.twin is not None]
+
+    def step(self, evaluated: Evaluate = evaluate, trained: Train | None = None) -> None:
+        """Do what the grower does at the end of an epoch."""
+        self.epoch += 1
+        self.host.end_epoch()
+        again = repeatable(evaluated)
+        network = evaluate_model(evaluated, self.model)
+        self.pending.train_twins(trained, self.began)
+        self.pending.measure(again, network)
+        moment = Moment(self.epoch, network.loss, network.accuracy)
+        grow_older(self.host, moment, rest_epochs=2)
+        self.outcomes += self.pending.settle(self.epoch)
+        for wanted in self.plans.get(self.epoch, []):
+            setting = make_setting(self.pending.num_events, self.epoch, network.loss)
+            self.pending.apply(wanted, setting, {}, with_twin=self.with_twin)
+        self.outcomes += self.pending.settle(self.epoch)
+        self.pending.follow()
+        assert not stale_entries(self.host.optimizer, self.model)
+        self.began = Chance.now()
+
+    def go(self, epochs: int) -> "Run":
+        """Train and step for so many epochs, on the same batches as every other run."""
+        for _ in range(epochs):
+            number = self.epoch
+
+            def again(model: nn.Module, optimizer: Optimizer, number: int = number) -> None:
+                train(model, optimizer, number)
+
+            again(self.model, self.host.optimizer)
+            self.step(trained=again)
+        return self
+
+
+def run(plans: dict[int, list[Plan]], **growth: Any) -> Run:
+    return Run(adam_host("sequential", ["0", "1"], **growth), plans)
+
+
+def hosts_part(host: Host) -> dict[str, Tensor]:
+    return {k: v for k, v in host.model.state_dict().items() if "esper_kernels" not in k}
+
+
+def assert_identical(one: Host, other: Host) -> None:
+    """Weights, kernels, alphas and moments are the same, bit for bit."""
+    assert same(one.model.state_dict(), other.model.state_dict())
+    states = [
+        {name: host.optimizer.state.get(p, {}) for name, p in host.model.named_parameters()}
+        for host in (one, other)
+    ]
+    for name, mine in states[0].items():
+        theirs = states[1][name]
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine), name
+    assert [seed.alpha for seed in one.seeds()] == [seed.alpha for seed in other.seeds()]

@@ -1,0 +1,187 @@
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
+from esper.checkpoint.rotation import Keeper
+from tests.unit.checkpoint.trees import bits, damage, keeper_of, kept, tree_of
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "runs" / "a" / "checkpoints")
+    found = []
+    for epoch in range(5):
+        keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in (1, 2))
+        found.append(kept(keeper))
+    assert found == [
+        {"last": 0},
+        {"last": 1, "previous": 0, "best": 1},
+        {"last": 2, "previous": 1, "best": 2},
+        {"last": 3, "previous": 2, "best": 2},
+        {"last": 4, "previous": 3, "best": 2},
+    ]
+
+
+def test_saving_tells_the_bytes_and_keeps_the_facts(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "checkpoints")
+    num_bytes = keeper.save(tree_of(1), {"epoch": 1, "val_loss": 0.5}, is_best=False)
+    files = (keeper.folder / "last").iterdir()
+    assert num_bytes == sum(path.stat().st_size for path in files)
+    facts = {"epoch": 1, "val_loss": 0.5, "is_best": False}
+    assert read_facts(keeper.folder / "last") == facts
+
+
+def test_the_new_names_are_on_the_disk_before_an_old_checkpoint_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename, rmtree = os.fsync, os.rename, shutil.rmtree
+
+    def synced(descriptor: int) -> None:
+        number = os.fstat(descriptor).st_ino
+        done.extend(
+            f"sync {path.name}" for path in tmp_path.rglob("*") if path.stat().st_ino == number
+        )
+        fsync(descriptor)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append(f"{source.name} -> {target.name}")
+        rename(source, target)
+
+    def removed(folder: Path) -> None:
+        done.append(f"remove {folder.name}")
+        rmtree(folder)
+
+    keeper = keeper_of(tmp_path / "run", 1, 2)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    keeper.save(tree_of(3), {"epoch": 3}, is_best=False)
+    rotation = ["previous -> .old", "last -> previous", ".next -> last"]
+    assert done[-6:] == ["sync .next", *rotation, "sync checkpoints", "remove .old"]
+
+    done.clear()
+    keeper_of(tmp_path / "other", 1)
+    assert done[0] == "sync other"
+
+
+def test_the_best_takes_no_room_while_it_is_the_last(tmp_path: Path) -> None:
+    folder = keeper_of(tmp_path, 1, best=(1,)).folder
+    for name in (TENSORS, STATE, MANIFEST):
+        assert (folder / "best" / name).samefile(folder / "last" / name)
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_where_files_cannot_be_linked_the_best_is_a_copy(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(target))
+
+    monkeypatch.setattr(os, "link", refuse)
+    keeper = keeper_of(tmp_path, 1, 2, best=(1, 2))
+    assert kept(keeper) == {"last": 2, "previous": 1, "best": 2}
+    folder = keeper.folder
+    assert not (folder / "best" / TENSORS).samefile(folder / "last" / TENSORS)
+
+
+def test_another_failure_to_link_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        keeper_of(tmp_path, 1, best=(1,))
+    monkeypatch.undo()
+    keeper = Keeper(tmp_path / "checkpoints")
+    keeper.tidy()
+    assert kept(keeper) == {"last": 1, "best": 1}
+
+
+def test_the_newest_is_found(tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1, 2, 3, best=(1,))
+    found = keeper.latest()
+    assert found is not None
+    assert found.folder == keeper.folder / "last"
+    assert found.refused == ()
+    assert bits(found.saved.tree) == bits(tree_of(3))
+    assert keeper.candidates() == [keeper.folder / "last", keeper.folder / "previous"]
+
+
+@pytest.mark.parametrize("leftover", [(), (".next",), (".next", ".old", ".next-best")])
+def test_nothing_is_found_where_nothing_was_saved(
+    leftover: tuple[str, ...], tmp_path: Path
+) -> None:
+    keeper = Keeper(tmp_path / "checkpoints")
+    assert keeper.latest() is None
+    for name in leftover:
+        (keeper.folder / name).mkdir(parents=True)
+        (keeper.folder / name / TENSORS).write_bytes(b"half")
+        (keeper.folder / name / f"{MANIFEST}.part").write_bytes(b"")
+    assert keeper.latest() is None
+    keeper.tidy()
+    assert not leftover or list(keeper.folder.iterdir()) == []
+
+
+def test_candidates_come_by_epoch_then_by_time_and_the_unreadable_first(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name, epoch in ((".old", 5), ("previous", 7), ("last", 6), (".next", 6), ("best", 9)):
+        write(folder / name, tree_of(epoch), {"epoch": epoch})
+    keeper = Keeper(folder)
+    assert [path.name for path in keeper.candidates()] == ["previous", ".next", "last", ".old"]
+    (folder / "last" / MANIFEST).unlink()
+    (folder / ".old" / MANIFEST).write_bytes(b"{")
+    assert [path.name for path in keeper.candidates()] == ["last", ".old", "previous", ".next"]
+    (folder / ".old" / MANIFEST).unlink()
+    assert [path.name for path in keeper.candidates()] == ["last", "previous", ".next"]
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = keeper_of(tmp_path, 1, 2, best=(1,))
+    os_write, room = os.write, 0
+
+    def refuse(descriptor: int, content: memoryview) -> int:
+        if room == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os_write(descriptor, content[:room])
+
+    monkeypatch.setattr(os, "write", refuse)
+    with pytest.raises(OSError, match=r"No space left.*\.next/tensors\.safetensors"):
+        keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
+    assert kept(keeper) == {"last": 2, "previous": 1, "best": 1}
+    room = 7  # a system may take less than it was given
+    keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
+    assert kept(keeper) == {"last": 3, "previous": 2, "best": 3}
+
+
+def test_a_tree_that_cannot_be_saved_costs_nothing_that_was_saved(tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1)
+    with pytest.raises(TypeError, match="a: cannot save"):
+        keeper.save({"a": {1}}, {"epoch": 2}, is_best=True)
+    assert kept(keeper) == {"last": 1}
+
+
+def test_a_best_that_someone_removed_is_made_again_only_from_its_own(tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1, 2, best=(1,))
+    shutil.rmtree(keeper.folder / "best")
+    keeper.tidy()
+    assert kept(keeper) == {"last": 2, "previous": 1}
+
+
+def test_a_damaged_last_never_becomes_the_best(tmp_path: Path) -> None:
+    keeper = keeper_of(tmp_path, 1, best=(1,))
+    # Death came while the best was exchanged for the second, and damage to the second after it.
+    write(keeper.folder / ".next", tree_of(2), {"epoch": 2, "is_best": True})
+    (keeper.folder / "last").rename(keeper.folder / "previous")
+    (keeper.folder / ".next").rename(keeper.folder / "last")
+    (keeper.folder / "best").rename(keeper.folder / ".old-best")
+    damage(keeper.folder / "last")
+    keeper.tidy()
+    assert {path.name for path in keeper.folder.iterdir()} == {"last", "previous", "best"}
+    assert read(keeper.folder / "best").facts["epoch"] == 1

@@ -1,0 +1,196 @@
+"""The grower where something is odd, broken or at its limit."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import LambdaLR
+
+from esper.blueprint import catalogue
+from esper.blueprint.base import Blueprint, sites
+from esper.blueprint.cost import Cost
+from esper.contracts.decision import DecisionKind
+from esper.contracts.errors import ConfigError
+from esper.contracts.event import EventKind
+from esper.contracts.metrics import TrainReport
+from esper.contracts.slot import Placement, SlotKind
+from esper.grower.grower import Grower
+from esper.grower.options import Choices
+from esper.safety.governor import Governor
+from tests.unit.scripted import (
+    EPOCHS,
+    TRAIN,
+    VAL,
+    adapt,
+    go,
+    losses,
+    losses_and_hits,
+    make_grower,
+    make_model,
+    same_weights,
+    script,
+    train,
+    verdict,
+)
+
+
+def rates(*, named: bool) -> list[float]:
+    """Return the host's learning rates under a scheduler that takes no further groups."""
+    model = make_model()
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = LambdaLR(optimizer, lambda epoch: 0.8**epoch)
+    options = {"schedulers": [scheduler]} if named else {}
+    example, policy = TRAIN[0][:4], script(e1=[adapt("0", 1)])
+    grower = Grower(model, optimizer, example_input=example, epochs=9, policy=policy, **options)
+    found = []
+    for _ in range(4):
+        train(model, optimizer)
+        found.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+        grower.step(losses, train)
+    return found
+
+
+def test_a_scheduler_of_the_users_goes_on_when_it_is_named() -> None:
+    assert rates(named=True) == pytest.approx([0.1, 0.08, 0.064, 0.0512])
+    with pytest.raises(ConfigError, match=r"add schedulers=\[scheduler\]"):
+        rates(named=False)
+
+
+def test_a_decision_that_cannot_be_carried_out_is_told_and_changes_nothing() -> None:
+    # Both are written for the same seed, of which the first leaves nothing to fossilize.
+    wrong = [verdict(DecisionKind.CULL, "0", 0), verdict(DecisionKind.CULL, "0", 0)]
+    run = go(policy=script(e2=[adapt("0", 1)], e5=wrong))
+    refused = run.told.of(EventKind.SAFETY)
+    assert len(refused) == 1
+    assert refused[0].decision is wrong[1]
+    assert len(run.grower.settlement.outcomes) == 1
+
+
+@pytest.fixture
+def broken_blueprint() -> Iterator[str]:
+    def build(*_: Any) -> nn.Module:
+        raise ZeroDivisionError("a user's mistake")
+
+    catalogue.register(
+        Blueprint(
+            name="broken",
+            fits_in=sites([SlotKind.DENSE], Placement),
+            risk=0.5,
+            build=build,
+            cost=lambda *_: Cost(),
+        )
+    )
+    yield "broken"
+    del catalogue._added["broken"]
+
+
+def test_a_blueprint_that_cannot_be_built_does_not_end_the_run(broken_blueprint: str) -> None:
+    run = go(policy=script(e2=[adapt("0", 1)]), blueprint=(broken_blueprint,), steps=4)
+    attempts = run.told.of(EventKind.KERNEL)
+    assert attempts
+    assert all("ZeroDivisionError: a user's mistake" in attempt.error for attempt in attempts)
+    assert run.grower.host.num_parameters == sum(p.numel() for p in make_model().parameters())
+    assert run.reports[-1].observation.live_seeds == ()
+
+
+@pytest.mark.parametrize(
+    ("since", "reason"), [(4, "loss not measured"), (5, "measurements 0 (>= 3)")]
+)
+def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(since: int, reason: str) -> None:
+    def lost(model: nn.Module) -> tuple[Tensor, Tensor]:
+        found, hits = losses_and_hits(model)
+        felt = any("esper_kernels" in key for key in model.state_dict())
+        return (found * math.nan if felt and run_epoch[0] >= since else found), hits
+
+    run_epoch = [0]
+
+    def counted(model: nn.Module) -> tuple[Tensor, Tensor]:
+        run_epoch[0] += model is grower.host.model
+        return lost(model)
+
+    unwatched = Governor(enabled=False)
+    grower, _ = make_grower(policy=script(e2=[adapt("0", 1)]), governor=unwatched)
+    for _ in range(EPOCHS):
+        train(grower.host.model, grower.host.optimizer)
+        report = grower.step(counted, train)
+    (outcome,) = grower.settlement.outcomes
+    assert not outcome.fossilized
+    assert reason in outcome.reason
+    assert outcome.gain is not None
+    assert outcome.gain < 0
+    assert math.isfinite(report.metrics.val_loss)
+
+
+def test_kernels_are_ranked_at_birth_where_a_loss_is_given() -> None:
+    def loss(model: nn.Module) -> Tensor:
+        return functional.cross_entropy(model(TRAIN[0]), TRAIN[1])
+
+    grower, told = make_grower(policy=script(e1=[adapt("0", 1)]), strategy="ucb")
+    train(grower.host.model, grower.host.optimizer)
+    grower.step(losses, train, loss=loss)
+    (selection,) = told.of(EventKind.SELECTION)
+    assert "first by first-order score of 4 untried" in selection.reason
+    assert selection.seed is not None
+
+
+def test_the_cost_of_a_step_counts_network_twins_and_evaluations() -> None:
+    run = go(policy=script(e2=[adapt("0", 1)]), steps=6)
+    bare = run.grower.host.base_flops
+    assert bare == 2 * (4 * 6 + 6 * 6 + 6 * 3)
+    # Four steps of batches like the example, of 4 samples; without a report that is all it knows.
+    assert run.reports[0].flops == 3 * bare * 16
+    grown = run.grower.host.flops
+    assert run.reports[2].flops == 3 * grown * 16 + 3 * bare * 16 + bare * 40
+    # In SHADOWING the network is evaluated once more, with the seed muted.
+    assert run.reports[4].flops == run.reports[2].flops + grown * 40
+
+
+def test_what_training_gave_is_passed_on() -> None:
+    grower, _ = make_grower(policy="never")
+    report = grower.step(losses, trained=TrainReport(loss=0.5, accuracy=0.75, num_samples=48))
+    assert (report.metrics.train_loss, report.metrics.train_accuracy) == (0.5, 0.75)
+    assert report.flops == 3 * grower.host.base_flops * 48
+
+
+def test_growing_stops_with_the_constant_part_of_the_schedule() -> None:
+    run = go(policy=script(e4=[adapt("0", 1)], e5=[adapt("3", 1)]), grow_until=0.34)
+    assert [report.observation.may_grow for report in run.reports[:6]] == [True] * 4 + [False] * 2
+    assert run.stages("0", 0)[0] == "GERMINATED"
+    assert run.stages("3", 0) == []
+
+
+def test_dormant_growth_is_not_felt() -> None:
+    model, bare = make_model(), make_model()
+    optimizer = Adam(bare.parameters(), lr=0.02)
+    run = go(model=model, policy="never", evaluate=lambda m: functional.cross_entropy(
+        m(VAL[0]), VAL[1], reduction="none"))  # fmt: skip
+    torch.manual_seed(7)
+    for _ in range(EPOCHS):
+        train(bare, optimizer)
+    assert same_weights(run.model, bare)
+    assert list(model.state_dict()) == list(bare.state_dict())
+
+
+def test_the_store_is_let_go_of(tmp_path: Any) -> None:
+    from esper.store.sqlite import SQLite
+
+    store = SQLite(path=str(tmp_path / "store.db"))
+    run = go(
+        policy=script(e2=[adapt("0", 1)], e6=[verdict(DecisionKind.CULL, "0", 0)]), store=store
+    )
+    run.grower.close()
+    again, _ = make_grower(store=store, run_id="another")
+    assert [entry.run for entry in again.settlement.snapshot] == ["test"]
+    again.close()
+
+
+def test_an_option_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"no option 'stratgy' \(did you mean: strategy\)"):
+        make_grower(stratgy="ucb")
+    assert isinstance(make_grower()[0].choices, Choices)

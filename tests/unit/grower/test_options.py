@@ -1,0 +1,130 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from esper.blueprint.options import Blueprints
+from esper.contracts.errors import ConfigError
+from esper.grower.options import GROUPS, Choices, option_of
+from esper.growth.options import Growth
+from esper.growth.prepare import prepare
+from esper.options import OPTIONS
+from esper.policy.heuristic import Heuristic
+from esper.safety.review import Safety
+from esper.strategy.thompson import Thompson
+from esper.strategy.ucb import UCB
+
+
+def test_what_is_not_named_has_its_default() -> None:
+    choices = Choices.of({})
+    assert {key: type(getattr(choices, key)) for key in GROUPS} == {
+        key: OPTIONS[key][name] for key, name in GROUPS.items()
+    }
+    assert (choices.slots, choices.placement, choices.num_seeds) == ("auto", "auto", 4)
+
+
+def test_options_come_by_name_or_as_objects() -> None:
+    mine = Thompson(prior_alpha=2.0)
+    choices = Choices.of({"strategy": mine, "policy": "heuristic", "growth": Growth(ramp="cosine")})
+    assert choices.strategy is mine
+    assert choices.policy == Heuristic()
+    assert choices.growth.ramp == "cosine"
+    assert option_of("strategy", "ucb") == UCB()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("light", ("light",)),
+        (("mlp", "lora"), ("mlp", "lora")),
+        (["mlp"], ("mlp",)),
+        (Blueprints(("all",)), ("all",)),
+    ],
+)
+def test_blueprints_come_as_a_word_as_names_or_as_an_object(given: Any, names: Any) -> None:
+    assert Choices.of({"blueprint": given}).blueprint.names == names
+
+
+@pytest.mark.parametrize(
+    ("given", "slots"),
+    [("auto", "auto"), (["auto"], "auto"), ("block1", ("block1",)), (["a", "b"], ("a", "b"))],
+)
+def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) -> None:
+    assert Choices.of({"slots": given}).slots == slots
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stratgy": "ucb"}, r"no option 'stratgy' \(did you mean: strategy\)"),
+        ({"xyz": 1}, r"no option 'xyz' \(did you mean: blueprint, chance_loss, governor"),
+        ({"strategy": "best"}, "strategy must be one of ucb, thompson, .* got 'best'"),
+        ({"policy": 3}, "policy must be a name or an option object, got 3"),
+        ({"blueprint": "nonsense"}, "unknown blueprint 'nonsense'"),
+        ({"blueprint": ("mlp", "standard")}, "'standard' stands alone"),
+        ({"blueprint": 5}, "blueprint must be a .*Blueprints, got 5"),
+        ({"slots": ()}, "model.slots must be auto or a list of module paths"),
+        ({"slots": ("a", "a")}, "model.slots must name each path once"),
+        ({"placement": "beside"}, "model.placement must be one of auto, series, parallel"),
+        ({"num_seeds": 0}, "model.num_seeds must be a whole number >= 1, got 0"),
+        ({"grow_until": 1.5}, r"grow_until must be in \[0, 1\], got 1.5"),
+        ({"grow_until": math.nan}, r"grow_until must be in \[0, 1\], got nan"),
+        ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
+        ({"governor": "off"}, "governor must be a .*Governor, got 'off'"),
+        ({"viability": None}, "viability must be a .*Viability, got None"),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_names_it(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Choices.of(given)
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 3))
+
+
+def test_a_model_is_prepared_as_chosen() -> None:
+    host_model = model()
+    choices = Choices.of(
+        {"slots": ("2",), "placement": "series", "num_seeds": 2, "blueprint": ("lora", "mlp")}
+    )
+    host = prepare(
+        host_model, SGD(host_model.parameters(), lr=0.1), torch.ones(3, 4), choices.setup
+    )
+    (slot,) = host.slots.values()
+    assert (slot.spec.name, slot.spec.placement) == ("2", "series")
+    assert slot.spec.catalogue == ("lora", "mlp")
+    assert [seed.bound for seed in slot.seeds] == ["lora", "mlp"]
+    assert host.base_flops == 2 * (4 * 6 + 6 * 6 + 6 * 3)
+    assert host.options is choices.growth
+
+
+def test_blueprints_that_fit_nowhere_leave_no_place() -> None:
+    host_model = model()
+    optimizer = SGD(host_model.parameters(), lr=0.1)
+    for slots in ("auto", ("2",)):
+        choices = Choices.of({"blueprint": ("conv",), "slots": slots})
+        with pytest.raises(ConfigError, match=r"names=\[conv\] does not fit .*what does: mlp, "):
+            prepare(host_model, optimizer, torch.ones(3, 4), choices.setup)
+
+
+def test_a_host_that_has_no_place_is_to_blame_itself() -> None:
+    host_model = nn.Flatten()
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    with pytest.raises(ConfigError, match="no slot can be placed in Flatten"):
+        prepare(host_model, optimizer, torch.ones(3, 4), Choices.of({}).setup)
+
+
+def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
+    def prepared(budget: int) -> None:
+        model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))  # 9 + 8 parameters
+        safety = Safety(parameter_budget=budget)
+        optimizer = SGD(model.parameters(), lr=0.1)
+        prepare(model, optimizer, torch.zeros(4, 2), Choices.of({"safety": safety}).setup)
+
+    prepared(17)
+    with pytest.raises(ConfigError, match=r"^safety\.parameter_budget=16 is less than the 17 "):
+        prepared(16)

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+from esper.grower.review import kernel_cost, kernel_costs, least_costs
+from esper.kernels.pipeline import build_kernel
+from tests.unit.growth.builders import grow, make_host
+
+
+def test_a_trained_weight_is_held_four_times_and_a_frozen_one_once() -> None:
+    cost = kernel_cost(parameters=2**18, trainable=0)
+    assert (cost.parameters, cost.memory_mb) == (2**18, 1.0)
+    assert kernel_cost(2**18, 2**18).memory_mb == 4.0
+    assert kernel_cost(2**18, 2**17).memory_mb == 2.5
+
+
+def test_kernels_that_live_and_kernels_that_are_ready_are_weighed_as_they_are() -> None:
+    host = make_host("sequential", ["1"])
+    bare = host.num_parameters
+    assert kernel_costs(host, "1", {}) == {}
+    grow(host, "1", 0, "mlp")
+    added = host.num_parameters - bare
+    ready = {(1, "frozen_random"): build_kernel(host, "1", 1, "frozen_random", 0)}
+    costs = kernel_costs(host, "1", ready)
+    assert costs == {
+        (0, "mlp"): kernel_cost(added, added),
+        (1, "frozen_random"): kernel_cost(ready[1, "frozen_random"].parameters, 0),
+    }
+    grow(host, "1", 1, "frozen_random")
+    assert host.num_parameters == bare + sum(cost.parameters for cost in costs.values())
+
+
+def test_what_is_no_longer_open_is_not_weighed() -> None:
+    host = make_host("sequential", ["1"])
+    grow(host, "1", 0, "mlp")
+    host.cull("1", 0, epoch=1, reason="a test wants it")
+    assert kernel_costs(host, "1", {}) == {}
+
+
+def test_no_kernel_on_offer_takes_less_than_the_least() -> None:
+    host = make_host("cnn", placement="series")
+    for name, slot in host.slots.items():
+        if "noop" in slot.spec.catalogue:  # it would be the smallest everywhere
+            offered = tuple(each for each in slot.spec.catalogue if each != "noop")
+            slot.spec = replace(slot.spec, catalogue=offered)
+        least = least_costs(host)[name]
+        kernels = [build_kernel(host, name, 0, each, 0) for each in slot.spec.catalogue]
+        costs = [kernel_cost(kernel.parameters, kernel.trainable) for kernel in kernels]
+        assert least.parameters == min(cost.parameters for cost in costs) > 0
+        assert 0 < least.memory_mb <= min(cost.memory_mb for cost in costs)
+
+
+def test_what_a_users_kernel_takes_is_not_guessed() -> None:
+    host = make_host("sequential", ["0", "1"])
+    slot = host.slots["1"]
+    slot.spec = replace(slot.spec, catalogue=(*slot.spec.catalogue, "of_a_user"))
+    assert set(least_costs(host)) == {"0"}

@@ -1,0 +1,74 @@
+"""What is learned where a life ends: from an ordinary one, and from one that was rolled back."""
+
+from typing import Any
+
+import pytest
+
+from esper.contracts.event import EventKind, Judgement, LedgerUpdate, PolicyUpdate
+from esper.contracts.outcome import Outcome
+from esper.grower.settle import Settlement
+from esper.options import OPTIONS
+from esper.policy.heuristic import Heuristic
+from esper.store.memory import Memory
+from tests.unit.policy.builders import make_outcome, make_slot
+
+SPEC = make_slot().spec
+
+
+def make_settlement(reward: str) -> Settlement:
+    model = OPTIONS["reward"][reward]()
+    return Settlement(model, Heuristic().build(0), Memory().open(), "run")
+
+
+def settled(settlement: Settlement, outcome: Outcome) -> dict[EventKind, Any]:
+    return dict(settlement.settle(outcome, SPEC))
+
+
+def harmful(**changes: Any) -> Outcome:
+    outcome = make_outcome("mlp")
+    values = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
+    broken = {"gain": 0.3, "accuracy_gain": 0.1, "rolled_back": True, "reason": "loss is nan"}
+    return Outcome(**{**values, **broken, **changes})
+
+
+@pytest.mark.parametrize("reward", OPTIONS["reward"])
+def test_a_rolled_back_seed_is_judged_the_worst_by_every_reward_model(reward: str) -> None:
+    told = settled(make_settlement(reward), harmful())
+    judged = told[EventKind.REWARD]
+    assert isinstance(judged, Judgement)
+    assert (judged.reward.total, judged.reward.confidence) == (-1.0, 1.0)
+    assert "loss is nan" in judged.reward.explanation
+    update = told[EventKind.LEDGER]
+    assert isinstance(update, LedgerUpdate)
+    assert update.reward == -1.0
+    assert isinstance(told[EventKind.POLICY_UPDATE], PolicyUpdate)
+
+
+@pytest.mark.parametrize("reward", OPTIONS["reward"])
+def test_a_seed_that_was_not_part_of_the_network_is_judged_as_any_other(reward: str) -> None:
+    unfelt = harmful(rolled_back=False, gain=None, accuracy_gain=None, gain_error=None)
+    judged = settled(make_settlement(reward), unfelt)[EventKind.REWARD]
+    assert judged.reward == OPTIONS["reward"][reward]().judge(unfelt)
+    assert judged.reward.total > -0.5
+
+
+def test_the_gain_of_before_the_rollback_is_expected_of_nobody() -> None:
+    settlement = make_settlement("gain")
+    settled(settlement, harmful())
+    assert settlement.ledger.predicted_gain(SPEC, "mlp") is None
+    (entry,) = settlement.ledger.entries_of_run()
+    assert (entry.reward, entry.success, entry.accuracy_improvement) == (-1.0, False, None)
+    settled(settlement, harmful(rolled_back=False, activation=2))
+    assert settlement.ledger.predicted_gain(SPEC, "mlp") == 0.3
+
+
+def test_a_strategy_sees_the_blueprint_that_broke_the_network_as_the_worst() -> None:
+    settlement = make_settlement("gain")
+    settled(settlement, make_outcome("lora"))
+    for activation, gain in enumerate((0.02, 0.0, -0.02), 2):
+        settled(settlement, harmful(rolled_back=False, gain=gain, activation=activation))
+    before = settlement.ledger.arm(SPEC, 0, "mlp").mean_reward
+    settled(settlement, harmful(activation=9))
+    mean = settlement.ledger.arm(SPEC, 0, "mlp").mean_reward
+    assert mean < before
+    assert mean < settlement.ledger.arm(SPEC, 0, "lora").mean_reward

@@ -1,0 +1,10 @@
+"""No logger is an option like the others."""
+
+from pathlib import Path
+
+from esper.logger.none import Nothing
+
+
+def test_it_tells_nobody(tmp_path: Path) -> None:
+    assert Nothing().build(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

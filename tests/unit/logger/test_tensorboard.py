@@ -1,0 +1,50 @@
+"""TensorBoard gets one point of every curve an epoch; without it there is one clear line."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esper.contracts.errors import ConfigError
+from esper.logger import tensorboard
+from esper.logger.tensorboard import Tensorboard
+
+needs_library = pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None, reason="needs the extra `tensorboard`"
+)
+
+
+@needs_library
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_curves_can_be_read_back(tmp_path: Path, move: Any, line: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    [sink] = Tensorboard().build(tmp_path)
+    sink.start({"name": "digits"})
+    sink.event(move(epoch=1))
+    for epoch in (1, 2):
+        sink.epoch(line(epoch=epoch, val_loss=1.0 / epoch))
+    sink.close({"status": "finished"})
+    read = EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    points = [(point.step, point.value) for point in read.Scalars("val/loss")]
+    assert points == [(1, 1.0), (2, 0.5)]
+    assert [point.value for point in read.Scalars("slot/block2/1/alpha")] == [0.5, 0.5]
+    assert [point.value for point in read.Scalars("lifecycle/blending")] == [1.0, 1.0]
+    assert "time/attribution_ms" not in read.Tags()["scalars"]
+    [text] = read.Tensors("lifecycle/text_summary")
+    assert b"TRAINING to BLENDING" in text.tensor_proto.string_val[0]
+
+
+def test_without_the_library_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'esper-morph\[tensorboard\]'"):
+        Tensorboard().build(tmp_path)
+
+
+def test_a_sink_that_never_started_can_be_closed(tmp_path: Path) -> None:
+    tensorboard.TensorboardSink(tmp_path).close(None)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,117 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.stage import SeedStage
+from esper.policy.base import wait
+from esper.policy.rules.growth import GrowthRules, Trigger, growable_slots, obstacle, together, wish
+from tests.unit.policy.builders import make_observation, make_seed, make_slot
+
+NOW = Trigger(fires=True, reason="it is time")
+
+
+@pytest.mark.parametrize(
+    ("slot", "why"),
+    [
+        (make_slot(), None),
+        (make_slot(rests_until=10), None),
+        (make_slot(rests_until=11), "rests until epoch 11"),
+        (make_slot(last_cull_epoch=5), None),
+        (make_slot(last_cull_epoch=6), "is within 5 epochs of its cull at epoch 6"),
+        (make_slot(seeds=(make_seed(SeedStage.TRAINING), make_seed())), None),
+        (
+            make_slot(
+                seeds=(make_seed(SeedStage.TRAINING), make_seed(SeedStage.BLENDING), make_seed())
+            ),
+            "has 2 live seeds (at most 2)",
+        ),
+        (make_slot(seeds=(make_seed(SeedStage.FOSSILIZED),)), "has no dormant seed"),
+        (make_slot(seeds=(make_seed(SeedStage.EMBARGOED),)), "has no dormant seed"),
+    ],
+)
+def test_what_keeps_a_slot_closed_at_epoch_10(slot: Any, why: str | None) -> None:
+    slots, closed = growable_slots(make_observation(epoch=10, slots=(slot,)), GrowthRules(), [])
+    assert slots == ([slot] if why is None else [])
+    assert closed == ("" if why is None else f"'block' {why}")
+
+
+def test_a_slot_that_changes_this_epoch_is_left_alone() -> None:
+    cull = replace(wait("x"), kind=DecisionKind.CULL, slot="block", seed=0)
+    observation = make_observation(slots=(make_slot(), make_slot("other")))
+    slots, closed = growable_slots(observation, GrowthRules(), [cull])
+    assert [slot.spec.name for slot in slots] == ["other"]
+    assert closed == "'block' changes this epoch"
+    looking = replace(wait("look once more"), slot="block", seed=0)
+    assert len(growable_slots(observation, GrowthRules(), [looking])[0]) == 2
+
+
+def test_a_reason_stays_short_with_hundreds_of_slots() -> None:
+    slots = tuple(make_slot(f"b{index}", rests_until=99) for index in range(400))
+    _, closed = growable_slots(make_observation(slots=slots), GrowthRules(), [])
+    assert closed.endswith("'b2' rests until epoch 99; and 397 more")
+
+
+def test_the_network_does_not_grow_when_it_may_not_or_has_diverged() -> None:
+    observation = make_observation(epoch=30)
+    assert obstacle(observation) is None
+    late = replace(observation, may_grow=False)
+    assert obstacle(late) == "epoch 30 of 40 is past the growth window"
+    broken = replace(observation, metrics=replace(observation.metrics, val_loss=math.nan))
+    assert obstacle(broken) == "validation loss is nan"
+
+
+def test_a_wish_asks_for_what_the_rules_say() -> None:
+    rules = GrowthRules(adaptation="add_layer", seeds_per_adaptation=3)
+    observation = make_observation(slots=(make_slot("a"), make_slot("b")))
+    decision = wish(observation, NOW, rules, [], lambda slots: slots[-1])
+    assert decision.kind is DecisionKind.ADAPT
+    assert (decision.slot, decision.seed) == ("b", None)
+    assert (decision.adaptation, decision.num_seeds) == (Adaptation.ADD_LAYER, 3)
+    assert decision.reason == "it is time"
+
+
+def test_a_wish_that_cannot_be_waits_and_says_why() -> None:
+    def first(slots: Any) -> Any:
+        return slots[0]
+
+    early = Trigger(fires=False, reason="too early")
+    resting = make_observation(slots=(make_slot(rests_until=99),))
+    waits = [
+        wish(make_observation(), early, GrowthRules(), [], first),
+        wish(make_observation(may_grow=False), NOW, GrowthRules(), [], first),
+        wish(resting, NOW, GrowthRules(), [], first),
+    ]
+    assert {decision.kind for decision in waits} == {DecisionKind.WAIT}
+    assert [decision.reason for decision in waits] == [
+        "too early",
+        "epoch 10 of 40 is past the growth window",
+        "it is time, but no slot can grow: 'block' rests until epoch 99",
+    ]
+
+
+def test_waiting_is_said_only_where_nothing_else_is() -> None:
+    cull = replace(wait("x"), kind=DecisionKind.CULL, slot="block", seed=0)
+    adapt = replace(wait("x"), kind=DecisionKind.ADAPT, slot="block")
+    assert together([], wait("a")) == [wait("a")]
+    assert together([cull], wait("a")) == [cull]
+    assert together([cull], adapt) == [cull, adapt]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"embargo_epochs_after_cull": -1}, "policy.embargo_epochs_after_cull must be >= 0"),
+        ({"max_live_seeds_per_slot": 0}, "policy.max_live_seeds_per_slot must be >= 1, got 0"),
+        (
+            {"adaptation": "replace"},
+            "policy.adaptation must be one of add_neurons, add_layer, got replace",
+        ),
+        ({"seeds_per_adaptation": 0}, "policy.seeds_per_adaptation must be >= 1"),
+    ],
+)
+def test_a_bad_rule_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GrowthRules(**changes)

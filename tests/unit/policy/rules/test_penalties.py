@@ -1,0 +1,120 @@
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esper.policy.rules.penalties import Penalties, PenaltyRules
+
+
+def penalties(epoch: int = 10, **culls: int) -> Penalties:
+    found = Penalties(PenaltyRules())
+    found.advance(epoch)
+    for name, times in culls.items():
+        for _ in range(times):
+            found.add(name)
+    return found
+
+
+def test_a_cull_costs_two_and_halves_every_epoch_until_it_is_dropped() -> None:
+    found = penalties(mlp=1)
+    seen = []
+    for epoch in range(10, 16):
+        found.advance(epoch)
+        seen.append(found["mlp"])
+    assert seen == [2.0, 1.0, 0.5, 0.25, 0.125, 0.0]
+
+
+def test_asking_often_in_an_epoch_changes_nothing() -> None:
+    found = penalties(mlp=1)
+    for _ in range(50):
+        found.advance(11)
+        found.barred(("mlp",), ("mlp",))
+    assert found["mlp"] == 1.0
+
+
+def test_epochs_that_nobody_asked_about_count_too() -> None:
+    found = penalties(mlp=1)
+    found.advance(13)
+    assert found["mlp"] == 0.25
+
+
+def test_a_step_back_in_time_fades_nothing() -> None:
+    found = penalties(mlp=1)
+    found.advance(3)
+    assert found["mlp"] == 2.0
+
+
+def test_two_culls_in_two_epochs_reach_the_limit() -> None:
+    found = penalties(mlp=1)
+    found.advance(11)
+    assert found.barred(("mlp", "lora"), ("mlp", "lora")) == ()
+    found.add("mlp")
+    assert found["mlp"] == 3.0
+    assert found.barred(("mlp", "lora"), ("mlp", "lora")) == ("mlp",)
+
+
+def test_when_all_are_barred_the_least_penalised_is_offered() -> None:
+    found = penalties(mlp=3, lora=2, norm=3)
+    catalogue = ("mlp", "lora", "norm")
+    assert found.barred(catalogue, catalogue) == ("mlp", "norm")
+
+
+def test_what_counts_is_what_dormant_seeds_are_bound_to() -> None:
+    found = penalties(mlp=2, lora=3)
+    # `norm` is free of penalty, but no dormant seed is bound to it.
+    assert found.barred(("mlp", "lora", "norm"), ("mlp", "lora")) == ("lora",)
+
+
+def test_several_that_are_alike_take_turns() -> None:
+    found = penalties(mlp=2, lora=2, norm=3)
+    catalogue = ("mlp", "lora", "norm")
+    offered = []
+    for _ in range(4):
+        barred = found.barred(catalogue, catalogue)
+        offered += [name for name in catalogue if name not in barred]
+        found.turn()
+    assert offered == ["mlp", "lora", "mlp", "lora"]
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 5)),
+    st.sets(st.sampled_from("abcdef"), min_size=1),
+    st.integers(0, 20),
+)
+def test_one_blueprint_at_least_is_always_offered(
+    culls: dict[str, int], offered: set[str], turns: int
+) -> None:
+    found = penalties(**culls)
+    for _ in range(turns):
+        found.turn()
+    barred = found.barred("abcdef", sorted(offered))
+    assert offered - set(barred)
+    assert all(found[name] >= 3.0 for name in barred)
+
+
+def test_the_state_survives_json() -> None:
+    found, other = penalties(mlp=2, lora=2), Penalties(PenaltyRules())
+    found.turn()
+    other.load_state_dict(json.loads(json.dumps(found.state_dict())))
+    assert other.state_dict() == found.state_dict()
+    other.advance(11)
+    assert other["mlp"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"penalty_per_cull": -1.0}, "policy.penalty_per_cull"),
+        ({"penalty_per_cull": math.inf}, "policy.penalty_per_cull"),
+        ({"penalty_decay": 1.0}, "policy.penalty_decay"),
+        ({"penalty_floor": 0.0}, "policy.penalty_floor"),
+        ({"penalty_limit": 0.1}, "policy.penalty_limit must be > penalty_floor"),
+        ({"penalty_limit": math.nan}, "policy.penalty_limit"),
+    ],
+)
+def test_a_bad_rule_is_refused_by_its_key(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        PenaltyRules(**changes)

@@ -1,0 +1,140 @@
+import math
+from typing import Any
+
+import pytest
+
+from esper.contracts.observation import Observation
+from esper.contracts.stage import SeedStage
+from esper.policy.rules.trigger import TriggerRules, check_trigger, due_epoch
+from tests.unit.policy.builders import make_observation, make_seed, make_slot
+
+STEEP = tuple(0.8**epoch for epoch in range(10))
+FLAT = (1.1, 1.0, 0.9, 0.7, 0.9, 1.1)
+
+
+def fires(observation: Observation, events: int = 0, **rules: Any) -> bool:
+    return check_trigger(observation, TriggerRules(**rules), events).fires
+
+
+def changed_at(epoch: int, now: int, **changes: Any) -> Observation:
+    seed = make_seed(SeedStage.TRAINING, last_used_epoch=epoch)
+    return make_observation(epoch=now, slots=(make_slot(seeds=(seed,)),), **changes)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "epochs", "due"),
+    [(0.10, 40, 4), (0.17, 40, 7), (0.25, 40, 10), (0.07, 100, 7), (0.1, 30, 3), (0.01, 5, 1)],
+)
+def test_an_event_is_due_at_the_first_epoch_past_its_fraction(
+    fraction: float, epochs: int, due: int
+) -> None:
+    assert due_epoch(fraction, epochs) == due
+
+
+def test_fractions_fire_one_event_each() -> None:
+    at = [make_observation(epoch=epoch) for epoch in (3, 4, 6, 7, 39)]
+    assert [fires(o, 0, trigger="fractions") for o in at] == [False, True, True, True, True]
+    assert [fires(o, 1, trigger="fractions") for o in at] == [False, False, False, True, True]
+    assert [fires(o, 3, trigger="fractions") for o in at] == [False] * 5
+
+
+def test_a_fraction_says_its_numbers() -> None:
+    trigger = check_trigger(make_observation(epoch=7), TriggerRules(trigger="fractions"), 1)
+    assert trigger.reason == "epoch 7 >= 17 % of 40 (growth event 2)"
+
+
+def test_a_plateau_fires_at_three_epochs() -> None:
+    seen = [fires(make_observation(plateau_epochs=n), trigger="plateau") for n in (0, 2, 3, 9)]
+    assert seen == [False, False, True, True]
+
+
+def test_a_plateau_does_not_count_in_the_first_epochs() -> None:
+    young = make_observation(epoch=4, plateau_epochs=4)
+    assert not fires(young, trigger="plateau")
+    assert fires(young, trigger="plateau", min_epochs_before_germinate=4)
+
+
+def test_a_plateau_counts_from_the_last_change() -> None:
+    assert not fires(changed_at(8, now=10, plateau_epochs=9), trigger="plateau")
+    assert fires(changed_at(7, now=10, plateau_epochs=9), trigger="plateau")
+    culled = make_observation(epoch=10, plateau_epochs=9, slots=(make_slot(last_cull_epoch=8),))
+    assert not fires(culled, trigger="plateau")
+
+
+def test_a_slope_compares_two_windows_of_three_epochs() -> None:
+    # Means 1.0 and 0.9: a fall of 10 %.  0.8 an epoch is a fall of 1 - 0.8 ** 3 = 49 %.
+    flat = check_trigger(make_observation(train_losses=FLAT), TriggerRules(trigger="slope"), 0)
+    assert flat.fires
+    assert flat.reason == "train loss falls by 10 % < 15 % over two windows of 3 epochs"
+    assert not fires(make_observation(train_losses=STEEP), trigger="slope")
+    assert not fires(make_observation(train_losses=FLAT), trigger="slope", slope_threshold=0.09)
+
+
+def test_a_slope_looks_at_the_last_epochs_only() -> None:
+    assert fires(make_observation(train_losses=(9.0, 5.0, 2.0, *FLAT)), trigger="slope")
+
+
+def test_both_windows_of_a_slope_lie_after_the_last_change() -> None:
+    assert not fires(changed_at(5, now=10, train_losses=FLAT), trigger="slope")
+    assert fires(changed_at(4, now=10, train_losses=FLAT), trigger="slope")
+
+
+def test_a_slope_needs_six_epochs() -> None:
+    young = make_observation(epoch=5, train_losses=FLAT[:5])
+    assert not fires(young, trigger="slope")
+
+
+@pytest.mark.parametrize("train", [(None,) * 6, (*FLAT[:5], None)])
+def test_without_every_train_loss_the_validation_loss_is_used(
+    train: tuple[float | None, ...],
+) -> None:
+    observation = make_observation(train_losses=train, val_losses=FLAT)
+    trigger = check_trigger(observation, TriggerRules(trigger="slope"), 0)
+    assert trigger.fires
+    assert trigger.reason.startswith("validation loss")
+
+
+def test_a_loss_that_is_not_finite_gives_no_slope() -> None:
+    broken = make_observation(train_losses=(None,) * 6, val_losses=(*FLAT[:5], math.nan))
+    assert not fires(broken, trigger="slope")
+
+
+def test_a_loss_of_zero_is_flat() -> None:
+    assert fires(make_observation(train_losses=(0.0,) * 6), trigger="slope")
+
+
+def test_early_takes_whichever_of_slope_and_fraction_comes_first() -> None:
+    flat, steep = (make_observation(epoch=6, train_losses=x) for x in (FLAT, STEEP))
+    assert fires(flat, events=1)
+    assert not fires(steep, events=1)
+    assert fires(make_observation(epoch=7, train_losses=STEEP), events=1)
+
+
+def test_early_plans_no_more_events_than_fractions() -> None:
+    flat = make_observation(epoch=12, train_losses=FLAT, plateau_epochs=9)
+    assert fires(flat, events=2)
+    assert not fires(flat, events=3)
+
+
+def test_after_the_early_part_only_a_plateau_fires() -> None:
+    assert not fires(make_observation(epoch=13, train_losses=FLAT), events=0)
+    assert fires(make_observation(epoch=13, train_losses=STEEP, plateau_epochs=3), events=9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"trigger": "soon"}, "policy.trigger must be one of early, plateau, slope, fractions"),
+        ({"plateau_epochs_to_germinate": 0}, "policy.plateau_epochs_to_germinate"),
+        ({"min_epochs_before_germinate": -1}, "policy.min_epochs_before_germinate"),
+        ({"fractions": (0.2, 0.1)}, "policy.fractions must be ascending"),
+        ({"fractions": (0.0,)}, "policy.fractions"),
+        ({"fractions": (math.nan,)}, "policy.fractions"),
+        ({"early_until": 1.1}, "policy.early_until"),
+        ({"slope_window": 0}, "policy.slope_window"),
+        ({"slope_threshold": math.nan}, "policy.slope_threshold"),
+    ],
+)
+def test_a_bad_rule_is_refused_by_its_key(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        TriggerRules(**changes)

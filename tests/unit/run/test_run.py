@@ -1,0 +1,199 @@
+"""A whole run in this process: what it leaves behind, and what can be read back from it."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from esper.config import RunConfig
+from esper.contracts.errors import CheckpointError, ConfigError, DataError
+from esper.data.digits import Digits
+from esper.logger.none import Nothing
+from esper.policy.never import Never
+from esper.run.load import load_config, load_run
+from esper.run.run import run
+from esper.run.task import Task, scores
+from esper.rundir.layout import NETWORK
+from esper.store.sqlite import SQLite
+from esper.strategy.thompson import Thompson
+from esper.training.options import Training
+
+EPOCHS = 12
+
+
+def small(**changes: Any) -> RunConfig:
+    """Return a configuration that grows within seconds."""
+    training = changes.pop("training", Training(steps_per_epoch=20))
+    return RunConfig(epochs=EPOCHS, logger=Nothing(), training=training, **changes)
+
+
+def keep_config(run_dir: Path, config: RunConfig) -> None:
+    """Write what Hydra leaves of a configuration that differs from the default in nothing else."""
+    hydra = run_dir / ".hydra"
+    hydra.mkdir()
+    values = {
+        "epochs": config.epochs,
+        "rng_seed": config.rng_seed,
+        "data": {"batch_size": 32},
+        "model": {"slots": ["auto"], "hidden": [2, 4], "channels": [8, 16]},
+        "growth": {"ramp": "linear"},
+    }
+    choices = {"data": "digits", "model": "cnn"}
+    (hydra / "config.yaml").write_text(yaml.safe_dump(values))
+    (hydra / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"choices": choices}}}))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    run_dir = tmp_path_factory.mktemp("run")
+    config = small()
+    keep_config(run_dir, config)
+    return run_dir, run(config, run_dir, {})
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_grows_and_its_summary_adds_up(finished: tuple[Path, dict[str, Any]]) -> None:
+    run_dir, summary = finished
+    assert json.loads((run_dir / "summary.json").read_text()) == summary
+    assert summary["status"] == "finished"
+    assert summary["seeds_germinated"] >= 2
+    assert summary["seeds_germinated"] == summary["seeds_fossilized"] + summary["seeds_culled"]
+    assert summary["seeds_fossilized"] == len(summary["grown"]) >= 1
+    grown = sum(kernel["parameters"] for kernel in summary["grown"])
+    assert summary["params_final"] == summary["params_initial"] + grown
+    assert 0 < summary["control_fraction"] < 1
+    assert set(summary["versions"]) >= {"python", "esper", "torch"}
+
+
+def test_the_lines_of_a_run_tell_its_epochs(finished: tuple[Path, dict[str, Any]]) -> None:
+    run_dir, summary = finished
+    metrics = lines(run_dir / "metrics.jsonl")
+    assert [line["epoch"] for line in metrics] == list(range(1, EPOCHS + 1))
+    assert max(line["val_accuracy"] for line in metrics) == summary["best_val_accuracy"]
+    assert sum(line["flops"] for line in metrics) == summary["train_flops"]
+    assert metrics[0]["params"] == summary["params_initial"]
+    assert metrics[-1]["params"] == summary["params_final"]
+    assert metrics[-1]["live_seeds"] == 0
+    rates = [line["learning_rate"] for line in metrics]
+    assert rates[0] == 0.01
+    assert rates[-1] < 0.001
+
+
+def test_the_best_before_growth_ends_where_the_first_kernel_is_felt(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    run_dir, summary = finished
+    moves = [e for e in lines(run_dir / "events.jsonl") if e["kind"] == "lifecycle"]
+    felt = min(move["epoch"] for move in moves if move["to_stage"] == "BLENDING")
+    before = [line for line in lines(run_dir / "metrics.jsonl") if line["epoch"] <= felt]
+    assert summary["best_before_growth"] == max(line["val_accuracy"] for line in before)
+
+
+def test_a_run_without_growth_costs_the_plain_training(tmp_path: Path) -> None:
+    summary = run(small(policy=Never()), tmp_path, {})
+    assert summary["seeds_germinated"] == 0
+    assert summary["best_before_growth"] == summary["best_val_accuracy"]
+    # block1: (1*2 + 2*8) 3x3 kernels on 8x8; block2 pools to 4x4; the head is 16 to 10.
+    block1 = 2 * 9 * (1 * 2 + 2 * 8) * 64
+    block2 = 2 * 9 * (8 * 4 + 4 * 16) * 16
+    forward = block1 + block2 + 2 * 16 * 10
+    assert summary["train_flops"] == 3 * forward * 20 * 32 * EPOCHS
+
+
+def test_a_loaded_network_scores_what_the_run_scored(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    run_dir, summary = finished
+    loaded = load_run(run_dir)
+    assert loaded.config.epochs == EPOCHS
+    assert loaded.summary == summary
+    network = loaded.network()
+    losses_N, hits_N = scores(network, Digits().load().test)
+    assert float(losses_N.mean()) == summary["test_loss"]
+    assert float(hits_N.mean()) == summary["test_accuracy"]
+    assert any("esper_kernels" in name for name, _ in network.named_parameters())
+
+
+def test_a_run_that_is_not_there_or_not_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no run at"):
+        load_run(tmp_path / "nowhere")
+    hydra = tmp_path / ".hydra"
+    hydra.mkdir()
+    with pytest.raises(DataError, match="cannot read"):
+        load_config(tmp_path)
+    (hydra / "config.yaml").write_text("epochs: 3\nwings: 2\n")
+    (hydra / "hydra.yaml").write_text("hydra: {runtime: {choices: {}}}\n")
+    with pytest.raises(DataError, match="wings"):
+        load_config(tmp_path)
+
+
+def test_a_users_own_preset_is_known_by_its_keys(tmp_path: Path) -> None:
+    hydra = tmp_path / ".hydra"
+    hydra.mkdir()
+    (hydra / "config.yaml").write_text("strategy: {prior_alpha: 3.0, prior_beta: 1.0}\n")
+    (hydra / "hydra.yaml").write_text("hydra: {runtime: {choices: {strategy: bold}}}\n")
+    assert load_config(tmp_path).strategy == Thompson(prior_alpha=3.0)
+
+
+def test_a_broken_network_is_refused(tmp_path: Path, finished: tuple[Path, dict[str, Any]]) -> None:
+    run_dir, _ = finished
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("metrics.jsonl", "events.jsonl", "summary.json"):
+        (copy / name).write_bytes((run_dir / name).read_bytes())
+    keep_config(copy, small())
+    (copy / NETWORK).write_bytes((run_dir / NETWORK).read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=NETWORK):
+        load_run(copy).network()
+
+
+def test_a_second_run_starts_from_what_the_first_one_learned(tmp_path: Path) -> None:
+    store = SQLite(path=str(tmp_path / "esper.db"))
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run_dir in (first, second):
+        run_dir.mkdir()
+        run(small(store=store), run_dir, {})
+    tried = [
+        [e["blueprint"] for e in lines(folder / "events.jsonl") if e["kind"] == "selection"]
+        for folder in (first, second)
+    ]
+    # UCB tries what it has never seen first, and the second run has seen what the first one did.
+    assert tried[0][0] == tried[0][1] == "conv"
+    assert "conv" not in tried[1]
+    assert not (first / "ledger_snapshot.json").exists()
+    snapshot = json.loads((second / "ledger_snapshot.json").read_text())
+    rewards = [e for e in lines(first / "events.jsonl") if e["kind"] == "reward"]
+    assert len(snapshot) == len(rewards)
+
+
+def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(ConfigError, match="device=mps"):
+        run(small(device="mps"), tmp_path, {})
+
+
+def test_an_epoch_has_the_same_batches_for_every_model() -> None:
+    data = Digits().load()
+    task = Task(data, 32, Training(steps_per_epoch=5), 4, 0)
+    reports = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10)
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        torch.rand(7)  # what happened before an epoch does not matter to it
+        reports.append(task.train(model, optimizer, 2).loss)
+    assert reports[0] == reports[1]
+    assert reports[0] is not None
+    assert math.isfinite(reports[0])
+    assert task.num_steps == 5
+    assert Task(data, 32, Training(), 4, 0).num_steps == math.ceil(len(data.train) / 32)
