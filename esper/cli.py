@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from esper.app.errors import INTERRUPTED, tell
+from esper.app.errors import INTERRUPTED, print_error
 from esper.contracts.errors import EsperError
 
 app = typer.Typer(
@@ -123,10 +123,10 @@ def execute(arguments: list[str]) -> int:
     try:
         code = command.main(arguments or ["--help"], prog_name="esper", standalone_mode=False)
     except typer.TyperException as misuse:
-        tell(EsperError(misuse.format_message()))
+        print_error(EsperError(misuse.format_message()))
         return 1
     except (EsperError, OSError) as error:
-        tell(error)
+        print_error(error)
         return 1
     if code == INTERRUPTED:
         typer.echo("interrupted", err=True)
@@ -143,4 +143,4 @@ def _unexpected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Say in one line what nobody foresaw; Python itself then leaves with exit code 1."""
-    tell(error)
+    print_error(error)

@@ -14,7 +14,7 @@ from esper.options import OPTIONS, option_name
 from esper.orchestrator.auto import Auto
 from esper.policy.heuristic import Heuristic
 from esper.reward.multi_metric import MultiMetric
-from esper.safety.governor import Governor
+from esper.safety.governor import GovernorOptions
 from esper.safety.review import Safety
 from esper.signals.options import Signals
 from esper.store.memory import Memory
@@ -54,7 +54,7 @@ class RunConfig:
     growth: Growth = field(default_factory=Growth)
     kernels: Kernels = field(default_factory=Kernels)
     safety: Safety = field(default_factory=Safety)
-    governor: Governor = field(default_factory=Governor)
+    governor: GovernorOptions = field(default_factory=GovernorOptions)
     recovery: Recover = field(default_factory=Recover)
 
     def __post_init__(self) -> None:

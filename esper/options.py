@@ -10,7 +10,7 @@ from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
-from esper.logger.none import Nothing
+from esper.logger.none import NoLogger
 from esper.logger.redis import Redis as RedisLogger
 from esper.logger.tensorboard import Tensorboard
 from esper.logger.wandb import Wandb
@@ -82,7 +82,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "wandb": Wandb,
         "tensorboard": Tensorboard,
         "redis": RedisLogger,
-        "none": Nothing,
+        "none": NoLogger,
     },
     "store": {"memory": Memory, "sqlite": SQLite, "redis": RedisStore, "snapshot": Snapshot},
 }

@@ -21,10 +21,10 @@ from torch import nn
 from esper.config import RunConfig
 from esper.data.digits import Digits
 from esper.growth.host import Host
-from esper.growth.network_file import implant
+from esper.growth.network_file import insert_kernel
 from esper.growth.param_groups import add_group
 from esper.growth.prepare import prepare
-from esper.logger.none import Nothing
+from esper.logger.none import NoLogger
 from esper.policy.never import Never
 from esper.run.run import choices_of, example_input, run
 from esper.run.task import Task, scores
@@ -50,7 +50,7 @@ class Result:
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
     """Return the default configuration of a seed, on a partition used for nothing before."""
     fresh = Digits(split_seed=SPLIT_SEED)
-    return replace(RunConfig(rng_seed=rng_seed, logger=Nothing(), data=fresh), **changes)
+    return replace(RunConfig(rng_seed=rng_seed, logger=NoLogger(), data=fresh), **changes)
 
 
 def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -122,7 +122,7 @@ def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> N
     """Give a host the kernels of a grown network before its first step, fully blended."""
     for spot in kernels:
         slot, seed = spot["slot"], spot["seed"]
-        kernel = implant(host, slot, seed, spot["blueprint"], rng_seed)
+        kernel = insert_kernel(host, slot, seed, spot["blueprint"], rng_seed)
         add_group(host.optimizer, slot, seed, kernel.module)
         host.base_flops += kernel.flops
 

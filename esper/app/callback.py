@@ -15,14 +15,14 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from esper.app import resume, sweep
-from esper.app.errors import INTERRUPTED, line, tell
+from esper.app.errors import INTERRUPTED, one_line, print_error
 from esper.app.explain import explain
 from esper.app.schema import to_raw, to_run_config
 from esper.contracts.errors import ConfigError, EsperError, InterruptionError
 from esper.rundir.layout import COMMAND, RECORDS
 
 
-class JobWatch(Callback):
+class JobCallback(Callback):
     """Named in `conf/train.yaml` under `hydra.callbacks`; lives in each process that runs jobs."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -63,11 +63,11 @@ class JobWatch(Callback):
                 return
             job_return.status = JobStatus.COMPLETED  # or reading the error would raise it
             error = job_return.return_value
-            tell(error)
+            print_error(error)
             is_interrupted = isinstance(error, InterruptionError)
             status = "interrupted" if is_interrupted else "failed"
             with suppress(OSError):  # a full disk: the line that was just told says it
-                sweep.record_failure(run_dir, line(error), status)
+                sweep.record_failure(run_dir, one_line(error), status)
         if is_interrupted:
             raise SystemExit(INTERRUPTED)
         if not in_sweep:
@@ -87,8 +87,8 @@ def _leaving() -> Iterator[None]:
     try:
         yield
     except OmegaConfBaseException as error:
-        tell(ConfigError(explain(error)))
+        print_error(ConfigError(explain(error)))
         raise SystemExit(1) from error
     except (EsperError, OSError) as error:
-        tell(error)
+        print_error(error)
         raise SystemExit(1) from error

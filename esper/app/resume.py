@@ -20,7 +20,7 @@ from esper.app.sweep import summary_of
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
 from esper.rundir.layout import CHECKPOINTS, COMMAND, write_json
-from esper.rundir.lock import holding
+from esper.rundir.lock import lock_run_dir
 from esper.rundir.same_config import FREE, check_same
 
 _RESUMED = "ESPER_RESUMED"
@@ -158,12 +158,12 @@ def check(run_dir: Path, raw: Mapping[str, Any]) -> None:
             another configuration.
         SystemExit: with 0 if it is finished.
     """
-    from esper.checkpoint.rotation import Keeper  # torch
+    from esper.checkpoint.rotation import CheckpointRotation  # torch
 
-    with holding(run_dir):
+    with lock_run_dir(run_dir):
         summary = summary_of(run_dir) or {}
         over = summary["epochs"] if summary.get("status") == "finished" else 0
-        found = Keeper(run_dir / CHECKPOINTS).latest()
+        found = CheckpointRotation(run_dir / CHECKPOINTS).latest()
         if found is not None:
             facts = found.saved.facts
             # A finished run that is given no more epochs is not trained: fewer are no error.

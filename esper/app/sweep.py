@@ -43,9 +43,9 @@ def is_interrupted(run_dir: Path, raw: Mapping[str, Any]) -> bool:
     Raises:
         CheckpointError: if it was under another one, or its checkpoints are broken.
     """
-    from esper.checkpoint.rotation import Keeper  # torch
+    from esper.checkpoint.rotation import CheckpointRotation  # torch
 
-    found = Keeper(run_dir / CHECKPOINTS).latest()
+    found = CheckpointRotation(run_dir / CHECKPOINTS).latest()
     if found is None:
         return False
     check_same(found.saved.facts["config"], raw, found.saved.facts["epoch"])

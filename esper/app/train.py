@@ -24,7 +24,7 @@ from esper.app.schema import conf_dir, register, to_raw, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.logger.format import percent
 from esper.rundir.layout import COMMAND
-from esper.rundir.lock import holding
+from esper.rundir.lock import lock_run_dir
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ def train_task(cfg: DictConfig) -> float | None:
     if in_sweep:
         is_resumed = sweep.is_interrupted(run_dir, raw)
         if not is_resumed:
-            with holding(run_dir):
+            with lock_run_dir(run_dir):
                 sweep.forget(run_dir)
     from esper.run.run import run  # torch
 

@@ -101,7 +101,7 @@ def _scale(loss: float) -> float:
 
 
 @dataclass(slots=True)
-class Change:
+class Trial:
     """A growth event whose seeds are still open.
 
     seeds: the activation of every seed of the event, by (slot, seed).
@@ -121,11 +121,11 @@ class Change:
     def open_seeds(self, host: Host) -> list[Seed]:
         """Return the seeds of this event that are still live."""
         found = [host.seed(slot, index) for slot, index in self.seeds]
-        return [s for s in found if s.stage in LIVE and s.alive.event == self.index]
+        return [s for s in found if s.stage in LIVE and s.activation.event == self.index]
 
 
 def measure(
-    change: Change, host: Host, evaluate: Evaluate, network: Evaluation
+    change: Trial, host: Host, evaluate: Evaluate, network: Evaluation
 ) -> list[SeedPerformance]:
     """Compare a network with what it would be without an event; credit the event's open seeds.
 
@@ -152,24 +152,22 @@ def measure(
             seed=seed.index,
             blueprint=seed.bound,
             alpha=seed.alpha,
-            ablation=seed.alive.ablation,
-            gain=seed.alive.gain,
-            gain_error=seed.alive.gain_error,
+            ablation=seed.activation.ablation,
+            gain=seed.activation.gain,
+            gain_error=seed.activation.gain_error,
             method=method,
         )
         for seed in measured
     ]
 
 
-def _ablate(
-    change: Change, host: Host, evaluate: Evaluate, network: Evaluation, seed: Seed
-) -> None:
+def _ablate(change: Trial, host: Host, evaluate: Evaluate, network: Evaluation, seed: Seed) -> None:
     key = (seed.slot, seed.index)
     without = evaluate_muted(evaluate, host, *key)
     comparison = change.ablations.setdefault(key, Comparison(change.comparison.window))
     if comparison.add(without, network) is not None:
-        seed.alive.measurements += 1
-    seed.alive.ablation = comparison.gain
+        seed.activation.measurements += 1
+    seed.activation.ablation = comparison.gain
 
 
 def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
@@ -177,26 +175,26 @@ def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
 
     Where none is positive, or none is measured yet, each has the same share.
     """
-    weights = {(s.slot, s.index): max(0.0, s.alive.ablation or 0.0) for s in seeds}
+    weights = {(s.slot, s.index): max(0.0, s.activation.ablation or 0.0) for s in seeds}
     total = sum(weights.values())
     if total <= 0:
         return dict.fromkeys(weights, 1 / max(1, len(weights)))
     return {key: weight / total for key, weight in weights.items()}
 
 
-def _credit(change: Change, seed: Seed, share: float, event_gain: float | None) -> None:
+def _credit(change: Trial, seed: Seed, share: float, event_gain: float | None) -> None:
     """Write the gain, its error and the latest point into the life of a seed."""
-    life = seed.alive
+    activation = seed.activation
     comparison = change.comparison
     if change.twin is None:
         found = change.ablations.get((seed.slot, seed.index))
         if found is None or seed.stage not in MEASURED:
             return
-        comparison, share, event_gain = found, 1.0, life.ablation
+        comparison, share, event_gain = found, 1.0, activation.ablation
     if comparison.gain is None or comparison.error is None or event_gain is None:
         return
-    life.gain = share * comparison.gain
-    life.gain_error = share * comparison.error
-    life.accuracy_gain = comparison.accuracy_gain
-    since = len(life.losses) + 1
-    life.gains.append(GainPoint(epochs_since=since, gain=share * event_gain))
+    activation.gain = share * comparison.gain
+    activation.gain_error = share * comparison.error
+    activation.accuracy_gain = comparison.accuracy_gain
+    since = len(activation.losses) + 1
+    activation.gains.append(GainPoint(epochs_since=since, gain=share * event_gain))

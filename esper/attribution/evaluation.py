@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 Evaluate = Callable[[nn.Module], Any]
 """Takes a model; returns per-sample losses (N,), or those and per-sample hits (N,) in [0, 1]."""
@@ -82,10 +82,10 @@ def repeatable(evaluate: Evaluate) -> Evaluate:
     Networks are compared sample by sample, so one that draws or shuffles must draw the same for
     all; and what is evaluated for comparison must not move the generators of the run.
     """
-    now = Chance.now()
+    now = RngState.now()
 
     def again(model: nn.Module) -> Any:
-        with replayed(now):
+        with restored(now):
             return evaluate(model)
 
     return again

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth import attach
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from esper.growth.host import Host
 from esper.kernels.errors import escalate, first_line
 from esper.kernels.kernel import Kernel, KernelError
 from esper.probe.modes import eval_mode, every_layer_called
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 Loss = Callable[[nn.Module], Tensor]
 """Takes a model; returns a scalar loss with a graph, on training samples."""
@@ -54,7 +54,7 @@ def first_order_scores(
 
 def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) -> dict[int, float]:
     module = host.slots[slot].module
-    with eval_mode(host.model), every_layer_called(), replayed(Chance.now()):
+    with eval_mode(host.model), every_layer_called(), restored(RngState.now()):
         living = attach.bank_of(module)
         # Those that learn in isolation are not felt, and need not run.
         quiet = set() if living is None else living.isolated - living.muted
@@ -75,7 +75,7 @@ def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) 
                 attach.take_kernel(module, seed)
 
 
-def _check_notes(slot: str, kernels: Mapping[int, Kernel], bank: Bank | None) -> None:
+def _check_notes(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank | None) -> None:
     """Raise where the slot has gone on without a kernel that failed: it has no score."""
     if bank is None:
         return

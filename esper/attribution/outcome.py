@@ -5,44 +5,44 @@ import statistics
 
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.outcome import Outcome
-from esper.growth.deeds import Closed
 from esper.growth.host import Host
+from esper.growth.op_log import ClosedSeed
 
 
-def outcome_of(closed: Closed, host: Host, epoch: int) -> Outcome:
+def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
     """Return the settled outcome of a seed that was just fossilized or culled.
 
     Raises nothing; what was never measured is None.
     """
-    life, slot = closed.life, host.slots[closed.slot]
-    others_flops = host.flops - (life.flops if closed.fossilized else 0)
-    others_parameters = host.num_parameters - (life.parameters if closed.fossilized else 0)
-    losses = [loss for loss in life.losses if math.isfinite(loss)]
+    activation, slot = closed.activation, host.slots[closed.slot]
+    others_flops = host.flops - (activation.flops if closed.fossilized else 0)
+    others_parameters = host.num_parameters - (activation.parameters if closed.fossilized else 0)
+    losses = [loss for loss in activation.losses if math.isfinite(loss)]
     return Outcome(
         slot=closed.slot,
         seed=closed.seed,
         slot_kind=slot.spec.kind.value,
         placement=slot.spec.placement.value,
-        blueprint=life.blueprint,
-        activation=closed.activation,
-        germinated_epoch=life.germinated_epoch,
+        blueprint=activation.blueprint,
+        activation=closed.number,
+        germinated_epoch=activation.germinated_epoch,
         settled_epoch=epoch,
         fossilized=closed.fossilized,
-        gain=life.gain,
-        gain_error=life.gain_error,
-        ablation=life.ablation,
-        gains=tuple(life.gains),
-        accuracy_gain=life.accuracy_gain,
-        loss_reduction=_loss_reduction(life.gain, losses),
+        gain=activation.gain,
+        gain_error=activation.gain_error,
+        ablation=activation.ablation,
+        gains=tuple(activation.gains),
+        accuracy_gain=activation.accuracy_gain,
+        loss_reduction=_loss_reduction(activation.gain, losses),
         flops_before=others_flops,
-        flops_after=others_flops + life.flops,
+        flops_after=others_flops + activation.flops,
         parameters_before=others_parameters,
-        parameters_after=others_parameters + life.parameters,
+        parameters_after=others_parameters + activation.parameters,
         loss_variance=statistics.pvariance(losses) if len(losses) > 1 else 0.0,
-        errors=life.errors,
-        recoveries=life.recoveries,
-        latency_ms=life.latency_ms,
-        memory_mb=kernel_memory_mb(life.parameters, life.trainable),
+        errors=activation.errors,
+        recoveries=activation.recoveries,
+        latency_ms=activation.latency_ms,
+        memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         rolled_back=closed.rolled_back,
         reason=closed.reason,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from esper.attribution.compare import MEASURED, Change, Comparison, measure
+from esper.attribution.compare import MEASURED, Comparison, Trial, measure
 from esper.attribution.evaluation import Evaluate, Evaluation
 from esper.attribution.outcome import outcome_of
 from esper.attribution.twin import Train, adopt, follow, train_twin
@@ -15,18 +15,18 @@ from esper.growth.apply import Applied, Setting, apply
 from esper.growth.host import Host
 from esper.growth.host_state import host_state, load_host_state
 from esper.kernels.kernel import Kernel
-from esper.probe.rng_state import Chance
+from esper.probe.rng_state import RngState
 
 BACKWARD = 2
 """The backward pass costs about twice the forward pass."""
 
 
-class Pending:
+class Trials:
     """The open growth events of one host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.changes: list[Change] = []
+        self.changes: list[Trial] = []
         self.num_events = 0
 
     def apply(
@@ -44,19 +44,19 @@ class Pending:
         host = self.host
         grows = any(change.action is Action.GERMINATE for change in plan.changes)
         twin = host.copy() if grows and with_twin else None
-        deeds_seen = len(host.journal)
+        deeds_seen = len(host.op_log)
         applied = apply(host, plan, setting, ready)
         if applied.germinated:
             seeds = {key: host.seed(*key).activations for key in applied.germinated}
             comparison = Comparison(host.options.window)
-            change = Change(setting.event, setting.moment.epoch, seeds, twin, comparison)
+            change = Trial(setting.event, setting.moment.epoch, seeds, twin, comparison)
             change.deeds_seen = deeds_seen
             self.changes.append(change)
             self.num_events += 1
             host.is_followed = host.is_followed or twin is not None
         return applied
 
-    def train_twins(self, train: Train | None, epoch_began: Chance) -> int:
+    def train_twins(self, train: Train | None, epoch_began: RngState) -> int:
         """Let every twin train the epoch that the network has trained; return how many did.
 
         Without `train` the twins are given up, and their events go on by ablation.
@@ -93,7 +93,7 @@ class Pending:
         compared with a network that it never was.
         """
         closed, self.host.closed = self.host.closed, []
-        outcomes = [outcome_of(life, self.host, epoch) for life in closed]
+        outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
         for change in list(self.changes):
             if not change.open_seeds(self.host):
                 self._sync(change)
@@ -106,14 +106,14 @@ class Pending:
         self.changes.clear()
         self.follow()
 
-    def _adopt(self, change: Change) -> None:
+    def _adopt(self, change: Trial) -> None:
         twin = change.twin
         if twin is None or self.changes or self._is_kept(change):
             return
         if self.host.options.on_cull == "twin":
             adopt(self.host, twin)
 
-    def _is_kept(self, change: Change) -> bool:
+    def _is_kept(self, change: Trial) -> bool:
         """Return whether a seed of the event is part of the network for good."""
         seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
         return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
@@ -123,16 +123,16 @@ class Pending:
         for change in self.changes:
             self._sync(change)
             change.deeds_seen = 0
-        self.host.journal.clear()
+        self.host.op_log.clear()
         self.host.is_followed = any(change.twin is not None for change in self.changes)
 
-    def _sync(self, change: Change) -> None:
-        deeds = self.host.journal
+    def _sync(self, change: Trial) -> None:
+        deeds = self.host.op_log
         follow(change, deeds[change.deeds_seen :])
         change.deeds_seen = len(deeds)
 
 
-def pending_state(pending: Pending) -> dict[str, Any]:
+def pending_state(pending: Trials) -> dict[str, Any]:
     """Return host and open events as they stand; tensors are their own, not copies."""
     return {
         "host": host_state(pending.host),
@@ -141,7 +141,7 @@ def pending_state(pending: Pending) -> dict[str, Any]:
     }
 
 
-def load_pending_state(pending: Pending, state: dict[str, Any]) -> None:
+def load_pending_state(pending: Trials, state: dict[str, Any]) -> None:
     """Make a fresh host and its open events stand where `state` says.
 
     Raises:
@@ -155,7 +155,7 @@ def load_pending_state(pending: Pending, state: dict[str, Any]) -> None:
     for saved, twin in zip(state["changes"], twins, strict=True):
         if twin is not None:
             load_host_state(twin, saved["twin"])
-        change = Change(
+        change = Trial(
             index=saved["index"],
             epoch=saved["epoch"],
             seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
@@ -168,7 +168,7 @@ def load_pending_state(pending: Pending, state: dict[str, Any]) -> None:
         pending.changes.append(change)
 
 
-def _change_state(change: Change) -> dict[str, Any]:
+def _change_state(change: Trial) -> dict[str, Any]:
     return {
         "index": change.index,
         "epoch": change.epoch,

@@ -11,37 +11,37 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from esper.attribution.compare import Change
+from esper.attribution.compare import Trial
 from esper.growth import param_groups
-from esper.growth.deeds import Deed
 from esper.growth.host import Host
-from esper.probe.rng_state import Chance, replayed
+from esper.growth.op_log import HostOp
+from esper.probe.rng_state import RngState, restored
 
 Train = Callable[[nn.Module, Optimizer], Any]
 """Trains a model for one epoch with an optimizer, on the batches of that epoch."""
 
 
-def train_twin(twin: Host, network: Host, train: Train, epoch_began: Chance) -> None:
+def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -> None:
     """Train a twin for the epoch that the network has just trained, on the same batches.
 
     Raises:
         ValueError: if `train` trains the network, or moves its schedule, in the twin's place.
     """
-    stands = (network.global_step, param_groups.pace(network.optimizer))
-    twin.given_pace = network.last_pace
+    stands = (network.global_step, param_groups.schedule_state(network.optimizer))
+    twin.given_schedule = network.last_schedule
     if not twin.model.training:
         twin.model.train()
-    with replayed(epoch_began):
+    with restored(epoch_began):
         train(twin.model, twin.optimizer)
     twin.end_epoch()
-    if stands != (network.global_step, param_groups.pace(network.optimizer)):
+    if stands != (network.global_step, param_groups.schedule_state(network.optimizer)):
         raise ValueError(
             "train must train the model with the optimizer that it is given and nothing else: it "
             "stepped the network's own optimizer or schedule (step schedulers outside of it)"
         )
 
 
-def follow(change: Change, deeds: Sequence[Deed]) -> None:
+def follow(change: Trial, deeds: Sequence[HostOp]) -> None:
     """Make the twin of an event do what the network did, its own seeds' moves left out.
 
     Call it before the network trains on, so that kernels are still as they were born.
@@ -50,11 +50,11 @@ def follow(change: Change, deeds: Sequence[Deed]) -> None:
     if twin is None:
         return
     for deed in deeds:
-        if change.seeds.get((deed.slot, deed.seed)) == deed.activation:
+        if change.seeds.get((deed.slot, deed.seed)) == deed.number:
             continue
         arguments = copy.deepcopy(deed.arguments)
         getattr(twin, deed.method)(deed.slot, deed.seed, *arguments)
-    twin.journal.clear()
+    twin.op_log.clear()
     twin.closed.clear()
 
 

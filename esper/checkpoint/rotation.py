@@ -45,7 +45,7 @@ class Found:
     refused: tuple[tuple[str, str], ...]
 
 
-class Keeper:
+class CheckpointRotation:
     """Writes and finds the checkpoints of one run, in `RUN/checkpoints/`; one process at a time."""
 
     def __init__(self, folder: Path) -> None:

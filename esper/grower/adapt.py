@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from esper.attribution.first_order import Loss
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import EventKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan
-from esper.grower.candidates import Choice, UnfitError, choose
-from esper.grower.options import Choices
+from esper.grower.candidates import Chosen, UnfitError, choose
+from esper.grower.options import GrowerOptions
 from esper.grower.review import Reviewer
 from esper.growth.apply import Setting
 from esper.growth.host import Moment
@@ -38,11 +38,11 @@ class Occasion:
     with_twin: bool
 
 
-class Actor:
+class Adapter:
     """Changes a network as decisions ask."""
 
     def __init__(
-        self, choices: Choices, pending: Pending, selector: Selector, rng_seed: int, tell: Tell
+        self, choices: GrowerOptions, pending: Trials, selector: Selector, rng_seed: int, tell: Tell
     ) -> None:
         self.choices, self.pending, self.selector = choices, pending, selector
         self.kernels, self.tell = KernelPipeline(choices.kernels, rng_seed), tell
@@ -66,7 +66,7 @@ class Actor:
         if refusal is not None:
             self.tell(EventKind.SAFETY, refusal)
 
-    def _choose(self, plan: Plan, decision: Decision, occasion: Occasion) -> Choice:
+    def _choose(self, plan: Plan, decision: Decision, occasion: Occasion) -> Chosen:
         wish, take = (plan, decision), self._take_fitting
         observation, host = occasion.observation, self.pending.host
         choice = choose(self.selector, host, wish, observation, take, occasion.loss)
@@ -78,7 +78,7 @@ class Actor:
             self.tell(EventKind.SELECTION, selection)
         return choice
 
-    def _apply(self, choice: Choice, decision: Decision, occasion: Occasion) -> None:
+    def _apply(self, choice: Chosen, decision: Decision, occasion: Occasion) -> None:
         setting = Setting(
             kernels=self.kernels,
             event=self.pending.num_events,
@@ -107,7 +107,7 @@ class Actor:
             raise UnfitError(f"blueprint '{blueprint}' in slot '{slot}' does not fit: {excess}")
         return kernel
 
-    def _ready(self, choice: Choice) -> dict[tuple[int, str], Kernel]:
+    def _ready(self, choice: Chosen) -> dict[tuple[int, str], Kernel]:
         """Return every kernel that a plan germinates: safety weighs them before one goes in."""
         plan, ready = choice.plan, dict(choice.ready)
         for change in plan.changes:

@@ -25,7 +25,7 @@ class UnfitError(EsperError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Chosen:
     """A plan whose germinations name their seeds.
 
     ready: kernels that were built on the way, by (seed, blueprint).
@@ -47,7 +47,7 @@ def choose(
     observation: Observation,
     take: Take,
     loss: Loss | None,
-) -> Choice:
+) -> Chosen:
     """Return what the strategy chooses for a plan, and what had to be built for that.
 
     Args:
@@ -91,7 +91,7 @@ def choose(
     )
     chosen, selections = selector.choose(plan, inputs)
     ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
-    return Choice(chosen, selections, ready, refused, unfit)
+    return Chosen(chosen, selections, ready, refused, unfit)
 
 
 def _ranked(

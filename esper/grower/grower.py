@@ -19,24 +19,24 @@ from torch.optim import Optimizer
 
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
 from esper.attribution.first_order import Loss
-from esper.attribution.trials import Pending, load_pending_state, pending_state
+from esper.attribution.trials import Trials, load_pending_state, pending_state
 from esper.attribution.twin import Train
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventKind, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
-from esper.grower.adapt import Actor, Occasion
-from esper.grower.options import Choices
-from esper.grower.settle import Settlement
+from esper.grower.adapt import Adapter, Occasion
+from esper.grower.options import GrowerOptions
+from esper.grower.settle import Settler
 from esper.growth.host import Moment
-from esper.growth.lifecycle import cull_overdue, grow_older, health
+from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.param_groups import stale_entries
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
-from esper.probe.rng_state import Chance
+from esper.probe.rng_state import RngState
 from esper.safety.recovery import Recovering
-from esper.safety.rollback import Governing
+from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
@@ -52,7 +52,7 @@ class Grower:
         epochs: the budget; seeds germinate in its first part and none is open at its end.
         rng_seed: seed of all randomness of growth.
         bus: receives an event for everything that happens.
-        options: fields of `Choices`, by name or as objects: `policy="heuristic"`,
+        options: fields of `GrowerOptions`, by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
             optimizer, `schedulers=[scheduler]`: many of torch's take no further groups by
             themselves (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
@@ -75,27 +75,27 @@ class Grower:
     ) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")
-        self.choices = choices = Choices.of(options)
+        self.choices = choices = GrowerOptions.of(options)
         self.epochs, self.rng_seed = epochs, rng_seed
         self.bus = bus or EventBus()
         self.epoch = 0
         self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, choices.setup)
-        self.pending = Pending(self.host)
+        self.pending = Trials(self.host)
         self.recovering = Recovering(self.pending, choices.recovery)
         self.bus.subscribe(self.recovering.tally, [EventKind.RECOVERY])
-        self.governing = Governing(self.pending, choices.governor, choices.chance_loss)
+        self.governing = Governor(self.pending, choices.governor, choices.chance_loss)
         self.tracker = SignalTracker(choices.signals)
         self.policy = choices.policy.build(rng_seed)
         run_id = choices.run_id or uuid.uuid4().hex
-        self.settlement = Settlement(choices.reward, self.policy, choices.store.open(), run_id)
+        self.settlement = Settler(choices.reward, self.policy, choices.store.open(), run_id)
         self.ledger = self.settlement.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(choices.strategy, choices.viability, self.ledger, rng)
-        self.actor = Actor(choices, self.pending, self.selector, rng_seed, self._tell)
+        self.actor = Adapter(choices, self.pending, self.selector, rng_seed, self._tell)
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
-        self._epoch_began = Chance.now()
+        self._epoch_began = RngState.now()
         self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
 
     def step(
@@ -158,7 +158,7 @@ class Grower:
         self.recovering.prepare(self.epoch)
         self.governing.keep(self.epoch)
         self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
-        self._epoch_began = Chance.now()
+        self._epoch_began = RngState.now()
         return StepReport(
             metrics=observation.metrics,
             observation=observation,
@@ -184,7 +184,7 @@ class Grower:
             "settlement": self.settlement.state_dict(),
             "selector": self.selector.state_dict(),
             "epoch_began": self._epoch_began.state_dict(),
-            "chance": Chance.now().state_dict(),
+            "chance": RngState.now().state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -204,8 +204,8 @@ class Grower:
         self.policy.load_state_dict(state["policy"])
         self.settlement.load_state_dict(state["settlement"])
         self.selector.load_state_dict(state["selector"])
-        self._epoch_began = Chance.from_state(state["epoch_began"])
-        Chance.from_state(state["chance"]).restore()
+        self._epoch_began = RngState.from_state(state["epoch_began"])
+        RngState.from_state(state["chance"]).restore()
         self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
 
     def notice(self) -> None:
@@ -224,7 +224,7 @@ class Grower:
         self.pending.train_twins(train, self._epoch_began)
         for found in self.pending.measure(evaluate, network):
             self._tell(EventKind.PERFORMANCE, found)
-            self.settlement.note(found, self.host.seed(found.slot, found.seed).alive)
+            self.settlement.note(found, self.host.seed(found.slot, found.seed).activation)
         return self.pending.flops(self._num_samples(trained), len(network.losses_N))
 
     def _num_samples(self, trained: TrainReport) -> int:
@@ -234,7 +234,7 @@ class Grower:
         self._tell_all(EventKind.HEALTH, health(self.host))
         self._tell_all(EventKind.LIFECYCLE, self.recovering.cull(self.epoch))
         rest = self.choices.viability.min_dormant_epochs
-        self._tell_all(EventKind.LIFECYCLE, grow_older(self.host, moment, rest))
+        self._tell_all(EventKind.LIFECYCLE, advance_epoch(self.host, moment, rest))
 
     def _observe(self, moment: Moment, trained: TrainReport) -> Observation:
         metrics = EpochMetrics(

@@ -14,7 +14,7 @@ from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels
 from esper.model.base import HostOptions
 from esper.options import OPTIONS
-from esper.safety.governor import Governor
+from esper.safety.governor import GovernorOptions
 from esper.safety.review import Safety
 from esper.signals.options import Signals
 from esper.strategy.viability import Viability
@@ -32,7 +32,7 @@ NODES: dict[str, type[Any]] = {
     "blueprint": Blueprints,
     "viability": Viability,
     "safety": Safety,
-    "governor": Governor,
+    "governor": GovernorOptions,
     "recovery": Recover,
     "signals": Signals,
     "growth": Growth,
@@ -42,7 +42,7 @@ NODES: dict[str, type[Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class GrowerOptions:
     """The options of a grower.
 
     slots: `auto`, or the module paths that get a slot.
@@ -66,7 +66,7 @@ class Choices:
     num_seeds: int = 4
     viability: Viability = field(default_factory=Viability)
     safety: Safety = field(default_factory=Safety)
-    governor: Governor = field(default_factory=Governor)
+    governor: GovernorOptions = field(default_factory=GovernorOptions)
     recovery: Recover = field(default_factory=Recover)
     signals: Signals = field(default_factory=Signals)
     growth: Growth = field(default_factory=Growth)
@@ -101,7 +101,7 @@ class Choices:
         )
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Choices":
+    def of(cls, given: Mapping[str, Any]) -> "GrowerOptions":
         """Return the choices that keyword arguments name.
 
         Raises:

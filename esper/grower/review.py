@@ -86,7 +86,7 @@ def kernel_costs(
 
     The keys are seed and blueprint, as are those of `ready`.
     """
-    live = [(seed.index, seed.alive) for seed in host.slots[slot].seeds if seed.stage in LIVE]
+    live = [(seed.index, seed.activation) for seed in host.slots[slot].seeds if seed.stage in LIVE]
     costs = {(index, life.blueprint): (life.parameters, life.trainable) for index, life in live}
     costs |= {key: (kernel.parameters, kernel.trainable) for key, kernel in ready.items()}
     return {key: kernel_cost(*counts) for key, counts in costs.items()}

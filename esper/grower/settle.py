@@ -17,7 +17,7 @@ from esper.contracts.event import (
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.outcome import GainPoint, Outcome, Reward
 from esper.contracts.slot import SlotSpec
-from esper.growth.slot import Life
+from esper.growth.slot import Activation
 from esper.policy.base import Policy
 from esper.reward.base import RewardModel
 from esper.reward.rollback import judge_rollback
@@ -47,7 +47,7 @@ class Tally:
         self.first_germinated = min(known)
 
 
-class Settlement:
+class Settler:
     """Passes outcomes on to everything that learns from them.
 
     outcomes: the last 1,000 settled outcomes of this run, oldest first.
@@ -64,12 +64,12 @@ class Settlement:
         self.ledger = Ledger()
         self.ledger.warm_start(self.snapshot, run_id)
 
-    def note(self, found: SeedPerformance, life: Life) -> None:
+    def note(self, found: SeedPerformance, activation: Activation) -> None:
         """Take in what was measured of a seed that is still open."""
         measurement = Measurement(
-            accuracy_improvement=life.accuracy_gain,
+            accuracy_improvement=activation.accuracy_gain,
             loss_reduction=found.gain,
-            memory_mb=kernel_memory_mb(life.parameters, life.trainable),
+            memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         )
         self.ledger.note_measurement(found.slot, found.seed, measurement)
 

@@ -18,9 +18,9 @@ from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
 from esper.growth import attach
 from esper.growth.host import Host, Moment
-from esper.growth.lifecycle import uproot, wake
-from esper.growth.slot import Life, Seed
-from esper.kernels.faults import Care
+from esper.growth.lifecycle import cull_and_embargo, reactivate
+from esper.growth.slot import Activation, Seed
+from esper.kernels.faults import FaultTracker
 from esper.kernels.kernel import Kernel, KernelError, told
 from esper.kernels.pipeline import KernelPipeline
 
@@ -134,19 +134,21 @@ def _change(
     assert change.seed is not None, "the plan was checked"
     slot, seed, moment = plan.slot, change.seed, setting.moment
     if change.action is Action.CULL:
-        applied.moves.extend(uproot(host, host.seed(slot, seed), moment.epoch, plan.reasoning))
+        applied.moves.extend(
+            cull_and_embargo(host, host.seed(slot, seed), moment.epoch, plan.reasoning)
+        )
         if not change.rests:
-            applied.moves.extend(wake(host, host.seed(slot, seed), "replaced at once"))
+            applied.moves.extend(reactivate(host, host.seed(slot, seed), "replaced at once"))
     elif change.action is Action.RETARGET:
         record = host.seed(slot, seed)
-        record.alive.blend_loss = moment.val_loss
+        record.activation.blend_loss = moment.val_loss
         target = change.alpha_target
         applied.moves.append(host.blend(slot, seed, target, None, plan.reasoning))
     elif change.action is Action.FOSSILIZE:
         applied.moves.append(host.advance(slot, seed, _S.FOSSILIZED, None, plan.reasoning))
     else:
         kernel = grown[seed]
-        life = Life(
+        activation = Activation(
             event=setting.event,
             germinated_epoch=moment.epoch,
             blueprint=kernel.blueprint,
@@ -158,7 +160,7 @@ def _change(
             start_loss=moment.val_loss,
             target=change.alpha_target,
         )
-        applied.moves.extend(host.germinate(slot, seed, kernel, life, setting.reason))
+        applied.moves.extend(host.germinate(slot, seed, kernel, activation, setting.reason))
         applied.germinated.append((slot, seed))
 
 
@@ -172,7 +174,7 @@ class Before:
     last_cull_epoch: int | None
     kernels: dict[int, tuple[nn.Module, float]]
     bank: dict[str, Any]
-    care: Care | None
+    care: FaultTracker | None
     groups: list[dict[str, Any]]
     state: dict[torch.Tensor, Any]
     num_deeds: int
@@ -196,7 +198,7 @@ def remember(host: Host, slot: str) -> Before:
         care=None if bank is None else copy.deepcopy(bank.care),
         groups=list(host.optimizer.param_groups),
         state=dict(host.optimizer.state),
-        num_deeds=len(host.journal),
+        num_deeds=len(host.op_log),
         num_closed=len(host.closed),
     )
 
@@ -220,4 +222,4 @@ def restore(host: Host, before: Before) -> None:
     host.optimizer.param_groups[:] = before.groups
     host.optimizer.state.clear()
     host.optimizer.state.update(before.state)
-    del host.journal[before.num_deeds :], host.closed[before.num_closed :]
+    del host.op_log[before.num_deeds :], host.closed[before.num_closed :]

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 
 BANK = "esper_kernels"
 """Name of the submodule that holds a slot's kernels while there are any."""
@@ -29,7 +29,7 @@ class Slotted:
         """Return the block's output, plus the kernels' where the slot holds any."""
         output = super().forward(*args, **kwargs)  # type: ignore[misc]
         bank = self._modules.get(BANK)
-        if not isinstance(bank, Bank):
+        if not isinstance(bank, KernelBank):
             return output
         return bank.mix(output, first_argument(args, kwargs))
 
@@ -95,10 +95,10 @@ def detach(module: nn.Module) -> None:
     module.__class__ = original_class(type(module))
 
 
-def bank_of(module: nn.Module) -> Bank | None:
+def bank_of(module: nn.Module) -> KernelBank | None:
     """Return the kernels of a slotted module, None while it has none."""
     bank = module._modules.get(BANK)
-    return bank if isinstance(bank, Bank) else None
+    return bank if isinstance(bank, KernelBank) else None
 
 
 def put_kernel(
@@ -108,7 +108,7 @@ def put_kernel(
     bank = bank_of(module)
     if bank is None:
         attach(module)
-        bank = Bank(placement).train(module.training)
+        bank = KernelBank(placement).train(module.training)
         module.add_module(BANK, bank)
     bank.add(seed, kernel, like)
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.kernels.errors import Strategy, WrongOutputError, call_again, escalate, strategy_of
-from esper.kernels.faults import Care
+from esper.kernels.errors import Remedy, WrongOutputError, call_again, escalate, remedy_of
+from esper.kernels.faults import FaultTracker
 
 
 class _Isolate(torch.autograd.Function):
@@ -38,7 +38,7 @@ class _Isolate(torch.autograd.Function):
         return grads[0], grads[0]
 
 
-class Bank(nn.Module):
+class KernelBank(nn.Module):
     """The kernels of one slot.  Exists only while the slot has any.
 
     `alphas` are 0-dim buffers, so that a change of alpha recompiles nothing.  A muted kernel is
@@ -52,7 +52,7 @@ class Bank(nn.Module):
         self.kernels = nn.ModuleDict()
         self.isolated: set[str] = set()
         self.muted: set[str] = set()
-        self.care = Care()
+        self.care = FaultTracker()
         self._finite: dict[str, Tensor] = {}
 
     def add(self, seed: int, kernel: nn.Module, like: Tensor | None) -> None:
@@ -147,19 +147,19 @@ class Bank(nn.Module):
         """Return what another try gives, or `output`: the slot's without the kernel that failed."""
         assert self.care.options is not None, "somebody looks after the kernel"
         escalate(error)
-        strategy = strategy_of(error)
-        if strategy is not Strategy.RETRY:
-            self.care.failed(seed, error, strategy)
+        remedy = remedy_of(error)
+        if remedy is not Remedy.RETRY:
+            self.care.failed(seed, error, remedy)
             return output
         try:
             mixed = call_again(again, self.care.options)
         except Exception as last:  # noqa: BLE001 - the same boundary
             escalate(last)
-            strategy = strategy_of(last)
-            retried = strategy is Strategy.RETRY
-            self.care.failed(seed, last, Strategy.FALLBACK if retried else strategy)
+            remedy = remedy_of(last)
+            retried = remedy is Remedy.RETRY
+            self.care.failed(seed, last, Remedy.FALLBACK if retried else remedy)
             return output
-        self.care.notes.add(seed, error, Strategy.RETRY)
+        self.care.notes.add(seed, error, Remedy.RETRY)
         return mixed
 
     def _isolate(self, seed: str, output: Tensor, residual: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement, SlotKind, SlotSpec
 from esper.growth.attach import first_argument
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from esper.growth.reachable import unreachable
 from esper.probe.modes import eval_mode, every_layer_called
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 KIND_OF_RANK = {2: SlotKind.DENSE, 3: SlotKind.SEQUENCE, 4: SlotKind.FEATURE_MAP}
 """Kind of a slot by the rank of its tensors, the batch dimension included."""
@@ -66,7 +66,7 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
         for name, module in model.named_modules()
     ]
     try:
-        with eval_mode(model), every_layer_called(), torch.no_grad(), replayed(Chance.now()):
+        with eval_mode(model), every_layer_called(), torch.no_grad(), restored(RngState.now()):
             last_output.append(model(example_input))
     finally:
         for handle in handles:
@@ -84,11 +84,11 @@ def _convolves(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv1d) or isinstance(last, nn.Conv1d | nn.BatchNorm1d)
 
 
-class Places:
+class SlotFinder:
     """Answers which modules of a host can hold a slot, and why others cannot."""
 
     def __init__(self, model: nn.Module, example_input: Any, catalogue: Catalogue) -> None:
-        if any(isinstance(module, Bank) for module in model.modules()):
+        if any(isinstance(module, KernelBank) for module in model.modules()):
             raise ConfigError(
                 "the model holds kernels of an earlier growth (a host has none to begin with)"
             )

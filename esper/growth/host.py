@@ -19,10 +19,10 @@ from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.contracts.stage import BLENDED, SeedStage, check_move
 from esper.growth import attach, param_groups
-from esper.growth.deeds import Closed, Deed
+from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
-from esper.growth.slot import Life, Seed, Slot
+from esper.growth.slot import Activation, Seed, Slot
 from esper.kernels.kernel import Kernel
 from esper.probe.flops import forward_flops
 
@@ -53,11 +53,11 @@ class Host:
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
         self.is_followed = False
-        self.pace: list[param_groups.Pace] = []
-        self.last_pace: list[param_groups.Pace] = []
-        self.given_pace: list[param_groups.Pace] = []
-        self.journal: list[Deed] = []
-        self.closed: list[Closed] = []
+        self.schedule_state: list[param_groups.ScheduleState] = []
+        self.last_schedule: list[param_groups.ScheduleState] = []
+        self.given_schedule: list[param_groups.ScheduleState] = []
+        self.op_log: list[HostOp] = []
+        self.closed: list[ClosedSeed] = []
         self._listen()
 
     def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
@@ -73,8 +73,10 @@ class Host:
     @property
     def flops(self) -> float:
         """Forward FLOPs a sample, kernels included."""
-        lives = (seed.life for seed in self.seeds())
-        return self.base_flops + sum(life.flops for life in lives if life is not None)
+        activations = (seed.current for seed in self.seeds())
+        return self.base_flops + sum(
+            activation.flops for activation in activations if activation is not None
+        )
 
     @property
     def num_parameters(self) -> int:
@@ -104,17 +106,17 @@ class Host:
         return next((weight for weight in weights if weight.is_floating_point()), None)
 
     def germinate(
-        self, slot: str, index: int, kernel: Kernel, life: Life, reason: str = ""
+        self, slot: str, index: int, kernel: Kernel, activation: Activation, reason: str = ""
     ) -> list[LifecycleMove]:
         """Put a kernel that passed its gate into a dormant seed and let it learn in isolation."""
         seed = self.seed(slot, index)
         check_move(slot, index, seed.stage, _S.GERMINATED)
         self.put_kernel(slot, index, kernel.module)
         param_groups.add_group(self.optimizer, slot, index, kernel.module)
-        seed.life, seed.bound, seed.alpha = life, kernel.blueprint, 0.0
+        seed.current, seed.bound, seed.alpha = activation, kernel.blueprint, 0.0
         seed.activations += 1
-        seed.last_used_epoch = life.germinated_epoch
-        self._note("germinate", seed, kernel, life, reason)
+        seed.last_used_epoch = activation.germinated_epoch
+        self._note("germinate", seed, kernel, activation, reason)
         return [
             self._enter(seed, _S.GERMINATED, None, reason),
             self._enter(seed, _S.TRAINING, kernel.gate, "the kernel is sane"),
@@ -127,11 +129,11 @@ class Host:
         seed = self.seed(slot, index)
         move = self._enter(seed, _S.BLENDING, gate, reason)
         self._note("blend", seed, target, gate, reason)
-        life, bank = seed.alive, attach.bank_of(self.slots[slot].module)
-        life.target, life.measurements = target, 0
+        activation, bank = seed.activation, attach.bank_of(self.slots[slot].module)
+        activation.target, activation.measurements = target, 0
         assert bank is not None, "a seed with a life has a kernel"
         steps = self.steps_per_epoch * self.options.blending_epochs
-        life.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
+        activation.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
         bank.isolated.discard(str(index))
         return move
 
@@ -162,7 +164,7 @@ class Host:
         self._close(seed, fossilized=False, reason=reason)
         attach.take_kernel(place.module, index)
         param_groups.remove_group(self.optimizer, slot, index)
-        seed.life, seed.alpha = None, 0.0
+        seed.current, seed.alpha = None, 0.0
         seed.last_used_epoch = place.last_cull_epoch = epoch
         return move
 
@@ -181,11 +183,11 @@ class Host:
         return move
 
     def _note(self, method: str, seed: Seed, *arguments: Any) -> None:
-        self.journal.append(Deed(method, seed.slot, seed.index, seed.activations, arguments))
+        self.op_log.append(HostOp(method, seed.slot, seed.index, seed.activations, arguments))
 
     def _close(self, seed: Seed, *, fossilized: bool, reason: str) -> None:
         self.closed.append(
-            Closed(seed.slot, seed.index, seed.activations, seed.alive, fossilized, reason)
+            ClosedSeed(seed.slot, seed.index, seed.activations, seed.activation, fossilized, reason)
         )
 
     def _listen(self) -> None:
@@ -198,11 +200,11 @@ class Host:
         A twin takes its host's learning rates from the network, whatever sets them there; they
         are noted while there is one (`is_followed`).
         """
-        if self.given_pace:
-            step = min(self.steps_in_epoch, len(self.given_pace) - 1)
-            param_groups.set_pace(self.optimizer, self.given_pace[step])
+        if self.given_schedule:
+            step = min(self.steps_in_epoch, len(self.given_schedule) - 1)
+            param_groups.set_schedule_state(self.optimizer, self.given_schedule[step])
         elif self.is_followed:
-            self.pace.append(param_groups.pace(self.optimizer))
+            self.schedule_state.append(param_groups.schedule_state(self.optimizer))
         tagged = param_groups.kernel_groups(self.optimizer)
         if not tagged:
             return
@@ -213,7 +215,7 @@ class Host:
             if seed.stage is _S.TRAINING and self.steps_in_epoch % GRADIENT_STRIDE == 0:
                 grads = [p.grad for p in group["params"] if p.grad is not None]
                 if grads:
-                    seed.alive.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
+                    seed.activation.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
 
     def lr_factor(self, seed: Seed) -> float:
         """Return a kernel's learning rate relative to the host's."""
@@ -221,7 +223,7 @@ class Host:
         if seed.stage not in BLENDED:
             return options.isolation_lr_factor
         warmup = options.warmup_epochs * self.steps_per_epoch
-        risen = min(1.0, seed.alive.blended_steps / warmup) if warmup > 0 else 1.0
+        risen = min(1.0, seed.activation.blended_steps / warmup) if warmup > 0 else 1.0
         return (
             options.isolation_lr_factor + (options.lr_factor - options.isolation_lr_factor) * risen
         )
@@ -238,11 +240,11 @@ class Host:
     def _step_ramp(self, seed: Seed) -> None:
         if seed.stage not in BLENDED:
             return
-        life = seed.alive
-        life.blended_steps += 1
-        if life.ramp is not None and not life.ramp.is_done:
-            life.ramp.step += 1
-            self.set_alpha(seed, life.ramp.alpha)
+        activation = seed.activation
+        activation.blended_steps += 1
+        if activation.ramp is not None and not activation.ramp.is_done:
+            activation.ramp.step += 1
+            self.set_alpha(seed, activation.ramp.alpha)
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""
@@ -255,7 +257,7 @@ class Host:
         """Close an epoch of training: its steps are the length of the next one's ramps."""
         self.steps_per_epoch = max(1, self.steps_in_epoch)
         self.steps_in_epoch = 0
-        self.last_pace, self.pace = self.pace, []
+        self.last_schedule, self.schedule_state = self.schedule_state, []
 
     def copy(self) -> "Host":
         """Return an independent host that stands exactly where this one stands."""
@@ -265,7 +267,7 @@ class Host:
         twin.model = copy.deepcopy(self.model, memo)
         twin.optimizer = _copy_optimizer(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
-        twin.journal, twin.closed, twin.pace, twin.is_followed = [], [], [], False
+        twin.op_log, twin.closed, twin.schedule_state, twin.is_followed = [], [], [], False
         twin._listen()
         return twin
 

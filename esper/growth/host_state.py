@@ -20,7 +20,7 @@ from esper.contracts.stage import SeedStage
 from esper.growth import attach, param_groups
 from esper.growth.host import Host
 from esper.growth.ramp import Ramp
-from esper.growth.slot import GradientHealth, Life, Seed
+from esper.growth.slot import Activation, GradientHealth, Seed
 from esper.probe.tensors import load_tensors, tensors_of
 
 _COUNTS = ("global_step", "steps_in_epoch", "steps_per_epoch", "is_followed", "pace", "last_pace")
@@ -28,7 +28,7 @@ _COUNTS = ("global_step", "steps_in_epoch", "steps_per_epoch", "is_followed", "p
 
 def host_state(host: Host) -> dict[str, Any]:
     """Return where a host stands; call it when its journal is empty, between control steps."""
-    open_business = [*host.journal, *host.closed]
+    open_business = [*host.op_log, *host.closed]
     assert not open_business, "a control step is not over"
     return {
         "tensors": tensors_of(host.model),
@@ -82,7 +82,7 @@ def _seed_state(seed: Seed) -> dict[str, Any]:
         "activations": seed.activations,
         "last_used_epoch": seed.last_used_epoch,
         "alpha": seed.alpha,
-        "life": None if seed.life is None else asdict(seed.life),
+        "life": None if seed.current is None else asdict(seed.current),
     }
 
 
@@ -95,19 +95,23 @@ def _load_slot(host: Host, name: str, state: dict[str, Any]) -> None:
             f"the host has {len(slot.seeds)}"
         )
     for seed, saved in zip(slot.seeds, state["seeds"], strict=True):
-        life = saved["life"]
-        values = {**saved, "stage": SeedStage(saved["stage"]), "life": life and _life(life)}
+        activation = saved["life"]
+        values = {
+            **saved,
+            "stage": SeedStage(saved["stage"]),
+            "life": activation and _life(activation),
+        }
         for field, value in values.items():
             setattr(seed, field, value)
-        if seed.life is not None:
-            host.put_kernel(name, seed.index, _module(seed.life.blueprint, slot.spec))
+        if seed.current is not None:
+            host.put_kernel(name, seed.index, _module(seed.current.blueprint, slot.spec))
     if state["bank"] is not None:
         _bank(host, name).take_bookkeeping(state["bank"])
 
 
-def _life(saved: dict[str, Any]) -> Life:
+def _life(saved: dict[str, Any]) -> Activation:
     ramp = saved["ramp"]
-    return Life(
+    return Activation(
         **{
             **saved,
             "ramp": ramp and Ramp(**ramp),

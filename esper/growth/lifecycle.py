@@ -17,7 +17,7 @@ PROBATION_LIMIT = 4
 """Epochs after which a seed on probation that nobody judged is culled."""
 
 
-def grow_older(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
+def advance_epoch(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
     """Advance every seed by one epoch and return the moves that were made.
 
     Args:
@@ -28,10 +28,10 @@ def grow_older(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMo
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         seed.epochs_in_stage += 1
-        if seed.life is not None:
+        if seed.current is not None:
             if seed.stage is not _S.FOSSILIZED:
-                seed.life.losses.append(moment.val_loss)
-            seed.life.improvement = _improvement(seed, moment)
+                seed.current.losses.append(moment.val_loss)
+            seed.current.improvement = _improvement(seed, moment)
         moves += _advance(host, seed, moment, rest_epochs)
     return moves
 
@@ -43,8 +43,8 @@ def health(host: Host) -> list[SeedHealth]:
             slot=seed.slot,
             seed=seed.index,
             blueprint=seed.bound,
-            gradient_norm=seed.alive.gradient.mean,
-            finite=seed.alive.gradient.is_finite,
+            gradient_norm=seed.activation.gradient.mean,
+            finite=seed.activation.gradient.is_finite,
         )
         for seed in host.seeds()
         if seed.stage is _S.TRAINING
@@ -52,7 +52,7 @@ def health(host: Host) -> list[SeedHealth]:
 
 
 def _improvement(seed: Seed, moment: Moment) -> float | None:
-    start = seed.alive.start_accuracy
+    start = seed.activation.start_accuracy
     if start is None or moment.val_accuracy is None:
         return None
     return moment.val_accuracy - start
@@ -69,16 +69,16 @@ def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[L
     if length is None or seed.epochs_in_stage < length:
         return []
     if seed.stage is _S.EMBARGOED:
-        return wake(host, seed, f"rested {seed.epochs_in_stage} epochs")
+        return reactivate(host, seed, f"rested {seed.epochs_in_stage} epochs")
     if seed.stage is _S.BLENDING and not _ramp_is_done(seed):
         # An epoch shorter than the last one: alpha goes on to its target in the next.
         return []
     gate = _gate(host, seed, moment)
     if not gate.passed:
-        return uproot(host, seed, moment.epoch, f"gate failed: {describe(gate)}", gate)
+        return cull_and_embargo(host, seed, moment.epoch, f"gate failed: {describe(gate)}", gate)
     if seed.stage is _S.TRAINING:
-        seed.alive.blend_loss = moment.val_loss
-        return [host.blend(seed.slot, seed.index, seed.alive.target, gate, describe(gate))]
+        seed.activation.blend_loss = moment.val_loss
+        return [host.blend(seed.slot, seed.index, seed.activation.target, gate, describe(gate))]
     after = _S.SHADOWING if seed.stage is _S.BLENDING else _S.PROBATIONARY
     return [host.advance(seed.slot, seed.index, after, gate, describe(gate))]
 
@@ -88,15 +88,15 @@ def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         waited = seed.stage is _S.PROBATIONARY and seed.epochs_in_stage
-        if is_last and seed.life is not None and seed.stage is not _S.FOSSILIZED:
-            moves += uproot(host, seed, epoch, "the budget is over")
+        if is_last and seed.current is not None and seed.stage is not _S.FOSSILIZED:
+            moves += cull_and_embargo(host, seed, epoch, "the budget is over")
         elif waited >= PROBATION_LIMIT:
             reason = f"no verdict within {PROBATION_LIMIT} epochs of probation"
-            moves += uproot(host, seed, epoch, reason)
+            moves += cull_and_embargo(host, seed, epoch, reason)
     return moves
 
 
-def wake(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
+def reactivate(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
     """Return an embargoed seed to DORMANT, bound to another blueprint."""
     return [
         host.advance(seed.slot, seed.index, stage, None, reason)
@@ -104,7 +104,7 @@ def wake(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
     ]
 
 
-def uproot(
+def cull_and_embargo(
     host: Host, seed: Seed, epoch: int, reason: str, gate: Gate | None = None
 ) -> list[LifecycleMove]:
     """Cull a live seed and put its place under embargo."""
@@ -126,27 +126,27 @@ def describe(gate: Gate) -> str:
 def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
     """Measure a stage's gate; a seed whose kernel rests passes none: it was not there."""
     gate = _stage_gate(host, seed, moment)
-    return Gate(checks=(*gate.checks, _rest(seed))) if seed.alive.rests else gate
+    return Gate(checks=(*gate.checks, _rest(seed))) if seed.activation.rests else gate
 
 
 def _rest(seed: Seed) -> Check:
-    errors = float(seed.alive.errors)
+    errors = float(seed.activation.errors)
     return Check(name="failures", passed=False, value=errors, limit="its kernel rests after them")
 
 
 def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
-    life = seed.alive
+    activation = seed.activation
     if seed.stage is _S.TRAINING:
         return Gate(checks=(_gradient(seed), _finite(host, seed)))
     if seed.stage is _S.BLENDING:
-        before = math.inf if life.blend_loss is None else life.blend_loss
+        before = math.inf if activation.blend_loss is None else activation.blend_loss
         # From where it was, so that a loss may be 0 or negative.
         limit = before + (host.options.divergence_factor - 1) * abs(before)
         loss = moment.val_loss if math.isfinite(moment.val_loss) else None
         done = _ramp_is_done(seed)
         return Gate(
             checks=(
-                Check(name="alpha", passed=done, value=seed.alpha, limit=f"{life.target:g}"),
+                Check(name="alpha", passed=done, value=seed.alpha, limit=f"{activation.target:g}"),
                 Check(
                     name="loss",
                     passed=loss is not None and loss <= limit,
@@ -160,8 +160,8 @@ def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
         checks=(
             Check(
                 name="measurements",
-                passed=life.measurements >= wanted,
-                value=float(life.measurements),
+                passed=activation.measurements >= wanted,
+                value=float(activation.measurements),
                 limit=f">= {wanted}",
             ),
         )
@@ -169,16 +169,20 @@ def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
 
 
 def _ramp_is_done(seed: Seed) -> bool:
-    ramp = seed.alive.ramp
+    ramp = seed.activation.ramp
     return ramp is not None and ramp.is_done
 
 
 def _gradient(seed: Seed) -> Check:
-    life = seed.alive
-    if life.trainable == 0:
+    activation = seed.activation
+    if activation.trainable == 0:
         return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")
-    norm = life.gradient.mean
-    limit = "finite and > 0" if life.gradient.is_finite else "finite and > 0, but it was not finite"
+    norm = activation.gradient.mean
+    limit = (
+        "finite and > 0"
+        if activation.gradient.is_finite
+        else "finite and > 0, but it was not finite"
+    )
     return Check(name="gradient", passed=norm is not None and norm > 0, value=norm, limit=limit)
 
 

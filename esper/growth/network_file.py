@@ -27,9 +27,9 @@ def save_network(host: Host, run_dir: Path) -> Path:
         EsperError: if the file cannot be written.
     """
     kernels = [
-        {"slot": seed.slot, "seed": seed.index, "blueprint": seed.life.blueprint}
+        {"slot": seed.slot, "seed": seed.index, "blueprint": seed.current.blueprint}
         for seed in host.seeds()
-        if seed.life is not None
+        if seed.current is not None
     ]
     path = run_dir / NETWORK
     part = path.with_suffix(".part")
@@ -59,7 +59,7 @@ def load_network(path: Path, host: Host) -> nn.Module:
         raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
     try:
         for kernel in metadata["kernels"]:
-            implant(host, kernel["slot"], kernel["seed"], kernel["blueprint"], 0)
+            insert_kernel(host, kernel["slot"], kernel["seed"], kernel["blueprint"], 0)
         load_model(host.model, str(path))
     except (KernelError, KeyError, RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())  # torch lists keys over several lines
@@ -79,7 +79,7 @@ def _checksum(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def implant(
+def insert_kernel(
     host: Host, slot: str, seed: int, blueprint: str, rng_seed: int, alpha: float = 1.0
 ) -> Kernel:
     """Build a kernel, put it into a slot with a blend factor of `alpha`, and return it.

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
 
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 
 TAG = "esper_seed"
 PACE = ("lr", "momentum", "betas")
 """Settings of a group that schedulers change."""
 
-Pace = list[dict[str, Any]]
+ScheduleState = list[dict[str, Any]]
 """Those settings of each of the host's groups, at one step."""
 
 
@@ -72,7 +72,7 @@ def host_group(optimizer: Optimizer) -> dict[str, Any]:
     raise ValueError("the optimizer holds no parameter group of the host")
 
 
-def pace(optimizer: Optimizer) -> Pace:
+def schedule_state(optimizer: Optimizer) -> ScheduleState:
     """Return what a schedule may have set in each of the host's groups."""
     return [
         {key: _copied(group[key]) for key in PACE if key in group}
@@ -80,8 +80,8 @@ def pace(optimizer: Optimizer) -> Pace:
     ]
 
 
-def set_pace(optimizer: Optimizer, settings: Pace) -> None:
-    """Take over what `pace` gave of an optimizer with the same groups."""
+def set_schedule_state(optimizer: Optimizer, settings: ScheduleState) -> None:
+    """Take over what `schedule_state` gave of an optimizer with the same groups."""
     for group, wanted in zip(host_groups(optimizer), settings, strict=True):
         group.update({key: _copied(value) for key, value in wanted.items()})
 
@@ -134,7 +134,7 @@ def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
     for (slot, seed), group in kernel_groups(optimizer).items():
         if not {id(p) for p in group["params"]} <= in_model:
             problems.append(f"the group of slot '{slot}' seed {seed} has left the model")
-    banks = [module for module in model.modules() if isinstance(module, Bank)]
+    banks = [module for module in model.modules() if isinstance(module, KernelBank)]
     learning = {id(p) for bank in banks for p in bank.parameters() if p.requires_grad}
     if not learning <= set(in_groups):
         problems.append("a kernel's parameter is in no group")

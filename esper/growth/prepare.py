@@ -12,7 +12,7 @@ from esper.blueprint import catalogue
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import SlotSpec
 from esper.growth import param_groups
-from esper.growth.find_slots import Places
+from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
 
@@ -75,7 +75,7 @@ def prepare(
 
 def _find_slots(model: nn.Module, example_input: Tensor, setup: HostSetup) -> list[SlotSpec]:
     """Return the slots that are asked for, with what the selection of blueprints offers there."""
-    finder = Places(model, example_input, partial(catalogue.fitting, setup.selection))
+    finder = SlotFinder(model, example_input, partial(catalogue.fitting, setup.selection))
     named = () if setup.slots == "auto" else setup.slots
     return finder.listed(named, setup.placement) if named else finder.auto(setup.placement)
 

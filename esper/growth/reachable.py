@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
 from esper.growth.attach import BANK, Slotted, attach, detach
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from esper.probe.modes import eval_mode
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 BYPASSED = "its output is computed without calling it the way that its class says"
 A_LAYER = "its forward iterates over its submodules and would take kernels for one of them"
@@ -19,7 +19,7 @@ _CONFUSED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeErr
 """What a forward may raise that finds a submodule which it does not know."""
 
 
-class _EmptyBank(Bank):
+class _EmptyBank(KernelBank):
     """Tells how it was called; adds nothing."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def _trial(
 
 
 def _run(model: nn.Module, example_input: Any) -> Any:
-    with eval_mode(model), torch.no_grad(), replayed(Chance.now()):
+    with eval_mode(model), torch.no_grad(), restored(RngState.now()):
         return model(example_input)
 
 

@@ -32,7 +32,7 @@ class GradientHealth:
 
 
 @dataclass(slots=True)
-class Life:
+class Activation:
     """What is known of one activation of a seed, from germination to the verdict.
 
     errors, recoveries: failures of its kernel, and how many of them it went on after.
@@ -68,7 +68,7 @@ class Life:
 
 @dataclass(slots=True)
 class Seed:
-    """One place of a slot.  `life` is there from germination on, until the seed is culled."""
+    """One place of a slot.  `current` is there from germination on, until the seed is culled."""
 
     slot: str
     index: int
@@ -78,17 +78,17 @@ class Seed:
     activations: int = 0
     last_used_epoch: int | None = None
     alpha: float = 0.0
-    life: Life | None = None
+    current: Activation | None = None
 
     @property
-    def alive(self) -> Life:
-        """The life of a seed that is known to have one."""
-        assert self.life is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
-        return self.life
+    def activation(self) -> Activation:
+        """The activation under way; only for a seed that is known to have one."""
+        assert self.current is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
+        return self.current
 
     def state(self, epoch: int) -> SeedState:
         """Return what others may know of this seed at the end of `epoch`."""
-        life = self.life
+        activation = self.current
         state = SeedState(
             slot=self.slot,
             seed=self.index,
@@ -99,19 +99,19 @@ class Seed:
             last_used_epoch=self.last_used_epoch,
             alpha=self.alpha,
         )
-        if life is None:
+        if activation is None:
             return state
         return replace(
             state,
-            epochs_since_germination=epoch - life.germinated_epoch,
-            alpha_target=life.target,
-            parameters=life.parameters,
-            gradient_norm=life.gradient.mean,
-            improvement=life.improvement,
-            ablation=life.ablation,
-            gain=life.gain,
-            gain_error=life.gain_error,
-            measurements=life.measurements,
+            epochs_since_germination=epoch - activation.germinated_epoch,
+            alpha_target=activation.target,
+            parameters=activation.parameters,
+            gradient_norm=activation.gradient.mean,
+            improvement=activation.improvement,
+            ablation=activation.ablation,
+            gain=activation.gain,
+            gain_error=activation.gain_error,
+            measurements=activation.measurements,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from esper.kernels.private_rng import PrivateDraws, seeded_globally
+from esper.kernels.private_rng import PrivateRng, seeded_globally
 from esper.kernels.request import Request
 
 
@@ -16,7 +16,7 @@ class StrayDtypeError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class BuildMode:
     """How a kernel is built.
 
     privately: what it draws comes from generators of its own, in any thread; else from the global
@@ -28,7 +28,7 @@ class Where:
     in_background: bool = False
 
 
-def build(request: Request, where: Where) -> nn.Module:
+def build(request: Request, where: BuildMode) -> nn.Module:
     """Return a module on the device and of the dtype that were asked for.
 
     Call it where the module's weights are to be drawn: within `drawing`.
@@ -48,11 +48,11 @@ def build(request: Request, where: Where) -> nn.Module:
 
 
 @contextmanager
-def drawing(seed: int, where: Where) -> Iterator[None]:
+def drawing(seed: int, where: BuildMode) -> Iterator[None]:
     """Make what is drawn in a block a function of `seed`, felt by nobody, on plain settings."""
     elsewhere = torch.get_default_device().type != "cpu"
     with (
-        PrivateDraws(seed) if where.privately else seeded_globally(seed),
+        PrivateRng(seed) if where.privately else seeded_globally(seed),
         torch.device("cpu") if elsewhere else nullcontext(),
         torch.inference_mode(False),
         torch.enable_grad(),

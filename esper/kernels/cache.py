@@ -13,17 +13,17 @@ from esper.contracts.event import Recovery
 from esper.kernels.disk import CorruptEntryError, DiskCache, default_folder
 from esper.kernels.key import Key, digest
 from esper.kernels.options import Kernels
-from esper.kernels.validate import Verdict
+from esper.kernels.validate import ProbeResult
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CacheHit:
     """A verdict out of the cache.
 
     load_ms: time that the disk took, None where it was in memory.
     """
 
-    verdict: Verdict
+    verdict: ProbeResult
     load_ms: float | None
 
 
@@ -33,25 +33,25 @@ class VerdictCache:
     def __init__(self, options: Kernels) -> None:
         self.incidents: list[Recovery] = []
         self._num_entries = options.memory_entries
-        self._memory: OrderedDict[str, Verdict] = OrderedDict()
+        self._memory: OrderedDict[str, ProbeResult] = OrderedDict()
         self._lock = Lock()
         self._disk: DiskCache | None = self._open(options)
 
-    def get(self, key: Key) -> Known | None:
+    def get(self, key: Key) -> CacheHit | None:
         """Return what is known of a key, None for nothing."""
         name = digest(key)
         with self._lock:
             if name in self._memory:
                 self._memory.move_to_end(name)
-                return Known(self._memory[name], None)
+                return CacheHit(self._memory[name], None)
         began = time.perf_counter()
         verdict = self._read(key)
         if verdict is None:
             return None
         self._remember(name, verdict)
-        return Known(verdict, (time.perf_counter() - began) * 1e3)
+        return CacheHit(verdict, (time.perf_counter() - began) * 1e3)
 
-    def put(self, key: Key, verdict: Verdict) -> None:
+    def put(self, key: Key, verdict: ProbeResult) -> None:
         """Keep a verdict."""
         self._remember(digest(key), verdict)
         if self._disk is not None:
@@ -82,7 +82,7 @@ class VerdictCache:
             self._give_up(error)
             return None
 
-    def _read(self, key: Key) -> Verdict | None:
+    def _read(self, key: Key) -> ProbeResult | None:
         if self._disk is None:
             return None
         try:
@@ -93,7 +93,7 @@ class VerdictCache:
             self._give_up(error)
         return None
 
-    def _remember(self, name: str, verdict: Verdict) -> None:
+    def _remember(self, name: str, verdict: ProbeResult) -> None:
         with self._lock:
             self._memory[name] = verdict
             self._memory.move_to_end(name)

@@ -60,9 +60,9 @@ class Compiler:
         for host in hosts:
             for seed in host.seeds():
                 bank = bank_of(host.slots[seed.slot].module)
-                if bank is None or seed.life is None:
+                if bank is None or seed.current is None:
                     continue
-                blueprint = seed.life.blueprint
+                blueprint = seed.current.blueprint
                 living.add((seed.slot, seed.index, seed.activations, blueprint))
                 module = bank.kernels[str(seed.index)]
                 if compiled_of(module) is None:

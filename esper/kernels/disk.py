@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from esper.kernels.key import Key, checksum, digest
-from esper.kernels.validate import Verdict, from_plain, to_plain
+from esper.kernels.validate import ProbeResult, from_plain, to_plain
 
 _SUFFIX, _PART = ".json", ".part"
 _SWEEP_EVERY = 64
@@ -59,7 +59,7 @@ class DiskCache:
         self.folder, self.max_bytes = folder, max_bytes
         self._num_writes = 0
 
-    def read(self, key: Key) -> Verdict | None:
+    def read(self, key: Key) -> ProbeResult | None:
         """Return what is known of a key, None for nothing.
 
         Raises:
@@ -78,7 +78,7 @@ class DiskCache:
             os.utime(path)
         return verdict
 
-    def write(self, key: Key, verdict: Verdict) -> None:
+    def write(self, key: Key, verdict: ProbeResult) -> None:
         """Keep a verdict, in the place of an earlier one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         body = {"key": key, "verdict": to_plain(verdict)}
@@ -157,7 +157,7 @@ def _named_key(path: Path) -> Key:
     return key
 
 
-def _verdict(path: Path, key: Key) -> Verdict:
+def _verdict(path: Path, key: Key) -> ProbeResult:
     body = _body(path)
     if body["key"] != key:
         raise CorruptEntryError("it holds another key")

@@ -34,7 +34,7 @@ _PASSING_CODES = frozenset(
 )
 
 
-class Strategy(StrEnum):
+class Remedy(StrEnum):
     """What is done about a failure."""
 
     RETRY = "retry"
@@ -62,7 +62,7 @@ class EscalatedError(EsperError):
         self.recovery = Recovery(
             where="training",
             error=type(error).__name__,
-            strategy=Strategy.ESCALATE,
+            strategy=Remedy.ESCALATE,
             recovered=False,
             message=message,
         )
@@ -94,20 +94,20 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _PASSING_CODES
 
 
-STRATEGIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Strategy], ...] = (
-    (EscalatedError, Strategy.ESCALATE),
-    (is_device_lost, Strategy.ESCALATE),
-    (is_disk_full, Strategy.ESCALATE),
-    (is_passing, Strategy.RETRY),
-    (is_out_of_memory, Strategy.DEGRADE),
-    (KernelError, Strategy.DEGRADE),
-    (KeepsFailingError, Strategy.CIRCUIT_BREAKER),
-    (Exception, Strategy.FALLBACK),
+STRATEGIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Remedy], ...] = (
+    (EscalatedError, Remedy.ESCALATE),
+    (is_device_lost, Remedy.ESCALATE),
+    (is_disk_full, Remedy.ESCALATE),
+    (is_passing, Remedy.RETRY),
+    (is_out_of_memory, Remedy.DEGRADE),
+    (KernelError, Remedy.DEGRADE),
+    (KeepsFailingError, Remedy.CIRCUIT_BREAKER),
+    (Exception, Remedy.FALLBACK),
 )
 """The first line whose type or predicate an error meets says what is done."""
 
 
-def strategy_of(error: Exception) -> Strategy:
+def remedy_of(error: Exception) -> Remedy:
     """Return what the table says about an error."""
     for kind, strategy in STRATEGIES:
         if isinstance(error, kind) if isinstance(kind, type) else kind(error):
@@ -119,7 +119,7 @@ def escalate(error: Exception) -> None:
     """Raise `EscalatedError` if the run cannot go on after `error`; else do nothing."""
     if isinstance(error, EscalatedError):
         raise error
-    if strategy_of(error) is Strategy.ESCALATE:
+    if remedy_of(error) is Remedy.ESCALATE:
         raise EscalatedError(error) from error
 
 
@@ -136,7 +136,7 @@ def call_again(call: Callable[[], T], options: Recover) -> T:
         try:
             return call()
         except OSError as error:
-            if not left or strategy_of(error) is not Strategy.RETRY:
+            if not left or remedy_of(error) is not Remedy.RETRY:
                 raise
     raise AssertionError("retries are >= 1")
 

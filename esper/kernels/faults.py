@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from esper.growth.options import Recover
-from esper.kernels.errors import Strategy, first_line
+from esper.kernels.errors import Remedy, first_line
 
 
-class Care:
+class FaultTracker:
     """What a slot knows of its kernels' failures.  Seeds are named by their index as text.
 
     options: None where nobody reads the notes; then a kernel's error is nobody's but the caller's.
@@ -20,7 +20,7 @@ class Care:
         self.options: Recover | None = None
         self.resting: set[str] = set()
         self.fossils: set[str] = set()
-        self.notes = Notes()
+        self.notes = FaultLog()
         self._left: dict[str, int] = {}
 
     def allow(self, seed: str, failures: int) -> None:
@@ -32,12 +32,12 @@ class Care:
         """Leave a kernel out until it is allowed again."""
         self.resting.add(seed)
 
-    def failed(self, seed: str, error: Exception, strategy: Strategy) -> None:
+    def failed(self, seed: str, error: Exception, remedy: Remedy) -> None:
         """Count a failure; `degrade`, or the last one that it is allowed, lets the kernel rest."""
         assert self.options is not None, "somebody looks after the kernel"
-        self.notes.add(seed, error, strategy)
+        self.notes.add(seed, error, remedy)
         self._left[seed] = self._left.get(seed, self.options.failures) - 1
-        if strategy is Strategy.DEGRADE or self._left[seed] <= 0:
+        if remedy is Remedy.DEGRADE or self._left[seed] <= 0:
             self.rest(seed)
 
     def forget(self, seed: str) -> None:
@@ -66,7 +66,7 @@ NOBODY = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Fault:
     """Failures of a kernel in one epoch that were met in the same way.
 
     seed: index of the kernel's seed as text, `NOBODY` where no kernel was found guilty.
@@ -77,30 +77,30 @@ class Incident:
 
     seed: str
     error: str
-    strategy: str
+    remedy: str
     message: str
     count: int = 1
 
 
-class Notes:
+class FaultLog:
     """The failures in one slot since they were last read."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str, str], Incident] = {}
+        self._found: dict[tuple[str, str, str], Fault] = {}
 
-    def add(self, seed: str, error: Exception, strategy: Strategy) -> None:
+    def add(self, seed: str, error: Exception, remedy: Remedy) -> None:
         """Note a failure; nothing of the error itself is kept, its frames hold tensors."""
         name = type(error).__name__
-        key = (seed, name, strategy.value)
+        key = (seed, name, remedy.value)
         known = self._found.get(key)
         if known is not None:
             self._found[key] = replace(known, count=known.count + 1)
             return
-        self._found[key] = Incident(
-            seed=seed, error=name, strategy=strategy.value, message=first_line(error)
+        self._found[key] = Fault(
+            seed=seed, error=name, remedy=remedy.value, message=first_line(error)
         )
 
-    def take(self, seed: str) -> list[Incident]:
+    def take(self, seed: str) -> list[Fault]:
         """Return the failures of one seed, in the order of their first time, and forget them."""
         taken = [found for found in self._found.values() if found.seed == seed]
         self._found = {key: found for key, found in self._found.items() if found.seed != seed}
@@ -116,5 +116,5 @@ class Notes:
 
     def load_state(self, state: list[dict[str, Any]]) -> None:
         """Take over what `state` gave."""
-        incidents = [Incident(**saved) for saved in state]
-        self._found = {(i.seed, i.error, i.strategy): i for i in incidents}
+        incidents = [Fault(**saved) for saved in state]
+        self._found = {(i.seed, i.error, i.remedy): i for i in incidents}

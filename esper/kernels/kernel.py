@@ -10,7 +10,7 @@ from esper.contracts.event import Gate, KernelBuilt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class BuildTimes:
     """What making a kernel took, in milliseconds; None is what was not done for it.
 
     build_ms: building it and drawing its weights.
@@ -47,7 +47,7 @@ class Kernel:
     latency_ms: float
     gate: Gate
     graphs: int | None = None
-    work: Work = field(default_factory=Work)
+    work: BuildTimes = field(default_factory=BuildTimes)
 
 
 class KernelError(EsperError):

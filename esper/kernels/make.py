@@ -9,13 +9,13 @@ from torch import nn
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.event import Check, Gate
 from esper.growth.lifecycle import describe
-from esper.kernels.build import Where, build, drawing
+from esper.kernels.build import BuildMode, build, drawing
 from esper.kernels.cache import VerdictCache
-from esper.kernels.kernel import Kernel, Work
+from esper.kernels.kernel import BuildTimes, Kernel
 from esper.kernels.key import Key, key_of
 from esper.kernels.options import Kernels
 from esper.kernels.request import Request
-from esper.kernels.validate import Allow, Verdict, counts, validate
+from esper.kernels.validate import Allow, ProbeResult, counts, validate
 
 
 class RefusedError(ValueError):
@@ -26,7 +26,7 @@ class RefusedError(ValueError):
 class _Judged:
     """A verdict and what it took: finding it out, or reading it from the disk."""
 
-    verdict: Verdict
+    verdict: ProbeResult
     validate_ms: float | None = None
     load_ms: float | None = None
 
@@ -37,7 +37,7 @@ class Maker:
     def __init__(self, options: Kernels, cache: VerdictCache) -> None:
         self.options, self.cache = options, cache
 
-    def make(self, request: Request, where: Where) -> Kernel:
+    def make(self, request: Request, where: BuildMode) -> Kernel:
         """Return a kernel that is sane and within its budgets.
 
         Raises:
@@ -72,10 +72,12 @@ class Maker:
             flops=cost.flops,
             latency_ms=judged.verdict.latency_ms,
             gate=Gate(checks=(*judged.verdict.gate.checks, *budget)),
-            work=Work(build_ms=build_ms, validate_ms=judged.validate_ms, load_ms=judged.load_ms),
+            work=BuildTimes(
+                build_ms=build_ms, validate_ms=judged.validate_ms, load_ms=judged.load_ms
+            ),
         )
 
-    def _judge(self, request: Request, key: Key | None, where: Where) -> _Judged:
+    def _judge(self, request: Request, key: Key | None, where: BuildMode) -> _Judged:
         """Return the verdict on a kind of kernel, if it is a good one."""
         known = None if key is None else self.cache.get(key)
         if known is not None:
@@ -118,6 +120,6 @@ class Maker:
         return checks
 
 
-def _drawn(request: Request, where: Where) -> nn.Module:
+def _drawn(request: Request, where: BuildMode) -> nn.Module:
     with drawing(request.weights, where):
         return build(request, where)

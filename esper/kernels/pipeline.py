@@ -15,7 +15,7 @@ from esper.contracts.event import Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
 from esper.kernels.background import Background
-from esper.kernels.build import Where
+from esper.kernels.build import BuildMode
 from esper.kernels.cache import VerdictCache
 from esper.kernels.compiler import Compiler
 from esper.kernels.kernel import Kernel, KernelError
@@ -135,7 +135,7 @@ class KernelPipeline:
         return wanted
 
     def _make_ahead(self, request: Request) -> Kernel:
-        kernel = self._timed(request, Where(privately=True, in_background=True))
+        kernel = self._timed(request, BuildMode(privately=True, in_background=True))
         work = kernel.work
         ahead_ms = work.build_ms + (work.validate_ms or 0.0) + (work.load_ms or 0.0)
         return replace(kernel, work=replace(work, ahead_ms=ahead_ms))
@@ -143,12 +143,12 @@ class KernelPipeline:
     def _make_here(self, request: Request) -> Kernel:
         if request.is_pure:
             try:
-                return self._timed(request, Where(privately=True))
+                return self._timed(request, BuildMode(privately=True))
             except NoGeneratorError:
                 pass  # it draws what only a global generator can give
-        return self._timed(request, Where(privately=False))
+        return self._timed(request, BuildMode(privately=False))
 
-    def _timed(self, request: Request, where: Where) -> Kernel:
+    def _timed(self, request: Request, where: BuildMode) -> Kernel:
         began = time.thread_time()
         try:
             return self._maker.make(request, where)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 _WORDS = 2**32
 """NumPy's legacy generator takes seeds below this."""
@@ -25,7 +25,7 @@ class NoGeneratorError(RuntimeError):
     """A random operator can only draw from a global generator."""
 
 
-class PrivateDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Makes what is drawn in a block, in this thread, come from generators of its own.
 
     The numbers are those that the global generator would give after `manual_seed`.
@@ -38,7 +38,7 @@ class PrivateDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # Torch notes in variables that all threads share that a mode is on, and would stop compiling
     # in the others: only this thread's own stack is told of this one.
-    def __enter__(self) -> "PrivateDraws":
+    def __enter__(self) -> "PrivateRng":
         _push_mode(self)
         return self
 
@@ -87,7 +87,7 @@ def seeded_globally(seed: int) -> Iterator[None]:
 
     For code that may draw from any of them; never while another thread draws.
     """
-    with replayed(Chance.now()):
+    with restored(RngState.now()):
         random.seed(seed)
         numpy.random.seed(seed % _WORDS)
         torch.manual_seed(seed)

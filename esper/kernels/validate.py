@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.event import Check, Gate
-from esper.kernels.build import Where, build, drawing
+from esper.kernels.build import BuildMode, build, drawing
 from esper.kernels.request import Request
 
 BATCH = 4
@@ -27,7 +27,7 @@ _INPUT_SEED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ProbeResult:
     """A function of blueprint, shapes, device, dtype and libraries; never of one kernel's weights.
 
     parameters: frozen ones included.
@@ -52,19 +52,19 @@ def counts(module: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in found), sum(n for n, learns in found if learns)
 
 
-def to_plain(verdict: Verdict) -> dict[str, Any]:
+def to_plain(verdict: ProbeResult) -> dict[str, Any]:
     """Return a verdict as JSON holds it."""
     return asdict(verdict)
 
 
-def from_plain(saved: dict[str, Any]) -> Verdict:
+def from_plain(saved: dict[str, Any]) -> ProbeResult:
     """Return the verdict that `to_plain` gave.
 
     Raises:
         KeyError, TypeError: if it is none.
     """
     checks = tuple(Check(**check) for check in saved["gate"]["checks"])
-    return Verdict(
+    return ProbeResult(
         parameters=int(saved["parameters"]),
         trainable=int(saved["trainable"]),
         latency_ms=float(saved["latency_ms"]),
@@ -89,7 +89,7 @@ class _Pass:
     latency_ms: float = 0.0
 
 
-def validate(request: Request, where: Where, allow: Allow) -> Verdict:
+def validate(request: Request, where: BuildMode, allow: Allow) -> ProbeResult:
     """Return the verdict on the kind of kernel that is asked for.
 
     Args:
@@ -112,7 +112,7 @@ def validate(request: Request, where: Where, allow: Allow) -> Verdict:
         if training.shape.passed:
             # The last batch of a pass may be smaller.
             passes.append(_run(probe.eval(), request, BATCH - 1))
-    return Verdict(
+    return ProbeResult(
         parameters=parameters,
         trainable=trainable,
         latency_ms=training.latency_ms,

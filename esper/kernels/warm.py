@@ -22,7 +22,7 @@ from esper.blueprint import catalogue
 from esper.contracts.slot import SlotKind
 from esper.kernels.compiled import Compiled, compiled_of, install
 from esper.kernels.request import Request
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 WAYS = ((True, True, False), (True, True, True), (False, False, False))
 """Train mode, with a graph, from an input with one: isolated; blended; and in an evaluation."""
@@ -51,7 +51,7 @@ def _warm_up(module: nn.Module, in_shape: tuple[int, ...], like: Tensor) -> None
     compiled = compiled_of(module)
     assert compiled is not None, "the module runs compiled"
     generator = torch.Generator().manual_seed(_SEED)
-    with torch.inference_mode(False), replayed(Chance.now()):
+    with torch.inference_mode(False), restored(RngState.now()):
         probe = copy.deepcopy(module)
         with torch.no_grad():
             # Weights of 0, as a kernel is born with, would hide what is computed before them.

@@ -7,7 +7,7 @@ from esper.contracts.event import Sink
 
 
 @dataclass(frozen=True)
-class Nothing:
+class NoLogger:
     """Tells nobody else."""
 
     def build(self, run_dir: Path) -> list[Sink]:

@@ -7,7 +7,7 @@ from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan
 from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import Request, check_option, verdict
+from esper.orchestrator.request import PlanRequest, check_option, verdict
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Diversify:
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
-        request = Request.read(decision, observation, knowledge)
+        request = PlanRequest.read(decision, observation, knowledge)
         if request.is_verdict:
             return verdict(request)
         wanted = self.num_seeds if decision.num_seeds is None else decision.num_seeds

@@ -10,7 +10,7 @@ from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState
 from esper.contracts.stage import BLENDED, LIVE, RETARGETABLE
 from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import Request, check_option, verdict
+from esper.orchestrator.request import PlanRequest, check_option, verdict
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Ensemble:
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
         """Return the plan of an even ensemble, or an empty one."""
-        request = Request.read(decision, observation, knowledge)
+        request = PlanRequest.read(decision, observation, knowledge)
         if request.is_verdict:
             return verdict(request)
         named = name_blueprints(request)
@@ -63,7 +63,7 @@ class Ensemble:
         return replace(request.plan(self.name, changes, tried, reasoning), exceeds_concurrency=True)
 
 
-def name_blueprints(request: Request) -> dict[int, str]:
+def name_blueprints(request: PlanRequest) -> dict[int, str]:
     """Return a blueprint for each dormant seed, by index; empty when all are barred.
 
     Each seed gets the one that is least used in the slot, its own first and then in turn.

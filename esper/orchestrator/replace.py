@@ -8,7 +8,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState, next_binding
 from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import Request, check_option, verdict
+from esper.orchestrator.request import PlanRequest, check_option, verdict
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Replace:
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
         """Return the plan that replaces one seed, or an empty one."""
-        request = Request.read(decision, observation, knowledge)
+        request = PlanRequest.read(decision, observation, knowledge)
         if request.is_verdict:
             return verdict(request)
         if not request.slot.live:
@@ -56,7 +56,7 @@ class Replace:
         score, worst = min(bad, key=lambda pair: (pair[0], pair[1].seed))
         return self._exchange(request, worst, score)
 
-    def _exchange(self, request: Request, worst: SeedState, score: float) -> Plan:
+    def _exchange(self, request: PlanRequest, worst: SeedState, score: float) -> Plan:
         """Return the plan that culls `worst` and germinates it with another blueprint."""
         other = another_blueprint(request, worst)
         if other is None:
@@ -73,7 +73,7 @@ class Replace:
         return request.plan(self.name, changes, (other,), reasoning)
 
 
-def another_blueprint(request: Request, seed: SeedState) -> str | None:
+def another_blueprint(request: PlanRequest, seed: SeedState) -> str | None:
     """Return the blueprint that the seed tries next, None when only its own is on offer."""
     barred = request.decision.barred
     offered = [n for n in request.slot.spec.catalogue if n == seed.bound or n not in barred]

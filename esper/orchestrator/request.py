@@ -44,7 +44,7 @@ def measured_score(seed: SeedState) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class PlanRequest:
     """A decision beside the slot that it speaks of."""
 
     decision: Decision
@@ -135,7 +135,7 @@ class Request:
         return "no seed was asked for"
 
 
-def verdict(request: Request) -> Plan:
+def verdict(request: PlanRequest) -> Plan:
     """Return the plan that fossilizes or culls the decision's one seed.
 
     The plan is empty when the seed's stage does not allow it.

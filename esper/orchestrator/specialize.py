@@ -9,7 +9,7 @@ from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState
 from esper.contracts.stage import RETARGETABLE, SeedStage
 from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import Request, check_option, verdict
+from esper.orchestrator.request import PlanRequest, check_option, verdict
 
 _ORDER = {stage: place for place, stage in enumerate(SeedStage)}
 _UNKNOWN = 0.5  # neither good nor bad, as a seed that changes nothing
@@ -43,7 +43,7 @@ class Specialize:
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
         """Return the plan that favours the better half, or an empty one."""
-        request = Request.read(decision, observation, knowledge)
+        request = PlanRequest.read(decision, observation, knowledge)
         if request.is_verdict:
             return verdict(request)
         if not request.slot.live:
@@ -70,7 +70,7 @@ class Specialize:
         return min(1.0, round(seed.alpha_target + self.alpha_step, 12))
 
 
-def _rank(request: Request, seed: SeedState) -> tuple[float, int, int]:
+def _rank(request: PlanRequest, seed: SeedState) -> tuple[float, int, int]:
     """Return a key that sorts better seeds first."""
     score = request.score(seed)
     return -(_UNKNOWN if score is None else score), -_ORDER[seed.stage], seed.seed

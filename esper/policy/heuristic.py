@@ -10,8 +10,8 @@ from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.policy.base import part, require
-from esper.policy.rules.counters import GerminationCounter, VainWishes
-from esper.policy.rules.growth import GrowthRules, germinations, together, wish
+from esper.policy.rules.counters import GerminationCounter, UnmetRequests
+from esper.policy.rules.growth import GrowthRules, germinations, request_growth, together
 from esper.policy.rules.penalties import Penalties, PenaltyRules
 from esper.policy.rules.trigger import TriggerRules, check_trigger
 from esper.policy.rules.verdict import VerdictRules, judge
@@ -78,7 +78,7 @@ class HeuristicPolicy:
         self._verdict = part(VerdictRules, option)
         self._penalties = Penalties(part(PenaltyRules, option))
         self._germinations = GerminationCounter()
-        self._vain = VainWishes()
+        self._vain = UnmetRequests()
         self.history: deque[dict[str, Any]] = deque(maxlen=option.history_limit)
 
     def decide(self, observation: Observation) -> list[Decision]:
@@ -88,7 +88,7 @@ class HeuristicPolicy:
         self._penalties.advance(observation.epoch)
         decisions = judge(observation, self._verdict)
         trigger = check_trigger(observation, self._trigger, events)
-        wanted = wish(observation, trigger, self._growth, decisions, self._least_tried)
+        wanted = request_growth(observation, trigger, self._growth, decisions, self._least_tried)
         if wanted.kind is DecisionKind.ADAPT:
             wanted = self._weighed(wanted, observation)
         decisions = together(decisions, wanted)

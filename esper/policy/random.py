@@ -10,7 +10,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.policy.base import part, require
 from esper.policy.rules.counters import GerminationCounter
-from esper.policy.rules.growth import GrowthRules, Trigger, together, wish
+from esper.policy.rules.growth import GrowthRules, Trigger, request_growth, together
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
@@ -64,7 +64,7 @@ class RandomPolicy:
         events = self._germinations.update(observation)
         decisions = judge(observation, self._verdict)
         trigger = self._trigger(observation, events)
-        wanted = wish(observation, trigger, self._growth, decisions, self._rng.choice)
+        wanted = request_growth(observation, trigger, self._growth, decisions, self._rng.choice)
         return together(decisions, wanted)
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:

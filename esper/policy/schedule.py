@@ -9,7 +9,7 @@ from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.policy.base import part
 from esper.policy.rules.counters import GerminationCounter
-from esper.policy.rules.growth import GrowthRules, together, wish
+from esper.policy.rules.growth import GrowthRules, request_growth, together
 from esper.policy.rules.trigger import check_fraction, check_fractions
 from esper.policy.rules.verdict import VerdictRules, judge
 
@@ -63,7 +63,7 @@ class SchedulePolicy:
             return (names.index(slot.spec.name) - turn) % len(names)
 
         decisions = judge(observation, self._verdict)
-        wanted = wish(
+        wanted = request_growth(
             observation,
             check_fraction(observation, self._fractions, events),
             self._growth,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from esper.probe.modes import eval_mode, every_layer_called
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -24,7 +24,7 @@ def forward_flops(model: nn.Module, example_input: Tensor) -> float:
     A graph is recorded, so that torch does not take fused paths that hide what they compute.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_MAPPING)
-    look = (eval_mode(model), every_layer_called(), replayed(Chance.now()))
+    look = (eval_mode(model), every_layer_called(), restored(RngState.now()))
     with look[0], look[1], look[2], torch.enable_grad(), counter:
         model(example_input)
     return counter.get_total_flops() / len(example_input)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class RngState:
     """The state of Python's, NumPy's and torch's global generators."""
 
     python: Any
@@ -25,7 +25,7 @@ class Chance:
     devices: list[Tensor]
 
     @classmethod
-    def now(cls) -> "Chance":
+    def now(cls) -> "RngState":
         """Return the state as it stands."""
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return cls(random.getstate(), numpy.random.get_state(), torch.get_rng_state(), devices)
@@ -49,7 +49,7 @@ class Chance:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "Chance":
+    def from_state(cls, state: dict[str, Any]) -> "RngState":
         """Return what `state_dict` gave."""
         name, words, *rest = state["numpy"]
         array = (name, numpy.array(words, dtype=numpy.uint32), *rest)
@@ -57,9 +57,9 @@ class Chance:
 
 
 @contextmanager
-def replayed(then: Chance) -> Iterator[None]:
+def restored(then: RngState) -> Iterator[None]:
     """Run a block with the generators as they were `then`; put them back afterwards."""
-    now = Chance.now()
+    now = RngState.now()
     then.restore()
     try:
         yield

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from esper.checkpoint.rotation import Keeper
+from esper.checkpoint.rotation import CheckpointRotation
 from esper.contracts.errors import CheckpointError, EsperError
 from esper.contracts.event import CheckpointNote, Event, EventKind, LifecycleMove, Recovery
 from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
-from esper.run.interrupt import Stop
+from esper.run.interrupt import Interrupt
 from esper.rundir.layout import CHECKPOINTS, COMMAND
 from esper.rundir.records import cut_back, finished_lines
 from esper.rundir.same_config import check_same
@@ -22,7 +22,7 @@ from esper.training.epoch import Progress
 _log = logging.getLogger(__name__)
 
 
-class Keeping:
+class RunCheckpoints:
     """Saves a run and takes it up again.
 
     facts: of the run, kept in every checkpoint: `config` and `versions`.
@@ -40,7 +40,7 @@ class Keeping:
     ) -> None:
         self.run_dir, self.grower, self.bus = run_dir, grower, bus
         self.lines: list[dict[str, Any]] = []
-        self._keeper = Keeper(run_dir / CHECKPOINTS)
+        self._keeper = CheckpointRotation(run_dir / CHECKPOINTS)
         self._facts = facts
         self._progress: Progress | None = None
         self._spent_ms = 0.0
@@ -111,7 +111,7 @@ class Keeping:
         """Save the run in the middle of an epoch."""
         self._save(progress, is_best=False)
 
-    def farewell(self, stop: Stop) -> str:
+    def farewell(self, stop: Interrupt) -> str:
         """Say where an interrupted run stands and how it goes on."""
         return (
             f"stopped by {stop.signal_name} after epoch {self.grower.epoch} of "

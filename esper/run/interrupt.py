@@ -9,7 +9,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class Interrupt:
     """Whether a run was asked to stop, and by what.
 
     signal_name: the first signal that came, None while none has.
@@ -35,12 +35,12 @@ class Stop:
 
 
 @contextmanager
-def listening() -> Iterator[Stop]:
+def catch_signals() -> Iterator[Interrupt]:
     """Turn SIGINT and SIGTERM into a wish to stop, in the block alone.
 
     Only a process's main thread can listen; elsewhere the signals stay its business.
     """
-    stop = Stop()
+    stop = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

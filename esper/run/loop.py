@@ -10,15 +10,15 @@ from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.growth.param_groups import kernel_groups
 from esper.logger.bus import EventBus
-from esper.run.checkpoints import Keeping
-from esper.run.interrupt import Stop
+from esper.run.checkpoints import RunCheckpoints
+from esper.run.interrupt import Interrupt
 from esper.run.task import Task
 
 _QUIET = frozenset({SeedStage.DORMANT, SeedStage.EMBARGOED})
 
 
 def run_epochs(
-    task: Task, grower: Grower, bus: EventBus, keeping: Keeping, stop: Stop
+    task: Task, grower: Grower, bus: EventBus, keeping: RunCheckpoints, stop: Interrupt
 ) -> list[dict[str, Any]]:
     """Train for what is left of the budget and return the lines of `metrics.jsonl`.
 
@@ -87,8 +87,8 @@ def metrics_line(
                 "stage": str(seed.stage),
                 "alpha": seed.alpha,
                 "learning_rate": kernels.get((seed.slot, seed.index), {}).get("lr"),
-                "ablation": None if seed.life is None else seed.life.ablation,
-                "gain": None if seed.life is None else seed.life.gain,
+                "ablation": None if seed.current is None else seed.current.ablation,
+                "gain": None if seed.current is None else seed.current.gain,
             }
             for seed in host.seeds()
             if seed.stage not in _QUIET

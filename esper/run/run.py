@@ -13,7 +13,7 @@ from esper.contracts.errors import ConfigError, DataError
 from esper.contracts.event import Event, EventKind
 from esper.data.base import DataSet
 from esper.grower.grower import Grower
-from esper.grower.options import Choices
+from esper.grower.options import GrowerOptions
 from esper.growth.network_file import save_network
 from esper.kernels.errors import EscalatedError, escalate
 from esper.logger.bus import EventBus
@@ -22,13 +22,13 @@ from esper.logger.jsonl import Jsonl
 from esper.logger.serialise import plain
 from esper.model.fit import check_fit
 from esper.options import option_name
-from esper.run.checkpoints import Keeping
-from esper.run.interrupt import listening
+from esper.run.checkpoints import RunCheckpoints
+from esper.run.interrupt import catch_signals
 from esper.run.loop import run_epochs
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
 from esper.rundir.layout import SNAPSHOT, SUMMARY, write_json
-from esper.rundir.lock import holding
+from esper.rundir.lock import lock_run_dir
 from esper.training.optimizer import build_optimizer
 
 EXAMPLE_BATCH = 4
@@ -56,7 +56,7 @@ def run(
         InterruptionError: if a signal asked to stop; where the run stood was saved.
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
-    with holding(run_dir):
+    with lock_run_dir(run_dir):
         return _run(config, run_dir, raw, sweep, resume=resume)
 
 
@@ -83,7 +83,7 @@ def _run(
         chance_loss=math.log(data.spec.num_classes),
         **grower_options(config, run_id=str(run_dir.resolve())),
     )
-    keeping = Keeping(run_dir, grower, bus, {"config": raw, "versions": versions()}, began_s)
+    keeping = RunCheckpoints(run_dir, grower, bus, {"config": raw, "versions": versions()}, began_s)
     summary: dict[str, Any] | None = None
     try:
         resumed = keeping.resume() if resume else []
@@ -95,7 +95,7 @@ def _run(
         for kind, body in resumed:
             bus.publish(Event(kind=kind, epoch=grower.epoch, body=body))
         task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
-        with listening() as stop:
+        with catch_signals() as stop:
             lines = run_epochs(task, grower, bus, keeping, stop)
         finished = _conclude(config, run_dir, (data, grower, lines), keeping.elapsed_s)
         write_json(run_dir / SUMMARY, finished)
@@ -169,9 +169,9 @@ def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, An
     }
 
 
-def choices_of(config: RunConfig) -> Choices:
+def choices_of(config: RunConfig) -> GrowerOptions:
     """Return the options of a grower as one value."""
-    return Choices.of(grower_options(config))
+    return GrowerOptions.of(grower_options(config))
 
 
 def example_input(data: DataSet) -> Tensor:

@@ -34,7 +34,7 @@ def summarise(
         **test,
         "best_val_accuracy": _best(lines),
         "best_before_growth": _best(lines[: _first_blend(grower, lines)]),
-        "params_initial": params - sum(seed.alive.parameters for seed in fossils),
+        "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,
         "train_flops": sum(line["flops"] for line in lines),
         "control_fraction": control / (busy + other + control),
@@ -52,9 +52,9 @@ def summarise(
             {
                 "slot": seed.slot,
                 "seed": seed.index,
-                "blueprint": seed.alive.blueprint,
-                "parameters": seed.alive.parameters,
-                "gain": seed.alive.gain,
+                "blueprint": seed.activation.blueprint,
+                "parameters": seed.activation.parameters,
+                "gain": seed.activation.gain,
             }
             for seed in fossils
         ],

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from esper.contracts.metrics import TrainReport
 from esper.data.base import DataSet, Split
 from esper.data.batches import batches
-from esper.run.interrupt import Stop
+from esper.run.interrupt import Interrupt
 from esper.training.epoch import Epoch, Progress
 from esper.training.objective import mean_loss, sample_hits, sample_losses
 from esper.training.options import Training
@@ -38,12 +38,17 @@ class Task:
 
     def train(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> TrainReport:
         """Train one epoch; the same epoch has the same batches for every model."""
-        report = self.train_on(model, optimizer, epoch, Progress(), Stop())
+        report = self.train_on(model, optimizer, epoch, Progress(), Interrupt())
         assert report is not None, "nobody could ask it to pause"
         return report
 
     def train_on(
-        self, model: nn.Module, optimizer: Optimizer, epoch: int, progress: Progress, stop: Stop
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        epoch: int,
+        progress: Progress,
+        stop: Interrupt,
     ) -> TrainReport | None:
         """Train what is left of an epoch; None when it was asked to stop before its end.
 

@@ -10,7 +10,7 @@ from esper.contracts.errors import EsperError
 
 
 @contextmanager
-def holding(run_dir: Path) -> Iterator[None]:
+def lock_run_dir(run_dir: Path) -> Iterator[None]:
     """Keep other processes from training in a folder; however this one ends, it lets go.
 
     Raises:

@@ -26,7 +26,7 @@ _NOISE = 1.2
 """Factor to which losses swing by themselves."""
 
 
-class VerdictKind(StrEnum):
+class HealthKind(StrEnum):
     """How a network stands."""
 
     CLEAN = "clean"
@@ -35,19 +35,19 @@ class VerdictKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Health:
     """What one look at a network found.
 
     limit: the validation loss above which a network is suspect; None while none is set.
     """
 
-    kind: VerdictKind
+    kind: HealthKind
     reason: str
     limit: float | None
 
 
 @dataclass(frozen=True)
-class Governor:
+class GovernorOptions:
     """When a network has come to harm, and how much of that ends its growth.
 
     enabled: False finds every network clean.
@@ -78,7 +78,7 @@ class Governor:
         _require(0 <= self.floor < 1, "floor", "in [0, 1)", self.floor)
 
 
-class Watch:
+class LossMonitor:
     """Remembers the clean losses of one run and judges each new one beside them.
 
     Args:
@@ -91,7 +91,7 @@ class Watch:
         ValueError: if `chance_loss` is not finite and > 0.
     """
 
-    def __init__(self, options: Governor, chance_loss: float | None = None) -> None:
+    def __init__(self, options: GovernorOptions, chance_loss: float | None = None) -> None:
         if chance_loss is not None and not 0 < chance_loss < math.inf:
             raise ValueError(f"chance_loss must be > 0 and finite, or None, got {chance_loss}")
         self.options, self.chance_loss = options, chance_loss
@@ -123,7 +123,7 @@ class Watch:
         train_loss: float | None,
         is_finite: bool,
         is_grown: bool = True,
-    ) -> Verdict:
+    ) -> Health:
         """Judge the network after an epoch; a clean loss is remembered.
 
         Args:
@@ -134,19 +134,19 @@ class Watch:
             is_grown: False when no kernel has its part in what the network is since it was clean.
         """
         if not self.options.enabled:
-            return Verdict(kind=VerdictKind.CLEAN, reason="the governor is off", limit=None)
+            return Health(kind=HealthKind.CLEAN, reason="the governor is off", limit=None)
         limit = self.limit
         broken = _not_finite(val_loss, train_loss, is_finite)
         if broken is not None:
             self._suspects.clear()
-            return Verdict(kind=VerdictKind.ROLL_BACK, reason=broken, limit=limit)
+            return Health(kind=HealthKind.ROLL_BACK, reason=broken, limit=limit)
         is_high = limit is not None and (val_loss > limit or val_loss == limit == self.chance_loss)
         if limit is not None and is_high and (is_grown or not self._is_usual(train_loss)):
             return self._suspect(epoch, val_loss, limit)
         self._remember(val_loss, train_loss)
         told = "no limit yet" if limit is None else f"the limit is {limit:.4g}"
-        return Verdict(
-            kind=VerdictKind.CLEAN, reason=f"validation loss {val_loss:.4g}, {told}", limit=limit
+        return Health(
+            kind=HealthKind.CLEAN, reason=f"validation loss {val_loss:.4g}, {told}", limit=limit
         )
 
     def rolled_back(self) -> bool:
@@ -188,7 +188,7 @@ class Watch:
         risen = middle + (_NOISE - 1) * abs(middle)
         return train_loss <= max(risen, self.options.floor * self._scale)
 
-    def _suspect(self, epoch: int, val_loss: float, limit: float) -> Verdict:
+    def _suspect(self, epoch: int, val_loss: float, limit: float) -> Health:
         self._suspects.append(epoch)
         num, needed = len(self._suspects), self.options.sustained
         is_enough = num >= needed
@@ -197,8 +197,8 @@ class Watch:
             reason += f" since epoch {self._suspects[0]}"
         if is_enough:
             self._suspects.clear()
-        kind = VerdictKind.ROLL_BACK if is_enough else VerdictKind.SUSPECT
-        return Verdict(kind=kind, reason=reason, limit=limit)
+        kind = HealthKind.ROLL_BACK if is_enough else HealthKind.SUSPECT
+        return Health(kind=kind, reason=reason, limit=limit)
 
     def _why(self, val_loss: float, limit: float) -> str:
         if self.chance_loss is not None and limit <= self.chance_loss <= val_loss:

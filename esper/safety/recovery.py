@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.contracts.decision import Decision
 from esper.contracts.event import Event, KernelBuilt, LifecycleMove, Recovery
 from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.attach import bank_of
-from esper.growth.bank import Bank
-from esper.growth.lifecycle import uproot
+from esper.growth.bank import KernelBank
+from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.options import Recover
 from esper.growth.slot import Seed
-from esper.kernels.errors import KeepsFailingError, Strategy, strategy_of
-from esper.kernels.faults import NOBODY, Incident
+from esper.kernels.errors import KeepsFailingError, Remedy, remedy_of
+from esper.kernels.faults import NOBODY, Fault
 from esper.kernels.kernel import KernelError
 from esper.safety.breaker import Breaker
 from esper.safety.quarantine import Quarantine
@@ -38,7 +38,7 @@ class Recovering:
         after which it did not, by what was done about them.
     """
 
-    def __init__(self, pending: Pending, options: Recover) -> None:
+    def __init__(self, pending: Trials, options: Recover) -> None:
         self.pending, self.options = pending, options
         self.recovered: Counter[str] = Counter()
         self.unrecovered: Counter[str] = Counter()
@@ -71,7 +71,7 @@ class Recovering:
         recovery = Recovery(
             where="kernel",
             error=KernelError.__name__,
-            strategy=Strategy.DEGRADE.value,
+            strategy=Remedy.DEGRADE.value,
             recovered=False,
             message=attempt.error or "it could not be built",
             slot=attempt.slot,
@@ -97,21 +97,21 @@ class Recovering:
         for seed in self._seeds():
             if seed.stage not in LIVE:
                 continue
-            if seed.alive.blueprint in self.quarantined:
-                reason = f"blueprint '{seed.alive.blueprint}' is in quarantine"
-                moves += uproot(self.pending.host, seed, epoch, reason)
-            elif seed.alive.rests and seed.stage is _S.PROBATIONARY:
-                reason = f"its kernel rests after {seed.alive.errors} failures"
-                moves += uproot(self.pending.host, seed, epoch, reason)
+            if seed.activation.blueprint in self.quarantined:
+                reason = f"blueprint '{seed.activation.blueprint}' is in quarantine"
+                moves += cull_and_embargo(self.pending.host, seed, epoch, reason)
+            elif seed.activation.rests and seed.stage is _S.PROBATIONARY:
+                reason = f"its kernel rests after {seed.activation.errors} failures"
+                moves += cull_and_embargo(self.pending.host, seed, epoch, reason)
         return moves
 
     def prepare(self, epoch: int) -> None:
         """Say, after a control step, which kernels take part in the epoch to come, twins' too."""
-        alive = {_key(seed) for seed in self._seeds()}
+        activation = {_key(seed) for seed in self._seeds()}
         self._breakers = {
-            key: found for key, found in self._breakers.items() if key in alive and found.count
+            key: found for key, found in self._breakers.items() if key in activation and found.count
         }
-        self._last_failed = {k: found for k, found in self._last_failed.items() if k in alive}
+        self._last_failed = {k: found for k, found in self._last_failed.items() if k in activation}
         allowed = {key: breaker.allows(epoch) for key, breaker in self._breakers.items()}
         self._look_after()
         for bank in self._banks(of_twins=True):
@@ -157,36 +157,36 @@ class Recovering:
             if breaker.state == "half_open":
                 told.append(_works_again(seed))
             breaker.succeeded()
-            seed.alive.rests = False
+            seed.activation.rests = False
         return told
 
-    def _count(self, seed: Seed, incidents: list[Incident], epoch: int) -> list[Recovery]:
+    def _count(self, seed: Seed, incidents: list[Fault], epoch: int) -> list[Recovery]:
         """Enter a kernel's failures into its breaker, its life and its blueprint's record."""
-        failed = [i for i in incidents if i.strategy != Strategy.RETRY]
+        failed = [i for i in incidents if i.remedy != Remedy.RETRY]
         breaker = self._breakers.setdefault(_key(seed), self._new_breaker())
         opens = [breaker.failed(epoch) for incident in failed for _ in range(incident.count)]
-        life = seed.alive
-        life.rests = breaker.state == "open"
-        life.errors += sum(incident.count for incident in incidents)
+        activation = seed.activation
+        activation.rests = breaker.state == "open"
+        activation.errors += sum(incident.count for incident in incidents)
         told: list[Recovery] = []
         for incident in incidents:
-            recovered = not life.rests or incident not in failed
-            life.recoveries += incident.count if recovered else 0
+            recovered = not activation.rests or incident not in failed
+            activation.recoveries += incident.count if recovered else 0
             told.append(_recovery(incident, seed, recovered=recovered))
         if any(opens):
             told.append(self._rests(seed, failed[-1]))
         if failed and not self._has_failed(seed, epoch):
             self._last_failed[_key(seed)] = epoch
-            told += self._quarantine.blame(life.blueprint, told[-1])
+            told += self._quarantine.blame(activation.blueprint, told[-1])
         return told
 
-    def _rests(self, seed: Seed, incident: Incident) -> Recovery:
+    def _rests(self, seed: Seed, incident: Fault) -> Recovery:
         count = self._breakers[_key(seed)].count
         error = KeepsFailingError(
             f"{_name(seed)} failed {count} times in a row and rests {self.options.rest_epochs} "
             f"epochs, last with {incident.error}: {incident.message}"
         )
-        found = replace(incident, strategy=strategy_of(error).value, count=1)
+        found = replace(incident, remedy=remedy_of(error).value, count=1)
         return _recovery(found, seed, recovered=False, message=str(error))
 
     def _look_after(self) -> None:
@@ -210,16 +210,16 @@ class Recovering:
 
     def _seeds(self) -> list[Seed]:
         """Return the seeds of the network that hold a kernel."""
-        return [seed for seed in self.pending.host.seeds() if seed.life is not None]
+        return [seed for seed in self.pending.host.seeds() if seed.current is not None]
 
-    def _banks(self, *, of_twins: bool = False) -> list[Bank]:
+    def _banks(self, *, of_twins: bool = False) -> list[KernelBank]:
         """Return what holds the kernels of the network, or those of its twins."""
         twins = [change.twin for change in self.pending.changes if change.twin is not None]
         hosts = twins if of_twins else [self.pending.host]
         found = (bank_of(slot.module) for host in hosts for slot in host.slots.values())
         return [bank for bank in found if bank is not None]
 
-    def _kernels(self, *, with_twins: bool = False) -> Iterator[tuple[Seed, Bank]]:
+    def _kernels(self, *, with_twins: bool = False) -> Iterator[tuple[Seed, KernelBank]]:
         """Pair the network's seeds with the banks that hold their kernels."""
         twins = [change.twin for change in self.pending.changes if change.twin is not None]
         for host in (self.pending.host, *(twins if with_twins else ())):
@@ -235,33 +235,33 @@ def _key(seed: Seed) -> str:
 
 
 def _name(seed: Seed) -> str:
-    return f"kernel '{seed.alive.blueprint}' of seed {seed.index} in slot '{seed.slot}'"
+    return f"kernel '{seed.activation.blueprint}' of seed {seed.index} in slot '{seed.slot}'"
 
 
 def _recovery(
-    incident: Incident, seed: Seed | None, *, recovered: bool, message: str | None = None
+    incident: Fault, seed: Seed | None, *, recovered: bool, message: str | None = None
 ) -> Recovery:
     who = "a training step" if seed is None else _name(seed)
     times = f" {incident.count} times" if incident.count > 1 else ""
     return Recovery(
         where="training" if seed is None else "kernel",
         error=incident.error,
-        strategy=incident.strategy,
+        strategy=incident.remedy,
         recovered=recovered,
         message=message or f"{who} failed{times}: {incident.error}: {incident.message}",
         count=incident.count,
         slot=None if seed is None else seed.slot,
         seed=None if seed is None else seed.index,
-        blueprint=None if seed is None else seed.alive.blueprint,
+        blueprint=None if seed is None else seed.activation.blueprint,
     )
 
 
 def _works_again(seed: Seed) -> Recovery:
     message = f"{_name(seed)} has rested, took part for an epoch without a failure, and goes on"
-    incident = Incident(
+    incident = Fault(
         seed=str(seed.index),
         error=KeepsFailingError.__name__,
-        strategy=Strategy.CIRCUIT_BREAKER.value,
+        remedy=Remedy.CIRCUIT_BREAKER.value,
         message=message,
     )
     return _recovery(incident, seed, recovered=True, message=message)

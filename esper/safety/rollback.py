@@ -6,18 +6,17 @@ from typing import Any
 
 from torch import Tensor
 
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.contracts.event import EventKind, GovernorAction, LifecycleMove
 from esper.contracts.metrics import TrainReport
 from esper.contracts.stage import BLENDED, LIVE
 from esper.growth import attach, param_groups
 from esper.growth.host import Host, Moment
 from esper.growth.host_state import laid_out
-from esper.growth.lifecycle import uproot
+from esper.growth.lifecycle import cull_and_embargo
 from esper.probe.tensors import Tensors, copied, put_tensors, tensors_of
-from esper.safety.governor import Governor, Verdict, VerdictKind, Watch
-from esper.signals.windows import known
-
+from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
+from esper.signals.windows import finite_or_none
 
 _Moments = dict[str, list[dict[str, Any]]]
 """The optimizer's state of each parameter of a group, by the group's key."""
@@ -78,7 +77,7 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
     felt = {(seed.slot, seed.index) for seed in host.seeds() if seed.stage in BLENDED}
     for seed in host.seeds():
         if seed.stage in LIVE:
-            moves += uproot(host, seed, epoch, reason)
+            moves += cull_and_embargo(host, seed, epoch, reason)
     host.closed = [
         replace(closed, rolled_back=(closed.slot, closed.seed) in felt) for closed in host.closed
     ]
@@ -133,7 +132,7 @@ def _copied(moments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Governing:
+class Governor:
     """A governor with its snapshot of the last good network.
 
     is_suspect: whether the last look found the network doubtful; it is not to change then.
@@ -141,9 +140,11 @@ class Governing:
     has_ended_growth: whether so many rollbacks were needed that the run goes on without growth.
     """
 
-    def __init__(self, pending: Pending, options: Governor, chance_loss: float | None) -> None:
+    def __init__(
+        self, pending: Trials, options: GovernorOptions, chance_loss: float | None
+    ) -> None:
         self.pending, self.options = pending, options
-        self.watch = Watch(options, chance_loss)
+        self.watch = LossMonitor(options, chance_loss)
         self.is_suspect = self.has_rolled_back = self.has_ended_growth = False
         self._snapshot = Snapshot.take(pending.host, 0) if options.enabled else None
 
@@ -164,14 +165,14 @@ class Governing:
             trained.is_finite,
             self._snapshot.is_grown(self.pending.host),
         )
-        self.is_suspect = verdict.kind is not VerdictKind.CLEAN
-        if verdict.kind is VerdictKind.SUSPECT:
+        self.is_suspect = verdict.kind is not HealthKind.CLEAN
+        if verdict.kind is HealthKind.SUSPECT:
             yield EventKind.GOVERNOR, self._action("suspect", verdict, moment)
-        if verdict.kind is VerdictKind.ROLL_BACK:
+        if verdict.kind is HealthKind.ROLL_BACK:
             yield from self._roll_back(self._snapshot, verdict, moment)
 
     def _roll_back(
-        self, snapshot: Snapshot, verdict: Verdict, moment: Moment
+        self, snapshot: Snapshot, verdict: Health, moment: Moment
     ) -> Iterator[tuple[EventKind, Any]]:
         host = self.pending.host
         culled = sum(seed.stage in LIVE for seed in host.seeds())
@@ -193,7 +194,7 @@ class Governing:
     def _action(
         self,
         action: str,
-        verdict: Verdict,
+        verdict: Health,
         moment: Moment,
         restored: int | None = None,
         culled: int = 0,
@@ -201,7 +202,7 @@ class Governing:
         return GovernorAction(
             action=action,
             reason=verdict.reason,
-            val_loss=known(moment.val_loss),
+            val_loss=finite_or_none(moment.val_loss),
             limit=verdict.limit,
             restored_epoch=restored,
             rollbacks=self.rollbacks,

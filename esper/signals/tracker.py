@@ -9,7 +9,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from esper.signals.options import Signals
 from esper.signals.plateau import PlateauCounter
-from esper.signals.windows import SeedWindows, known
+from esper.signals.windows import SeedWindows, finite_or_none
 
 
 class SignalTracker:
@@ -42,10 +42,13 @@ class SignalTracker:
         """
         last_loss = self._val_losses[-1] if self._val_losses else None
         last_accuracy = self._val_accuracies[-1] if self._val_accuracies else None
-        val_loss, val_accuracy = known(metrics.val_loss), known(metrics.val_accuracy)
+        val_loss, val_accuracy = (
+            finite_or_none(metrics.val_loss),
+            finite_or_none(metrics.val_accuracy),
+        )
         loss_delta = _difference(val_loss, last_loss)
         accuracy_delta = _difference(val_accuracy, last_accuracy)
-        self._train_losses.append(known(metrics.train_loss))
+        self._train_losses.append(finite_or_none(metrics.train_loss))
         self._val_losses.append(val_loss)
         self._val_accuracies.append(val_accuracy)
         self._best_val_loss = _best(min, val_loss, self._best_val_loss)
@@ -91,7 +94,7 @@ class SignalTracker:
 
 
 def _difference(now: float | None, before: float | None) -> float | None:
-    return None if now is None or before is None else known(now - before)
+    return None if now is None or before is None else finite_or_none(now - before)
 
 
 def _best(better: Any, now: float | None, best: float | None) -> float | None:

@@ -9,7 +9,7 @@ from esper.contracts.observation import SeedWindow
 from esper.contracts.slot import SeedState, SlotState
 
 
-def known(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
     """Return the value, or None when it is unknown or not finite."""
     return value if value is not None and math.isfinite(value) else None
 
@@ -46,8 +46,8 @@ class SeedWindows:
         window = self._windows.get((seed.slot, seed.seed))
         if window is None or window.activation != seed.activations:
             window = self._empty(seed.activations)
-        window.improvements.append(known(seed.improvement))
-        window.gains.append(known(seed.gain))
+        window.improvements.append(finite_or_none(seed.improvement))
+        window.gains.append(finite_or_none(seed.gain))
         return window
 
     def _empty(self, activation: int) -> _Window:

@@ -10,7 +10,7 @@ from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selectio
 from esper.contracts.slot import next_binding
 from esper.strategy.base import SelectionContext, Strategy
 from esper.strategy.ledger import Ledger
-from esper.strategy.viability import Booking, SelectionInputs, Viability, viable
+from esper.strategy.viability import SelectionInputs, Taken, Viability, viable
 
 _Offer = dict[int, str]  # blueprint by seed
 
@@ -31,7 +31,7 @@ class Selector:
         why.  A seed that the plan names stays.  The germinations of one plan get different seeds
         and different blueprints.
         """
-        booking = Booking.of(plan)
+        booking = Taken.of(plan)
         changes: list[SeedChange] = []
         selections: list[Selection] = []
         for change in plan.changes:
@@ -61,7 +61,7 @@ class Selector:
         where the others do not suffice and it may have to serve as the fallback.
         """
         unweighed = replace(self, viability=replace(self.viability, memory_budget_mb=None))
-        booking = Booking.of(plan)
+        booking = Taken.of(plan)
         offered: set[int] = set()
         open_changes = [
             change
@@ -86,7 +86,7 @@ class Selector:
         self.rng.setstate((version, tuple(words), gauss))
 
     def _select(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Booking, made: int
+        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, made: int
     ) -> Selection:
         if change.seed is not None:
             return self._named(change, inputs, booking)
@@ -124,7 +124,7 @@ class Selector:
         )
 
     def _offer(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Booking, *, rested: bool = True
+        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, *, rested: bool = True
     ) -> tuple[_Offer, dict[int, str]]:
         """Return the blueprint by viable seed, and the reason by refused seed."""
         seeds, refused = viable(self.viability, inputs, booking, rested=rested)
@@ -139,7 +139,7 @@ class Selector:
                 offer[seed] = blueprint
         return offer, refused
 
-    def _named(self, change: SeedChange, inputs: SelectionInputs, booking: Booking) -> Selection:
+    def _named(self, change: SeedChange, inputs: SelectionInputs, booking: Taken) -> Selection:
         assert change.seed is not None
         bound = [seed.bound for seed in inputs.state.seeds]
         blueprint = change.blueprint or bound[change.seed]
@@ -156,7 +156,7 @@ class Selector:
         )
 
     def _fallback(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Booking, refusals: str
+        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, refusals: str
     ) -> Selection:
         # Only the rest is waived: the other limits hold for a fallback too.
         offer, _ = self._offer(change, inputs, booking, rested=False)

@@ -66,7 +66,7 @@ class SelectionInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
+class Taken:
     """What a plan has taken of its slot so far, and what it gives back.
 
     seeds, blueprints: that the plan names, and those chosen for it so far.
@@ -79,7 +79,7 @@ class Booking:
     exceeds_concurrency: bool = False
 
     @classmethod
-    def of(cls, plan: Plan) -> "Booking":
+    def of(cls, plan: Plan) -> "Taken":
         """Return what `plan` itself names."""
         seeds: list[int] = []
         blueprints: list[str] = []
@@ -97,9 +97,9 @@ class Booking:
             exceeds_concurrency=plan.exceeds_concurrency,
         )
 
-    def plus(self, seed: int, blueprint: str) -> "Booking":
+    def plus(self, seed: int, blueprint: str) -> "Taken":
         """Return the booking with one more germination."""
-        return Booking(
+        return Taken(
             seeds=(*self.seeds, seed),
             blueprints=(*self.blueprints, blueprint),
             leaving=self.leaving,
@@ -108,7 +108,7 @@ class Booking:
 
 
 def viable(
-    options: Viability, inputs: SelectionInputs, booking: Booking, *, rested: bool = True
+    options: Viability, inputs: SelectionInputs, booking: Taken, *, rested: bool = True
 ) -> tuple[list[int], dict[int, str]]:
     """Return the seeds that may be germinated now, and for every other one the reason why not.
 
@@ -132,7 +132,7 @@ def viable(
     return seeds, refused
 
 
-def _full(options: Viability, state: SlotState, booking: Booking) -> str | None:
+def _full(options: Viability, state: SlotState, booking: Taken) -> str | None:
     if booking.exceeds_concurrency:
         return None
     taken = {seed.seed for seed in state.seeds if seed.stage is not _DORMANT and seed.is_live}
@@ -142,7 +142,7 @@ def _full(options: Viability, state: SlotState, booking: Booking) -> str | None:
     return f"{count} of {options.max_concurrent_seeds} live seeds taken"
 
 
-def _standing(seed: SeedState, booking: Booking) -> str | None:
+def _standing(seed: SeedState, booking: Taken) -> str | None:
     if seed.stage is not _DORMANT:
         return f"is {seed.stage}"
     if seed.seed in booking.seeds:
@@ -157,7 +157,7 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
     return f"rests until epoch {until}" if epoch < until else None
 
 
-def _memory(budget_mb: float, inputs: SelectionInputs, booking: Booking, seed: int) -> str | None:
+def _memory(budget_mb: float, inputs: SelectionInputs, booking: Taken, seed: int) -> str | None:
     wanted = inputs.memory_mb.get(seed)
     if wanted is None:
         return "its memory is not known"

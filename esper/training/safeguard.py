@@ -14,8 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from esper.growth.bank import Bank
-from esper.kernels.errors import Strategy, call_again, escalate, strategy_of
+from esper.growth.bank import KernelBank
+from esper.kernels.errors import Remedy, call_again, escalate, remedy_of
 from esper.kernels.faults import NOBODY
 
 T = TypeVar("T")
@@ -30,7 +30,9 @@ class Safeguard:
 
     def __init__(self, model: nn.Module) -> None:
         modules = list(model.modules())
-        self._banks = [m for m in modules if isinstance(m, Bank) and m.care.options is not None]
+        self._banks = [
+            m for m in modules if isinstance(m, KernelBank) and m.care.options is not None
+        ]
         has_statistics = [isinstance(getattr(m, "running_mean", None), Tensor) for m in modules]
         norms = list(compress(modules, has_statistics)) if self._banks else []
         self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
@@ -58,7 +60,7 @@ class Safeguard:
         escalate(error)
         # Its frames hold the activations of the step that failed, which may have been too many.
         traceback.clear_frames(error.__traceback__)
-        if strategy_of(error) is Strategy.RETRY:
+        if remedy_of(error) is Remedy.RETRY:
             try:
                 return self._again(attempt, error)
             except Exception as last:  # noqa: BLE001 - the same boundary
@@ -69,7 +71,7 @@ class Safeguard:
         options = self._banks[0].care.options
         assert options is not None, "the banks are those that are looked after"
         result = call_again(lambda: self._attempt(attempt), options)
-        self._banks[0].care.notes.add(NOBODY, error, Strategy.RETRY)
+        self._banks[0].care.notes.add(NOBODY, error, Remedy.RETRY)
         return result
 
     def _without_the_guilty(self, attempt: Callable[[], T], error: Exception) -> T:
@@ -87,14 +89,14 @@ class Safeguard:
                 result, is_stale = self._attempt(attempt), False
             except Exception as guilt:  # noqa: BLE001 - the same boundary
                 escalate(guilt)
-                bank.care.failed(seed, guilt, Strategy.DEGRADE)
+                bank.care.failed(seed, guilt, Remedy.DEGRADE)
                 is_stale, num_guilty = True, num_guilty + 1
         if suspects and not num_guilty:
-            suspects[0][0].care.notes.add(NOBODY, error, Strategy.RETRY)
+            suspects[0][0].care.notes.add(NOBODY, error, Remedy.RETRY)
         return self._once_more(attempt) if is_stale else result
 
     def _host_alone(
-        self, attempt: Callable[[], T], suspects: list[tuple[Bank, str]], error: Exception
+        self, attempt: Callable[[], T], suspects: list[tuple[KernelBank, str]], error: Exception
     ) -> T:
         """Leave all suspects out and return the step, or let them in again and raise `error`."""
         for bank, seed in suspects:
@@ -118,7 +120,7 @@ class Safeguard:
             escalate(error)
             return self._without_the_guilty(attempt, error)
 
-    def _suspects(self) -> list[tuple[Bank, str]]:
+    def _suspects(self) -> list[tuple[KernelBank, str]]:
         """Return the kernels that take part; those that are part of the network come first."""
         found = [
             (bank, seed)

@@ -11,7 +11,7 @@ from torch.optim import AdamW
 from esper.growth.host import Host
 from esper.growth.options import Growth
 from esper.probe.tensors import copied, tensors_of
-from esper.safety.governor import Governor, VerdictKind, Watch
+from esper.safety.governor import GovernorOptions, HealthKind, LossMonitor
 from esper.safety.rollback import Snapshot, roll_back
 from experiments.benchmarks.figure import Figure
 
@@ -30,14 +30,14 @@ def _delay() -> Figure:
     """Let the loss go from 0.5 to 6.0 at any of 200 epochs, with noise before it."""
     delays = []
     for onset in range(20, 220):
-        rng, watch = random.Random(onset), Watch(Governor(), CHANCE)
+        rng, watch = random.Random(onset), LossMonitor(GovernorOptions(), CHANCE)
         for epoch in range(1, onset):
             watch.check(epoch, 0.5 * rng.uniform(0.8, 1.2), None, is_finite=True)
         looks = 0
         while True:
             looks += 1
             verdict = watch.check(onset + looks, 6.0 * rng.uniform(0.8, 1.2), None, is_finite=True)
-            if verdict.kind is VerdictKind.ROLL_BACK:
+            if verdict.kind is HealthKind.ROLL_BACK:
                 break
         delays.append(looks)
     return Figure(
@@ -52,11 +52,11 @@ def _delay() -> Figure:
 def _false_alarms() -> Figure:
     alarms = looks = 0
     for share in (0.001, 0.05, 0.3, 0.6, 0.75):
-        rng, watch = random.Random(str(share)), Watch(Governor(), CHANCE)
+        rng, watch = random.Random(str(share)), LossMonitor(GovernorOptions(), CHANCE)
         for epoch in range(1, EPOCHS + 1):
             loss = share * CHANCE * rng.uniform(0.8, 1.2)
             verdict = watch.check(epoch, loss, None, is_finite=True)
-            alarms += verdict.kind is not VerdictKind.CLEAN
+            alarms += verdict.kind is not HealthKind.CLEAN
             looks += 1
     return Figure(
         name="governor/alarms_for_noise",

@@ -89,7 +89,7 @@ def grow(host: Host, num_seeds: int) -> None:
         apply(host, germination(host, slot, index), setting(event), {})
         host.blend(slot, index, 1.0, None, "benchmark")
         seed = host.seed(slot, index)
-        assert seed.alive.ramp is not None, "blending has just begun"
-        seed.alive.ramp.step = seed.alive.ramp.num_steps
+        assert seed.activation.ramp is not None, "blending has just begun"
+        seed.activation.ramp.step = seed.activation.ramp.num_steps
         host.set_alpha(seed, 1.0)
         host.advance(slot, index, SeedStage.SHADOWING, None, "benchmark")

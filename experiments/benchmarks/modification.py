@@ -8,7 +8,7 @@ network is copied as well; that is a figure of its own.
 import statistics
 from time import perf_counter
 
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.growth.host import Host
 from esper.kernels.pipeline import build_kernel
 from experiments.benchmarks.figure import Figure
@@ -56,7 +56,7 @@ def _modify(host: Host, *, with_twin: bool) -> float:
     plan = germination(host, slot, 0)
     blueprint = host.seed(slot, 0).bound
     ready = {(0, blueprint): build_kernel(host, slot, 0, blueprint, rng_seed=0)}
-    pending = Pending(host)
+    pending = Trials(host)
     began = perf_counter()
     applied = pending.apply(plan, setting(), ready, with_twin=with_twin)
     span = (perf_counter() - began) * 1e3

@@ -18,7 +18,7 @@ from esper.blueprint.catalogue import register
 from esper.blueprint.mlp import mlp_cost, mlp_layers
 from esper.blueprint.shapes import reachable
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from experiments.chaos.regions import REGIONS, Call, watch
 
 SLOW_S = 0.01
@@ -92,7 +92,7 @@ class Saboteur:
 
     def _is_isolated(self, kernel: nn.Module) -> bool:
         assert self._model is not None, "it is being trained"
-        banks = (module for module in self._model.modules() if isinstance(module, Bank))
+        banks = (module for module in self._model.modules() if isinstance(module, KernelBank))
         return any(
             other is kernel and seed in bank.isolated
             for bank in banks

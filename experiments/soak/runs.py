@@ -12,7 +12,7 @@ from typing import Any
 from esper.config import RunConfig
 from esper.data.spirals import Spirals
 from esper.growth.options import Growth
-from esper.logger.none import Nothing
+from esper.logger.none import NoLogger
 from esper.model.mlp import MLP
 from esper.options import OPTIONS
 from esper.policy.schedule import Schedule
@@ -59,7 +59,7 @@ def config_of(number: int, store: Path) -> RunConfig:
         strategy=OPTIONS["strategy"][STRATEGIES[kind]](),
         growth=Growth(on_cull="twin" if kind == 1 else "remove"),
         store=kept if kind == 2 else OPTIONS["store"]["memory"](),
-        logger=Nothing(),
+        logger=NoLogger(),
         rng_seed=number,
     )
 

@@ -96,23 +96,23 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
 
     monkeypatch.setitem(OPTIONS["logger"], "perishable", Perishable)
     logger = RedisLogger(url=redis_server.url)
-    alive = run_in(tmp_path / "alive", config(redis_server, logger))
+    activation = run_in(tmp_path / "alive", config(redis_server, logger))
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         messages = client.xrange("esper:train")
-        assert client.xlen("esper:ledger:1") == len(alive.of("ledger")) > 1
+        assert client.xlen("esper:ledger:1") == len(activation.of("ledger")) > 1
         client.flushall()  # the second run starts from an empty store too
     assert not caplog.records
     perishable = Perishable(redis_server, logger)
     left_alone = run_in(tmp_path / "left alone", config(redis_server, perishable))
 
     assert len([e for e in left_alone.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"
-    assert without_clock(left_alone.metrics) == without_clock(alive.metrics)
-    assert lived(left_alone.events) == lived(alive.events)
-    networks = [each.path / "network.safetensors" for each in (alive, left_alone)]
+    assert without_clock(left_alone.metrics) == without_clock(activation.metrics)
+    assert lived(left_alone.events) == lived(activation.events)
+    networks = [each.path / "network.safetensors" for each in (activation, left_alone)]
     assert networks[0].read_bytes() == networks[1].read_bytes()
 
     published = [json.loads(each["body"]) for _, each in messages if each["type"] == "event"]
-    assert without_clock(published) == without_clock(alive.events)
+    assert without_clock(published) == without_clock(activation.events)
     assert sorted(each["where"] for each in left_alone.of("recovery")) == ["store", "stream"]
     warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     assert sorted(text.split(" ")[0] for text in warned) == ["logger.url", "store.url"]

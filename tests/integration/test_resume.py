@@ -227,10 +227,10 @@ def test_a_run_can_be_resumed_from_another_folder(
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(whole: Path, capfd: Any) -> None:
-    from esper.rundir.lock import holding
+    from esper.rundir.lock import lock_run_dir
 
     shutil.copytree(whole, "run")
-    with holding(Path("run")):
+    with lock_run_dir(Path("run")):
         assert code_of("train", "--resume", "run", "epochs=14") == 1
     assert "is being trained by another process" in capfd.readouterr().err
     assert without_clock(summary_of(Path("run"))) == without_clock(summary_of(whole))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.rundir.lock import holding
+from esper.rundir.lock import lock_run_dir
 from tests.integration.harness import lines_of, without_clock
 from tests.integration.in_process import code_of
 from tests.integration.resumable import WHEN
@@ -65,7 +65,7 @@ def test_the_records_of_a_job_that_another_process_trains_are_left_alone(
     job = tmp_path / "sweep" / "0"
     job.mkdir(parents=True)
     (job / "metrics.jsonl").write_text("{}\n")
-    with holding(job):
+    with lock_run_dir(job):
         assert code_of("train", "-m", *RUN, "hydra.sweep.dir=sweep", "rng_seed=0") == 1
     assert "is being trained by another process" in capfd.readouterr().err
     assert (job / "metrics.jsonl").read_text() == "{}\n"

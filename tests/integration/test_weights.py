@@ -21,8 +21,8 @@ from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.model.cnn import CNN
 from esper.policy.schedule import Schedule
-from esper.run.checkpoints import Keeping
-from esper.run.interrupt import Stop
+from esper.run.checkpoints import RunCheckpoints
+from esper.run.interrupt import Interrupt
 from esper.run.loop import run_epochs
 from esper.run.run import example_input, grower_options
 from esper.run.task import Task
@@ -78,8 +78,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
     facts = {"config": {}, "versions": {}}
-    keeping = Keeping(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
-    run_epochs(task, grower, bus, keeping, Stop())
+    keeping = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
+    run_epochs(task, grower, bus, keeping, Interrupt())
     assert bus.failures == []
     return run
 

@@ -34,7 +34,7 @@ class GerminationCounter:
         self._seen = state["seen"]
 
 
-class VainWishes:
+class UnmetRequests:
     """Counts, for each slot, the wishes after which nothing germinated there.
 
     A policy that prefers the slot that was tried least must count them too, or one slot that

@@ -86,7 +86,7 @@ def growable_slots(
     return slots, "; ".join(closed[:_NAMED]) + more
 
 
-def wish(
+def request_growth(
     observation: Observation,
     trigger: Trigger,
     rules: GrowthRules,

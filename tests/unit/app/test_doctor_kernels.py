@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from esper.app import doctor_kernels
 from esper.cli import app
-from esper.kernels.build import Where
+from esper.kernels.build import BuildMode
 from esper.kernels.cache import VerdictCache
 from esper.kernels.key import key_of
 from esper.kernels.make import Maker
@@ -21,7 +21,7 @@ def fill(folder: Path) -> None:
     cache = VerdictCache(options)
     maker = Maker(options, cache)
     for name in ("mlp", "affine"):
-        maker.make(make_request(name), Where(privately=True))
+        maker.make(make_request(name), BuildMode(privately=True))
     key = key_of(make_request("affine"))
     assert key is not None
     known = cache.get(key)

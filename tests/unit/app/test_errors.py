@@ -2,30 +2,32 @@
 
 import pytest
 
-from esper.app.errors import line, tell
+from esper.app.errors import one_line, print_error
 from esper.contracts.errors import DataError
 
 
 def test_an_error_of_ours_speaks_for_itself() -> None:
-    assert line(DataError("data.path: no file\n  at x")) == "data.path: no file at x"
+    assert one_line(DataError("data.path: no file\n  at x")) == "data.path: no file at x"
 
 
 def test_a_file_that_cannot_be_written_is_named() -> None:
-    assert line(PermissionError(13, "Permission denied", "runs/x")) == "Permission denied: runs/x"
-    assert line(OSError(28, "No space left on device")) == "No space left on device"
+    assert (
+        one_line(PermissionError(13, "Permission denied", "runs/x")) == "Permission denied: runs/x"
+    )
+    assert one_line(OSError(28, "No space left on device")) == "No space left on device"
 
 
 def test_what_nobody_foresaw_says_its_type_and_where_to_look() -> None:
-    assert line(KeyError("slot")) == "KeyError: 'slot' (ESPER_DEBUG=1 shows where)"
+    assert one_line(KeyError("slot")) == "KeyError: 'slot' (ESPER_DEBUG=1 shows where)"
 
 
 def test_the_traceback_is_shown_only_when_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESPER_DEBUG", "1")
-    tell(DataError("broken"))
+    print_error(DataError("broken"))
     loud = capsys.readouterr().err
     monkeypatch.setenv("ESPER_DEBUG", "0")
-    tell(DataError("broken"))
+    print_error(DataError("broken"))
     assert "DataError: broken" in loud
     assert capsys.readouterr().err == "error: broken\n"

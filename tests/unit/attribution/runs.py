@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from esper.attribution.evaluation import Evaluate, evaluate_model, repeatable
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host, Moment
-from esper.growth.lifecycle import grow_older
+from esper.growth.lifecycle import advance_epoch
 from esper.growth.param_groups import stale_entries
-from esper.probe.rng_state import Chance
+from esper.probe.rng_state import RngState
 from tests.unit.growth.builders import (
     adam_host,
     evaluate,
@@ -46,8 +46,8 @@ class Run:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pending = Pending(self.host)
-        self.began = Chance.now()
+        self.pending = Trials(self.host)
+        self.began = RngState.now()
 
     @property
     def model(self) -> nn.Module:
@@ -66,7 +66,7 @@ class Run:
         self.pending.train_twins(trained, self.began)
         self.pending.measure(again, network)
         moment = Moment(self.epoch, network.loss, network.accuracy)
-        grow_older(self.host, moment, rest_epochs=2)
+        advance_epoch(self.host, moment, rest_epochs=2)
         self.outcomes += self.pending.settle(self.epoch)
         for wanted in self.plans.get(self.epoch, []):
             setting = make_setting(self.pending.num_events, self.epoch, network.loss)
@@ -74,7 +74,7 @@ class Run:
         self.outcomes += self.pending.settle(self.epoch)
         self.pending.follow()
         assert not stale_entries(self.host.optimizer, self.model)
-        self.began = Chance.now()
+        self.began = RngState.now()
 
     def go(self, epochs: int) -> "Run":
         """Train and step for so many epochs, on the same batches as every other run."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from esper.attribution.compare import Change, Comparison, measure
+from esper.attribution.compare import Comparison, Trial, measure
 from esper.attribution.evaluation import Evaluation, evaluate_model
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
@@ -112,9 +112,9 @@ def test_a_network_is_no_better_than_itself_and_scale_does_not_matter(
     assert (gain > 0) == (sum(other) < sum(one)) or math.isclose(sum(one), sum(other))
 
 
-def opened(host: Host, seeds: list[int], twin: Host | None) -> Change:
+def opened(host: Host, seeds: list[int], twin: Host | None) -> Trial:
     comparison = Comparison(window=3)
-    return Change(0, 0, {("block1", seed): 1 for seed in seeds}, twin, comparison)
+    return Trial(0, 0, {("block1", seed): 1 for seed in seeds}, twin, comparison)
 
 
 def with_losses(table: dict[frozenset[str], float]) -> object:
@@ -157,8 +157,8 @@ def test_seeds_share_an_events_gain_by_their_positive_ablations() -> None:
     assert [t.gain for t in told] == pytest.approx([0.5 * 0.25, 0.5 * 0.75, 0.0])
     assert [t.gain_error for t in told] == pytest.approx([0.0, 0.0, 0.0])
     assert {t.method for t in told} == {"twin"}
-    assert [seed.alive.measurements for seed in list(host.seeds())[:3]] == [1, 1, 1]
-    assert [p.gain for p in host.seed("block1", 1).alive.gains] == pytest.approx([0.375])
+    assert [seed.activation.measurements for seed in list(host.seeds())[:3]] == [1, 1, 1]
+    assert [p.gain for p in host.seed("block1", 1).activation.gains] == pytest.approx([0.375])
 
 
 def test_seeds_share_equally_where_no_ablation_is_positive() -> None:
@@ -189,7 +189,7 @@ def test_only_blended_seeds_are_muted_but_all_open_ones_get_the_twins_gain() -> 
     change = opened(host, [0], twin)
     network = evaluate_model(evaluate, host.model)
     assert measure(change, host, evaluate, network) == []
-    life = host.seed("block1", 0).alive
+    life = host.seed("block1", 0).activation
     assert (life.gain, life.ablation, life.measurements) == (0.0, None, 0)
     host.cull("block1", 0, 1, "")
     assert change.open_seeds(host) == []
@@ -204,7 +204,7 @@ def test_a_seed_that_blends_anew_gets_no_stale_ablation_as_its_gain() -> None:
     measure(change, host, score, network)  # type: ignore[arg-type]
     host.blend("block1", 0, 0.5, None, "")
     measure(change, host, score, network)  # type: ignore[arg-type]
-    assert len(host.seed("block1", 0).alive.gains) == 1
+    assert len(host.seed("block1", 0).activation.gains) == 1
 
 
 def test_a_contribution_that_cannot_be_measured_is_not_counted_as_measured() -> None:
@@ -212,7 +212,7 @@ def test_a_contribution_that_cannot_be_measured_is_not_counted_as_measured() -> 
     score = with_losses({frozenset("0"): 1.0, frozenset(): math.nan})
     network = evaluate_model(score, host.model)  # type: ignore[arg-type]
     (told,) = measure(opened(host, [0], twin), host, score, network)  # type: ignore[arg-type]
-    life = host.seed("block1", 0).alive
+    life = host.seed("block1", 0).activation
     assert (told.gain, told.gain_error, told.ablation) == (None, None, None)
     assert (life.measurements, life.gains) == (0, [])
 
@@ -221,5 +221,5 @@ def test_a_seed_of_a_later_activation_is_not_of_the_event() -> None:
     host, _ = shadowed({0: 1.0})
     change = opened(host, [0], None)
     assert [seed.index for seed in change.open_seeds(host)] == [0]
-    host.seed("block1", 0).alive.event = 1
+    host.seed("block1", 0).activation.event = 1
     assert change.open_seeds(host) == []

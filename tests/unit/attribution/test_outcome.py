@@ -18,11 +18,16 @@ def ended(*, fossilized: bool) -> Host:
     host = make_host("mlp")
     assert (host.num_parameters, host.flops) == (BARE_PARAMETERS, BARE_FLOPS)
     grow(host, "block1", 2, "affine")
-    life = host.seed("block1", 2).alive
-    life.gain, life.gain_error, life.ablation, life.accuracy_gain = 0.2, 0.05, 0.3, 0.01
-    life.losses = [1.0, 0.6, 0.8]
-    life.latency_ms = 0.25
-    life.errors, life.recoveries = 4, 3
+    activation = host.seed("block1", 2).activation
+    activation.gain, activation.gain_error, activation.ablation, activation.accuracy_gain = (
+        0.2,
+        0.05,
+        0.3,
+        0.01,
+    )
+    activation.losses = [1.0, 0.6, 0.8]
+    activation.latency_ms = 0.25
+    activation.errors, activation.recoveries = 4, 3
     if not fossilized:
         host.cull("block1", 2, 7, "too weak")
         return host
@@ -68,7 +73,7 @@ def test_what_was_never_measured_is_unknown() -> None:
 
 def test_losses_that_are_no_number_leave_no_trace() -> None:
     host = ended(fossilized=False)
-    host.closed[0].life.losses[1:] = [math.nan, 0.8, math.inf]
+    host.closed[0].activation.losses[1:] = [math.nan, 0.8, math.inf]
     found = outcome_of(host.closed[0], host, 7)
     assert found.loss_reduction == pytest.approx(0.2)
     assert found.loss_variance == pytest.approx(0.01)

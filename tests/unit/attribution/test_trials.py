@@ -1,8 +1,8 @@
-"""What `Pending` opens, counts and settles; how twins live is in `test_twin`."""
+"""What `Trials` opens, counts and settles; how twins live is in `test_twin`."""
 
 import pytest
 
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
@@ -25,7 +25,7 @@ def told(outcomes: list[Outcome]) -> list[tuple[int, str, bool]]:
 
 def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> None:
     host = make_host("mlp")
-    pending = Pending(host)
+    pending = Trials(host)
     pending.apply(together((0, "mlp"), (1, "affine")), make_setting(0), {}, with_twin=True)
     (change,) = pending.changes
     assert change.seeds == {("block1", 0): 1, ("block1", 1): 1}
@@ -47,7 +47,7 @@ def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> 
 
 def test_a_plan_without_germinations_opens_no_event() -> None:
     host = make_host("mlp")
-    pending = Pending(host)
+    pending = Trials(host)
     pending.apply(germination("block1", 0, "mlp"), make_setting(0), {}, with_twin=False)
     assert pending.changes[0].twin is None
     cull = SeedChange(action=Action.CULL, seed=0)
@@ -60,7 +60,7 @@ def test_a_plan_without_germinations_opens_no_event() -> None:
 
 def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> None:
     host = make_host("mlp")
-    pending = Pending(host)
+    pending = Trials(host)
     pending.apply(germination("block1", 0, "mlp"), make_setting(0), {}, with_twin=False)
     swap = Plan(
         slot="block1",
@@ -87,7 +87,7 @@ def test_without_a_loop_twins_are_given_up() -> None:
     for number in (5, 6):
         train(growing.model, growing.host.optimizer, number)
         growing.step(trained=None)
-    life = growing.host.seed("0", 0).alive
+    life = growing.host.seed("0", 0).activation
     assert life.gain == life.ablation
 
 

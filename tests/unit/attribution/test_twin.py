@@ -28,7 +28,7 @@ def test_twin_and_network_are_identical_until_the_seed_blends() -> None:
     assert same(hosts_part(twin), hosts_part(growing.host))
     assert not any("esper" in key for key in twin.model.state_dict())
     assert growing.host.seed("0", 0).stage is _S.BLENDING
-    assert [point.gain for point in growing.host.seed("0", 0).alive.gains] == [0.0]
+    assert [point.gain for point in growing.host.seed("0", 0).activation.gains] == [0.0]
     growing.go(1)
     assert not same(hosts_part(twin), hosts_part(growing.host))
 
@@ -112,7 +112,7 @@ def test_a_replacement_is_followed_but_for_what_comes_in_its_place() -> None:
 
 def test_a_kernel_that_does_nothing_gains_exactly_nothing() -> None:
     growing = run({2: [germination("0", 0, "noop")]}).go(8)
-    life = growing.host.seed("0", 0).alive
+    life = growing.host.seed("0", 0).activation
     assert growing.host.seed("0", 0).stage is _S.PROBATIONARY
     assert growing.host.seed("0", 0).alpha == 1.0
     assert (life.gain, life.gain_error, life.ablation, life.accuracy_gain) == (0.0, 0.0, 0.0, 0.0)

@@ -129,15 +129,17 @@ def test_nearly_all_units_come_alive_within_ten_steps(case: Case) -> None:
     kernel = case.build()
     optimizer = torch.optim.AdamW(kernel.parameters(), lr=3e-3, weight_decay=0.0)
     target = torch.randn((32, *case.out_shape), generator=torch.Generator().manual_seed(2))
-    alive = [torch.zeros(parameter.shape[0], dtype=torch.bool) for parameter in kernel.parameters()]
+    activation = [
+        torch.zeros(parameter.shape[0], dtype=torch.bool) for parameter in kernel.parameters()
+    ]
     for step in range(10):
         optimizer.zero_grad()
         (kernel(case.sample(batch=32, rng_seed=step)) - target).square().mean().backward()
-        for seen, parameter in zip(alive, kernel.parameters(), strict=True):
+        for seen, parameter in zip(activation, kernel.parameters(), strict=True):
             assert parameter.grad is not None
             seen.logical_or_(parameter.grad.reshape(len(seen), -1).ne(0).any(dim=1))
         optimizer.step()
-    units = torch.cat(alive)
+    units = torch.cat(activation)
     assert units.float().mean().item() >= 0.95
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
-from esper.checkpoint.rotation import Keeper
+from esper.checkpoint.rotation import CheckpointRotation
 from tests.unit.checkpoint.trees import bits, damage, keeper_of, kept, tree_of
 
 
 def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path / "runs" / "a" / "checkpoints")
+    keeper = CheckpointRotation(tmp_path / "runs" / "a" / "checkpoints")
     found = []
     for epoch in range(5):
         keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in (1, 2))
@@ -26,7 +26,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_saving_tells_the_bytes_and_keeps_the_facts(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path / "checkpoints")
+    keeper = CheckpointRotation(tmp_path / "checkpoints")
     num_bytes = keeper.save(tree_of(1), {"epoch": 1, "val_loss": 0.5}, is_best=False)
     files = (keeper.folder / "last").iterdir()
     assert num_bytes == sum(path.stat().st_size for path in files)
@@ -96,7 +96,7 @@ def test_another_failure_to_link_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="No space left"):
         keeper_of(tmp_path, 1, best=(1,))
     monkeypatch.undo()
-    keeper = Keeper(tmp_path / "checkpoints")
+    keeper = CheckpointRotation(tmp_path / "checkpoints")
     keeper.tidy()
     assert kept(keeper) == {"last": 1, "best": 1}
 
@@ -115,7 +115,7 @@ def test_the_newest_is_found(tmp_path: Path) -> None:
 def test_nothing_is_found_where_nothing_was_saved(
     leftover: tuple[str, ...], tmp_path: Path
 ) -> None:
-    keeper = Keeper(tmp_path / "checkpoints")
+    keeper = CheckpointRotation(tmp_path / "checkpoints")
     assert keeper.latest() is None
     for name in leftover:
         (keeper.folder / name).mkdir(parents=True)
@@ -131,7 +131,7 @@ def test_candidates_come_by_epoch_then_by_time_and_the_unreadable_first(tmp_path
     folder.mkdir()
     for name, epoch in ((".old", 5), ("previous", 7), ("last", 6), (".next", 6), ("best", 9)):
         write(folder / name, tree_of(epoch), {"epoch": epoch})
-    keeper = Keeper(folder)
+    keeper = CheckpointRotation(folder)
     assert [path.name for path in keeper.candidates()] == ["previous", ".next", "last", ".old"]
     (folder / "last" / MANIFEST).unlink()
     (folder / ".old" / MANIFEST).write_bytes(b"{")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from esper.checkpoint.format import MANIFEST, read
-from esper.checkpoint.rotation import Keeper
+from esper.checkpoint.rotation import CheckpointRotation
 from tests.unit.checkpoint.trees import bits, keeper_of, kept, tree_of
 
 CALLS = (
@@ -66,12 +66,12 @@ def dies(number: int, act: Callable[[], object]) -> bool:
     return False
 
 
-def copied(folder: Path, name: str) -> Keeper:
+def copied(folder: Path, name: str) -> CheckpointRotation:
     """Return a keeper whose folder is in the same state."""
-    return Keeper(shutil.copytree(folder, folder.with_name(name)))
+    return CheckpointRotation(shutil.copytree(folder, folder.with_name(name)))
 
 
-def found_epoch(keeper: Keeper) -> int:
+def found_epoch(keeper: CheckpointRotation) -> int:
     """Return the epoch that a run would go on from; nothing newer may lie complete anywhere."""
     found = keeper.latest()
     assert found is not None
@@ -84,7 +84,7 @@ def found_epoch(keeper: Keeper) -> int:
     return epoch
 
 
-def check_it_goes_on(keeper: Keeper, num_saved: int, best: tuple[int, ...]) -> None:
+def check_it_goes_on(keeper: CheckpointRotation, num_saved: int, best: tuple[int, ...]) -> None:
     """Check that nothing was lost, that tidying puts all in place, and that saving goes on."""
     epoch = found_epoch(keeper)
     assert epoch in (num_saved, num_saved + 1)
@@ -125,7 +125,7 @@ def test_death_at_any_call_of_a_save_loses_nothing(
 
 def test_death_at_any_call_of_the_first_save_leaves_nothing_or_all_of_it(tmp_path: Path) -> None:
     for number in range(MOST_CALLS):
-        keeper = Keeper(tmp_path / str(number) / "checkpoints")
+        keeper = CheckpointRotation(tmp_path / str(number) / "checkpoints")
         died = dies(number, lambda: keeper.save(tree_of(1), {"epoch": 1}, is_best=True))  # noqa: B023
         found = keeper.latest()
         assert found is None or found.saved.facts["epoch"] == 1
@@ -156,12 +156,12 @@ def test_death_while_a_death_is_tidied_up_loses_nothing_either(tmp_path: Path) -
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from esper.checkpoint.keeper import Keeper
+from esper.checkpoint.rotation import CheckpointRotation
 
 def tree_of(epoch):
     return {"epoch": epoch, "list": [0.5] * 2000}
 
-rng, keeper, told = random.Random(0), Keeper(Path(sys.argv[1])), 0
+rng, keeper, told = random.Random(0), CheckpointRotation(Path(sys.argv[1])), 0
 for death in range(int(sys.argv[2])):
     reading, writing = os.pipe()
     child = os.fork()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read
-from esper.checkpoint.rotation import Keeper
+from esper.checkpoint.rotation import CheckpointRotation
 
 TREE = {"weight": torch.arange(6.0).reshape(2, 3), "losses": [0.5, float("nan")], "at": (1, 2)}
 FACTS = {"epoch": 3, "val_loss": float("inf"), "rng_seed": 2**70}
@@ -102,15 +102,15 @@ def tree_of(epoch: int) -> dict[str, Any]:
     return {"weight": torch.full((3,), float(epoch)), "losses": [0.5] * epoch}
 
 
-def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> Keeper:
+def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> CheckpointRotation:
     """Return a keeper that has saved these epochs."""
-    keeper = Keeper(folder / "checkpoints")
+    keeper = CheckpointRotation(folder / "checkpoints")
     for epoch in epochs:
         keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in best)
     return keeper
 
 
-def kept(keeper: Keeper) -> dict[str, int]:
+def kept(keeper: CheckpointRotation) -> dict[str, int]:
     """Return each folder with the epoch that its files, all of them sound, hold."""
     epochs = {}
     for folder in keeper.folder.iterdir():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from esper.growth.attach import Slotted
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from experiments.benchmarks.__main__ import SECTIONS, measure
 from experiments.benchmarks.by_hand import written_by_hand
 from experiments.benchmarks.figure import Figure, row, table, write
@@ -114,7 +114,7 @@ def test_the_network_by_hand_is_the_grown_one(name: str) -> None:
     assert not torch.equal(by_hand(x_B), bench.bare(x_B))
     assert torch.equal(by_hand(x_B), host.model(x_B))
     assert sum(p.numel() for p in by_hand.parameters()) == host.num_parameters
-    assert not any(isinstance(module, Slotted | Bank) for module in by_hand.modules())
+    assert not any(isinstance(module, Slotted | KernelBank) for module in by_hand.modules())
     step(by_hand, optimizer_of(by_hand), x_B, y_B)
     assert all(p.grad is not None for p in by_hand.parameters())
 

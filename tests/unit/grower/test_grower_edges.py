@@ -20,8 +20,8 @@ from esper.contracts.event import EventKind
 from esper.contracts.metrics import TrainReport
 from esper.contracts.slot import Placement, SlotKind
 from esper.grower.grower import Grower
-from esper.grower.options import Choices
-from esper.safety.governor import Governor
+from esper.grower.options import GrowerOptions
+from esper.safety.governor import GovernorOptions
 from tests.unit.scripted import (
     EPOCHS,
     TRAIN,
@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(since: int, rea
         run_epoch[0] += model is grower.host.model
         return lost(model)
 
-    unwatched = Governor(enabled=False)
+    unwatched = GovernorOptions(enabled=False)
     grower, _ = make_grower(policy=script(e2=[adapt("0", 1)]), governor=unwatched)
     for _ in range(EPOCHS):
         train(grower.host.model, grower.host.optimizer)
@@ -193,4 +193,4 @@ def test_the_store_is_let_go_of(tmp_path: Any) -> None:
 def test_an_option_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no option 'stratgy' \(did you mean: strategy\)"):
         make_grower(stratgy="ucb")
-    assert isinstance(make_grower()[0].choices, Choices)
+    assert isinstance(make_grower()[0].choices, GrowerOptions)

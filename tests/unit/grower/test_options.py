@@ -8,7 +8,7 @@ from torch.optim import SGD
 
 from esper.blueprint.options import Blueprints
 from esper.contracts.errors import ConfigError
-from esper.grower.options import GROUPS, Choices, option_of
+from esper.grower.options import GROUPS, GrowerOptions, option_of
 from esper.growth.options import Growth
 from esper.growth.prepare import prepare
 from esper.options import OPTIONS
@@ -19,7 +19,7 @@ from esper.strategy.ucb import UCB
 
 
 def test_what_is_not_named_has_its_default() -> None:
-    choices = Choices.of({})
+    choices = GrowerOptions.of({})
     assert {key: type(getattr(choices, key)) for key in GROUPS} == {
         key: OPTIONS[key][name] for key, name in GROUPS.items()
     }
@@ -28,7 +28,9 @@ def test_what_is_not_named_has_its_default() -> None:
 
 def test_options_come_by_name_or_as_objects() -> None:
     mine = Thompson(prior_alpha=2.0)
-    choices = Choices.of({"strategy": mine, "policy": "heuristic", "growth": Growth(ramp="cosine")})
+    choices = GrowerOptions.of(
+        {"strategy": mine, "policy": "heuristic", "growth": Growth(ramp="cosine")}
+    )
     assert choices.strategy is mine
     assert choices.policy == Heuristic()
     assert choices.growth.ramp == "cosine"
@@ -45,7 +47,7 @@ def test_options_come_by_name_or_as_objects() -> None:
     ],
 )
 def test_blueprints_come_as_a_word_as_names_or_as_an_object(given: Any, names: Any) -> None:
-    assert Choices.of({"blueprint": given}).blueprint.names == names
+    assert GrowerOptions.of({"blueprint": given}).blueprint.names == names
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_blueprints_come_as_a_word_as_names_or_as_an_object(given: Any, names: A
     [("auto", "auto"), (["auto"], "auto"), ("block1", ("block1",)), (["a", "b"], ("a", "b"))],
 )
 def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) -> None:
-    assert Choices.of({"slots": given}).slots == slots
+    assert GrowerOptions.of({"slots": given}).slots == slots
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
 )
 def test_what_cannot_be_is_one_line_that_names_it(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Choices.of(given)
+        GrowerOptions.of(given)
 
 
 def model() -> nn.Module:
@@ -88,7 +90,7 @@ def model() -> nn.Module:
 
 def test_a_model_is_prepared_as_chosen() -> None:
     host_model = model()
-    choices = Choices.of(
+    choices = GrowerOptions.of(
         {"slots": ("2",), "placement": "series", "num_seeds": 2, "blueprint": ("lora", "mlp")}
     )
     host = prepare(
@@ -106,7 +108,7 @@ def test_blueprints_that_fit_nowhere_leave_no_place() -> None:
     host_model = model()
     optimizer = SGD(host_model.parameters(), lr=0.1)
     for slots in ("auto", ("2",)):
-        choices = Choices.of({"blueprint": ("conv",), "slots": slots})
+        choices = GrowerOptions.of({"blueprint": ("conv",), "slots": slots})
         with pytest.raises(ConfigError, match=r"names=\[conv\] does not fit .*what does: mlp, "):
             prepare(host_model, optimizer, torch.ones(3, 4), choices.setup)
 
@@ -115,7 +117,7 @@ def test_a_host_that_has_no_place_is_to_blame_itself() -> None:
     host_model = nn.Flatten()
     optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(ConfigError, match="no slot can be placed in Flatten"):
-        prepare(host_model, optimizer, torch.ones(3, 4), Choices.of({}).setup)
+        prepare(host_model, optimizer, torch.ones(3, 4), GrowerOptions.of({}).setup)
 
 
 def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
@@ -123,7 +125,7 @@ def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
         model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))  # 9 + 8 parameters
         safety = Safety(parameter_budget=budget)
         optimizer = SGD(model.parameters(), lr=0.1)
-        prepare(model, optimizer, torch.zeros(4, 2), Choices.of({"safety": safety}).setup)
+        prepare(model, optimizer, torch.zeros(4, 2), GrowerOptions.of({"safety": safety}).setup)
 
     prepared(17)
     with pytest.raises(ConfigError, match=r"^safety\.parameter_budget=16 is less than the 17 "):

@@ -160,13 +160,13 @@ def age(host: Host, rng: Random) -> None:
         if rng.random() < 0.4:
             continue
         if seed.stage is _S.TRAINING:
-            host.blend(seed.slot, seed.index, seed.alive.target, None, "a test wants it")
+            host.blend(seed.slot, seed.index, seed.activation.target, None, "a test wants it")
         elif seed.stage in after:
             host.advance(seed.slot, seed.index, after[seed.stage], None, "a test wants it")
         if seed.stage is _S.RESETTING:
             host.advance(seed.slot, seed.index, _S.DORMANT, None, "a test wants it")
         if seed.stage is _S.PROBATIONARY:
-            seed.alive.gain = 0.1
+            seed.activation.gain = 0.1
 
 
 @dataclass(frozen=True)

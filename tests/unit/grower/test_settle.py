@@ -6,7 +6,7 @@ import pytest
 
 from esper.contracts.event import EventKind, Judgement, LedgerUpdate, PolicyUpdate
 from esper.contracts.outcome import Outcome
-from esper.grower.settle import Settlement
+from esper.grower.settle import Settler
 from esper.options import OPTIONS
 from esper.policy.heuristic import Heuristic
 from esper.store.memory import Memory
@@ -15,12 +15,12 @@ from tests.unit.policy.builders import make_outcome, make_slot
 SPEC = make_slot().spec
 
 
-def make_settlement(reward: str) -> Settlement:
+def make_settlement(reward: str) -> Settler:
     model = OPTIONS["reward"][reward]()
-    return Settlement(model, Heuristic().build(0), Memory().open(), "run")
+    return Settler(model, Heuristic().build(0), Memory().open(), "run")
 
 
-def settled(settlement: Settlement, outcome: Outcome) -> dict[EventKind, Any]:
+def settled(settlement: Settler, outcome: Outcome) -> dict[EventKind, Any]:
     return dict(settlement.settle(outcome, SPEC))
 
 

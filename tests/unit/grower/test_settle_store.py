@@ -9,7 +9,7 @@ import pytest
 
 from esper.contracts.event import EventKind
 from esper.contracts.ledger import LedgerEntry
-from esper.grower.settle import Settlement
+from esper.grower.settle import Settler
 from esper.options import OPTIONS
 from esper.policy.heuristic import Heuristic
 from esper.store.base import Store
@@ -20,8 +20,8 @@ from tests.unit.policy.builders import make_outcome, make_slot
 SPEC = make_slot().spec
 
 
-def make_settlement(store: Store, run_id: str = "run") -> Settlement:
-    return Settlement(OPTIONS["reward"]["gain"](), Heuristic().build(0), store, run_id)
+def make_settlement(store: Store, run_id: str = "run") -> Settler:
+    return Settler(OPTIONS["reward"]["gain"](), Heuristic().build(0), store, run_id)
 
 
 def kept(path: Path) -> list[LedgerEntry]:

@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, Optimizer
 from esper.blueprint import catalogue
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.growth.apply import Applied, Setting, apply
-from esper.growth.find_slots import Places
+from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host, Moment
 from esper.growth.options import Growth
 from esper.kernels.options import Kernels
@@ -72,7 +72,7 @@ def make_host(
     if isinstance(model, str):
         model, example = make_model(model), make_input(model)
     assert example is not None
-    places = Places(model, example, fitting)
+    places = SlotFinder(model, example, fitting)
     specs = places.auto(placement) if slots == "auto" else places.listed(slots, placement)
     host = Host(model, optimizer(model.parameters(), lr=0.1), Growth(**growth))
     host.measure_flops(example)

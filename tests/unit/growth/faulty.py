@@ -12,7 +12,7 @@ from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.cost import Cost
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from esper.growth.host import Host
 from tests.unit.growth.builders import awaken, grow, kernel_of
 
@@ -120,8 +120,8 @@ def plant(host: Host, slot: str, seed: int, blueprint: str, *, alpha: float | No
     return kernel
 
 
-def bank_in(host: Host, slot: str) -> Bank:
+def bank_in(host: Host, slot: str) -> KernelBank:
     """Return what holds the kernels of a slot."""
     bank = host.slots[slot].module.get_submodule("esper_kernels")
-    assert isinstance(bank, Bank)
+    assert isinstance(bank, KernelBank)
     return bank

@@ -100,7 +100,7 @@ def lived_in() -> Host:
     bank.care.fossils.add("0")
     bank.care.failed("0", ValueError("mistake"), Strategy.FALLBACK)
     bank.care.failed("1", MemoryError(), Strategy.DEGRADE)
-    host.journal.clear()
+    host.op_log.clear()
     return host
 
 
@@ -124,7 +124,7 @@ def facts(host: Host) -> dict[str, Any]:
         },
         "seeds": [repr(seed) for seed in host.seeds()],
         "slot": (host.slots["block1"].rests_until, host.slots["block1"].last_cull_epoch),
-        "journal": (len(host.journal), len(host.closed)),
+        "op_log": (len(host.op_log), len(host.closed)),
         "bank": (
             None
             if bank is None
@@ -163,10 +163,10 @@ def test_a_plan_germinates_culls_retargets_and_fossilizes() -> None:
     (built,) = applied.built
     # 4 -> (2 x 8) -> 8 with biases.
     assert (built.blueprint, built.parameters) == ("gated_mlp", 4 * 16 + 16 + 8 * 8 + 8)
-    life = host.seed("block1", 2).alive
+    life = host.seed("block1", 2).activation
     assert (life.event, life.germinated_epoch, life.target, life.start_loss) == (7, 4, 0.3, 0.6)
-    assert host.seed("block1", 0).alive.target == 0.9
-    assert host.seed("block1", 0).alive.blend_loss == 0.6
+    assert host.seed("block1", 0).activation.target == 0.9
+    assert host.seed("block1", 0).activation.blend_loss == 0.6
     assert host.slots["block1"].rests_until == 4 + 5
     assert host.slots["block1"].last_cull_epoch == 4
     assert not stale_entries(host.optimizer, host.model)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.growth.bank import Bank
+from esper.growth.bank import KernelBank
 from tests.unit.growth.builders import (
     HOSTS,
     awaken,
@@ -64,7 +64,7 @@ def test_an_isolated_kernel_leaves_outputs_and_gradients_of_the_host_as_they_are
 
 
 def test_the_kernel_gets_the_gradient_that_it_would_have_at_alpha_one() -> None:
-    bank = Bank(Placement.SERIES)
+    bank = KernelBank(Placement.SERIES)
     kernel = nn.Linear(1, 1)
     with torch.no_grad():
         kernel.weight.fill_(2.0)
@@ -89,7 +89,7 @@ def test_the_kernel_gets_the_gradient_that_it_would_have_at_alpha_one() -> None:
 def test_a_broken_kernel_cannot_be_felt_while_it_is_isolated(value: float) -> None:
     torch.manual_seed(0)
     block, x = nn.Linear(3, 3), torch.randn(4, 3)
-    bank = Bank(Placement.PARALLEL)
+    bank = KernelBank(Placement.PARALLEL)
     bank.add(0, Broken(value), None)
 
     block(x).square().sum().backward()
@@ -104,7 +104,7 @@ def test_a_broken_kernel_cannot_be_felt_while_it_is_isolated(value: float) -> No
 
 
 def test_a_kernel_is_known_to_be_finite_by_its_weights_and_by_what_it_gave() -> None:
-    bank = Bank(Placement.SERIES)
+    bank = KernelBank(Placement.SERIES)
     broken = Broken(0.0)
     bank.add(0, nn.Linear(2, 2), None)
     bank.add(1, broken, None)
@@ -132,7 +132,7 @@ def test_an_isolated_kernel_is_not_run_where_nothing_is_learned() -> None:
             self.calls += 1
             return torch.zeros_like(x)
 
-    bank, kernel, x = Bank(Placement.SERIES), Counting(), torch.ones(2, 2)
+    bank, kernel, x = KernelBank(Placement.SERIES), Counting(), torch.ones(2, 2)
     bank.add(0, kernel, None)
     with torch.no_grad():
         bank.train().mix(x, None)
@@ -144,7 +144,7 @@ def test_an_isolated_kernel_is_not_run_where_nothing_is_learned() -> None:
 
 @pytest.mark.parametrize("placement", list(Placement))
 def test_blended_kernels_are_added_with_their_alphas(placement: Placement) -> None:
-    bank = Bank(placement)
+    bank = KernelBank(placement)
     for seed, alpha in ((0, 0.5), (2, 0.25)):
         bank.add(seed, nn.Linear(1, 1), None)
         bank.set_alpha(seed, alpha)
@@ -187,7 +187,7 @@ def test_the_sum_does_not_depend_on_the_order_in_which_kernels_came() -> None:
     kernels = {seed: nn.Linear(8, 8) for seed in (0, 1, 2, 11)}
     x, outputs = torch.randn(50, 8), []
     for order in permutations(kernels):
-        bank = Bank(Placement.SERIES)
+        bank = KernelBank(Placement.SERIES)
         for seed in order:
             bank.add(seed, kernels[seed], None)
             bank.set_alpha(seed, 0.3)
@@ -221,7 +221,7 @@ def test_a_host_may_change_the_output_of_a_slot_in_place(placement: str) -> None
 
 
 def test_alpha_is_a_buffer_that_keeps_its_place() -> None:
-    bank = Bank(Placement.SERIES)
+    bank = KernelBank(Placement.SERIES)
     bank.add(3, nn.Linear(2, 2), None)
     buffer = bank.get_buffer("alpha_3")
     bank.set_alpha(3, 0.75)
@@ -230,6 +230,6 @@ def test_alpha_is_a_buffer_that_keeps_its_place() -> None:
 
 
 def test_a_bank_refuses_to_be_a_layer() -> None:
-    bank = Bank(Placement.SERIES)
+    bank = KernelBank(Placement.SERIES)
     with pytest.raises(RuntimeError, match="called as a layer"):
         bank(torch.ones(1))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.find_slots import Places
+from esper.growth.find_slots import SlotFinder
 from tests.unit.growth.builders import blended, fitting, make_host, make_input, make_model
 from tests.unit.growth.user_models import (
     Recurrent,
@@ -20,7 +20,7 @@ IMAGES = torch.ones(2, 3, 16, 16)
 
 
 def auto(model: nn.Module, example: Tensor, placement: str = "auto") -> dict[str, Placement]:
-    specs = Places(model, example, fitting).auto(placement)
+    specs = SlotFinder(model, example, fitting).auto(placement)
     return {spec.name: spec.placement for spec in specs}
 
 
@@ -82,17 +82,17 @@ def test_parallel_wants_a_blueprint_for_the_change_of_shape_and_series_does_not(
     with pytest.raises(
         ConfigError, match=r"no blueprint fits a feature_map block \(2, 3, 16, 16\)"
     ):
-        Places(model, IMAGES, fitting).listed(["0"], "parallel")
+        SlotFinder(model, IMAGES, fitting).listed(["0"], "parallel")
 
 
 def test_a_spec_says_what_is_read_and_what_is_given() -> None:
-    (spec,) = Places(ResNet(), IMAGES, fitting).listed(["layer2.0"], "parallel")
+    (spec,) = SlotFinder(ResNet(), IMAGES, fitting).listed(["layer2.0"], "parallel")
     assert (spec.kind, spec.in_shape, spec.out_shape) == (
         SlotKind.FEATURE_MAP,
         (4, 8, 8),
         (8, 4, 4),
     )
-    (spec,) = Places(ResNet(), IMAGES, fitting).listed(["layer2.0"], "series")
+    (spec,) = SlotFinder(ResNet(), IMAGES, fitting).listed(["layer2.0"], "series")
     assert spec.in_shape == spec.out_shape == (8, 4, 4)
 
 
@@ -106,16 +106,16 @@ def test_a_spec_says_what_is_read_and_what_is_given() -> None:
 )
 def test_a_wrong_path_is_named_with_a_hint(path: str, message: str) -> None:
     if path == "avgpool":
-        places = Places(ResNet(), IMAGES, lambda *_: ())
+        places = SlotFinder(ResNet(), IMAGES, lambda *_: ())
     else:
-        places = Places(ResNet(), IMAGES, fitting)
+        places = SlotFinder(ResNet(), IMAGES, fitting)
     with pytest.raises(ConfigError, match=message):
         places.listed([path], "auto")
 
 
 def test_a_path_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="names a path twice: conv1, conv1"):
-        Places(ResNet(), IMAGES, fitting).listed(["conv1", "conv1"], "auto")
+        SlotFinder(ResNet(), IMAGES, fitting).listed(["conv1", "conv1"], "auto")
 
 
 class Odd(nn.Module):
@@ -141,7 +141,7 @@ class Odd(nn.Module):
     ],
 )
 def test_a_module_that_cannot_hold_a_slot_says_why(path: str, reason: str) -> None:
-    places = Places(Odd(), torch.ones(2, 3, 4), fitting)
+    places = SlotFinder(Odd(), torch.ones(2, 3, 4), fitting)
     with pytest.raises(ConfigError, match=f"'{path}' cannot hold a slot: {reason}"):
         places.listed([path], "auto")
 
@@ -157,7 +157,7 @@ def test_a_tuple_is_no_output_of_a_slot() -> None:
 
     model, x = Wrapping(Pair()), torch.ones(2, 4)
     with pytest.raises(ConfigError, match="its output is not a floating-point tensor"):
-        Places(model, x, fitting).listed(["block"], "auto")
+        SlotFinder(model, x, fitting).listed(["block"], "auto")
     assert list(auto(model, x)) == ["block.inner", "block.more"]
 
 
@@ -165,7 +165,7 @@ def test_a_model_that_has_grown_already_is_refused() -> None:
     host, x = make_host("mlp"), make_input("mlp")
     blended(host, "block1")
     with pytest.raises(ConfigError, match="holds kernels of an earlier growth"):
-        Places(host.model, x, fitting)
+        SlotFinder(host.model, x, fitting)
 
 
 def test_looking_for_places_leaves_no_trace() -> None:
@@ -183,7 +183,7 @@ def test_looking_for_places_leaves_no_trace() -> None:
     state = {key: value.clone() for key, value in model.state_dict().items()}
     expected = (torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].sum())
 
-    Places(model, x, fitting).auto("auto")
+    SlotFinder(model, x, fitting).auto("auto")
 
     assert modes == [module.training for module in model.modules()]
     assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())

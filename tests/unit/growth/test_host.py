@@ -133,7 +133,7 @@ def test_no_warm_up_is_possible() -> None:
 def test_the_gradient_of_an_isolated_kernel_is_sampled_at_every_fourth_step() -> None:
     host = make_host("mlp")
     grow(host, "block1")
-    life, norms = host.seed("block1", 0).alive, []
+    life, norms = host.seed("block1", 0).activation, []
     for _ in range(9):
         step(host)
         grads = [p.grad for p in kernel_of(host, "block1").parameters() if p.grad is not None]
@@ -195,8 +195,8 @@ def test_a_copy_stands_where_its_original_stands_and_goes_its_own_way() -> None:
 
     assert same(twin.model.state_dict(), host.model.state_dict())
     assert twin.slots["block1"].module is twin.model[1]  # type: ignore[index]
-    assert twin.seed("block1", 0).alive.ramp == host.seed("block1", 0).alive.ramp
-    assert (twin.journal, twin.closed) == ([], [])
+    assert twin.seed("block1", 0).activation.ramp == host.seed("block1", 0).activation.ramp
+    assert (twin.op_log, twin.closed) == ([], [])
     for each in (host, twin):
         train(each.model, each.optimizer, epoch=1)
     assert same(twin.model.state_dict(), host.model.state_dict())
@@ -227,9 +227,9 @@ def test_a_new_target_wants_new_measurements() -> None:
     grow(host, "block1")
     host.blend("block1", 0, 0.5, None, "")
     host.advance("block1", 0, _S.SHADOWING, None, "")
-    host.seed("block1", 0).alive.measurements = 3
+    host.seed("block1", 0).activation.measurements = 3
     host.blend("block1", 0, 1.0, None, "")
-    assert host.seed("block1", 0).alive.measurements == 0
+    assert host.seed("block1", 0).activation.measurements == 0
 
 
 def test_evaluation_of_a_host_takes_no_step() -> None:

@@ -13,7 +13,7 @@ from esper.contracts.stage import ALLOWED_MOVES, BLENDED, LIVE, SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.param_groups import kernel_groups, stale_entries
-from esper.growth.slot import Life
+from esper.growth.slot import Activation
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     make_host,
@@ -22,8 +22,8 @@ from tests.unit.growth.builders import (
 _S = SeedStage
 
 
-def _life(kernel: Any, target: float = 1.0) -> Life:
-    return Life(
+def _life(kernel: Any, target: float = 1.0) -> Activation:
+    return Activation(
         event=0,
         germinated_epoch=1,
         blueprint=kernel.blueprint,
@@ -59,7 +59,7 @@ def _facts(host: Host) -> Any:
         [asdict(seed) for seed in host.seeds()],
         list(host.model.state_dict()),
         [len(group["params"]) for group in host.optimizer.param_groups],
-        (len(host.journal), len(host.closed)),
+        (len(host.op_log), len(host.closed)),
     )
 
 
@@ -93,7 +93,7 @@ def test_no_sequence_of_operations_makes_a_move_that_the_table_does_not_hold(
     for seed in host.seeds():
         bank = bank_of(host.slots[seed.slot].module)
         has_kernel = bank is not None and str(seed.index) in bank.kernels
-        assert has_kernel == (seed.stage in LIVE | BLENDED) == (seed.life is not None)
+        assert has_kernel == (seed.stage in LIVE | BLENDED) == (seed.current is not None)
         assert ((seed.slot, seed.index) in kernel_groups(host.optimizer)) == has_kernel
         if has_kernel and bank is not None:
             assert (str(seed.index) in bank.isolated) == (seed.stage not in BLENDED)

@@ -46,11 +46,11 @@ def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
     assert len(whole.twins) == len(halves.twins)
     for mine, theirs in zip(whole.twins, halves.twins, strict=True):
         assert_identical(mine, theirs)
-    lives = [[seed.life for seed in each.host.seeds()] for each in (whole, halves)]
-    for mine, theirs in zip(*lives, strict=True):
+    activations = [[seed.current for seed in each.host.seeds()] for each in (whole, halves)]
+    for mine, theirs in zip(*activations, strict=True):
         if mine is not None:
             mine.latency_ms = theirs.latency_ms
-    assert lives[0] == lives[1]
+    assert activations[0] == activations[1]
     settled_later = [o for o in whole.outcomes if o.settled_epoch > saved_at]
     assert [o.gain for o in settled_later] == [o.gain for o in halves.outcomes]
 

@@ -165,14 +165,14 @@ def test_the_pace_of_an_optimizer_can_be_taken_over() -> None:
     parameters = [nn.Parameter(torch.ones(1)) for _ in range(4)]
     one, other = Adam(parameters[:1], lr=0.1), Adam(parameters[1:2], lr=0.2)
     one.param_groups[0].update(lr=0.03, betas=(0.7, 0.8), eps=0.5)
-    param_groups.set_pace(other, param_groups.pace(one))
+    param_groups.set_schedule_state(other, param_groups.schedule_state(one))
     group = other.param_groups[0]
     assert (group["lr"], group["betas"], group["eps"]) == (0.03, (0.7, 0.8), 1e-8)
 
     changing = Adam(parameters[2:3], lr=torch.tensor(0.1))
-    taken = param_groups.pace(changing)
+    taken = param_groups.schedule_state(changing)
     changing.param_groups[0]["lr"].fill_(9.0)
-    param_groups.set_pace(other, taken)
+    param_groups.set_schedule_state(other, taken)
     assert float(group["lr"]) == pytest.approx(0.1)
 
 

@@ -4,13 +4,13 @@ from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement
-from esper.growth.find_slots import Places
+from esper.growth.find_slots import SlotFinder
 from tests.unit.growth.builders import blended, fitting, make_host
 from tests.unit.growth.user_models import DenseNetBlock, Iterating, Wrapping
 
 
 def auto(model: nn.Module, example: Tensor, placement: str = "auto") -> dict[str, Placement]:
-    specs = Places(model, example, fitting).auto(placement)
+    specs = SlotFinder(model, example, fitting).auto(placement)
     return {spec.name: spec.placement for spec in specs}
 
 
@@ -28,7 +28,7 @@ def test_a_block_that_would_take_kernels_for_layers_is_refused(
 ) -> None:
     model, x = Wrapping(block), torch.ones(2, 4)
     with pytest.raises(ConfigError, match="'block' cannot hold a slot: its forward iterates"):
-        Places(model, x, fitting).listed(["block"], "auto")
+        SlotFinder(model, x, fitting).listed(["block"], "auto")
     assert list(auto(model, x)) == instead
     assert type(block) in (Iterating, DenseNetBlock)
     assert "esper_kernels" not in dict(model.named_modules())
@@ -53,4 +53,4 @@ def test_a_forward_that_was_set_on_the_module_itself_is_refused() -> None:
     model = Wrapping(nn.Linear(4, 4))
     model.block.forward = lambda x: x * 2.0  # type: ignore[method-assign]
     with pytest.raises(ConfigError, match=r"'block' cannot hold a slot: .*without calling it"):
-        Places(model, torch.ones(2, 4), fitting).listed(["block"], "auto")
+        SlotFinder(model, torch.ones(2, 4), fitting).listed(["block"], "auto")

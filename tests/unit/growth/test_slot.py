@@ -30,8 +30,8 @@ def test_a_live_seed_tells_of_its_life() -> None:
     host = make_host("mlp")
     grow(host, "block1", 1, "affine", alpha_target=0.4)
     seed = host.seed("block1", 1)
-    seed.alive.gain, seed.alive.gain_error, seed.alive.measurements = 0.1, 0.01, 2
-    seed.alive.gradient.add(0.5)
+    seed.activation.gain, seed.activation.gain_error, seed.activation.measurements = 0.1, 0.01, 2
+    seed.activation.gradient.add(0.5)
     state = seed.state(epoch=3)
     assert state.is_live
     assert (state.epochs_since_germination, state.activations, state.last_used_epoch) == (3, 1, 0)
@@ -42,7 +42,7 @@ def test_a_live_seed_tells_of_its_life() -> None:
 
 def test_a_life_that_is_not_there_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError, match="seed 1 of slot 'a' has no kernel"):
-        _ = Seed("a", 1, "mlp").alive
+        _ = Seed("a", 1, "mlp").activation
 
 
 def test_a_slot_tells_of_all_its_seeds() -> None:

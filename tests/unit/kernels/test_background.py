@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from esper.blueprint import catalogue
 from esper.kernels import background
 from esper.kernels.background import Background
-from esper.kernels.build import Where
+from esper.kernels.build import BuildMode
 from esper.kernels.cache import VerdictCache
 from esper.kernels.kernel import Kernel
 from esper.kernels.make import Maker
@@ -46,7 +46,7 @@ class Watched:
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         try:
-            return make_maker().make(request, Where(privately=True, in_background=True))
+            return make_maker().make(request, BuildMode(privately=True, in_background=True))
         finally:
             self.made.release()
 
@@ -123,7 +123,7 @@ def test_another_default_dtype_is_another_request(worker: Background, watched: W
 
 def test_the_thread_is_there_only_while_there_is_work() -> None:
     before = set(threading.enumerate())
-    worker = Background(lambda request: make_maker().make(request, Where(privately=True)))
+    worker = Background(lambda request: make_maker().make(request, BuildMode(privately=True)))
     worker.want(requests(3))
     assert len(set(threading.enumerate()) - before) == 1
     worker.close()
@@ -135,7 +135,7 @@ def test_the_thread_is_there_only_while_there_is_work() -> None:
 
 def test_a_process_that_ends_is_not_held_up_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "REST", 1e9)
-    worker = Background(lambda request: make_maker().make(request, Where(privately=True)))
+    worker = Background(lambda request: make_maker().make(request, BuildMode(privately=True)))
     worker.want(requests(3))
     over = threading.Thread(target=lambda: None)
     monkeypatch.setattr(background, "main_thread", lambda: over)
@@ -185,7 +185,7 @@ def test_a_default_dtype_of_another_thread_makes_no_kernel() -> None:
     torch.set_default_dtype(torch.float64)
     try:
         worker = Background(
-            lambda each: make_maker().make(each, Where(privately=True, in_background=True))
+            lambda each: make_maker().make(each, BuildMode(privately=True, in_background=True))
         )
         worker.want([request])
         while worker.is_busy:
@@ -225,7 +225,7 @@ def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
     maker, made = make_maker(), []
 
     def make(request: Request) -> Kernel:
-        kernel = maker.make(request, Where(privately=True, in_background=True))
+        kernel = maker.make(request, BuildMode(privately=True, in_background=True))
         made.append(threading.current_thread() is not threading.main_thread())
         return kernel
 
@@ -241,7 +241,9 @@ def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
 
 def test_a_kernel_made_beside_training_is_the_one_made_alone() -> None:
     maker = make_maker()
-    worker = Background(lambda each: maker.make(each, Where(privately=True, in_background=True)))
+    worker = Background(
+        lambda each: maker.make(each, BuildMode(privately=True, in_background=True))
+    )
     wanted = every_kind()[::3]
     worker.want(wanted)
     train(steps=100)
@@ -250,7 +252,7 @@ def test_a_kernel_made_beside_training_is_the_one_made_alone() -> None:
     for request in wanted:
         kernel = worker.take(request)
         assert kernel is not None
-        alone = maker.make(request, Where(privately=True))
+        alone = maker.make(request, BuildMode(privately=True))
         assert kernel.gate == alone.gate
         found, expected = kernel.module.state_dict(), alone.module.state_dict()
         assert all(map(torch.equal, found.values(), expected.values()))

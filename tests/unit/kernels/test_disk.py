@@ -8,7 +8,7 @@ import pytest
 from esper.contracts.event import Check, Gate
 from esper.kernels import disk
 from esper.kernels.disk import CorruptEntryError, DiskCache, default_folder
-from esper.kernels.validate import Verdict
+from esper.kernels.validate import ProbeResult
 
 ROOM = 2**20
 
@@ -17,12 +17,14 @@ def make_key(number: int = 0) -> dict[str, object]:
     return {"blueprint": "mlp", "number": number}
 
 
-def make_verdict(parameters: int = 76) -> Verdict:
+def make_verdict(parameters: int = 76) -> ProbeResult:
     checks = (
         Check(name="gradient", passed=True, value=0.1 + 0.2, limit="> 0"),
         Check(name="shape", passed=False, value=None, limit="(4,)"),
     )
-    return Verdict(parameters=parameters, trainable=3, latency_ms=0.25, gate=Gate(checks=checks))
+    return ProbeResult(
+        parameters=parameters, trainable=3, latency_ms=0.25, gate=Gate(checks=checks)
+    )
 
 
 def file_of(cache: DiskCache) -> Path:

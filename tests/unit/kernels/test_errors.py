@@ -10,12 +10,12 @@ from esper.kernels.errors import (
     STRATEGIES,
     EscalatedError,
     KeepsFailingError,
-    Strategy,
+    Remedy,
     WrongOutputError,
     call_again,
     escalate,
     first_line,
-    strategy_of,
+    remedy_of,
 )
 from esper.kernels.kernel import KernelError
 
@@ -31,39 +31,39 @@ def accelerator_error(code: int) -> Exception:
 @pytest.mark.parametrize(
     ("error", "strategy"),
     [
-        (ConnectionResetError("gone"), Strategy.RETRY),
-        (TimeoutError("slow"), Strategy.RETRY),
-        (BlockingIOError("busy"), Strategy.RETRY),
-        (OSError(errno.EBUSY, "busy"), Strategy.RETRY),
-        (FileNotFoundError(errno.ENOENT, "missing"), Strategy.FALLBACK),
-        (OSError(errno.ENOSPC, "no space"), Strategy.ESCALATE),
-        (torch.AcceleratorError("CUDA error: unknown"), Strategy.ESCALATE),
-        (accelerator_error(700), Strategy.ESCALATE),
-        (accelerator_error(9), Strategy.FALLBACK),
-        (RuntimeError("CUDA error: device-side assert triggered"), Strategy.ESCALATE),
-        (MemoryError(), Strategy.DEGRADE),
-        (torch.OutOfMemoryError("CUDA out of memory"), Strategy.DEGRADE),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), Strategy.DEGRADE),
-        (KernelError("block1", 0, "conv", "raises"), Strategy.DEGRADE),
-        (KeepsFailingError("3 times"), Strategy.CIRCUIT_BREAKER),
-        (WrongOutputError("gave None"), Strategy.FALLBACK),
-        (ZeroDivisionError("a user's mistake"), Strategy.FALLBACK),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Strategy.FALLBACK),
+        (ConnectionResetError("gone"), Remedy.RETRY),
+        (TimeoutError("slow"), Remedy.RETRY),
+        (BlockingIOError("busy"), Remedy.RETRY),
+        (OSError(errno.EBUSY, "busy"), Remedy.RETRY),
+        (FileNotFoundError(errno.ENOENT, "missing"), Remedy.FALLBACK),
+        (OSError(errno.ENOSPC, "no space"), Remedy.ESCALATE),
+        (torch.AcceleratorError("CUDA error: unknown"), Remedy.ESCALATE),
+        (accelerator_error(700), Remedy.ESCALATE),
+        (accelerator_error(9), Remedy.FALLBACK),
+        (RuntimeError("CUDA error: device-side assert triggered"), Remedy.ESCALATE),
+        (MemoryError(), Remedy.DEGRADE),
+        (torch.OutOfMemoryError("CUDA out of memory"), Remedy.DEGRADE),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), Remedy.DEGRADE),
+        (KernelError("block1", 0, "conv", "raises"), Remedy.DEGRADE),
+        (KeepsFailingError("3 times"), Remedy.CIRCUIT_BREAKER),
+        (WrongOutputError("gave None"), Remedy.FALLBACK),
+        (ZeroDivisionError("a user's mistake"), Remedy.FALLBACK),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Remedy.FALLBACK),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.value,
 )
-def test_the_type_of_an_error_says_what_is_done(error: Exception, strategy: Strategy) -> None:
-    assert strategy_of(error) is strategy
+def test_the_type_of_an_error_says_what_is_done(error: Exception, strategy: Remedy) -> None:
+    assert remedy_of(error) is strategy
 
 
 def test_a_real_lack_of_memory_on_the_cpu_is_known_by_its_words() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert strategy_of(caught.value) is Strategy.DEGRADE
+    assert remedy_of(caught.value) is Remedy.DEGRADE
 
 
 def test_every_strategy_is_in_the_table() -> None:
-    assert {strategy for _, strategy in STRATEGIES} == set(Strategy)
+    assert {strategy for _, strategy in STRATEGIES} == set(Remedy)
 
 
 def failing(errors: list[Exception]) -> Callable[[], str]:

@@ -1,21 +1,21 @@
 import json
 
-from esper.kernels.errors import Strategy
-from esper.kernels.faults import NOBODY, Incident, Notes
+from esper.kernels.errors import Remedy
+from esper.kernels.faults import NOBODY, Fault, FaultLog
 
 
-def make_notes() -> Notes:
-    notes = Notes()
-    notes.add("1", ValueError("first\nline"), Strategy.FALLBACK)
-    notes.add("0", MemoryError(), Strategy.DEGRADE)
-    notes.add("1", ValueError("second"), Strategy.FALLBACK)
-    notes.add("1", ConnectionError("gone"), Strategy.RETRY)
+def make_notes() -> FaultLog:
+    notes = FaultLog()
+    notes.add("1", ValueError("first\nline"), Remedy.FALLBACK)
+    notes.add("0", MemoryError(), Remedy.DEGRADE)
+    notes.add("1", ValueError("second"), Remedy.FALLBACK)
+    notes.add("1", ConnectionError("gone"), Remedy.RETRY)
     return notes
 
 
 OF_SEED_1 = [
-    Incident(seed="1", error="ValueError", strategy="fallback", message="first", count=2),
-    Incident(seed="1", error="ConnectionError", strategy="retry", message="gone"),
+    Fault(seed="1", error="ValueError", remedy="fallback", message="first", count=2),
+    Fault(seed="1", error="ConnectionError", remedy="retry", message="gone"),
 ]
 
 
@@ -32,9 +32,9 @@ def test_what_was_taken_is_forgotten_and_the_others_stay() -> None:
 
 
 def test_notes_go_through_json_and_count_on() -> None:
-    notes = Notes()
+    notes = FaultLog()
     notes.load_state(json.loads(json.dumps(make_notes().state())))
-    notes.add("1", ValueError("third"), Strategy.FALLBACK)
+    notes.add("1", ValueError("third"), Remedy.FALLBACK)
     assert [found.count for found in notes.take("1")] == [3, 1]
 
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from esper.blueprint.cost import Cost
 from esper.contracts.slot import SlotKind
-from esper.kernels.build import Where
+from esper.kernels.build import BuildMode
 from esper.kernels.cache import VerdictCache
 from esper.kernels.key import key_of
 from esper.kernels.make import Maker, RefusedError
 from esper.kernels.options import Kernels
 from tests.unit.kernels.builders import function, make_request, make_spec, recipe_of
 
-HERE = Where(privately=True)
+HERE = BuildMode(privately=True)
 
 
 def make_maker(**options: Any) -> Maker:

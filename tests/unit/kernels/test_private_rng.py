@@ -11,7 +11,7 @@ from torch.utils import _python_dispatch as dispatch
 
 from esper.blueprint import catalogue
 from esper.contracts.slot import Placement, SlotKind
-from esper.kernels.private_rng import NoGeneratorError, PrivateDraws, seeded_globally
+from esper.kernels.private_rng import NoGeneratorError, PrivateRng, seeded_globally
 from tests.unit.kernels.builders import SHAPES, SITES
 
 Draw = Callable[[], Tensor]
@@ -45,7 +45,7 @@ def drawn_globally(draw: Draw, seed: int) -> Tensor:
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_a_private_draw_is_the_one_that_a_seeded_global_generator_gives(draw: Draw) -> None:
     state = torch.get_rng_state()
-    with PrivateDraws(7):
+    with PrivateRng(7):
         private = draw()
     assert torch.equal(private, drawn_globally(draw, 7))
     assert torch.equal(torch.get_rng_state(), state), "the global generator has moved"
@@ -62,7 +62,7 @@ def test_a_built_in_kernel_has_the_weights_that_a_seeded_global_generator_gives(
         weights = [tensor.detach().flatten() for tensor in kernel.state_dict().values()]
         return torch.cat([torch.zeros(1), *weights])
 
-    with PrivateDraws(11):
+    with PrivateRng(11):
         private = draw()
     assert torch.equal(private, drawn_globally(draw, 11))
     assert torch.equal(torch.get_rng_state(), state)
@@ -70,7 +70,7 @@ def test_a_built_in_kernel_has_the_weights_that_a_seeded_global_generator_gives(
 
 def test_a_gradient_flows_through_a_private_dropout() -> None:
     x = torch.ones(50, requires_grad=True)
-    with PrivateDraws(3):
+    with PrivateRng(3):
         out = nn.functional.dropout(x, 0.5)
         (gradient,) = torch.autograd.grad(out.sum(), x)
     # Each element is kept and doubled, or dropped.
@@ -80,13 +80,13 @@ def test_a_gradient_flows_through_a_private_dropout() -> None:
 
 def test_what_can_only_draw_globally_is_refused_and_draws_nothing() -> None:
     state = torch.get_rng_state()
-    with PrivateDraws(0), pytest.raises(NoGeneratorError, match="takes no generator"):
+    with PrivateRng(0), pytest.raises(NoGeneratorError, match="takes no generator"):
         torch.native_dropout(torch.ones(4), 0.5, True)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_torch_is_told_nothing_that_other_threads_would_hear() -> None:
-    with PrivateDraws(0):
+    with PrivateRng(0):
         assert not dispatch.is_in_torch_dispatch_mode(include_infra_modes=True)
         assert not dispatch.is_in_any_mode_without_ignore_compile_internals()
         assert len(dispatch._get_current_dispatch_mode_stack()) == 1

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from esper.contracts.event import Check
 from esper.contracts.slot import Placement, SlotKind
-from esper.kernels.build import Where
+from esper.kernels.build import BuildMode
 from esper.kernels.request import Request
-from esper.kernels.validate import Verdict, validate
+from esper.kernels.validate import ProbeResult, validate
 from tests.unit.kernels.builders import (
     SITES,
     function,
@@ -22,11 +22,11 @@ from tests.unit.kernels.builders import (
 )
 
 
-def judge(request: Request, *, privately: bool = True) -> Verdict:
-    return validate(request, Where(privately), lambda *_: None)
+def judge(request: Request, *, privately: bool = True) -> ProbeResult:
+    return validate(request, BuildMode(privately), lambda *_: None)
 
 
-def checks(verdict: Verdict) -> dict[str, Check]:
+def checks(verdict: ProbeResult) -> dict[str, Check]:
     return {check.name: check for check in verdict.gate.checks}
 
 

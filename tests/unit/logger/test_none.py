@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from esper.logger.none import Nothing
+from esper.logger.none import NoLogger
 
 
 def test_it_tells_nobody(tmp_path: Path) -> None:
-    assert Nothing().build(tmp_path) == []
+    assert NoLogger().build(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from esper.probe.rng_state import Chance, replayed
+from esper.probe.rng_state import RngState, restored
 
 
 def draw() -> tuple[float, float, float]:
@@ -12,12 +12,12 @@ def draw() -> tuple[float, float, float]:
 
 
 def test_a_block_draws_what_was_drawn_then_and_leaves_no_trace() -> None:
-    then = Chance.now()
-    drawn, after = draw(), Chance.now()
+    then = RngState.now()
+    drawn, after = draw(), RngState.now()
     upcoming = draw()
     after.restore()
 
-    with replayed(then):
+    with restored(then):
         assert draw() == drawn
         draw()
 
@@ -25,12 +25,12 @@ def test_a_block_draws_what_was_drawn_then_and_leaves_no_trace() -> None:
 
 
 def test_the_generators_are_put_back_after_an_error() -> None:
-    now = Chance.now()
+    now = RngState.now()
     upcoming = draw()
     now.restore()
 
     def fail() -> None:
-        with replayed(Chance.now()):
+        with restored(RngState.now()):
             draw()
             raise KeyError
 

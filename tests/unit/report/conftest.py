@@ -11,10 +11,12 @@ import yaml
 from esper.contracts.event import Sink
 from esper.logger.bus import EventBus
 from esper.logger.jsonl import Jsonl
-from tests.unit.report.lives import EPOCHS, LIVES, Life, epoch_line, events_at
+from tests.unit.report.lives import EPOCHS, LIVES, Activation, epoch_line, events_at
 
 
-def summary_of(path: Path, lives: tuple[Life, ...], rng_seed: int, shift: float) -> dict[str, Any]:
+def summary_of(
+    path: Path, lives: tuple[Activation, ...], rng_seed: int, shift: float
+) -> dict[str, Any]:
     kept = [life for life in lives if life.kept]
     return {
         "status": "finished",
@@ -54,7 +56,7 @@ def summary_of(path: Path, lives: tuple[Life, ...], rng_seed: int, shift: float)
     }
 
 
-def tell(bus: EventBus, lives: tuple[Life, ...], epochs: int, shift: float = 0.0) -> None:
+def tell(bus: EventBus, lives: tuple[Activation, ...], epochs: int, shift: float = 0.0) -> None:
     for epoch in range(1, epochs + 1):
         for event in events_at(epoch, lives):
             bus.publish(event)
@@ -64,7 +66,7 @@ def tell(bus: EventBus, lives: tuple[Life, ...], epochs: int, shift: float = 0.0
 def write_run(
     path: Path,
     *,
-    lives: tuple[Life, ...] = LIVES,
+    lives: tuple[Activation, ...] = LIVES,
     epochs: int = EPOCHS,
     overrides: tuple[str, ...] = (),
     rng_seed: int = 0,

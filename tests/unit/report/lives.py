@@ -26,7 +26,7 @@ EPOCHS = 40
 
 
 @dataclass(frozen=True)
-class Life:
+class Activation:
     """One activation: germinated at `born`, a verdict six epochs later."""
 
     slot: str
@@ -56,16 +56,16 @@ class Life:
 
 
 LIVES = (
-    Life("block1", 0, "mlp", 4, 0.062, 1304),
-    Life("block2", 1, "lora", 7, -0.011, 392),
-    Life("block2", 2, "gated_mlp", 10, 0.031, 2210),
-    Life("head", 0, "frozen_random", 12, 0.001, 0),
-    Life("block1", 3, "affine", 16, -0.004, 96),
-    Life("block2", 1, "squeeze_excite", 19, 0.018, 640),
+    Activation("block1", 0, "mlp", 4, 0.062, 1304),
+    Activation("block2", 1, "lora", 7, -0.011, 392),
+    Activation("block2", 2, "gated_mlp", 10, 0.031, 2210),
+    Activation("head", 0, "frozen_random", 12, 0.001, 0),
+    Activation("block1", 3, "affine", 16, -0.004, 96),
+    Activation("block2", 1, "squeeze_excite", 19, 0.018, 640),
 )
 
 
-def events_at(epoch: int, lives: tuple[Life, ...]) -> Iterator[Event]:
+def events_at(epoch: int, lives: tuple[Activation, ...]) -> Iterator[Event]:
     for life in lives:
         if epoch == life.born:
             yield from birth(life)
@@ -87,7 +87,7 @@ def events_at(epoch: int, lives: tuple[Life, ...]) -> Iterator[Event]:
         yield Event(kind=EventKind.DECISION, epoch=epoch, body=body)
 
 
-def birth(life: Life) -> Iterator[Event]:
+def birth(life: Activation) -> Iterator[Event]:
     def event(kind: EventKind, body: Any) -> Event:
         return Event(kind=kind, epoch=life.born, body=body)
 
@@ -136,7 +136,7 @@ def birth(life: Life) -> Iterator[Event]:
     )
 
 
-def move(life: Life, previous: SeedStage, stage: SeedStage) -> LifecycleMove:
+def move(life: Activation, previous: SeedStage, stage: SeedStage) -> LifecycleMove:
     reasons = {
         S.GERMINATED: "asked for by diversify",
         S.FOSSILIZED: f"gain {life.gain:+.4f} is above 0.0050",
@@ -154,7 +154,7 @@ def move(life: Life, previous: SeedStage, stage: SeedStage) -> LifecycleMove:
     )
 
 
-def performance(life: Life, epoch: int) -> Event:
+def performance(life: Activation, epoch: int) -> Event:
     return Event(
         kind=EventKind.PERFORMANCE,
         epoch=epoch,
@@ -171,7 +171,7 @@ def performance(life: Life, epoch: int) -> Event:
     )
 
 
-def verdict(life: Life) -> Iterator[Event]:
+def verdict(life: Activation) -> Iterator[Event]:
     outcome = Outcome(
         slot=life.slot,
         seed=life.seed,
@@ -205,7 +205,7 @@ def verdict(life: Life) -> Iterator[Event]:
     yield Event(kind=EventKind.LEDGER, epoch=life.born + 6, body=update)
 
 
-def epoch_line(epoch: int, lives: tuple[Life, ...], shift: float) -> dict[str, Any]:
+def epoch_line(epoch: int, lives: tuple[Activation, ...], shift: float) -> dict[str, Any]:
     seeds = [seed for life in lives if (seed := seed_at(epoch, life)) is not None]
     accuracy = 0.97 - 0.6 * math.exp(-epoch / 6) + 0.004 * math.sin(epoch * 1.7) + shift
     grown = sum(life.parameters for life in lives if life.kept and epoch >= life.born)
@@ -227,7 +227,7 @@ def epoch_line(epoch: int, lives: tuple[Life, ...], shift: float) -> dict[str, A
     }
 
 
-def seed_at(epoch: int, life: Life) -> dict[str, Any] | None:
+def seed_at(epoch: int, life: Activation) -> dict[str, Any] | None:
     entered = [stage for when, stage in life.stages() if when <= epoch]
     if not entered or entered[-1] in (S.DORMANT, S.EMBARGOED):
         return None

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from esper.attribution.trials import Pending
+from esper.attribution.trials import Trials
 from esper.contracts.event import Event, EventKind, Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
@@ -31,7 +31,7 @@ class Run:
         host = make_host("sequential", ["1"])
         for seed, blueprint in enumerate(blueprints):
             plant(host, "1", seed, blueprint)
-        recovering = Recovering(Pending(host), Recover(backoff_s=0.0, **options))
+        recovering = Recovering(Trials(host), Recover(backoff_s=0.0, **options))
         recovering.prepare(0)
         return cls(host, recovering)
 

@@ -7,24 +7,26 @@ from random import Random
 
 import pytest
 
-from esper.safety.governor import Governor, Verdict, VerdictKind, Watch
+from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
 
 CHANCE = 2.0
-CLEAN, SUSPECT, ROLL_BACK = VerdictKind
+CLEAN, SUSPECT, ROLL_BACK = HealthKind
 Curve = Callable[[int], float]
 
 
-def look(watch: Watch, *losses: float) -> list[VerdictKind]:
+def look(watch: LossMonitor, *losses: float) -> list[HealthKind]:
     return [verdict.kind for verdict in verdicts(watch, losses)]
 
 
-def verdicts(watch: Watch, losses: Iterable[float]) -> list[Verdict]:
+def verdicts(watch: LossMonitor, losses: Iterable[float]) -> list[Health]:
     return [watch.check(epoch, loss, None, True) for epoch, loss in enumerate(losses, 1)]
 
 
-def make_watch(*losses: float, chance_loss: float | None = CHANCE, **options: object) -> Watch:
+def make_watch(
+    *losses: float, chance_loss: float | None = CHANCE, **options: object
+) -> LossMonitor:
     """Return a watch that has seen some losses, armed at 0.5 unless some are given."""
-    watch = Watch(Governor(**options), chance_loss)  # type: ignore[arg-type]
+    watch = LossMonitor(GovernorOptions(**options), chance_loss)  # type: ignore[arg-type]
     verdicts(watch, losses or (0.5,) * 10)
     return watch
 
@@ -64,7 +66,7 @@ def test_what_is_not_finite_is_rolled_back_at_once(loss: float, armed: bool) -> 
 
 
 def test_no_suspicion_before_the_losses_have_left_chance_level() -> None:
-    watch = Watch(Governor(), CHANCE)
+    watch = LossMonitor(GovernorOptions(), CHANCE)
     assert look(watch, 2.3, 90.0, 1.5, 1.4, 1.4) == [CLEAN] * 5
     assert not watch.is_armed
     # The median of these and four times 1.0 is 1.4: not yet under 0.7 x 2.
@@ -75,7 +77,7 @@ def test_no_suspicion_before_the_losses_have_left_chance_level() -> None:
 
 
 def test_one_lucky_loss_arms_nothing_and_being_armed_lasts() -> None:
-    watch = Watch(Governor(), CHANCE)
+    watch = LossMonitor(GovernorOptions(), CHANCE)
     look(watch, 0.1, 1.9)
     assert not watch.is_armed
     look(watch, 0.1)
@@ -111,7 +113,7 @@ def test_a_loss_below_zero_may_rise_as_far_as_one_above() -> None:
     watch = make_watch(*[-1.0] * 10, chance_loss=None)
     assert watch.limit == 1.0  # two sizes of the median above it
     # A loss that crosses zero has a tiny median for a while.
-    watch = Watch(Governor(), None)
+    watch = LossMonitor(GovernorOptions(), None)
     rng = Random(0)
     sinking = [5 - 0.1 * epoch + rng.uniform(-0.2, 0.2) for epoch in range(100)]
     assert set(look(watch, *sinking)) == {CLEAN}
@@ -137,7 +139,7 @@ def test_the_third_rollback_ends_growth_and_then_only_what_is_not_finite_is_harm
 
 
 def test_a_governor_that_is_off_finds_everything_clean() -> None:
-    watch = Watch(Governor(enabled=False), CHANCE)
+    watch = LossMonitor(GovernorOptions(enabled=False), CHANCE)
     assert look(watch, 0.5, math.nan, 6.0, 6.0) == [CLEAN] * 4
 
 
@@ -154,7 +156,7 @@ def test_a_verdict_says_what_was_seen_and_where_the_limit_lies() -> None:
     )
     (risen,) = verdicts(make_watch(), (6.0,))
     assert risen.reason.startswith("validation loss 6 is at chance level, 2, 1 of 2")
-    unarmed = Watch(Governor(), CHANCE).check(1, 3.0, None, True)
+    unarmed = LossMonitor(GovernorOptions(), CHANCE).check(1, 3.0, None, True)
     assert (unarmed.reason, unarmed.limit) == ("validation loss 3, no limit yet", None)
     broken = [(math.nan, 1.0, True), (1.0, math.inf, True), (1.0, None, False)]
     assert [make_watch().check(1, *seen).reason for seen in broken] == [
@@ -168,7 +170,7 @@ def test_a_watch_that_is_saved_as_json_goes_on_as_the_first_one() -> None:
     rng = Random(3)
     losses = [rng.choice([0.5, 0.5, 0.4, 6.0, 1.9, math.nan]) for _ in range(200)]
     for cut in (0, 1, 2, 9, 57):
-        whole, first, second = (Watch(Governor(), CHANCE) for _ in range(3))
+        whole, first, second = (LossMonitor(GovernorOptions(), CHANCE) for _ in range(3))
         told = verdicts(whole, losses)[cut:]
         verdicts(first, losses[:cut])
         first.rolled_back()
@@ -201,7 +203,7 @@ def test_noise_of_a_fifth_never_triggers_in_10000_epochs(
 ) -> None:
     curves = [constant(level), *(decaying(level, epochs) for epochs in (1, 5, 50, 3000))]
     for rng_seed, curve in enumerate(curves):
-        watch = Watch(Governor(), chance_loss)
+        watch = LossMonitor(GovernorOptions(), chance_loss)
         found = set(look(watch, *noisy(curve, Random(rng_seed), 10_000)))
         assert found == {CLEAN}
         assert watch.is_armed or level > 0.6 * CHANCE
@@ -216,7 +218,7 @@ def test_a_loss_of_6_after_half_triggers_within_two_evaluations_whenever_it_come
     slow = [] if chance_loss is None else [decaying(0.5, 50)]
     for curve in (constant(0.5), decaying(0.5, 5), *slow):
         for epoch in [*range(1, 40), 100, 1000]:
-            watch = Watch(Governor(), chance_loss)
+            watch = LossMonitor(GovernorOptions(), chance_loss)
             look(watch, *noisy(curve, rng, epoch))
             if watch.is_armed:
                 assert look(watch, 6.0 * rng.uniform(0.8, 1.2), 6.0) == [SUSPECT, ROLL_BACK]
@@ -239,18 +241,18 @@ def test_a_loss_of_6_after_half_triggers_within_two_evaluations_whenever_it_come
 )
 def test_a_bad_option_is_refused_by_its_key(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Governor(**changes)  # type: ignore[arg-type]
+        GovernorOptions(**changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("chance_loss", [0.0, -1.0, math.inf, math.nan])
 def test_a_chance_level_is_a_positive_number(chance_loss: float) -> None:
     with pytest.raises(ValueError, match="chance_loss must be > 0 and finite, or None, got"):
-        Watch(Governor(), chance_loss)
+        LossMonitor(GovernorOptions(), chance_loss)
 
 
 def test_a_host_that_overfits_by_itself_is_not_suspect() -> None:
-    def looked(is_grown: bool) -> list[VerdictKind]:
-        watch = Watch(Governor(), CHANCE)
+    def looked(is_grown: bool) -> list[HealthKind]:
+        watch = LossMonitor(GovernorOptions(), CHANCE)
         losses = [(0.5, 0.5)] * 10 + [(6.0, 0.1), (7.0, 0.05), (8.0, 0.06)]
         found = [
             watch.check(epoch, val_loss, train_loss, True, is_grown)
@@ -263,7 +265,7 @@ def test_a_host_that_overfits_by_itself_is_not_suspect() -> None:
 
 
 def test_what_comes_into_a_host_that_overfits_is_judged_beside_the_host_not_beside_chance() -> None:
-    watch = Watch(Governor(), CHANCE)
+    watch = LossMonitor(GovernorOptions(), CHANCE)
     for epoch in range(20):
         watch.check(epoch, 0.5 if epoch < 10 else 2.5, 0.1, True, False)
     assert watch.limit == 7.5
@@ -277,19 +279,19 @@ def test_what_comes_into_a_host_that_overfits_is_judged_beside_the_host_not_besi
     [(0.6, CLEAN), (0.61, SUSPECT), (None, SUSPECT)],  # 1.2 times 0.5
 )
 def test_a_host_whose_training_suffers_too_does_not_overfit(
-    train_loss: float | None, kind: VerdictKind
+    train_loss: float | None, kind: HealthKind
 ) -> None:
-    watch = Watch(Governor(), CHANCE)
+    watch = LossMonitor(GovernorOptions(), CHANCE)
     for epoch in range(10):
         watch.check(epoch, 0.5, 0.5, True, False)
-    resumed = Watch(Governor(), CHANCE)
+    resumed = LossMonitor(GovernorOptions(), CHANCE)
     resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
     for each in (watch, resumed):
         assert each.check(10, 6.0, train_loss, True, False).kind is kind
 
 
 def test_a_tiny_training_loss_may_swing_by_factors() -> None:
-    watch = Watch(Governor(), CHANCE)
+    watch = LossMonitor(GovernorOptions(), CHANCE)
     for epoch in range(10):
         watch.check(epoch, 0.5, 1e-6, True, False)
     assert watch.check(10, 6.0, 0.2, True, False).kind is CLEAN  # 0.1 of chance level

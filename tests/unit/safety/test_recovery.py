@@ -44,7 +44,7 @@ def test_a_failure_is_told_once_with_what_failed_and_how_often(
             count=2,
         )
     ]
-    life = run.host.seed("1", 1).alive
+    life = run.host.seed("1", 1).activation
     assert (life.errors, life.recoveries, life.rests) == (2, 2, False)
     assert run.recovering.review(run.epoch) == []
 
@@ -58,7 +58,7 @@ def test_the_third_failure_in_a_row_opens_the_breaker_and_is_no_success(
     assert opened[:2] == [[("fallback", 1, True)], [("fallback", 1, True)]]
     assert opened[2][:2] == [("fallback", 1, False), ("circuit_breaker", 1, False)]
     assert not run.takes_part()
-    life = run.host.seed("1", 0).alive
+    life = run.host.seed("1", 0).activation
     assert (life.errors, life.recoveries, life.rests) == (3, 2, True)
     assert run.recovering.recovered == {"fallback": 2}
     assert run.recovering.unrecovered["fallback"] == 1
@@ -83,7 +83,7 @@ def test_a_retry_that_worked_is_an_error_that_was_recovered(troubles: dict[str, 
     run = Run.of("bad")
     troubles["bad"].forward, troubles["bad"].calls = ConnectionError("gone"), {1}
     assert kinds(run.live()) == [("retry", 1, True)]
-    life = run.host.seed("1", 0).alive
+    life = run.host.seed("1", 0).activation
     assert (life.errors, life.recoveries) == (1, 1)
     assert run.recovering.quarantined == frozenset()
 
@@ -112,11 +112,11 @@ def test_it_rests_whole_epochs_and_comes_back_as_it_was(troubles: dict[str, Trou
         assert run.live() == []
     assert resting == [True] * 5
     assert run.takes_part()
-    assert run.host.seed("1", 0).alive.rests
+    assert run.host.seed("1", 0).activation.rests
     assert torch.equal(run.forward(), whole)
     told = run.live()
     assert kinds(told) == [("circuit_breaker", 1, True)]
-    assert not run.host.seed("1", 0).alive.rests
+    assert not run.host.seed("1", 0).activation.rests
     assert run.live() == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from esper.attribution.compare import Change, Comparison
+from esper.attribution.compare import Comparison, Trial
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import KernelBuilt
 from esper.contracts.stage import SeedStage
@@ -95,7 +95,7 @@ def test_dormant_seeds_wait_for_no_blueprint_in_quarantine(troubles: dict[str, T
 def with_twin(run: Run) -> Host:
     """Open a growth event whose twin holds the same kernels."""
     twin = run.host.copy()
-    change = Change(0, 0, {}, twin, Comparison(3))
+    change = Trial(0, 0, {}, twin, Comparison(3))
     run.recovering.pending.changes.append(change)
     return twin
 
@@ -110,7 +110,7 @@ def test_a_twin_rests_with_the_network_and_its_own_failures_do_not_count(
     for _ in range(2):
         run.forward(twin)
     assert run.live() != []
-    assert run.host.seed("1", 0).alive.errors == 1
+    assert run.host.seed("1", 0).activation.errors == 1
     assert bank_in(twin, "1").care.notes.state() == []
     run.live(calls=2)
     assert bank_in(twin, "1").care.resting == {"0"}

@@ -13,7 +13,7 @@ from esper.contracts.metrics import TrainReport
 from esper.contracts.stage import LIVE
 from esper.grower.grower import Grower
 from esper.growth.param_groups import stale_entries
-from esper.safety.governor import Governor
+from esper.safety.governor import GovernorOptions
 from tests.unit.scripted import (
     Told,
     adapt,
@@ -122,7 +122,7 @@ def test_after_three_rollbacks_the_run_goes_on_without_growth() -> None:
 
 
 def test_without_a_governor_nothing_is_taken_back() -> None:
-    grower, told = make_grower(policy="never", governor=Governor(enabled=False))
+    grower, told = make_grower(policy="never", governor=GovernorOptions(enabled=False))
     step(grower)
     step(grower, ruined=True)
     assert not actions(told)

@@ -2,7 +2,7 @@ import json
 
 from esper.contracts.observation import Observation
 from esper.contracts.stage import SeedStage
-from esper.policy.rules.counters import GerminationCounter, VainWishes, last_change
+from esper.policy.rules.counters import GerminationCounter, UnmetRequests, last_change
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 
@@ -32,7 +32,7 @@ def test_a_counter_goes_on_where_it_was() -> None:
 
 
 def test_only_a_wish_from_which_nothing_came_is_vain() -> None:
-    wishes = VainWishes()
+    wishes = UnmetRequests()
     wishes.update(after(0, 0))
     assert wishes["block"] == 0
     wishes.ask(after(0, 0).slots[0])
@@ -45,7 +45,7 @@ def test_only_a_wish_from_which_nothing_came_is_vain() -> None:
 
 
 def test_an_open_wish_survives_a_save() -> None:
-    wishes, other = VainWishes(), VainWishes()
+    wishes, other = UnmetRequests(), UnmetRequests()
     wishes.ask(after(0, 0).slots[0])
     other.load_state_dict(json.loads(json.dumps(wishes.state_dict())))
     other.update(after(0, 0))

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from esper.growth.slot import Life
+from esper.growth.slot import Activation
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedSeed:
     """The life of a seed that was fossilized or culled, for whoever judges it.
 
     rolled_back: whether the network could feel it when a rollback took it away.
@@ -15,19 +15,19 @@ class Closed:
 
     slot: str
     seed: int
-    activation: int
-    life: Life
+    number: int
+    activation: Activation
     fossilized: bool
     reason: str
     rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class HostOp:
     """One move that was made, such that a twin can be made to follow."""
 
     method: str
     slot: str
     seed: int
-    activation: int
+    number: int
     arguments: tuple[Any, ...]
