@@ -8,10 +8,11 @@ from esper.attribution.evaluation import Evaluate, Evaluation
 from esper.attribution.outcome import outcome_of
 from esper.attribution.twin import Train, adopt, follow, train_twin
 from esper.contracts.event import SeedPerformance
+from esper.contracts.metrics import EpochMetrics
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan
 from esper.contracts.stage import SeedStage
-from esper.growth.apply import Applied, Setting, apply
+from esper.growth.apply import Applied, apply
 from esper.growth.host import Host
 from esper.growth.host_state import host_state, load_host_state
 from esper.kernels.kernel import Kernel
@@ -32,12 +33,13 @@ class Trials:
     def apply(
         self,
         plan: Plan,
-        setting: Setting,
-        ready: Mapping[tuple[int, str], Kernel],
+        kernels: Mapping[tuple[int, str], Kernel],
+        metrics: EpochMetrics,
+        reason: str = "",
         *,
         with_twin: bool,
     ) -> Applied:
-        """Apply a plan; where it germinates seeds, open an event for them.
+        """Apply a plan; if it germinates seeds, open a trial for them.
 
         Raises what `growth.apply.apply` raises; the host is then as it was.
         """
@@ -45,13 +47,13 @@ class Trials:
         grows = any(change.action is Action.GERMINATE for change in plan.changes)
         twin = host.copy() if grows and with_twin else None
         deeds_seen = len(host.op_log)
-        applied = apply(host, plan, setting, ready)
+        applied = apply(host, plan, kernels, metrics, self.num_events, reason)
         if applied.germinated:
             seeds = {key: host.seed(*key).activations for key in applied.germinated}
             comparison = Comparison(host.options.window)
-            change = Trial(setting.event, setting.moment.epoch, seeds, twin, comparison)
-            change.deeds_seen = deeds_seen
-            self.changes.append(change)
+            trial = Trial(self.num_events, metrics.epoch, seeds, twin, comparison)
+            trial.deeds_seen = deeds_seen
+            self.changes.append(trial)
             self.num_events += 1
             host.is_followed = host.is_followed or twin is not None
         return applied
@@ -132,26 +134,26 @@ class Trials:
         change.deeds_seen = len(deeds)
 
 
-def pending_state(pending: Trials) -> dict[str, Any]:
+def trials_state(trials: Trials) -> dict[str, Any]:
     """Return host and open events as they stand; tensors are their own, not copies."""
     return {
-        "host": host_state(pending.host),
-        "num_events": pending.num_events,
-        "changes": [_change_state(change) for change in pending.changes],
+        "host": host_state(trials.host),
+        "num_events": trials.num_events,
+        "changes": [_change_state(change) for change in trials.changes],
     }
 
 
-def load_pending_state(pending: Trials, state: dict[str, Any]) -> None:
+def load_trials_state(trials: Trials, state: dict[str, Any]) -> None:
     """Make a fresh host and its open events stand where `state` says.
 
     Raises:
         CheckpointError: if it is the state of another host.
     """
     # Twins are made from the host before it has any kernel: each puts in its own.
-    twins = [None if saved["twin"] is None else pending.host.copy() for saved in state["changes"]]
-    load_host_state(pending.host, state["host"])
-    pending.num_events = state["num_events"]
-    pending.changes = []
+    twins = [None if saved["twin"] is None else trials.host.copy() for saved in state["changes"]]
+    load_host_state(trials.host, state["host"])
+    trials.num_events = state["num_events"]
+    trials.changes = []
     for saved, twin in zip(state["changes"], twins, strict=True):
         if twin is not None:
             load_host_state(twin, saved["twin"])
@@ -165,7 +167,7 @@ def load_pending_state(pending: Trials, state: dict[str, Any]) -> None:
                 (slot, seed): _comparison(found) for slot, seed, found in saved["ablations"]
             },
         )
-        pending.changes.append(change)
+        trials.changes.append(change)
 
 
 def _change_state(change: Trial) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
+from esper.contracts.event import EventKind
 from esper.contracts.plan import Plan
 
 
@@ -37,6 +39,8 @@ class Decision:
     barred: blueprints that the strategy must not offer for this decision.
     """
 
+    event_kind: ClassVar[EventKind] = EventKind.DECISION
+
     kind: DecisionKind
     reason: str
     slot: str | None = None
@@ -57,6 +61,8 @@ class Refusal:
 
     plan: what the decision had become when it was refused; None when it was not planned yet.
     """
+
+    event_kind: ClassVar[EventKind] = EventKind.SAFETY
 
     rule: str
     reason: str

@@ -1,8 +1,11 @@
-"""Typed events: what a run tells about itself.  A body is a contract of its own or one of these."""
+"""Typed events of a run.
+
+Each body class names its kind.  Decisions and plans have files of their own.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.stage import SeedStage
@@ -48,10 +51,20 @@ class Gate:
         """True when every check passed."""
         return all(check.passed for check in self.checks)
 
+    def describe(self) -> str:
+        """Return the measured value and the limit of each check, in words."""
+        parts = []
+        for check in self.checks:
+            value = "not measured" if check.value is None else f"{check.value:.4g}"
+            parts.append(f"{check.name} {value} ({check.limit})")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleMove:
     """Body of `lifecycle`: a seed moved from one stage to another."""
+
+    event_kind: ClassVar[EventKind] = EventKind.LIFECYCLE
 
     slot: str
     seed: int
@@ -74,6 +87,8 @@ class KernelBuilt:
     graphs: how many graphs were compiled for it; None where kernels are not compiled.
     """
 
+    event_kind: ClassVar[EventKind] = EventKind.KERNEL
+
     slot: str
     seed: int
     blueprint: str
@@ -93,6 +108,8 @@ class KernelBuilt:
 class SeedPerformance:
     """Body of `performance`: what a blended seed brought at one evaluation."""
 
+    event_kind: ClassVar[EventKind] = EventKind.PERFORMANCE
+
     slot: str
     seed: int
     blueprint: str
@@ -107,6 +124,8 @@ class SeedPerformance:
 class SeedHealth:
     """Body of `health`: the gradient of a kernel over an epoch; None when not measured."""
 
+    event_kind: ClassVar[EventKind] = EventKind.HEALTH
+
     slot: str
     seed: int
     blueprint: str
@@ -118,6 +137,8 @@ class SeedHealth:
 class Judgement:
     """Body of `reward`: a settled outcome and how good it was."""
 
+    event_kind: ClassVar[EventKind] = EventKind.REWARD
+
     outcome: Outcome
     reward: Reward
 
@@ -125,6 +146,8 @@ class Judgement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerUpdate:
     """Body of `ledger`: an arm's record after an outcome was entered."""
+
+    event_kind: ClassVar[EventKind] = EventKind.LEDGER
 
     slot: str
     seed: int
@@ -137,6 +160,8 @@ class LedgerUpdate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyUpdate:
     """Body of `policy_update`: what a policy learned from an outcome."""
+
+    event_kind: ClassVar[EventKind] = EventKind.POLICY_UPDATE
 
     policy: str
     values: dict[str, float] = field(default_factory=dict)
@@ -153,6 +178,8 @@ class Recovery:
     slot, seed, blueprint: of the kernel that failed, None where none did.
     count: failures that were met in this way since they were last told of.
     """
+
+    event_kind: ClassVar[EventKind] = EventKind.RECOVERY
 
     where: str
     error: str
@@ -177,6 +204,8 @@ class GovernorAction:
     culled: the live seeds that went with a rollback.
     """
 
+    event_kind: ClassVar[EventKind] = EventKind.GOVERNOR
+
     action: str
     reason: str
     val_loss: float | None
@@ -195,18 +224,31 @@ class CheckpointNote:
     save_ms: time that saving it took; None when it was resumed from.
     """
 
+    event_kind: ClassVar[EventKind] = EventKind.CHECKPOINT
+
     action: str
     folder: str
     save_ms: float | None
 
 
+class EventBody(Protocol):
+    """A frozen dataclass of the contracts that names its kind."""
+
+    event_kind: ClassVar[EventKind]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened; `body` is a frozen dataclass of the contracts."""
+    """Something that happened in an epoch; `body` is an `EventBody`."""
 
-    kind: EventKind
     epoch: int
     body: Any
+
+    @property
+    def kind(self) -> EventKind:
+        """The topic of the event: that of its body."""
+        kind: EventKind = self.body.event_kind
+        return kind
 
 
 class Sink(Protocol):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
+
+from esper.contracts.event import EventKind
 
 
 class Action(StrEnum):
@@ -39,6 +42,8 @@ class Plan:
     expected_improvement: predicted relative gain, None when nothing is known yet.
     exceeds_concurrency: True when the plan may exceed `viability.max_concurrent_seeds`.
     """
+
+    event_kind: ClassVar[EventKind] = EventKind.PLAN
 
     slot: str
     kind: str
@@ -86,6 +91,8 @@ class Selection:
 
     score: the chosen seed's score; None when it was not scored (infinite scores are None too).
     """
+
+    event_kind: ClassVar[EventKind] = EventKind.SELECTION
 
     strategy: str
     slot: str

@@ -1,4 +1,4 @@
-"""What one control step gives back."""
+"""What one control step returns."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,17 @@ from esper.contracts.observation import Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What a control step found and how long its parts took.
+    """What a control step measured and changed, and how long its parts took.
 
-    moves: what became of seeds in this step, in order.
+    moves: stage changes of seeds in this step, in order.
+    has_rolled_back: whether the governor rolled the network back.
     flops: of the epoch: training of the network and its twins, and attribution.
     """
 
     metrics: EpochMetrics
     observation: Observation
     moves: tuple[LifecycleMove, ...]
+    has_rolled_back: bool
     flops: float
     evaluation_ms: float
     attribution_ms: float

@@ -1,140 +1,79 @@
-"""Carry out a decision: plan -> selection -> change of the network, each told as it is made."""
+"""Apply a chosen plan to the network, and open a trial for the seeds that germinate."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from esper.attribution.first_order import Loss
 from esper.attribution.trials import Trials
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.errors import LifecycleError
-from esper.contracts.event import EventKind
-from esper.contracts.observation import Observation
-from esper.contracts.plan import Action, Plan
-from esper.grower.candidates import Chosen, UnfitError, choose
-from esper.grower.options import GrowerOptions
-from esper.grower.review import Reviewer
-from esper.growth.apply import Setting
-from esper.growth.host import Moment
-from esper.kernels.kernel import Kernel, KernelError
+from esper.contracts.event import EventBody, Recovery
+from esper.contracts.metrics import EpochMetrics
+from esper.contracts.plan import Action
+from esper.grower.candidates import Chosen
+from esper.growth.apply import Applied
+from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import KernelPipeline
-from esper.strategy.selector import Selector
-
-Tell = Callable[[EventKind, Any], None]
-"""Publishes one event by its kind and body."""
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """When decisions are carried out.
+class Adapted:
+    """What came of a plan.
 
-    loss: ranks kernels at birth; without it they are not ranked.
-    with_twin: whether there is a way to train twins.
+    events: to emit, in order.
+    applied: what changed, None if the plan was refused; the network is then as it was.
     """
 
-    observation: Observation
-    moment: Moment
-    loss: Loss | None
-    with_twin: bool
+    events: tuple[EventBody, ...]
+    applied: Applied | None
 
 
 class Adapter:
-    """Changes a network as decisions ask."""
+    """Changes a network as plans ask."""
 
-    def __init__(
-        self, choices: GrowerOptions, pending: Trials, selector: Selector, rng_seed: int, tell: Tell
-    ) -> None:
-        self.choices, self.pending, self.selector = choices, pending, selector
-        self.kernels, self.tell = KernelPipeline(choices.kernels, rng_seed), tell
-        self.reviewer = Reviewer(choices.safety, pending.host)
+    def __init__(self, trials: Trials, pipeline: KernelPipeline, cooldown_epochs: int) -> None:
+        self.trials, self.pipeline = trials, pipeline
+        self.cooldown_epochs = cooldown_epochs
 
-    def act(self, decision: Decision, occasion: Occasion) -> None:
-        """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
-        observation = occasion.observation
-        plan = self.choices.orchestrator.plan(decision, observation, self.selector.ledger)
-        self.tell(EventKind.PLAN, plan)
-        choice = self._choose(plan, decision, occasion)
-        try:
-            ready = self._ready(choice)
-            refusal = self.reviewer.review_plan(choice.plan, decision, observation, ready)
-            if refusal is None:
-                self._apply(replace(choice, ready=ready), decision, occasion)
-        except (KernelError, LifecycleError) as error:
-            if isinstance(error, KernelError):
-                self.tell(EventKind.KERNEL, error.attempt)
-            refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
-        if refusal is not None:
-            self.tell(EventKind.SAFETY, refusal)
-
-    def _choose(self, plan: Plan, decision: Decision, occasion: Occasion) -> Chosen:
-        wish, take = (plan, decision), self._take_fitting
-        observation, host = occasion.observation, self.pending.host
-        choice = choose(self.selector, host, wish, observation, take, occasion.loss)
-        for refused in choice.refused:
-            self.tell(EventKind.KERNEL, refused)
-        for reason in choice.unfit:
-            self.tell(EventKind.SAFETY, Refusal(rule="budget", reason=reason, decision=decision))
-        for selection in choice.selections:
-            self.tell(EventKind.SELECTION, selection)
-        return choice
-
-    def _apply(self, choice: Chosen, decision: Decision, occasion: Occasion) -> None:
-        setting = Setting(
-            kernels=self.kernels,
-            event=self.pending.num_events,
-            cooldown_epochs=self.choices.orchestrator.adaptation_cooldown_epochs,
-            moment=occasion.moment,
-            reason=decision.reason,
-        )
-        twin = occasion.with_twin and self.choices.growth.attribution == "twin"
-        applied = self.pending.apply(choice.plan, setting, choice.ready, with_twin=twin)
-        self.reviewer.note(choice.plan, occasion.moment.epoch)
-        for kernel in applied.built:
-            self.tell(EventKind.KERNEL, kernel)
-        for move in applied.moves:
-            self.tell(EventKind.LIFECYCLE, move)
-        for slot, seed in applied.germinated:
-            self.selector.ledger.note_activation(slot, seed, occasion.moment.epoch)
-
-    def _take_fitting(self, slot: str, seed: int, blueprint: str) -> Kernel:
-        """Return a kernel that a strategy may choose.
-
-        Were one too large for the budget offered, the strategy would ask for it again and again.
-        """
-        kernel = self.kernels.take(self.pending.host, slot, seed, blueprint)
-        excess = self.reviewer.excess(kernel)
-        if excess is not None:
-            raise UnfitError(f"blueprint '{blueprint}' in slot '{slot}' does not fit: {excess}")
-        return kernel
-
-    def _ready(self, choice: Chosen) -> dict[tuple[int, str], Kernel]:
-        """Return every kernel that a plan germinates: safety weighs them before one goes in."""
-        plan, ready = choice.plan, dict(choice.ready)
-        for change in plan.changes:
-            if change.action is not Action.GERMINATE or change.seed is None:
-                continue
-            if change.blueprint is not None and (change.seed, change.blueprint) not in ready:
-                ready[change.seed, change.blueprint] = self.kernels.take(
-                    self.pending.host, plan.slot, change.seed, change.blueprint
-                )
-        return ready
-
-    def prepare(self, *, may_grow: bool) -> None:
-        """Make ahead, while the network trains, the kernels that may be asked for next.
+    def adapt(
+        self, chosen: Chosen, decision: Decision, metrics: EpochMetrics, *, with_twin: bool
+    ) -> Adapted:
+        """Apply a plan that passed its review; the slot then rests, except after a verdict to keep.
 
         Args:
-            may_grow: whether seeds may germinate at the end of the epoch.
+            chosen: the plan, with a kernel for every germination.
+            decision: where the plan comes from.
+            metrics: numbers of the epoch that just ended.
+            with_twin: whether new seeds are compared with a twin.
         """
-        twins = [change.twin for change in self.pending.changes if change.twin is not None]
-        self.kernels.compile_living([self.pending.host, *twins])
-        self._tell_recoveries()
-        self.kernels.ahead(self.pending.host, may_grow=may_grow)
+        plan, host = chosen.plan, self.trials.host
+        try:
+            kernels = {
+                (seed, name): self.pipeline.compiled(host, plan.slot, seed, kernel)
+                for (seed, name), kernel in chosen.kernels.items()
+            }
+            applied = self.trials.apply(
+                plan, kernels, metrics, decision.reason, with_twin=with_twin
+            )
+        except (KernelError, LifecycleError) as error:
+            attempts = (error.attempt,) if isinstance(error, KernelError) else ()
+            refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
+            return Adapted((*attempts, refusal), None)
+        if any(change.action is not Action.FOSSILIZE for change in plan.changes):
+            host.slots[plan.slot].rests_until = metrics.epoch + self.cooldown_epochs
+        return Adapted((*applied.built, *applied.moves), applied)
 
-    def close(self) -> None:
-        """Let go of the kernels that were prepared."""
-        self.kernels.close()
-        self._tell_recoveries()
+    def prepare(self, *, may_grow: bool) -> list[Recovery]:
+        """Prepare kernels for the next epoch's end; return failures of the pipeline.
 
-    def _tell_recoveries(self) -> None:
-        for recovery in self.kernels.drain():
-            self.tell(EventKind.RECOVERY, recovery)
+        Args:
+            may_grow: whether seeds may germinate at the end of the next epoch.
+        """
+        twins = [trial.twin for trial in self.trials.changes if trial.twin is not None]
+        self.pipeline.compile_living([self.trials.host, *twins])
+        failures = self.pipeline.drain()
+        self.pipeline.ahead(self.trials.host, may_grow=may_grow)
+        return failures
+
+    def close(self) -> list[Recovery]:
+        """Drop the prepared kernels; return failures of the pipeline."""
+        self.pipeline.close()
+        return self.pipeline.drain()

@@ -1,103 +1,129 @@
-"""Build the kernels that a plan may ask for, rank them at birth, and let the strategy choose."""
+"""Build the kernels that a plan may germinate, rank them at birth, and let the strategy choose."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from esper.attribution.first_order import Loss, first_order_scores
 from esper.blueprint.cost import kernel_memory_mb
-from esper.contracts.decision import Decision
-from esper.contracts.errors import EsperError
-from esper.contracts.event import KernelBuilt
+from esper.contracts.decision import Decision, Refusal
+from esper.contracts.event import EventBody, KernelBuilt
 from esper.contracts.observation import Observation
-from esper.contracts.plan import Plan, Selection
-from esper.grower.review import host_memory_mb
+from esper.contracts.plan import Action, Plan
+from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
+from esper.kernels.pipeline import KernelPipeline
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 
-Take = Callable[[str, int, str], Kernel]
-"""Gives the kernel of a slot, a seed and a blueprint; raises `KernelError` or `UnfitError`."""
-
-
-class UnfitError(EsperError):
-    """A kernel is sane, but more than the network may have besides."""
+Kernels = dict[tuple[int, str], Kernel]
+"""Kernels of one slot by (seed, blueprint)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A plan whose germinations name their seeds.
 
-    ready: kernels that were built on the way, by (seed, blueprint).
-    refused: blueprints that could not be built here, and were not offered.
-    unfit: why others were not offered: the network may not have as much besides.
+    kernels: one for every germination, unless the plan is refused.
+    events: kernels that failed or exceed a budget, then the selections.
+    refusal: why the plan cannot be applied, None if it can.
     """
 
     plan: Plan
-    selections: tuple[Selection, ...]
-    ready: dict[tuple[int, str], Kernel]
-    refused: list[KernelBuilt]
-    unfit: list[str]
+    kernels: Kernels
+    events: tuple[EventBody, ...]
+    refusal: Refusal | None = None
 
 
-def choose(
-    selector: Selector,
-    host: Host,
-    wish: tuple[Plan, Decision],
-    observation: Observation,
-    take: Take,
-    loss: Loss | None,
-) -> Chosen:
-    """Return what the strategy chooses for a plan, and what had to be built for that.
+class Candidates:
+    """Offers the strategy every kernel that can be built and fits the budgets.
 
-    Args:
-        selector: strategy, viability and ledger.
-        host: the network; it is left as it was.
-        wish: the plan, and the decision that it came from.
-        observation: the epoch that the decision was made on.
-        take: gives the kernels that may be chosen.
-        loss: ranks kernels at birth; without it they are not ranked.
+    A kernel beyond a budget is not offered: the strategy would choose it again and again.
     """
-    plan, decision = wish
-    inputs = SelectionInputs(
-        state=observation.slot(plan.slot),
-        epoch=observation.epoch,
-        barred=decision.barred,
-        urgency=decision.urgency,
-        memory_used_mb=host_memory_mb(host),
-    )
-    built: dict[int, Kernel] = {}
-    refused: list[KernelBuilt] = []
-    unfit: list[str] = []
-    for seed in selector.candidates(plan, inputs):
-        blueprint = inputs.state.seeds[seed].bound
-        if blueprint in inputs.barred:
-            continue
-        try:
-            built[seed] = take(plan.slot, seed, blueprint)
-        except (KernelError, UnfitError) as error:
-            if isinstance(error, KernelError):
-                refused.append(error.attempt)
+
+    def __init__(
+        self, host: Host, selector: Selector, pipeline: KernelPipeline, reviewer: Reviewer
+    ) -> None:
+        self.host, self.selector = host, selector
+        self.pipeline, self.reviewer = pipeline, reviewer
+
+    def choose(
+        self, plan: Plan, decision: Decision, observation: Observation, loss: Loss | None
+    ) -> Chosen:
+        """Return the plan with the seeds that the strategy chooses; the host stays as it was.
+
+        Args:
+            plan: what the orchestrator wants.
+            decision: where the plan comes from.
+            observation: the epoch that the decision was made on.
+            loss: ranks kernels at birth; without it they are not ranked.
+        """
+        inputs = SelectionInputs(
+            state=observation.slot(plan.slot),
+            epoch=observation.epoch,
+            barred=decision.barred,
+            urgency=decision.urgency,
+            memory_used_mb=host_memory_mb(self.host),
+        )
+        built: dict[int, Kernel] = {}
+        failed: list[KernelBuilt] = []
+        too_large: list[Refusal] = []
+        for seed in self.selector.candidates(plan, inputs):
+            blueprint = inputs.state.seeds[seed].bound
+            if blueprint in inputs.barred:
+                continue
+            try:
+                kernel = self.pipeline.take(self.host, plan.slot, seed, blueprint)
+            except KernelError as error:
+                failed.append(error.attempt)
             else:
-                unfit.append(str(error))
+                excess = self.reviewer.excess(kernel)
+                if excess is None:
+                    built[seed] = kernel
+                    continue
+                reason = f"blueprint '{blueprint}' in slot '{plan.slot}' does not fit: {excess}"
+                too_large.append(Refusal(rule="budget", reason=reason, decision=decision))
             inputs = replace(inputs, barred=(*inputs.barred, blueprint))
-    scores, failed = _ranked(host, plan.slot, built, loss)
-    refused += failed
-    inputs = replace(
-        inputs,
-        barred=(*inputs.barred, *(attempt.blueprint for attempt in failed)),
-        memory_mb={s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()},
-        first_order=scores,
-    )
-    chosen, selections = selector.choose(plan, inputs)
-    ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
-    return Chosen(chosen, selections, ready, refused, unfit)
+        scores, unranked = _rank(self.host, plan.slot, built, loss)
+        inputs = replace(
+            inputs,
+            barred=(*inputs.barred, *(attempt.blueprint for attempt in unranked)),
+            memory_mb={s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()},
+            first_order=scores,
+        )
+        chosen, selections = self.selector.choose(plan, inputs)
+        events: tuple[EventBody, ...] = (*failed, *unranked, *too_large, *selections)
+        try:
+            return Chosen(chosen, self._gather(chosen, built), events)
+        except KernelError as error:
+            refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
+            return Chosen(chosen, {}, (*events, error.attempt), refusal)
+
+    def _gather(self, plan: Plan, built: Mapping[int, Kernel]) -> Kernels:
+        """Return a kernel for every germination of a plan.
+
+        A germination whose blueprint the plan itself names was not among the candidates.
+
+        Raises:
+            KernelError: if one cannot be built.
+        """
+        ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
+        wanted = [
+            (change.seed, change.blueprint)
+            for change in plan.changes
+            if change.action is Action.GERMINATE
+            and change.seed is not None
+            and change.blueprint is not None
+        ]
+        return {
+            key: ready.get(key) or self.pipeline.take(self.host, plan.slot, *key) for key in wanted
+        }
 
 
-def _ranked(
+def _rank(
     host: Host, slot: str, built: dict[int, Kernel], loss: Loss | None
 ) -> tuple[dict[int, float], list[KernelBuilt]]:
-    """Return each kernel's score; those that fail are taken out of `built`, and told of."""
+    """Return the first-order score of each kernel; those that fail are removed from `built`."""
     failed: list[KernelBuilt] = []
     while loss is not None and built:
         try:

@@ -1,7 +1,8 @@
 """The control step: what happens between two epochs of training.
 
-    evaluate -> attribute -> seeds grow older -> signals -> decisions -> safety -> plan -> selection
-    -> apply -> settle: outcome -> reward -> ledger and policy learn
+    evaluate -> attribute -> stages advance -> observation -> policy: decisions -> safety
+    -> orchestrator: plan -> strategy: seeds and kernels -> safety -> apply
+    -> (epochs later) outcome -> reward -> ledger and policy learn
 
 A `Grower` works in any training loop: it needs a model, its optimizer, and once an epoch a function
 that evaluates and one that trains.  All randomness comes from `rng_seed`.
@@ -19,20 +20,22 @@ from torch.optim import Optimizer
 
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
 from esper.attribution.first_order import Loss
-from esper.attribution.trials import Trials, load_pending_state, pending_state
+from esper.attribution.trials import Trials, load_trials_state, trials_state
 from esper.attribution.twin import Train
 from esper.contracts.decision import Decision, DecisionKind
-from esper.contracts.event import Event, EventKind, LifecycleMove
+from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
-from esper.grower.adapt import Adapter, Occasion
+from esper.grower.adapt import Adapter
+from esper.grower.candidates import Candidates
 from esper.grower.options import GrowerOptions
+from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
-from esper.growth.host import Moment
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.param_groups import stale_entries
 from esper.growth.prepare import prepare
+from esper.kernels.pipeline import KernelPipeline
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
 from esper.safety.recovery import Recovering
@@ -40,9 +43,12 @@ from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
+TRAINING = 3
+"""A training step costs about three forward passes: the backward pass costs two."""
+
 
 class Grower:
-    """Grows a model inside anybody's training loop: call `step` after each epoch.
+    """Grows a model in any training loop: call `step` after each epoch.
 
     Args:
         model: any module with a place for a slot; its slots are attached in place.
@@ -51,7 +57,7 @@ class Grower:
         example_input: a batch that `model` accepts; only its shapes and size are used.
         epochs: the budget; seeds germinate in its first part and none is open at its end.
         rng_seed: seed of all randomness of growth.
-        bus: receives an event for everything that happens.
+        bus: receives every event.
         options: fields of `GrowerOptions`, by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
             optimizer, `schedulers=[scheduler]`: many of torch's take no further groups by
@@ -71,32 +77,36 @@ class Grower:
         epochs: int,
         rng_seed: int = 0,
         bus: EventBus | None = None,
-        **options: Any,
+        **given: Any,
     ) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")
-        self.choices = choices = GrowerOptions.of(options)
+        self.options = options = GrowerOptions.of(given)
         self.epochs, self.rng_seed = epochs, rng_seed
         self.bus = bus or EventBus()
         self.epoch = 0
         self.batch_size = len(example_input)
-        self.host = prepare(model, optimizer, example_input, choices.setup)
-        self.pending = Trials(self.host)
-        self.recovering = Recovering(self.pending, choices.recovery)
-        self.bus.subscribe(self.recovering.tally, [EventKind.RECOVERY])
-        self.governing = Governor(self.pending, choices.governor, choices.chance_loss)
-        self.tracker = SignalTracker(choices.signals)
-        self.policy = choices.policy.build(rng_seed)
-        run_id = choices.run_id or uuid.uuid4().hex
-        self.settlement = Settler(choices.reward, self.policy, choices.store.open(), run_id)
-        self.ledger = self.settlement.ledger
+        self.host = prepare(model, optimizer, example_input, options.setup)
+        self.trials = Trials(self.host)
+        self.recovery = Recovering(self.trials, options.recovery)
+        self.bus.subscribe(self.recovery.tally, [EventKind.RECOVERY])
+        self.governor = Governor(self.trials, options.governor, options.chance_loss)
+        self.tracker = SignalTracker(options.signals)
+        self.policy = options.policy.build(rng_seed)
+        run_id = options.run_id or uuid.uuid4().hex
+        self.settler = Settler(options.reward, self.policy, options.store.open(), run_id)
+        self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
-        self.selector = Selector(choices.strategy, choices.viability, self.ledger, rng)
-        self.actor = Adapter(choices, self.pending, self.selector, rng_seed, self._tell)
+        self.selector = Selector(options.strategy, options.viability, self.ledger, rng)
+        self.reviewer = Reviewer(options.safety, self.host)
+        pipeline = KernelPipeline(options.kernels, rng_seed)
+        self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
+        cooldown_epochs = options.orchestrator.adaptation_cooldown_epochs
+        self.adapter = Adapter(self.trials, pipeline, cooldown_epochs)
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
-        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
+        self._prepare()
 
     def step(
         self,
@@ -133,36 +143,36 @@ class Grower:
         self.epoch += 1
         self._moves.clear()
         self.host.end_epoch()
-        moment = Moment(self.epoch, network.loss, network.accuracy)
-        flops = 3 * self.host.flops * self._num_samples(trained)
-        self._tell_all(EventKind.RECOVERY, self.recovering.review(self.epoch))
-        for kind, body in self.governing.look(moment, trained):
-            self._tell(kind, body)
-        is_sound = not self.governing.has_rolled_back
-        if is_sound:
+        metrics = self._metrics(network, trained)
+        flops = TRAINING * self.host.flops * self._num_samples(trained)
+        self._emit_all(self.recovery.review(self.epoch))
+        inspection = self.governor.inspect(metrics, trained)
+        self._emit_all(inspection.events)
+        if not inspection.has_rolled_back:
             flops += self._attribute(comparing, train, network, trained)
         attributed = time.perf_counter()
-        self.notice()
-        if is_sound:
-            self._grow_older(moment)
+        self.report_failures()
+        if not inspection.has_rolled_back:
+            self._advance(metrics)
         self._settle()
-        observation = self._observe(moment, trained)
-        if is_sound:
-            occasion = Occasion(observation, moment, loss, with_twin=train is not None)
+        observation = self._observe(metrics, is_suspect=inspection.is_suspect)
+        if not inspection.has_rolled_back:
+            with_twin = train is not None and self.options.growth.attribution == "twin"
             for decision in self._decide(observation):
-                self.actor.act(decision, occasion)
-        overdue = cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs)
-        self._tell_all(EventKind.LIFECYCLE, overdue)
+                self._adapt(decision, observation, loss, with_twin=with_twin)
+        self._emit_all(cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs))
         self._settle()
-        self.pending.follow()
-        self.recovering.prepare(self.epoch)
-        self.governing.keep(self.epoch)
-        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
+        self.trials.follow()
+        self.recovery.prepare(self.epoch)
+        if not inspection.is_suspect:
+            self.governor.keep(self.epoch)
+        self._prepare()
         self._epoch_began = RngState.now()
         return StepReport(
-            metrics=observation.metrics,
+            metrics=metrics,
             observation=observation,
             moves=tuple(self._moves),
+            has_rolled_back=inspection.has_rolled_back,
             flops=flops,
             evaluation_ms=(evaluated - began) * 1e3,
             attribution_ms=(attributed - evaluated) * 1e3,
@@ -176,15 +186,15 @@ class Grower:
         return {
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
-            "pending": pending_state(self.pending),
-            "recovering": self.recovering.state_dict(),
-            "governing": self.governing.state_dict(self.epoch),
+            "trials": trials_state(self.trials),
+            "recovery": self.recovery.state_dict(),
+            "governor": self.governor.state_dict(self.epoch),
             "tracker": self.tracker.state_dict(),
             "policy": self.policy.state_dict(),
-            "settlement": self.settlement.state_dict(),
+            "settler": self.settler.state_dict(),
             "selector": self.selector.state_dict(),
             "epoch_began": self._epoch_began.state_dict(),
-            "chance": RngState.now().state_dict(),
+            "rng": RngState.now().state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -197,87 +207,116 @@ class Grower:
         if self.epoch:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        load_pending_state(self.pending, state["pending"])
-        self.recovering.load_state_dict(state["recovering"])
-        self.governing.load_state_dict(state["governing"], self.epoch)
+        load_trials_state(self.trials, state["trials"])
+        self.recovery.load_state_dict(state["recovery"])
+        self.governor.load_state_dict(state["governor"], self.epoch)
         self.tracker.load_state_dict(state["tracker"])
         self.policy.load_state_dict(state["policy"])
-        self.settlement.load_state_dict(state["settlement"])
+        self.settler.load_state_dict(state["settler"])
         self.selector.load_state_dict(state["selector"])
         self._epoch_began = RngState.from_state(state["epoch_began"])
-        RngState.from_state(state["chance"]).restore()
-        self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
+        RngState.from_state(state["rng"]).restore()
+        self._prepare()
 
-    def notice(self) -> None:
-        """Tell of kernels that failed since this was last done, as in a test of the network."""
-        self._tell_all(EventKind.RECOVERY, self.recovering.notice(self.epoch))
+    def emit(self, body: EventBody) -> None:
+        """Publish an event of the present epoch."""
+        self.bus.publish(Event(epoch=self.epoch, body=body))
+        if isinstance(body, LifecycleMove):
+            self._moves.append(body)
+        if isinstance(body, KernelBuilt) and body.error is not None:
+            self._emit_all(self.recovery.build_failed(body))
+
+    def report_failures(self) -> None:
+        """Emit the failures of kernels since the last call; call it after a test of the network."""
+        self._emit_all(self.recovery.notice(self.epoch))
 
     def close(self) -> None:
-        """Let go of the store and of the kernels that were prepared."""
-        self.actor.close()
-        self._tell_all(EventKind.RECOVERY, self.settlement.close())
+        """Close the store and drop prepared kernels."""
+        self._emit_all(self.adapter.close())
+        self._emit_all(self.settler.close())
+
+    def _metrics(self, network: Evaluation, trained: TrainReport) -> EpochMetrics:
+        return EpochMetrics(
+            epoch=self.epoch,
+            global_step=self.host.global_step,
+            val_loss=network.loss,
+            val_accuracy=network.accuracy,
+            train_loss=trained.loss,
+            train_accuracy=trained.accuracy,
+        )
 
     def _attribute(
         self, evaluate: Evaluate, train: Train | None, network: Evaluation, trained: TrainReport
     ) -> float:
         """Train the twins and credit the seeds; return the FLOPs of both."""
-        self.pending.train_twins(train, self._epoch_began)
-        for found in self.pending.measure(evaluate, network):
-            self._tell(EventKind.PERFORMANCE, found)
-            self.settlement.note(found, self.host.seed(found.slot, found.seed).activation)
-        return self.pending.flops(self._num_samples(trained), len(network.losses_N))
+        self.trials.train_twins(train, self._epoch_began)
+        for performance in self.trials.measure(evaluate, network):
+            self.emit(performance)
+            seed = self.host.seed(performance.slot, performance.seed)
+            self.settler.note(performance, seed.activation)
+        return self.trials.flops(self._num_samples(trained), len(network.losses_N))
 
     def _num_samples(self, trained: TrainReport) -> int:
         return trained.num_samples or self.host.steps_per_epoch * self.batch_size
 
-    def _grow_older(self, moment: Moment) -> None:
-        self._tell_all(EventKind.HEALTH, health(self.host))
-        self._tell_all(EventKind.LIFECYCLE, self.recovering.cull(self.epoch))
-        rest = self.choices.viability.min_dormant_epochs
-        self._tell_all(EventKind.LIFECYCLE, advance_epoch(self.host, moment, rest))
+    def _advance(self, metrics: EpochMetrics) -> None:
+        """Advance every seed by one epoch."""
+        self._emit_all(health(self.host))
+        self._emit_all(self.recovery.cull(self.epoch))
+        rest_epochs = self.options.viability.min_dormant_epochs
+        self._emit_all(advance_epoch(self.host, metrics, rest_epochs))
 
-    def _observe(self, moment: Moment, trained: TrainReport) -> Observation:
-        metrics = EpochMetrics(
-            epoch=self.epoch,
-            global_step=self.host.global_step,
-            val_loss=moment.val_loss,
-            val_accuracy=moment.val_accuracy,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-        )
-        states = self.host.states(self.epoch)
-        seen = self.tracker.update(metrics, states, self.epochs, self._may_grow(self.epoch))
-        return replace(seen, is_suspect=self.governing.is_suspect)
+    def _observe(self, metrics: EpochMetrics, *, is_suspect: bool) -> Observation:
+        slots, may_grow = self.host.states(self.epoch), self._may_grow(self.epoch)
+        observation = self.tracker.update(metrics, slots, self.epochs, may_grow)
+        return replace(observation, is_suspect=is_suspect)
 
     def _may_grow(self, epoch: int) -> bool:
         """Return whether seeds may germinate at the end of an epoch."""
-        return epoch < self.choices.grow_until * self.epochs and not self.governing.has_ended_growth
+        return epoch < self.options.grow_until * self.epochs and not self.governor.has_ended_growth
 
     def _decide(self, observation: Observation) -> list[Decision]:
-        """Return the decisions that safety lets pass; every one is told, and every refusal."""
+        """Return the decisions of the policy that safety accepts."""
         decisions = self.policy.decide(observation)
-        self._tell_all(EventKind.DECISION, decisions)
+        self._emit_all(decisions)
         self.num_decisions += len(decisions)
-        wanted = [self.recovering.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
-        accepted, refused = self.actor.reviewer.review(wanted, observation)
-        self._tell_all(EventKind.SAFETY, refused)
+        wanted = [self.recovery.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
+        accepted, refused = self.reviewer.review(wanted, observation)
+        self._emit_all(refused)
         return accepted
 
+    def _adapt(
+        self, decision: Decision, observation: Observation, loss: Loss | None, *, with_twin: bool
+    ) -> None:
+        """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
+        plan = self.options.orchestrator.plan(decision, observation, self.ledger)
+        self.emit(plan)
+        chosen = self.candidates.choose(plan, decision, observation, loss)
+        self._emit_all(chosen.events)
+        refusal = chosen.refusal or self.reviewer.review_plan(
+            chosen.plan, decision, observation, chosen.kernels
+        )
+        if refusal is not None:
+            self.emit(refusal)
+            return
+        adapted = self.adapter.adapt(chosen, decision, observation.metrics, with_twin=with_twin)
+        self._emit_all(adapted.events)
+        if adapted.applied is not None:
+            self.reviewer.note(chosen.plan, self.epoch)
+            for slot, seed in adapted.applied.germinated:
+                self.ledger.note_activation(slot, seed, self.epoch)
+
     def _settle(self) -> None:
-        """Judge every life that ended since the last call."""
-        for outcome in self.pending.settle(self.epoch):
-            for kind, body in self.settlement.settle(outcome, self.host.slots[outcome.slot].spec):
-                self._tell(kind, body)
+        """Judge every seed that was fossilized or culled since the last call."""
+        for outcome in self.trials.settle(self.epoch):
+            self._emit_all(self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
         problems = stale_entries(self.host.optimizer, self.host.model)
         assert not problems, f"optimizer and model have come apart: {problems}"
 
-    def _tell(self, kind: EventKind, body: Any) -> None:
-        if kind is EventKind.LIFECYCLE:
-            self._moves.append(body)
-        self.bus.publish(Event(kind=kind, epoch=self.epoch, body=body))
-        if kind is EventKind.KERNEL and body.error is not None:
-            self._tell_all(EventKind.RECOVERY, self.recovering.build_failed(body))
+    def _prepare(self) -> None:
+        """Prepare kernels for the end of the next epoch."""
+        self._emit_all(self.adapter.prepare(may_grow=self._may_grow(self.epoch + 1)))
 
-    def _tell_all(self, kind: EventKind, bodies: Iterable[Any]) -> None:
+    def _emit_all(self, bodies: Iterable[EventBody]) -> None:
         for body in bodies:
-            self._tell(kind, body)
+            self.emit(body)

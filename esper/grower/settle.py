@@ -1,13 +1,12 @@
-"""What happens when a life ends: it is judged, and ledger, store and policy learn from it."""
+"""Judge the outcome of a settled seed; ledger, store and policy learn from it."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.event import (
-    EventKind,
+    EventBody,
     Judgement,
     LedgerUpdate,
     PolicyUpdate,
@@ -23,9 +22,6 @@ from esper.reward.base import RewardModel
 from esper.reward.rollback import judge_rollback
 from esper.store.base import Store
 from esper.strategy.ledger import MAX_ENTRIES, Ledger
-
-Told = Iterator[tuple[EventKind, Any]]
-"""Kinds and bodies of the events to tell, in order."""
 
 
 @dataclass(slots=True)
@@ -48,24 +44,24 @@ class Tally:
 
 
 class Settler:
-    """Passes outcomes on to everything that learns from them.
+    """Judges settled outcomes, and teaches ledger, store and policy.
 
     outcomes: the last 1,000 settled outcomes of this run, oldest first.
-    tally: what became of all of them.
-    snapshot: what other runs had left in the store at the start.
+    tally: counts over all of them.
+    snapshot: entries of other runs that the store held at the start.
     """
 
     def __init__(self, reward: RewardModel, policy: Policy, store: Store, run_id: str) -> None:
         self.reward, self.policy, self.store, self.run_id = reward, policy, store, run_id
         self.outcomes: deque[Outcome] = deque(maxlen=MAX_ENTRIES)
         self.tally = Tally()
-        # What this run's former self left would be no part of it when it is repeated elsewhere.
+        # A restarted run ignores entries that it wrote before.
         self.snapshot = [entry for entry in store.load() if entry.run != run_id]
         self.ledger = Ledger()
         self.ledger.warm_start(self.snapshot, run_id)
 
     def note(self, found: SeedPerformance, activation: Activation) -> None:
-        """Take in what was measured of a seed that is still open."""
+        """Record a measurement of a live seed in the ledger."""
         measurement = Measurement(
             accuracy_improvement=activation.accuracy_gain,
             loss_reduction=found.gain,
@@ -73,35 +69,32 @@ class Settler:
         )
         self.ledger.note_measurement(found.slot, found.seed, measurement)
 
-    def settle(self, outcome: Outcome, spec: SlotSpec) -> Told:
-        """Judge an outcome of a seed of the slot `spec`, learn from it, and yield what to tell."""
+    def settle(self, outcome: Outcome, spec: SlotSpec) -> list[EventBody]:
+        """Judge an outcome of a seed of the slot `spec`, learn from it, and return the events."""
         reward = judge_rollback(outcome) if outcome.rolled_back else self.reward.judge(outcome)
         self.outcomes.append(outcome)
         self.tally.add(outcome)
-        yield EventKind.REWARD, Judgement(outcome=outcome, reward=reward)
         entry = self._entry(outcome, reward)
         self.ledger.record(entry)
         self.store.write([entry])
         arm = self.ledger.arm(spec, outcome.seed, outcome.blueprint)
-        yield (
-            EventKind.LEDGER,
-            LedgerUpdate(
-                slot=outcome.slot,
-                seed=outcome.seed,
-                blueprint=outcome.blueprint,
-                trials=arm.trials,
-                mean_reward=arm.mean_reward,
-                reward=reward.total,
-            ),
+        update = LedgerUpdate(
+            slot=outcome.slot,
+            seed=outcome.seed,
+            blueprint=outcome.blueprint,
+            trials=arm.trials,
+            mean_reward=arm.mean_reward,
+            reward=reward.total,
         )
-        for recovery in self.store.drain():
-            yield EventKind.RECOVERY, recovery
+        events: list[EventBody] = [Judgement(outcome=outcome, reward=reward), update]
+        events += self.store.drain()
         learned = self.policy.learn(outcome, reward)
         if learned:
-            yield EventKind.POLICY_UPDATE, PolicyUpdate(policy=self.policy.name, values=learned)
+            events.append(PolicyUpdate(policy=self.policy.name, values=learned))
+        return events
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes; what the store held is in the ledger."""
+        """Return everything that changes; entries of the store are part of the ledger."""
         return {
             "run_id": self.run_id,
             "ledger": self.ledger.state_dict(),
@@ -110,7 +103,7 @@ class Settler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state_dict` gave."""
+        """Restore a state from `state_dict`."""
         self.run_id = state["run_id"]
         self.ledger.load_state_dict(state["ledger"])
         self.tally = Tally(**state["tally"])
@@ -118,16 +111,16 @@ class Settler:
         for saved in state["outcomes"]:
             gains = tuple(GainPoint(**point) for point in saved["gains"])
             self.outcomes.append(Outcome(**{**saved, "gains": gains}))
-        # What waited for a store that was away when the run was killed; it knows the others.
+        # Entries that waited for an unreachable store when the run was killed.
         self.store.write(self.ledger.entries_of_run())
 
     def close(self) -> list[Recovery]:
-        """Let go of the store; return the outages that nobody was told of."""
+        """Close the store and return outages not yet reported."""
         self.store.close()
         return self.store.drain()
 
     def _entry(self, outcome: Outcome, reward: Reward) -> LedgerEntry:
-        # What a seed gained before the network broke is nothing to expect of its blueprint.
+        # A gain measured before the network broke predicts nothing about the blueprint.
         counts = not outcome.rolled_back
         return LedgerEntry(
             run=self.run_id,

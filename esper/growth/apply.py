@@ -1,7 +1,7 @@
 """Apply a plan to a host: all of it or nothing.
 
-Every kernel is built and checked, and every move is checked against the lifecycle table, before the
-first change is made; what fails later all the same is undone.
+Every move is checked against the lifecycle table before the first change is made.  If a change
+fails all the same, the host is restored.
 """
 
 import copy
@@ -14,15 +14,15 @@ from torch import nn
 
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import KernelBuilt, LifecycleMove
+from esper.contracts.metrics import EpochMetrics
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
 from esper.growth import attach
-from esper.growth.host import Host, Moment
+from esper.growth.host import Host
 from esper.growth.lifecycle import cull_and_embargo, reactivate
 from esper.growth.slot import Activation, Seed
 from esper.kernels.faults import FaultTracker
-from esper.kernels.kernel import Kernel, KernelError, told
-from esper.kernels.pipeline import KernelPipeline
+from esper.kernels.kernel import Kernel, KernelError, kernel_event
 
 _S = SeedStage
 
@@ -36,68 +36,59 @@ class Applied:
     germinated: list[tuple[str, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Where and when a plan is applied.
-
-    kernels: gives those that are not ready.
-    event: number of the growth event, for the seeds that germinate in it.
-    cooldown_epochs: how long the slot rests afterwards.
-    reason: why seeds germinate, in the words of who decided it.
-    """
-
-    kernels: KernelPipeline
-    event: int
-    cooldown_epochs: int
-    moment: Moment
-    reason: str = ""
-
-
 def apply(
-    host: Host, plan: Plan, setting: Setting, ready: Mapping[tuple[int, str], Kernel]
+    host: Host,
+    plan: Plan,
+    kernels: Mapping[tuple[int, str], Kernel],
+    metrics: EpochMetrics,
+    event: int,
+    reason: str = "",
 ) -> Applied:
     """Apply `plan` and return what changed; the host is as it was if anything fails.
 
     Args:
         host: the network.
         plan: every germination names its seed and its blueprint.
-        setting: where and when.
-        ready: kernels that were built already, by (seed, blueprint).
+        kernels: one for every germination, by (seed, blueprint).
+        metrics: numbers of the epoch that just ended.
+        event: number of the growth event, for the seeds that germinate in it.
+        reason: why seeds germinate, in the words of the decision.
 
     Raises:
         LifecycleError: if a change is no move of the lifecycle table.
-        KernelError: if a kernel cannot be built, or the optimizer does not take it.
+        KernelError: if the optimizer does not take a kernel's parameters.
     """
     _check(host, plan)
-    kernels = setting.kernels
     grown = {
-        change.seed: kernels.compiled(
-            host,
-            plan.slot,
-            change.seed,
-            ready.get((change.seed, change.blueprint))
-            or kernels.take(host, plan.slot, change.seed, change.blueprint),
-        )
+        change.seed: kernels[change.seed, change.blueprint]
         for change in plan.changes
         if change.action is Action.GERMINATE
         and change.seed is not None
         and change.blueprint is not None
     }
     before = remember(host, plan.slot)
-    applied = Applied(built=[told(plan.slot, seed, kernel) for seed, kernel in grown.items()])
+    applied = Applied()
     try:
         for change in plan.changes:
-            _change(host, plan, change, setting, grown, applied)
+            if change.action is Action.GERMINATE:
+                assert change.seed is not None, "the plan was checked"
+                kernel = grown[change.seed]
+                applied.germinated.append((plan.slot, change.seed))
+                applied.built.append(kernel_event(plan.slot, change.seed, kernel))
+                activation = _activation(kernel, change, metrics, event)
+                applied.moves.extend(
+                    host.germinate(plan.slot, change.seed, kernel, activation, reason)
+                )
+            else:
+                applied.moves.extend(_change(host, plan, change, metrics))
     except BaseException as error:
         restore(host, before)
         if isinstance(error, ValueError) and applied.built:
             # The optimizer does not take the parameters, which some other group holds already.
-            built = applied.built[0]
+            built = applied.built[-1]
             problem = f"cannot be trained: {error}"
             raise KernelError(plan.slot, built.seed, built.blueprint, problem) from error
         raise
-    if any(change.action is not Action.FOSSILIZE for change in plan.changes):
-        host.slots[plan.slot].rests_until = setting.moment.epoch + setting.cooldown_epochs
     return applied
 
 
@@ -124,44 +115,35 @@ def _check(host: Host, plan: Plan) -> None:
 
 
 def _change(
-    host: Host,
-    plan: Plan,
-    change: SeedChange,
-    setting: Setting,
-    grown: Mapping[int, Kernel],
-    applied: Applied,
-) -> None:
+    host: Host, plan: Plan, change: SeedChange, metrics: EpochMetrics
+) -> list[LifecycleMove]:
+    """Make one change that needs no kernel."""
     assert change.seed is not None, "the plan was checked"
-    slot, seed, moment = plan.slot, change.seed, setting.moment
+    slot, seed = plan.slot, host.seed(plan.slot, change.seed)
     if change.action is Action.CULL:
-        applied.moves.extend(
-            cull_and_embargo(host, host.seed(slot, seed), moment.epoch, plan.reasoning)
-        )
-        if not change.rests:
-            applied.moves.extend(reactivate(host, host.seed(slot, seed), "replaced at once"))
-    elif change.action is Action.RETARGET:
-        record = host.seed(slot, seed)
-        record.activation.blend_loss = moment.val_loss
-        target = change.alpha_target
-        applied.moves.append(host.blend(slot, seed, target, None, plan.reasoning))
-    elif change.action is Action.FOSSILIZE:
-        applied.moves.append(host.advance(slot, seed, _S.FOSSILIZED, None, plan.reasoning))
-    else:
-        kernel = grown[seed]
-        activation = Activation(
-            event=setting.event,
-            germinated_epoch=moment.epoch,
-            blueprint=kernel.blueprint,
-            parameters=kernel.parameters,
-            trainable=kernel.trainable,
-            flops=kernel.flops,
-            latency_ms=kernel.latency_ms,
-            start_accuracy=moment.val_accuracy,
-            start_loss=moment.val_loss,
-            target=change.alpha_target,
-        )
-        applied.moves.extend(host.germinate(slot, seed, kernel, activation, setting.reason))
-        applied.germinated.append((slot, seed))
+        moves = cull_and_embargo(host, seed, metrics.epoch, plan.reasoning)
+        return moves if change.rests else [*moves, *reactivate(host, seed, "replaced at once")]
+    if change.action is Action.RETARGET:
+        seed.activation.blend_loss = metrics.val_loss
+        return [host.blend(slot, seed.index, change.alpha_target, None, plan.reasoning)]
+    return [host.advance(slot, seed.index, _S.FOSSILIZED, None, plan.reasoning)]
+
+
+def _activation(
+    kernel: Kernel, change: SeedChange, metrics: EpochMetrics, event: int
+) -> Activation:
+    return Activation(
+        event=event,
+        germinated_epoch=metrics.epoch,
+        blueprint=kernel.blueprint,
+        parameters=kernel.parameters,
+        trainable=kernel.trainable,
+        flops=kernel.flops,
+        latency_ms=kernel.latency_ms,
+        start_accuracy=metrics.val_accuracy,
+        start_loss=metrics.val_loss,
+        target=change.alpha_target,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ kernels learn at their own rate in any training loop.
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -29,15 +28,6 @@ from esper.probe.flops import forward_flops
 _S = SeedStage
 GRADIENT_STRIDE = 4
 """The gradient of an isolated kernel is measured at every so many steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a run stands when a change is made."""
-
-    epoch: int
-    val_loss: float
-    val_accuracy: float | None
 
 
 class Host:

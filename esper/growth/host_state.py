@@ -23,7 +23,14 @@ from esper.growth.ramp import Ramp
 from esper.growth.slot import Activation, GradientHealth, Seed
 from esper.probe.tensors import load_tensors, tensors_of
 
-_COUNTS = ("global_step", "steps_in_epoch", "steps_per_epoch", "is_followed", "pace", "last_pace")
+_COUNTS = (
+    "global_step",
+    "steps_in_epoch",
+    "steps_per_epoch",
+    "is_followed",
+    "schedule_state",
+    "last_schedule",
+)
 
 
 def host_state(host: Host) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _seed_state(seed: Seed) -> dict[str, Any]:
         "activations": seed.activations,
         "last_used_epoch": seed.last_used_epoch,
         "alpha": seed.alpha,
-        "life": None if seed.current is None else asdict(seed.current),
+        "current": None if seed.current is None else asdict(seed.current),
     }
 
 
@@ -95,11 +102,11 @@ def _load_slot(host: Host, name: str, state: dict[str, Any]) -> None:
             f"the host has {len(slot.seeds)}"
         )
     for seed, saved in zip(slot.seeds, state["seeds"], strict=True):
-        activation = saved["life"]
+        activation = saved["current"]
         values = {
             **saved,
             "stage": SeedStage(saved["stage"]),
-            "life": activation and _life(activation),
+            "current": activation and _life(activation),
         }
         for field, value in values.items():
             setattr(seed, field, value)

@@ -1,28 +1,29 @@
-"""Let seeds grow older by an epoch: gates are measured, and stages advance by themselves.
+"""Advance every seed by one epoch: evaluate gates, apply stage transitions.
 
-A gate is asked once a stage has lasted its length.  A seed whose gate does not pass is culled, with
-what was measured as the reason; a check that was not measured has not passed.
+A gate is evaluated once a stage has lasted its length.  A seed whose gate fails is culled, with the
+measured values as the reason.  A check without a measured value fails.
 """
 
 import math
 
 from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
+from esper.contracts.metrics import EpochMetrics
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
-from esper.growth.host import Host, Moment
+from esper.growth.host import Host
 from esper.growth.slot import Seed
 
 _S = SeedStage
 PROBATION_LIMIT = 4
-"""Epochs after which a seed on probation that nobody judged is culled."""
+"""Epochs after which a seed on probation without a verdict is culled."""
 
 
-def advance_epoch(host: Host, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
+def advance_epoch(host: Host, metrics: EpochMetrics, rest_epochs: int) -> list[LifecycleMove]:
     """Advance every seed by one epoch and return the moves that were made.
 
     Args:
         host: the network.
-        moment: the epoch that just ended and its validation loss.
+        metrics: numbers of the epoch that just ended.
         rest_epochs: how long a culled seed stays embargoed.
     """
     moves: list[LifecycleMove] = []
@@ -30,14 +31,14 @@ def advance_epoch(host: Host, moment: Moment, rest_epochs: int) -> list[Lifecycl
         seed.epochs_in_stage += 1
         if seed.current is not None:
             if seed.stage is not _S.FOSSILIZED:
-                seed.current.losses.append(moment.val_loss)
-            seed.current.improvement = _improvement(seed, moment)
-        moves += _advance(host, seed, moment, rest_epochs)
+                seed.current.losses.append(metrics.val_loss)
+            seed.current.improvement = _improvement(seed, metrics)
+        moves += _advance(host, seed, metrics, rest_epochs)
     return moves
 
 
 def health(host: Host) -> list[SeedHealth]:
-    """Return what was measured of the gradients of isolated kernels in the epoch that ended."""
+    """Return the gradient health of isolated kernels over the epoch that ended."""
     return [
         SeedHealth(
             slot=seed.slot,
@@ -51,14 +52,16 @@ def health(host: Host) -> list[SeedHealth]:
     ]
 
 
-def _improvement(seed: Seed, moment: Moment) -> float | None:
+def _improvement(seed: Seed, metrics: EpochMetrics) -> float | None:
     start = seed.activation.start_accuracy
-    if start is None or moment.val_accuracy is None:
+    if start is None or metrics.val_accuracy is None:
         return None
-    return moment.val_accuracy - start
+    return metrics.val_accuracy - start
 
 
-def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[LifecycleMove]:
+def _advance(
+    host: Host, seed: Seed, metrics: EpochMetrics, rest_epochs: int
+) -> list[LifecycleMove]:
     lengths = {
         _S.TRAINING: host.options.training_epochs,
         _S.BLENDING: host.options.blending_epochs,
@@ -71,20 +74,20 @@ def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[L
     if seed.stage is _S.EMBARGOED:
         return reactivate(host, seed, f"rested {seed.epochs_in_stage} epochs")
     if seed.stage is _S.BLENDING and not _ramp_is_done(seed):
-        # An epoch shorter than the last one: alpha goes on to its target in the next.
+        # An epoch shorter than the last one: alpha reaches its target in the next.
         return []
-    gate = _gate(host, seed, moment)
+    gate = _gate(host, seed, metrics)
     if not gate.passed:
-        return cull_and_embargo(host, seed, moment.epoch, f"gate failed: {describe(gate)}", gate)
+        return cull_and_embargo(host, seed, metrics.epoch, f"gate failed: {gate.describe()}", gate)
     if seed.stage is _S.TRAINING:
-        seed.activation.blend_loss = moment.val_loss
-        return [host.blend(seed.slot, seed.index, seed.activation.target, gate, describe(gate))]
+        seed.activation.blend_loss = metrics.val_loss
+        return [host.blend(seed.slot, seed.index, seed.activation.target, gate, gate.describe())]
     after = _S.SHADOWING if seed.stage is _S.BLENDING else _S.PROBATIONARY
-    return [host.advance(seed.slot, seed.index, after, gate, describe(gate))]
+    return [host.advance(seed.slot, seed.index, after, gate, gate.describe())]
 
 
 def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove]:
-    """Cull what nobody judged in time, and after the last epoch of the budget all that is open."""
+    """Cull seeds without a verdict in time, and after the last epoch every live seed."""
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         waited = seed.stage is _S.PROBATIONARY and seed.epochs_in_stage
@@ -114,18 +117,9 @@ def cull_and_embargo(
     ]
 
 
-def describe(gate: Gate) -> str:
-    """Say in words what a gate measured."""
-    parts = []
-    for check in gate.checks:
-        value = "not measured" if check.value is None else f"{check.value:.4g}"
-        parts.append(f"{check.name} {value} ({check.limit})")
-    return ", ".join(parts)
-
-
-def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:
-    """Measure a stage's gate; a seed whose kernel rests passes none: it was not there."""
-    gate = _stage_gate(host, seed, moment)
+def _gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
+    """Measure the gate of a stage.  A seed whose kernel rests fails every gate."""
+    gate = _stage_gate(host, seed, metrics)
     return Gate(checks=(*gate.checks, _rest(seed))) if seed.activation.rests else gate
 
 
@@ -134,7 +128,7 @@ def _rest(seed: Seed) -> Check:
     return Check(name="failures", passed=False, value=errors, limit="its kernel rests after them")
 
 
-def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
+def _stage_gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
     activation = seed.activation
     if seed.stage is _S.TRAINING:
         return Gate(checks=(_gradient(seed), _finite(host, seed)))
@@ -142,7 +136,7 @@ def _stage_gate(host: Host, seed: Seed, moment: Moment) -> Gate:
         before = math.inf if activation.blend_loss is None else activation.blend_loss
         # From where it was, so that a loss may be 0 or negative.
         limit = before + (host.options.divergence_factor - 1) * abs(before)
-        loss = moment.val_loss if math.isfinite(moment.val_loss) else None
+        loss = metrics.val_loss if math.isfinite(metrics.val_loss) else None
         done = _ramp_is_done(seed)
         return Gate(
             checks=(
@@ -187,8 +181,8 @@ def _gradient(seed: Seed) -> Check:
 
 
 def _finite(host: Host, seed: Seed) -> Check:
-    """Look at what a gradient does not show: its last steps' weights, and what it gave."""
+    """Check the weights and outputs of the last steps, which the gradient does not show."""
     bank = bank_of(host.slots[seed.slot].module)
-    assert bank is not None, "a seed with a life has a kernel"
+    assert bank is not None, "an active seed has a kernel"
     finite = bank.is_finite(seed.index)
     return Check(name="weights", passed=finite, value=float(finite), limit="finite: 1")

@@ -76,8 +76,8 @@ def weight_seed(rng_seed: int, slot: str, seed: int, activation: int) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
 
 
-def told(slot: str, seed: int, kernel: Kernel) -> KernelBuilt:
-    """Return what a run tells about a kernel that was made for a seed."""
+def kernel_event(slot: str, seed: int, kernel: Kernel) -> KernelBuilt:
+    """Return the event of a kernel that was made for a seed."""
     return KernelBuilt(
         slot=slot,
         seed=seed,

@@ -8,7 +8,6 @@ from torch import nn
 
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.event import Check, Gate
-from esper.growth.lifecycle import describe
 from esper.kernels.build import BuildMode, build, drawing
 from esper.kernels.cache import VerdictCache
 from esper.kernels.kernel import BuildTimes, Kernel
@@ -89,7 +88,7 @@ class Maker:
             if key is not None:
                 self.cache.put(key, verdict)
         if not judged.verdict.gate.passed:
-            raise RefusedError(f"is not sane: {describe(judged.verdict.gate)}")
+            raise RefusedError(f"is not sane: {judged.verdict.gate.describe()}")
         return judged
 
     def _limits(self, request: Request) -> Allow:
@@ -116,7 +115,7 @@ class Maker:
         ]
         over = tuple(check for check in checks if not check.passed)
         if over:
-            raise RefusedError(f"costs too much: {describe(Gate(checks=over))}")
+            raise RefusedError(f"costs too much: {Gate(checks=over).describe()}")
         return checks
 
 

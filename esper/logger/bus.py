@@ -71,7 +71,7 @@ class EventBus:
     def _tell_recoveries(self, epoch: int) -> None:
         for sink in tuple(self._sinks):
             for recovery in getattr(sink, "drain", list)():
-                self.publish(Event(kind=EventKind.RECOVERY, epoch=epoch, body=recovery))
+                self.publish(Event(epoch=epoch, body=recovery))
 
     def _guarded(self, sink: Sink, call: Callable[[Sink], None]) -> None:
         if getattr(sink, "essential", False):

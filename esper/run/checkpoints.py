@@ -3,14 +3,15 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from esper.checkpoint.rotation import CheckpointRotation
 from esper.contracts.errors import CheckpointError, EsperError
-from esper.contracts.event import CheckpointNote, Event, EventKind, LifecycleMove, Recovery
+from esper.contracts.event import CheckpointNote, EventBody, Recovery
 from esper.contracts.stage import SeedStage
+from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.run.interrupt import Interrupt
@@ -52,7 +53,7 @@ class RunCheckpoints:
         """Seconds that the run has taken so far, those before it was taken up again included."""
         return time.perf_counter() - self._began_s
 
-    def resume(self) -> list[tuple[EventKind, Any]]:
+    def resume(self) -> list[EventBody]:
         """Make the grower stand where the newest sound checkpoint was saved; return what to tell.
 
         Without any checkpoint the run starts anew.
@@ -75,14 +76,14 @@ class RunCheckpoints:
         self._best = facts["best"]
         cut_back(self.run_dir, self.grower.epoch)
         self.lines = finished_lines(self.run_dir, self.grower.epoch)
-        told: list[tuple[EventKind, Any]] = []
+        events: list[EventBody] = []
         for name, reason in found.refused:
             _log.warning("%s; the one before it is used", reason)
             self._keeper.discard(name)
-            told.append((EventKind.RECOVERY, _refused(reason)))
+            events.append(_refused(reason))
         self._keeper.tidy()
         note = CheckpointNote(action="resumed", folder=found.folder.name, save_ms=None)
-        return [*told, (EventKind.CHECKPOINT, note)]
+        return [*events, note]
 
     def progress(self) -> Progress:
         """Return how far the epoch to come was trained before; hand it out once."""
@@ -93,14 +94,14 @@ class RunCheckpoints:
         """Return the milliseconds of the last save."""
         return self._spent_ms
 
-    def epoch(self, line: dict[str, Any], moves: Sequence[LifecycleMove]) -> None:
+    def epoch(self, line: dict[str, Any], step: StepReport) -> None:
         """Save the run at the end of an epoch whose line was written.
 
         It is the best one if no other was as good, and if the network is still what was evaluated:
         nothing was culled in the control step, and nothing rolled back.
         """
-        is_culled = any(move.to_stage is SeedStage.CULLED for move in moves)
-        is_changed = is_culled or self.grower.governing.has_rolled_back
+        is_culled = any(move.to_stage is SeedStage.CULLED for move in step.moves)
+        is_changed = is_culled or step.has_rolled_back
         goodness = -math.inf if is_changed else _goodness(line)
         is_best = goodness > self._best
         self._best = max(self._best, goodness)
@@ -149,7 +150,7 @@ class RunCheckpoints:
             ) from error
         self._spent_ms = (time.perf_counter() - began) * 1e3
         note = CheckpointNote(action="saved", folder="last", save_ms=self._spent_ms)
-        self.bus.publish(Event(kind=EventKind.CHECKPOINT, epoch=self.grower.epoch, body=note))
+        self.grower.emit(note)
 
 
 def _goodness(line: Mapping[str, Any]) -> float:

@@ -51,7 +51,7 @@ def run_epochs(
         began = time.perf_counter()
         bus.epoch(line)
         told_ms = (time.perf_counter() - began) * 1e3
-        keeping.epoch(line, step.moves)
+        keeping.epoch(line, step)
         if stop.is_asked and epoch < task.epochs:
             raise InterruptionError(keeping.farewell(stop))
     return keeping.lines

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError, DataError
-from esper.contracts.event import Event, EventKind
 from esper.data.base import DataSet
 from esper.grower.grower import Grower
 from esper.grower.options import GrowerOptions
@@ -88,12 +87,12 @@ def _run(
     try:
         resumed = keeping.resume() if resume else []
         (run_dir / SUMMARY).unlink(missing_ok=True)
-        if grower.settlement.snapshot and not grower.epoch:
-            write_json(run_dir / SNAPSHOT, plain(grower.settlement.snapshot))
+        if grower.settler.snapshot and not grower.epoch:
+            write_json(run_dir / SNAPSHOT, plain(grower.settler.snapshot))
         facts = {**_facts(config, run_dir, raw), "sweep": sweep, "resumed_epoch": grower.epoch}
         bus.start(facts)
-        for kind, body in resumed:
-            bus.publish(Event(kind=kind, epoch=grower.epoch, body=body))
+        for body in resumed:
+            grower.emit(body)
         task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
         with catch_signals() as stop:
             lines = run_epochs(task, grower, bus, keeping, stop)
@@ -114,8 +113,7 @@ def _tell_escalation(grower: Grower, error: Exception) -> None:
     try:
         escalate(error)
     except EscalatedError as last:
-        body = last.recovery
-        grower.bus.publish(Event(kind=EventKind.RECOVERY, epoch=grower.epoch, body=body))
+        grower.emit(last.recovery)
         raise
 
 
@@ -128,7 +126,7 @@ def _conclude(
     """Test the final network, save it, and return the summary."""
     data, grower, lines = trained
     losses_N, hits_N = _test(grower, data)
-    grower.notice()
+    grower.report_failures()
     test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
     save_network(grower.host, run_dir)
     return {

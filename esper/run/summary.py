@@ -23,7 +23,7 @@ def summarise(
         lines: the lines of `metrics.jsonl`.
         test: `test_accuracy` and `test_loss` of the final network.
     """
-    tally = grower.settlement.tally
+    tally = grower.settler.tally
     seeds = list(grower.host.seeds())
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
     params = grower.host.num_parameters
@@ -43,10 +43,10 @@ def summarise(
         "seeds_culled": tally.culled,
         "decisions": grower.num_decisions,
         "adaptations_succeeded": tally.succeeded,
-        "rollbacks": grower.governing.rollbacks,
-        "recoveries": dict(grower.recovering.recovered),
-        "failures_not_recovered": dict(grower.recovering.unrecovered),
-        "quarantined": sorted(grower.recovering.quarantined),
+        "rollbacks": grower.governor.rollbacks,
+        "recoveries": dict(grower.recovery.recovered),
+        "failures_not_recovered": dict(grower.recovery.unrecovered),
+        "quarantined": sorted(grower.recovery.quarantined),
         "epochs_not_finite": sum(not _is_finite(line) for line in lines),
         "grown": [
             {
@@ -73,8 +73,8 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
     """Return how many epochs were over before the first kernel could be felt."""
-    first = grower.settlement.tally.first_germinated
-    return len(lines) if first is None else first + grower.choices.growth.training_epochs
+    first = grower.settler.tally.first_germinated
+    return len(lines) if first is None else first + grower.options.growth.training_epochs
 
 
 def git_sha() -> str | None:

@@ -1,22 +1,21 @@
-"""Watch over a network and take back what harmed it: the governor's judgement, made to happen."""
+"""Roll a network back to its last good snapshot when the governor finds it harmed."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from esper.attribution.trials import Trials
-from esper.contracts.event import EventKind, GovernorAction, LifecycleMove
-from esper.contracts.metrics import TrainReport
+from esper.contracts.event import EventBody, GovernorAction, LifecycleMove
+from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.stage import BLENDED, LIVE
 from esper.growth import attach, param_groups
-from esper.growth.host import Host, Moment
+from esper.growth.host import Host
 from esper.growth.host_state import laid_out
 from esper.growth.lifecycle import cull_and_embargo
 from esper.probe.tensors import Tensors, copied, put_tensors, tensors_of
 from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
-from esper.signals.windows import finite_or_none
 
 _Moments = dict[str, list[dict[str, Any]]]
 """The optimizer's state of each parameter of a group, by the group's key."""
@@ -132,102 +131,105 @@ def _copied(moments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Governor:
-    """A governor with its snapshot of the last good network.
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the governor made of one evaluation.
 
-    is_suspect: whether the last look found the network doubtful; it is not to change then.
-    has_rolled_back: whether the last look ended in a rollback.
-    has_ended_growth: whether so many rollbacks were needed that the run goes on without growth.
+    is_suspect: whether the network may have come to harm; nothing but a cull changes it then.
+    has_rolled_back: whether the network was rolled back.
+    events: to emit, in order.
     """
 
-    def __init__(
-        self, pending: Trials, options: GovernorOptions, chance_loss: float | None
-    ) -> None:
-        self.pending, self.options = pending, options
-        self.watch = LossMonitor(options, chance_loss)
-        self.is_suspect = self.has_rolled_back = self.has_ended_growth = False
-        self._snapshot = Snapshot.take(pending.host, 0) if options.enabled else None
+    is_suspect: bool = False
+    has_rolled_back: bool = False
+    events: tuple[EventBody, ...] = ()
+
+
+class Governor:
+    """Judges the network after each evaluation, and rolls it back to the last good snapshot.
+
+    has_ended_growth: whether the run goes on without growth after too many rollbacks.
+    """
+
+    def __init__(self, trials: Trials, options: GovernorOptions, chance_loss: float | None) -> None:
+        self.trials, self.options = trials, options
+        self.monitor = LossMonitor(options, chance_loss)
+        self.has_ended_growth = False
+        self._snapshot = Snapshot.take(trials.host, 0) if options.enabled else None
 
     @property
     def rollbacks(self) -> int:
-        """How many rollbacks there were."""
-        return self.watch.rollbacks
+        """Number of rollbacks so far."""
+        return self.monitor.rollbacks
 
-    def look(self, moment: Moment, trained: TrainReport) -> Iterator[tuple[EventKind, Any]]:
-        """Judge the network and roll it back where it must be; yield what to tell."""
-        self.is_suspect = self.has_rolled_back = False
+    def inspect(self, metrics: EpochMetrics, trained: TrainReport) -> Inspection:
+        """Judge the network; roll it back if its health demands it."""
         if self._snapshot is None:
-            return
-        verdict = self.watch.check(
-            moment.epoch,
-            moment.val_loss,
+            return Inspection()
+        health = self.monitor.check(
+            metrics.epoch,
+            metrics.val_loss,
             trained.loss,
             trained.is_finite,
-            self._snapshot.is_grown(self.pending.host),
+            self._snapshot.is_grown(self.trials.host),
         )
-        self.is_suspect = verdict.kind is not HealthKind.CLEAN
-        if verdict.kind is HealthKind.SUSPECT:
-            yield EventKind.GOVERNOR, self._action("suspect", verdict, moment)
-        if verdict.kind is HealthKind.ROLL_BACK:
-            yield from self._roll_back(self._snapshot, verdict, moment)
+        if health.kind is HealthKind.ROLL_BACK:
+            return self._roll_back(self._snapshot, health, metrics)
+        if health.kind is HealthKind.SUSPECT:
+            return Inspection(is_suspect=True, events=(self._action("suspect", health, metrics),))
+        return Inspection()
 
-    def _roll_back(
-        self, snapshot: Snapshot, verdict: Health, moment: Moment
-    ) -> Iterator[tuple[EventKind, Any]]:
-        host = self.pending.host
+    def _roll_back(self, snapshot: Snapshot, health: Health, metrics: EpochMetrics) -> Inspection:
+        host = self.trials.host
         culled = sum(seed.stage in LIVE for seed in host.seeds())
-        moves = roll_back(host, snapshot, moment.epoch, f"rolled back: {verdict.reason}")
-        self.pending.give_up()
+        moves = roll_back(host, snapshot, metrics.epoch, f"rolled back: {health.reason}")
+        self.trials.give_up()
         self._snapshot = snapshot.without_live()
-        self.has_rolled_back = True
-        has_ended = self.watch.rolled_back()
-        yield (
-            EventKind.GOVERNOR,
-            self._action("rollback", verdict, moment, restored=snapshot.epoch, culled=culled),
-        )
-        for move in moves:
-            yield EventKind.LIFECYCLE, move
-        if has_ended and not self.has_ended_growth:
+        ends_growth = self.monitor.rolled_back() and not self.has_ended_growth
+        action = self._action("rollback", health, metrics, restored=snapshot.epoch, culled=culled)
+        events: list[EventBody] = [action, *moves]
+        if ends_growth:
             self.has_ended_growth = True
-            yield EventKind.GOVERNOR, self._action("end_growth", verdict, moment)
+            events.append(self._action("end_growth", health, metrics))
+        return Inspection(is_suspect=True, has_rolled_back=True, events=tuple(events))
 
     def _action(
         self,
         action: str,
-        verdict: Health,
-        moment: Moment,
+        health: Health,
+        metrics: EpochMetrics,
         restored: int | None = None,
         culled: int = 0,
     ) -> GovernorAction:
         return GovernorAction(
             action=action,
-            reason=verdict.reason,
-            val_loss=finite_or_none(moment.val_loss),
-            limit=verdict.limit,
+            reason=health.reason,
+            val_loss=metrics.val_loss if math.isfinite(metrics.val_loss) else None,
+            limit=health.limit,
             restored_epoch=restored,
             rollbacks=self.rollbacks,
             culled=culled,
         )
 
     def keep(self, epoch: int) -> None:
-        """Keep the network as the last good one, unless the look at this epoch was not clean."""
-        if self._snapshot is not None and not self.is_suspect:
-            self._snapshot = Snapshot.take(self.pending.host, epoch)
+        """Take a snapshot of the network; call it after an inspection without suspicion."""
+        if self._snapshot is not None:
+            self._snapshot = Snapshot.take(self.trials.host, epoch)
 
     def state_dict(self, epoch: int) -> dict[str, Any]:
         """Return everything that changes; a snapshot of the network as it stands is left out."""
         kept = self._snapshot
-        stands = kept is None or (kept.epoch == epoch and not self.pending.host.steps_in_epoch)
+        stands = kept is None or (kept.epoch == epoch and not self.trials.host.steps_in_epoch)
         return {
-            "watch": self.watch.state_dict(),
+            "monitor": self.monitor.state_dict(),
             "has_ended_growth": self.has_ended_growth,
             "snapshot": None if stands or kept is None else kept.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any], epoch: int) -> None:
         """Take over a state; the host stands at `epoch` already."""
-        self.watch.load_state_dict(state["watch"])
+        self.monitor.load_state_dict(state["monitor"])
         self.has_ended_growth = state["has_ended_growth"]
         if self.options.enabled:
             saved = state["snapshot"]
-            self._snapshot = Snapshot(**saved) if saved else Snapshot.take(self.pending.host, epoch)
+            self._snapshot = Snapshot(**saved) if saved else Snapshot.take(self.trials.host, epoch)

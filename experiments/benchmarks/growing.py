@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from esper.contracts.metrics import EpochMetrics
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from esper.data.batches import batches
 from esper.data.digits import Digits
 from esper.data.text import Text
-from esper.growth.apply import Setting, apply
-from esper.growth.host import Host, Moment
+from esper.growth.apply import apply
+from esper.growth.host import Host
 from esper.growth.prepare import HostSetup, prepare
-from esper.kernels.options import Kernels
-from esper.kernels.pipeline import KernelPipeline
+from esper.kernels.pipeline import build_kernel
 from esper.model.cnn import CNN
 from esper.model.mlp import MLP
 from esper.model.resnet import ResNet
@@ -74,11 +74,8 @@ def germination(host: Host, slot: str, seed: int) -> Plan:
     return Plan(slot=slot, kind="diversify", changes=(change,), reasoning="benchmark")
 
 
-def setting(event: int = 0) -> Setting:
-    """Return when and where a plan of a benchmark is applied."""
-    moment = Moment(epoch=1, val_loss=1.0, val_accuracy=None)
-    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
-    return Setting(kernels, event, cooldown_epochs=0, moment=moment)
+METRICS = EpochMetrics(epoch=1, global_step=0, val_loss=1.0)
+"""Numbers of the epoch after which plans of a benchmark are applied."""
 
 
 def grow(host: Host, num_seeds: int) -> None:
@@ -86,7 +83,9 @@ def grow(host: Host, num_seeds: int) -> None:
     slots = list(host.slots)
     for event in range(num_seeds):
         slot, index = slots[event % len(slots)], event // len(slots)
-        apply(host, germination(host, slot, index), setting(event), {})
+        blueprint = host.seed(slot, index).bound
+        kernels = {(index, blueprint): build_kernel(host, slot, index, blueprint, rng_seed=0)}
+        apply(host, germination(host, slot, index), kernels, METRICS, event)
         host.blend(slot, index, 1.0, None, "benchmark")
         seed = host.seed(slot, index)
         assert seed.activation.ramp is not None, "blending has just begun"

@@ -129,7 +129,7 @@ def work_share(epochs: int = EPOCHS) -> Figure:
         grower.step(task.evaluate, _again(task, epoch), trained=given, loss=task.loss)
     span_ms = (time.perf_counter() - began) * 1e3
     grower.close()
-    work_ms = grower.actor.kernels.work_ms
+    work_ms = grower.adapter.pipeline.work_ms
     return Figure(
         name="kernels/work_share",
         value=work_ms / span_ms,

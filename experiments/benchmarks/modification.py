@@ -12,7 +12,7 @@ from esper.attribution.trials import Trials
 from esper.growth.host import Host
 from esper.kernels.pipeline import build_kernel
 from experiments.benchmarks.figure import Figure
-from experiments.benchmarks.growing import bench_of, germination, host_of, setting
+from experiments.benchmarks.growing import METRICS, bench_of, germination, host_of
 from experiments.benchmarks.steps import trained
 
 GOAL_MS = 5.0
@@ -58,7 +58,7 @@ def _modify(host: Host, *, with_twin: bool) -> float:
     ready = {(0, blueprint): build_kernel(host, slot, 0, blueprint, rng_seed=0)}
     pending = Trials(host)
     began = perf_counter()
-    applied = pending.apply(plan, setting(), ready, with_twin=with_twin)
+    applied = pending.apply(plan, ready, METRICS, with_twin=with_twin)
     span = (perf_counter() - began) * 1e3
     assert applied.germinated == [(slot, 0)], "the plan germinates one seed"
     return span

@@ -39,7 +39,7 @@ REGIONS = {
     "start": Region("esper.grower.grower", "Grower.__init__"),
     "training": Region("esper.training.epoch", "Epoch.train"),
     "control step": Region("esper.grower.grower", "Grower.step"),
-    "change": Region("esper.grower.grower.adapt", "Adapter.act"),
+    "change": Region("esper.grower.adapt", "Adapter.adapt"),
     "germination": Region("esper.growth.host", "Host.germinate"),
     "blending": Region("esper.growth.host", "Host.blend"),
     "cull": Region("esper.growth.host", "Host.cull"),

@@ -13,7 +13,7 @@ from esper.attribution.twin import Train
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
-from esper.growth.host import Host, Moment
+from esper.growth.host import Host
 from esper.growth.lifecycle import advance_epoch
 from esper.growth.param_groups import stale_entries
 from esper.probe.rng_state import RngState
@@ -21,7 +21,8 @@ from tests.unit.growth.builders import (
     adam_host,
     evaluate,
     germination,
-    make_setting,
+    kernels_for,
+    make_metrics,
     same,
     train,
 )
@@ -65,12 +66,12 @@ class Run:
         network = evaluate_model(evaluated, self.model)
         self.pending.train_twins(trained, self.began)
         self.pending.measure(again, network)
-        moment = Moment(self.epoch, network.loss, network.accuracy)
-        advance_epoch(self.host, moment, rest_epochs=2)
+        metrics = make_metrics(self.epoch, network.loss, network.accuracy)
+        advance_epoch(self.host, metrics, rest_epochs=2)
         self.outcomes += self.pending.settle(self.epoch)
         for wanted in self.plans.get(self.epoch, []):
-            setting = make_setting(self.pending.num_events, self.epoch, network.loss)
-            self.pending.apply(wanted, setting, {}, with_twin=self.with_twin)
+            kernels = kernels_for(self.host, wanted)
+            self.pending.apply(wanted, kernels, metrics, with_twin=self.with_twin)
         self.outcomes += self.pending.settle(self.epoch)
         self.pending.follow()
         assert not stale_entries(self.host.optimizer, self.model)

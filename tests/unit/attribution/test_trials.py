@@ -7,7 +7,7 @@ from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from tests.unit.attribution.runs import FIRST, Run, run
-from tests.unit.growth.builders import germination, make_host, make_setting, train
+from tests.unit.growth.builders import germination, kernels_for, make_host, make_metrics, train
 
 _S = SeedStage
 
@@ -19,6 +19,11 @@ def together(*seeds: tuple[int, str]) -> Plan:
     return Plan(slot="block1", kind="test", changes=changes, reasoning="a test wants it")
 
 
+def open_trial(pending: Trials, plan: Plan, *, with_twin: bool) -> None:
+    """Apply a plan with a kernel for every germination."""
+    pending.apply(plan, kernels_for(pending.host, plan), make_metrics(), with_twin=with_twin)
+
+
 def told(outcomes: list[Outcome]) -> list[tuple[int, str, bool]]:
     return [(outcome.seed, outcome.blueprint, outcome.fossilized) for outcome in outcomes]
 
@@ -26,7 +31,7 @@ def told(outcomes: list[Outcome]) -> list[tuple[int, str, bool]]:
 def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> None:
     host = make_host("mlp")
     pending = Trials(host)
-    pending.apply(together((0, "mlp"), (1, "affine")), make_setting(0), {}, with_twin=True)
+    open_trial(pending, together((0, "mlp"), (1, "affine")), with_twin=True)
     (change,) = pending.changes
     assert change.seeds == {("block1", 0): 1, ("block1", 1): 1}
     assert change.twin is not None
@@ -48,11 +53,11 @@ def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> 
 def test_a_plan_without_germinations_opens_no_event() -> None:
     host = make_host("mlp")
     pending = Trials(host)
-    pending.apply(germination("block1", 0, "mlp"), make_setting(0), {}, with_twin=False)
+    open_trial(pending, germination("block1", 0, "mlp"), with_twin=False)
     assert pending.changes[0].twin is None
     cull = SeedChange(action=Action.CULL, seed=0)
     plan = Plan(slot="block1", kind="test", changes=(cull,), reasoning="")
-    pending.apply(plan, make_setting(1), {}, with_twin=True)
+    open_trial(pending, plan, with_twin=True)
     assert pending.num_events == 1
     assert told(pending.settle(1)) == [(0, "mlp", False)]
     assert pending.changes == []
@@ -61,7 +66,7 @@ def test_a_plan_without_germinations_opens_no_event() -> None:
 def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> None:
     host = make_host("mlp")
     pending = Trials(host)
-    pending.apply(germination("block1", 0, "mlp"), make_setting(0), {}, with_twin=False)
+    open_trial(pending, germination("block1", 0, "mlp"), with_twin=False)
     swap = Plan(
         slot="block1",
         kind="replace",
@@ -71,7 +76,7 @@ def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> N
         ),
         reasoning="",
     )
-    pending.apply(swap, make_setting(1), {}, with_twin=False)
+    open_trial(pending, swap, with_twin=False)
     assert told(pending.settle(3)) == [(0, "mlp", False)]
     (change,) = pending.changes
     assert (change.index, change.seeds) == (1, {("block1", 0): 2})
@@ -106,5 +111,5 @@ def test_the_cost_of_twins_and_evaluations_is_counted() -> None:
 def test_a_plan_that_fails_opens_no_event() -> None:
     growing = run({})
     with pytest.raises(Exception, match="unknown blueprint"):
-        growing.pending.apply(germination("0", 0, "nonsense"), make_setting(), {}, with_twin=True)
+        open_trial(growing.pending, germination("0", 0, "nonsense"), with_twin=True)
     assert (growing.pending.changes, growing.pending.num_events) == ([], 0)

@@ -34,7 +34,7 @@ def test_by_default_a_model_grows_and_every_seed_is_closed_at_the_end() -> None:
     assert not stages & LIVE
     moves = run.told.of(EventKind.LIFECYCLE)
     germinated = [move for move in moves if move.to_stage is SeedStage.GERMINATED]
-    outcomes = run.grower.settlement.outcomes
+    outcomes = run.grower.settler.outcomes
     assert len(germinated) == len(outcomes) == 2
     assert {slot.spec.name for slot in run.reports[-1].observation.slots} == {"0", "3"}
     assert [report.metrics.epoch for report in run.reports] == list(range(1, EPOCHS + 1))
@@ -86,7 +86,7 @@ def test_without_a_loop_credit_is_by_ablation_and_that_is_said() -> None:
 def test_hits_need_not_be_known() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]), evaluate=losses)
     assert {report.metrics.val_accuracy for report in run.reports} == {None}
-    (outcome,) = run.grower.settlement.outcomes
+    (outcome,) = run.grower.settler.outcomes
     assert outcome.accuracy_gain is None
     assert outcome.gain is not None
     assert run.reports[-1].metrics.val_loss > 0
@@ -115,15 +115,15 @@ def test_what_is_open_at_the_end_of_the_budget_is_culled() -> None:
         policy=script(e7=[adapt("0", 1)], e8=[adapt("3", 1)]), grow_until=1.0, epochs=9, steps=9
     )
     assert run.stages("0", 0)[-2:] == ["CULLED", "EMBARGOED"]
-    assert {o.reason for o in run.grower.settlement.outcomes} == {"the budget is over"}
-    assert len(run.grower.settlement.outcomes) == 2
+    assert {o.reason for o in run.grower.settler.outcomes} == {"the budget is over"}
+    assert len(run.grower.settler.outcomes) == 2
     assert not any("esper_kernels" in key for key in run.model.state_dict())
     assert len(run.grower.host.optimizer.param_groups) == 1
 
 
 def test_a_seed_that_nobody_judges_is_culled_in_the_fourth_epoch_of_probation() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]))
-    (outcome,) = run.grower.settlement.outcomes
+    (outcome,) = run.grower.settler.outcomes
     # TRAINING 3, BLENDING 4, SHADOWING 5 to 7, PROBATIONARY 8 to 11.
     assert outcome.settled_epoch == 11
     assert outcome.reason == "no verdict within 4 epochs of probation"
@@ -140,7 +140,7 @@ def test_seeds_live_in_several_slots_and_several_in_one() -> None:
     assert len(live) == 4
     assert {slot for slot, _ in live} == {"0", "3"}
     assert len(run.grower.host.optimizer.param_groups) == 5
-    assert len(run.grower.pending.changes) == 2
+    assert len(run.grower.trials.changes) == 2
     assert {(f.slot, f.seed) for f in run.told.of(EventKind.PERFORMANCE)} == set(live)
     by_slot: dict[str, set[str]] = {}
     for seed in run.reports[-1].observation.live_seeds:
@@ -152,12 +152,12 @@ def test_growing_something_that_does_nothing_is_not_felt_at_all() -> None:
     idle = {"blueprint": ("noop",), "viability": Viability(fallback_to_zero=False)}
     grown = go(policy=script(e2=[adapt("0", 1)], e3=[adapt("3", 1)]), **idle)
     never = go(policy="never")
-    assert len(grown.grower.settlement.outcomes) == 2
+    assert len(grown.grower.settler.outcomes) == 2
     assert same_weights(grown.model, never.model)
     assert [r.metrics.val_loss for r in grown.reports] == [
         r.metrics.val_loss for r in never.reports
     ]
-    assert {outcome.gain for outcome in grown.grower.settlement.outcomes} == {0.0}
+    assert {outcome.gain for outcome in grown.grower.settler.outcomes} == {0.0}
 
 
 @pytest.mark.parametrize("cull", [4, 8])

@@ -69,7 +69,7 @@ def test_a_decision_that_cannot_be_carried_out_is_told_and_changes_nothing() -> 
     refused = run.told.of(EventKind.SAFETY)
     assert len(refused) == 1
     assert refused[0].decision is wrong[1]
-    assert len(run.grower.settlement.outcomes) == 1
+    assert len(run.grower.settler.outcomes) == 1
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(since: int, rea
     for _ in range(EPOCHS):
         train(grower.host.model, grower.host.optimizer)
         report = grower.step(counted, train)
-    (outcome,) = grower.settlement.outcomes
+    (outcome,) = grower.settler.outcomes
     assert not outcome.fossilized
     assert reason in outcome.reason
     assert outcome.gain is not None
@@ -186,11 +186,11 @@ def test_the_store_is_let_go_of(tmp_path: Any) -> None:
     )
     run.grower.close()
     again, _ = make_grower(store=store, run_id="another")
-    assert [entry.run for entry in again.settlement.snapshot] == ["test"]
+    assert [entry.run for entry in again.settler.snapshot] == ["test"]
     again.close()
 
 
 def test_an_option_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no option 'stratgy' \(did you mean: strategy\)"):
         make_grower(stratgy="ucb")
-    assert isinstance(make_grower()[0].choices, GrowerOptions)
+    assert isinstance(make_grower()[0].options, GrowerOptions)

@@ -89,7 +89,7 @@ def test_a_kernel_that_never_worked_was_never_felt(trouble: Trouble) -> None:
     grower, told = live(trouble, ValueError("a user's mistake"))
     assert same_weights(grower.host.model, without_growth())
     assert strategies(told) == [("fallback", 3, False), ("circuit_breaker", 1, False)]
-    (outcome,) = grower.settlement.outcomes
+    (outcome,) = grower.settler.outcomes
     assert (outcome.errors, outcome.recoveries, outcome.fossilized) == (3, 0, False)
     assert "failures 3 (its kernel rests after them)" in outcome.reason
 
@@ -105,7 +105,7 @@ def test_esper_takes_the_steps_that_a_backward_pass_fails(
     assert (recovery.slot, recovery.seed, recovery.blueprint) == ("0", 0, "bad")
     assert recovery.error == type(error).__name__
     # Left out for its one epoch of training, it has no gradient to show.
-    (outcome,) = grower.settlement.outcomes
+    (outcome,) = grower.settler.outcomes
     assert (outcome.errors, outcome.recoveries) == (1, 1)
     assert "gradient not measured" in outcome.reason
 
@@ -115,7 +115,7 @@ def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
     options = {"recovery": Recover(quarantine_after=1), "policy": again}
     grower, told = live(trouble, ValueError("mistake"), **options)
     assert strategies(told)[-1] == ("quarantine", 1, False)
-    (outcome,) = grower.settlement.outcomes
+    (outcome,) = grower.settler.outcomes
     assert (outcome.settled_epoch, outcome.reason) == (3, "blueprint 'bad' is in quarantine")
     (refusal,) = told.of(EventKind.SAFETY)
     assert refusal.reason == "every blueprint of slot '0' is barred"
@@ -182,8 +182,8 @@ def test_what_fails_between_steps_is_told_when_it_is_asked_for(trouble: Trouble)
         grower.step(losses_and_hits, train)
     trouble.forward = ValueError("mistake")
     losses_and_hits(grower.host.model)
-    grower.notice()
-    grower.notice()
+    grower.report_failures()
+    grower.report_failures()
     assert told.of(EventKind.RECOVERY) == [
         Recovery(
             where="kernel",
@@ -239,4 +239,4 @@ def test_a_run_whose_kernels_fail_and_rest_is_taken_up_again_to_the_bit(trouble:
             pass
         assert same_weights(other.host.model, whole.host.model)
         assert told_after(told_again, epoch) == told_after(told, epoch)
-        assert other.recovering.state_dict() == whole.recovering.state_dict()
+        assert other.recovery.state_dict() == whole.recovery.state_dict()

@@ -64,7 +64,7 @@ def test_a_run_goes_on_bit_for_bit_after_any_step(name: str) -> None:
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine), epoch
         assert told_of(told, epoch) == told_of(told_again, epoch)
-        assert whole.settlement.tally == resumed.settlement.tally
+        assert whole.settler.tally == resumed.settler.tally
         assert whole.num_decisions == resumed.num_decisions
 
 

@@ -75,7 +75,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"grow_until": 1.5}, r"grow_until must be in \[0, 1\], got 1.5"),
         ({"grow_until": math.nan}, r"grow_until must be in \[0, 1\], got nan"),
         ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
-        ({"governor": "off"}, "governor must be a .*Governor, got 'off'"),
+        ({"governor": "off"}, "governor must be a .*GovernorOptions, got 'off'"),
         ({"viability": None}, "viability must be a .*Viability, got None"),
     ],
 )

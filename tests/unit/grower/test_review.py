@@ -19,7 +19,7 @@ from esper.kernels.kernel import Kernel
 from esper.kernels.pipeline import build_kernel
 from esper.safety.review import Safety
 from experiments.benchmarks.safety_worlds import random_epoch, random_plan
-from tests.unit.growth.builders import germination, grow, make_host, make_setting
+from tests.unit.growth.builders import germination, grow, make_host, make_metrics
 from tests.unit.policy.builders import make_observation
 
 _S = SeedStage
@@ -61,8 +61,7 @@ def reviewed(host: Host, plan: Plan, **limits: Any) -> str | None:
 
 
 def carry_out(host: Host, plan: Plan, epoch: int = 10) -> Applied:
-    setting = replace(make_setting(epoch=epoch), cooldown_epochs=0)
-    return apply(host, plan, setting, ready_for(host, plan))
+    return apply(host, plan, ready_for(host, plan), make_metrics(epoch), event=0)
 
 
 def replacement(slot: str, blueprint: str) -> Plan:

@@ -21,7 +21,7 @@ def make_settlement(reward: str) -> Settler:
 
 
 def settled(settlement: Settler, outcome: Outcome) -> dict[EventKind, Any]:
-    return dict(settlement.settle(outcome, SPEC))
+    return {event.event_kind: event for event in settlement.settle(outcome, SPEC)}
 
 
 def harmful(**changes: Any) -> Outcome:

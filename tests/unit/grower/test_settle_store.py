@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.contracts.event import EventKind
+from esper.contracts.event import EventKind, Recovery
 from esper.contracts.ledger import LedgerEntry
 from esper.grower.settle import Settler
 from esper.options import OPTIONS
@@ -50,7 +50,7 @@ def locked(path: Path) -> Iterator[tuple[Store, sqlite3.Connection]]:
 def test_a_run_does_not_begin_with_what_its_former_self_left() -> None:
     store = Memory().open()
     for run_id in ("earlier", "run"):
-        list(make_settlement(store, run_id).settle(make_outcome("mlp"), SPEC))
+        make_settlement(store, run_id).settle(make_outcome("mlp"), SPEC)
     again = make_settlement(store, "run")
     assert [entry.run for entry in again.snapshot] == ["earlier"]
     assert again.ledger.trials == 1
@@ -61,12 +61,14 @@ def test_an_outage_is_told_behind_what_was_learned_and_the_entry_is_not_lost(
 ) -> None:
     store, other = locked
     settlement = make_settlement(store)
-    told = list(settlement.settle(make_outcome("mlp"), SPEC))
-    kinds = [kind for kind, _ in told]
+    events = settlement.settle(make_outcome("mlp"), SPEC)
+    kinds = [event.event_kind for event in events]
     assert kinds[:3] == [EventKind.REWARD, EventKind.LEDGER, EventKind.RECOVERY]
-    assert told[2][1].where == "store"
+    outage = events[2]
+    assert isinstance(outage, Recovery)
+    assert outage.where == "store"
     second = replace(make_outcome("mlp"), activation=2)
-    again = [kind for kind, _ in settlement.settle(second, SPEC)]
+    again = [event.event_kind for event in settlement.settle(second, SPEC)]
     assert EventKind.RECOVERY not in again, "it is the same outage"
     other.execute("ROLLBACK")
     assert settlement.close() == []
@@ -75,7 +77,7 @@ def test_an_outage_is_told_behind_what_was_learned_and_the_entry_is_not_lost(
 
 def test_an_outage_that_no_settlement_could_tell_is_told_at_the_end(path: Path) -> None:
     before = make_settlement(Memory().open())
-    list(before.settle(make_outcome("mlp"), SPEC))
+    before.settle(make_outcome("mlp"), SPEC)
     settlement = make_settlement(SQLite(str(path)).open())
     other = sqlite3.connect(path)
     other.execute("DROP TABLE entries")

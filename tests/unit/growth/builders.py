@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from esper.blueprint import catalogue
+from esper.contracts.metrics import EpochMetrics
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.growth.apply import Applied, Setting, apply
+from esper.growth.apply import Applied, apply
 from esper.growth.find_slots import SlotFinder
-from esper.growth.host import Host, Moment
+from esper.growth.host import Host
 from esper.growth.options import Growth
-from esper.kernels.options import Kernels
-from esper.kernels.pipeline import KernelPipeline
+from esper.kernels.kernel import Kernel
+from esper.kernels.pipeline import build_kernel
 from esper.model.networks.convolution import cnn, resnet
 from esper.model.networks.decoder import DecoderShape, decoder
 from esper.model.networks.dense import mlp
@@ -93,18 +94,36 @@ def germination(slot: str, seed: int, blueprint: str, alpha_target: float = 1.0)
     return Plan(slot=slot, kind="test", changes=(change,), reasoning="a test wants it")
 
 
-def make_setting(event: int = 0, epoch: int = 0, val_loss: float = 1.0) -> Setting:
-    """Return where and when a plan is applied."""
-    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
-    return Setting(kernels, event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None))
+def make_metrics(
+    epoch: int = 0, val_loss: float = 1.0, val_accuracy: float | None = None
+) -> EpochMetrics:
+    """Return the numbers of an epoch."""
+    return EpochMetrics(epoch=epoch, global_step=0, val_loss=val_loss, val_accuracy=val_accuracy)
+
+
+def kernels_for(host: Host, plan: Plan) -> dict[tuple[int, str], Kernel]:
+    """Return a kernel for every germination of a plan."""
+    return {
+        (change.seed, change.blueprint): build_kernel(
+            host, plan.slot, change.seed, change.blueprint, 0
+        )
+        for change in plan.changes
+        if change.seed is not None and change.blueprint is not None
+    }
+
+
+def apply_plan(
+    host: Host, plan: Plan, *, event: int = 0, epoch: int = 0, val_loss: float = 1.0
+) -> Applied:
+    """Build what a plan germinates and apply it."""
+    return apply(host, plan, kernels_for(host, plan), make_metrics(epoch, val_loss), event)
 
 
 def grow(
     host: Host, slot: str, seed: int = 0, blueprint: str = "mlp", alpha_target: float = 1.0
 ) -> Applied:
     """Germinate one seed."""
-    plan = germination(slot, seed, blueprint, alpha_target)
-    return apply(host, plan, make_setting(), {})
+    return apply_plan(host, germination(slot, seed, blueprint, alpha_target))
 
 
 def blended(

@@ -18,18 +18,19 @@ from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.options import Recover
 from esper.growth.param_groups import stale_entries
-from esper.kernels.errors import Strategy
+from esper.kernels.errors import Remedy
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     adam_host,
+    apply_plan,
     evaluate,
     germination,
     grow,
     kernel_of,
     make_host,
     make_input,
-    make_setting,
+    make_metrics,
     train,
 )
 
@@ -98,8 +99,8 @@ def lived_in() -> Host:
     assert bank is not None
     bank.care.options = Recover(failures=2)
     bank.care.fossils.add("0")
-    bank.care.failed("0", ValueError("mistake"), Strategy.FALLBACK)
-    bank.care.failed("1", MemoryError(), Strategy.DEGRADE)
+    bank.care.failed("0", ValueError("mistake"), Remedy.FALLBACK)
+    bank.care.failed("1", MemoryError(), Remedy.DEGRADE)
     host.op_log.clear()
     return host
 
@@ -150,7 +151,7 @@ def test_a_plan_germinates_culls_retargets_and_fossilizes() -> None:
         change(Action.GERMINATE, 2, blueprint="gated_mlp", alpha_target=0.3),
     )
 
-    applied = apply(host, plan, make_setting(event=7, epoch=4, val_loss=0.6), {})
+    applied = apply_plan(host, plan, event=7, epoch=4, val_loss=0.6)
 
     assert [(move.seed, str(move.from_stage), str(move.to_stage)) for move in applied.moves] == [
         (0, "SHADOWING", "BLENDING"),
@@ -167,7 +168,6 @@ def test_a_plan_germinates_culls_retargets_and_fossilizes() -> None:
     assert (life.event, life.germinated_epoch, life.target, life.start_loss) == (7, 4, 0.3, 0.6)
     assert host.seed("block1", 0).activation.target == 0.9
     assert host.seed("block1", 0).activation.blend_loss == 0.6
-    assert host.slots["block1"].rests_until == 4 + 5
     assert host.slots["block1"].last_cull_epoch == 4
     assert not stale_entries(host.optimizer, host.model)
 
@@ -178,7 +178,7 @@ def test_a_seed_is_replaced_within_one_plan() -> None:
     plan = plan_of(
         change(Action.CULL, 0, rests=False), change(Action.GERMINATE, 0, blueprint="affine")
     )
-    applied = apply(host, plan, make_setting(epoch=3), {})
+    applied = apply_plan(host, plan, epoch=3)
     assert [str(move.to_stage) for move in applied.moves] == [
         "CULLED", "EMBARGOED", "RESETTING", "DORMANT", "GERMINATED", "TRAINING",
     ]  # fmt: skip
@@ -188,19 +188,10 @@ def test_a_seed_is_replaced_within_one_plan() -> None:
     assert not any(p in host.optimizer.state for p in old.parameters())
 
 
-def test_fossilizing_alone_gives_the_slot_no_rest() -> None:
-    host = lived_in()
-    for stage in (_S.SHADOWING, _S.PROBATIONARY):
-        host.advance("block1", 0, stage, None, "")
-    apply(host, plan_of(change(Action.FOSSILIZE, 0)), make_setting(epoch=9), {})
-    assert host.seed("block1", 0).stage is _S.FOSSILIZED
-    assert host.slots["block1"].rests_until == 0 + 5, "from the germination at epoch 0"
-
-
 def test_an_empty_plan_changes_nothing() -> None:
     host = lived_in()
     before = facts(host)
-    applied = apply(host, plan_of(), make_setting(epoch=9), {})
+    applied = apply_plan(host, plan_of(), epoch=9)
     assert (applied.moves, applied.built, applied.germinated) == ([], [], [])
     assert facts(host) == before
 
@@ -242,7 +233,7 @@ def test_a_plan_that_fails_anywhere_leaves_everything_as_it_was(
     before = facts(host)
 
     with pytest.raises(error, match=message):
-        apply(host, plan_of(*changes), make_setting(epoch=4), {})
+        apply_plan(host, plan_of(*changes), epoch=4)
 
     assert facts(host) == before
     assert not stale_entries(host.optimizer, host.model)
@@ -264,7 +255,7 @@ def test_an_optimizer_that_takes_no_further_group_leaves_the_host_without_kernel
     before = facts(host)
     plan = plan_of(GERMINATE, change(Action.GERMINATE, 3, blueprint="affine"))
     with pytest.raises(KernelError, match="cannot be trained: no more groups"):
-        apply(host, plan, make_setting(), {})
+        apply_plan(host, plan)
     assert facts(host) == before
     assert before["bank"] is None
 
@@ -272,7 +263,7 @@ def test_an_optimizer_that_takes_no_further_group_leaves_the_host_without_kernel
 def test_a_kernel_that_is_ready_is_taken() -> None:
     host = make_host("mlp")
     ready = build_kernel(host, "block1", 0, "mlp", 0)
-    apply(host, germination("block1", 0, "mlp"), make_setting(), {(0, "mlp"): ready})
+    apply(host, germination("block1", 0, "mlp"), {(0, "mlp"): ready}, make_metrics(), event=0)
     assert kernel_of(host, "block1") is ready.module
 
 

@@ -45,7 +45,7 @@ def bare_output() -> Tensor:
 
 def incidents(host: Host, seed: int = 0) -> list[tuple[str, str, int]]:
     found = bank_in(host, "1").care.notes.take(str(seed))
-    return [(incident.error, incident.strategy, incident.count) for incident in found]
+    return [(incident.error, incident.remedy, incident.count) for incident in found]
 
 
 ERRORS = (ZeroDivisionError("mistake"), MemoryError("full"), torch.OutOfMemoryError("full"))
@@ -219,7 +219,7 @@ def test_no_tensor_of_a_failed_call_is_kept(troubles: dict[str, Trouble]) -> Non
         {
             "seed": "0",
             "error": "ValueError",
-            "strategy": "fallback",
+            "remedy": "fallback",
             "message": "mistake",
             "count": 1,
         }

@@ -6,12 +6,13 @@ from torch import nn
 
 from esper.contracts.event import Check, Gate
 from esper.contracts.stage import SeedStage
-from esper.growth.host import Host, Moment
-from esper.growth.lifecycle import advance_epoch, describe, health
+from esper.growth.host import Host
+from esper.growth.lifecycle import advance_epoch, health
 from tests.unit.growth.builders import (
     grow,
     kernel_of,
     make_host,
+    make_metrics,
     make_model,
     same,
     tensors,
@@ -24,7 +25,7 @@ _S = SeedStage
 def age(host: Host, epoch: int, loss: float = 1.0, accuracy: float | None = None) -> list[str]:
     """End an epoch; return the moves that were made, in short."""
     host.end_epoch()
-    moves = advance_epoch(host, Moment(epoch, loss, accuracy), rest_epochs=2)
+    moves = advance_epoch(host, make_metrics(epoch, loss, accuracy), rest_epochs=2)
     return [f"{move.seed}: {move.from_stage} -> {move.to_stage}" for move in moves]
 
 
@@ -85,7 +86,7 @@ def test_a_culled_seed_rests_and_then_sleeps() -> None:
 def test_isolation_ends_in_a_cull_when_no_gradient_was_measured() -> None:
     host = make_host("mlp")
     grow(host, "block1")
-    moves = advance_epoch(host, Moment(1, 1.0, None), 5)
+    moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
     assert [move.to_stage for move in moves] == [_S.CULLED, _S.EMBARGOED]
     assert moves[0].reason.startswith("gate failed: gradient not measured (finite and > 0), ")
     gate = moves[0].gate
@@ -103,7 +104,7 @@ def test_a_gradient_of_nothing_does_not_pass() -> None:
     host.model(torch.ones(2, 4)).sum().backward()
     host.optimizer.step()
     host.end_epoch()
-    moves = advance_epoch(host, Moment(1, 1.0, None), 5)
+    moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
     assert moves[0].to_stage is _S.CULLED
     assert "gradient 0 (finite and > 0)" in moves[0].reason
 
@@ -136,7 +137,7 @@ def test_a_kernel_that_breaks_is_culled_at_the_gate_and_never_felt() -> None:
             (told,) = health(host)
             assert (told.gradient_norm, told.finite) == (None, False)
             host.end_epoch()
-            moves = advance_epoch(host, Moment(1, 1.0, None), 5)
+            moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
             assert moves[0].to_stage is _S.CULLED
             assert "it was not finite" in moves[0].reason
     assert len(host.optimizer.param_groups) == 1
@@ -149,7 +150,7 @@ def test_a_kernel_that_breaks_after_the_last_look_at_its_gradient_is_culled_too(
     break_weights(kernel_of(host, "block1"))
     assert health(host)[0].finite
     host.end_epoch()
-    moves = advance_epoch(host, Moment(1, 1.0, None), 5)
+    moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
     assert moves[0].to_stage is _S.CULLED
     assert "weights 0" in moves[0].reason
 
@@ -193,7 +194,7 @@ def test_shadowing_ends_in_a_cull_without_its_measurements() -> None:
         epoch(host, number)
     measured(host)
     host.end_epoch()
-    moves = advance_epoch(host, Moment(6, 1.0, None), 5)
+    moves = advance_epoch(host, make_metrics(6, 1.0, None), 5)
     assert moves[0].reason == "gate failed: measurements 1 (>= 3)"
 
 
@@ -213,7 +214,7 @@ def test_a_seed_whose_kernel_rests_passes_no_gate(stage: SeedStage) -> None:
     host.seed("block1", 0).epochs_in_stage = 2
     train(host.model, host.optimizer, number)
     host.end_epoch()
-    moves = advance_epoch(host, Moment(number, 1.0, None), rest_epochs=2)
+    moves = advance_epoch(host, make_metrics(number, 1.0, None), rest_epochs=2)
     assert [move.to_stage for move in moves] == [_S.CULLED, _S.EMBARGOED]
     assert moves[0].gate is not None
     failed = [check.name for check in moves[0].gate.checks if not check.passed]
@@ -240,4 +241,4 @@ def test_a_gate_is_told_in_words() -> None:
             Check(name="loss", passed=False, value=None, limit="<= 2"),
         )
     )
-    assert describe(gate) == "alpha 0.1235 (1), loss not measured (<= 2)"
+    assert gate.describe() == "alpha 0.1235 (1), loss not measured (<= 2)"

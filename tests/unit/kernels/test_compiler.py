@@ -48,7 +48,7 @@ def test_a_run_with_compiled_kernels_is_the_run_without_but_for_rounding() -> No
     assert compiled.told.of(EventKind.RECOVERY) == []
     assert compiled.stages("0", 0) == eager.stages("0", 0)
     # Ramps of alpha, evaluations, twins, a cull and another kernel: not one graph more.
-    assert compiled.grower.actor.kernels.num_graphs == 6
+    assert compiled.grower.adapter.pipeline.num_graphs == 6
     losses = [[r.metrics.val_loss for r in each.reports] for each in (eager, compiled)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     compiled.grower.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from esper.contracts.event import Event, EventKind, LifecycleMove
+from esper.contracts.event import Event, LifecycleMove
 from esper.contracts.stage import SeedStage
 
 
@@ -20,7 +20,7 @@ def make_move(epoch: int = 3, **changes: Any) -> Event:
         "reason": "gate passed",
     }
     body = LifecycleMove(**(values | changes))
-    return Event(kind=EventKind.LIFECYCLE, epoch=epoch, body=body)
+    return Event(epoch=epoch, body=body)
 
 
 def make_line(epoch: int = 3, **changes: Any) -> dict[str, Any]:

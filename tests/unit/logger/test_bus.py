@@ -11,9 +11,7 @@ from esper.contracts.errors import EsperError
 from esper.contracts.event import Event, EventKind
 from esper.logger.bus import EventBus
 
-EVENT = Event(
-    kind=EventKind.DECISION, epoch=1, body=Decision(kind=DecisionKind.WAIT, reason="calm")
-)
+EVENT = Event(epoch=1, body=Decision(kind=DecisionKind.WAIT, reason="calm"))
 
 
 class Listener:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from esper.contracts.decision import Decision, DecisionKind
-from esper.contracts.event import Event, EventKind
+from esper.contracts.event import Event
 from esper.contracts.stage import SeedStage
 from esper.logger.console import ConsoleSink
 
@@ -18,7 +18,7 @@ SUMMARY = {"status": "finished", "epochs": 3, "test_accuracy": 0.9, "run_dir": "
 def play(sink: ConsoleSink, move: Any, line: Any, slot: str = "block2") -> None:
     sink.start({"name": "digits", "epochs": 3, "run_dir": "runs/x"})
     wish = Decision(kind=DecisionKind.ADAPT, slot=slot, reason="plateau [3]")
-    sink.event(Event(kind=EventKind.DECISION, epoch=1, body=wish))
+    sink.event(Event(epoch=1, body=wish))
     sink.event(move(epoch=1, slot=slot, to_stage=SeedStage.GERMINATED))
     for epoch in (1, 2, 3):
         sink.epoch(line(epoch=epoch))

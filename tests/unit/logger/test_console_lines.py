@@ -3,7 +3,7 @@
 from typing import Any
 
 from esper.contracts.decision import Decision, DecisionKind
-from esper.contracts.event import Event, EventKind, KernelBuilt, SeedPerformance
+from esper.contracts.event import Event, KernelBuilt, SeedPerformance
 from esper.contracts.stage import SeedStage
 from esper.logger.console_lines import HEADER, EventLines, epoch_line
 
@@ -18,7 +18,7 @@ def kernel(error: str | None = None) -> Event:
         build_ms=1.0,
         error=error,
     )
-    return Event(kind=EventKind.KERNEL, epoch=3, body=body)
+    return Event(epoch=3, body=body)
 
 
 def performance(gain: float | None) -> Event:
@@ -32,7 +32,7 @@ def performance(gain: float | None) -> Event:
         gain_error=None if gain is None else 0.004,
         method="twin",
     )
-    return Event(kind=EventKind.PERFORMANCE, epoch=8, body=body)
+    return Event(epoch=8, body=body)
 
 
 def test_columns_stand_under_their_heads(line: Any) -> None:
@@ -73,7 +73,7 @@ def test_a_refused_kernel_is_told_and_a_wait_is_not() -> None:
     words = EventLines()
     assert words.of(kernel("shape (4,)")) == "! block2 seed 1: lora refused: shape (4,)"
     wait = Decision(kind=DecisionKind.WAIT, reason="calm")
-    assert words.of(Event(kind=EventKind.DECISION, epoch=1, body=wait)) is None
+    assert words.of(Event(epoch=1, body=wait)) is None
 
 
 def test_the_slot_without_a_name_is_the_host(move: Any) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from esper.contracts.decision import Decision, DecisionKind, Refusal
-from esper.contracts.event import Event, EventKind
+from esper.contracts.event import Event
 from esper.contracts.stage import SeedStage
 from esper.logger.scalars import Counts, scalars
 
@@ -31,8 +31,8 @@ def test_decisions_and_moves_are_counted_by_kind(move: Any) -> None:
     counts = Counts()
     wait = Decision(kind=DecisionKind.WAIT, reason="calm")
     for _ in range(2):
-        counts.add(Event(kind=EventKind.DECISION, epoch=1, body=wait))
+        counts.add(Event(epoch=1, body=wait))
     refused = Refusal(rule="cooldown", reason="rests", decision=wait)
-    counts.add(Event(kind=EventKind.SAFETY, epoch=1, body=refused))
+    counts.add(Event(epoch=1, body=refused))
     counts.add(move(to_stage=SeedStage.CULLED))
     assert counts.values() == {"decisions/wait": 2, "decisions/refused": 1, "lifecycle/culled": 1}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
-from esper.contracts.event import Check, Event, EventKind, Gate, Judgement
+from esper.contracts.event import Check, Event, Gate, Judgement
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.plan import Plan
 from esper.logger.serialise import event_record, now, plain, to_line
@@ -44,11 +44,11 @@ def test_a_move_without_gate_says_so(move: Any) -> None:
 
 def test_the_kind_of_a_body_does_not_hide_the_kind_of_its_event() -> None:
     wish = Decision(kind=DecisionKind.ADAPT, reason="r", adaptation=Adaptation.ADD_LAYER)
-    record = event_record(Event(kind=EventKind.DECISION, epoch=1, body=wish), now())
+    record = event_record(Event(epoch=1, body=wish), now())
     assert (record["kind"], record["decision_kind"]) == ("decision", "adapt")
     assert record["adaptation"] == "add_layer"
     plan = Plan(slot="a", kind="replace", changes=(), reasoning="r")
-    record = event_record(Event(kind=EventKind.PLAN, epoch=1, body=plan), now())
+    record = event_record(Event(epoch=1, body=plan), now())
     assert (record["kind"], record["plan_kind"], record["changes"]) == ("plan", "replace", [])
 
 
@@ -68,7 +68,7 @@ def test_a_judgement_holds_its_outcome_and_its_reward() -> None:
         ablation=0.1,
     )
     body = Judgement(outcome=outcome, reward=Reward(total=0.5, components={"cost": 0.1}))
-    record = event_record(Event(kind=EventKind.REWARD, epoch=9, body=body), now())
+    record = event_record(Event(epoch=9, body=body), now())
     assert record["outcome"]["slot"] == "a"
     assert record["outcome"]["gain"] is None
     assert record["reward"]["components"] == {"cost": 0.1}

@@ -66,7 +66,7 @@ def play(run_dir: Path, move: Any, line: Any, **options: Any) -> Path:
     [sink] = Wandb(tags=("a", "b"), **options).build(run_dir)
     sink.start({"name": "digits", "sweep": "nightly", "config": {"epochs": 2, "model": {"x": 1}}})
     wish = Decision(kind=DecisionKind.ADAPT, slot="block2", reason="plateau")
-    sink.event(Event(kind=EventKind.DECISION, epoch=1, body=wish))
+    sink.event(Event(epoch=1, body=wish))
     sink.event(move(epoch=1))
     for epoch in (1, 2):
         sink.epoch(line(epoch=epoch, val_loss=1.0 / epoch))

@@ -72,7 +72,7 @@ def events_at(epoch: int, lives: tuple[Activation, ...]) -> Iterator[Event]:
         previous = S.DORMANT
         for when, stage in life.stages():
             if when == epoch:
-                yield Event(kind=EventKind.LIFECYCLE, epoch=epoch, body=move(life, previous, stage))
+                yield Event(epoch=epoch, body=move(life, previous, stage))
             previous = stage
         if life.born + 2 <= epoch <= life.born + 6:
             yield performance(life, epoch)
@@ -81,15 +81,15 @@ def events_at(epoch: int, lives: tuple[Activation, ...]) -> Iterator[Event]:
     if epoch % 9 == 8:
         wish = Decision(kind=DecisionKind.ADAPT, slot="head", reason="plateau of 3 epochs")
         body = Refusal(rule="cooldown", reason="slot 'head' rests until 20", decision=wish)
-        yield Event(kind=EventKind.SAFETY, epoch=epoch, body=body)
+        yield Event(epoch=epoch, body=body)
     else:
         body = Decision(kind=DecisionKind.WAIT, reason="nothing to do")
-        yield Event(kind=EventKind.DECISION, epoch=epoch, body=body)
+        yield Event(epoch=epoch, body=body)
 
 
 def birth(life: Activation) -> Iterator[Event]:
     def event(kind: EventKind, body: Any) -> Event:
-        return Event(kind=kind, epoch=life.born, body=body)
+        return Event(epoch=life.born, body=body)
 
     yield event(
         EventKind.DECISION,
@@ -156,7 +156,6 @@ def move(life: Activation, previous: SeedStage, stage: SeedStage) -> LifecycleMo
 
 def performance(life: Activation, epoch: int) -> Event:
     return Event(
-        kind=EventKind.PERFORMANCE,
         epoch=epoch,
         body=SeedPerformance(
             slot=life.slot,
@@ -193,7 +192,7 @@ def verdict(life: Activation) -> Iterator[Event]:
         explanation=f"accuracy {life.gain:+.3f} weighs most",
     )
     body = Judgement(outcome=outcome, reward=reward)
-    yield Event(kind=EventKind.REWARD, epoch=life.born + 6, body=body)
+    yield Event(epoch=life.born + 6, body=body)
     update = LedgerUpdate(
         slot=life.slot,
         seed=life.seed,
@@ -202,7 +201,7 @@ def verdict(life: Activation) -> Iterator[Event]:
         mean_reward=0.5 + life.gain,
         reward=reward.total,
     )
-    yield Event(kind=EventKind.LEDGER, epoch=life.born + 6, body=update)
+    yield Event(epoch=life.born + 6, body=update)
 
 
 def epoch_line(epoch: int, lives: tuple[Activation, ...], shift: float) -> dict[str, Any]:

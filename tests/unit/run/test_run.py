@@ -12,7 +12,7 @@ import yaml
 from esper.config import RunConfig
 from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
-from esper.logger.none import Nothing
+from esper.logger.none import NoLogger
 from esper.policy.never import Never
 from esper.run.load import load_config, load_run
 from esper.run.run import run
@@ -28,7 +28,7 @@ EPOCHS = 12
 def small(**changes: Any) -> RunConfig:
     """Return a configuration that grows within seconds."""
     training = changes.pop("training", Training(steps_per_epoch=20))
-    return RunConfig(epochs=EPOCHS, logger=Nothing(), training=training, **changes)
+    return RunConfig(epochs=EPOCHS, logger=NoLogger(), training=training, **changes)
 
 
 def keep_config(run_dir: Path, config: RunConfig) -> None:

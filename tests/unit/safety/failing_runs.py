@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from esper.attribution.trials import Trials
-from esper.contracts.event import Event, EventKind, Recovery
+from esper.contracts.event import Event, Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
 from esper.growth.options import Recover
@@ -44,11 +44,11 @@ class Run:
         self.epoch += 1
         for _ in range(calls):
             self.forward()
-        told = self.recovering.review(self.epoch)
+        told = self.recovery.review(self.epoch)
         for recovery in told:
-            event = Event(kind=EventKind.RECOVERY, epoch=self.epoch, body=recovery)
-            self.recovering.tally(event)
-        self.recovering.prepare(self.epoch)
+            event = Event(epoch=self.epoch, body=recovery)
+            self.recovery.tally(event)
+        self.recovery.prepare(self.epoch)
         return told
 
     def takes_part(self, seed: int = 0) -> bool:
@@ -62,4 +62,4 @@ def kinds(told: list[Recovery]) -> list[tuple[str, int, bool]]:
 def fossilize(run: Run, seed: int = 0) -> None:
     for stage in (_S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED):
         run.host.advance("1", seed, stage, None, "a test wants it")
-    run.recovering.prepare(run.epoch)
+    run.recovery.prepare(run.epoch)

@@ -68,7 +68,7 @@ def test_a_ruined_network_is_what_it_was_an_epoch_before() -> None:
     (judged,) = told.of(EventKind.REWARD)
     assert judged.reward.total == -1.0
     assert judged.outcome.rolled_back
-    assert grower.governing.rollbacks == 1
+    assert grower.governor.rollbacks == 1
     step(grower)
     assert actions(told) == ["rollback"]
 
@@ -116,7 +116,7 @@ def test_after_three_rollbacks_the_run_goes_on_without_growth() -> None:
     for epoch in range(1, 10):
         step(grower, ruined=epoch in (2, 4, 6, 7))
     assert actions(told) == ["rollback", "rollback", "rollback", "end_growth", "rollback"]
-    assert grower.governing.has_ended_growth
+    assert grower.governor.has_ended_growth
     assert [refusal.rule for refusal in told.of(EventKind.SAFETY)] == ["growth_window"]
     assert all(parameter.isfinite().all() for parameter in grower.host.model.parameters())
 
@@ -148,4 +148,4 @@ def test_a_suspected_run_is_resumed_with_its_snapshot(saved_after: int) -> None:
     (whole, said), (halves, said_again) = played(None), played(saved_after)
     assert said == said_again == ["suspect", "rollback"]
     assert same_weights(whole.host.model, halves.host.model)
-    assert whole.governing.rollbacks == halves.governing.rollbacks == 1
+    assert whole.governor.rollbacks == halves.governor.rollbacks == 1

@@ -2,7 +2,7 @@ import json
 import math
 
 from esper.contracts.stage import SeedStage
-from esper.signals.windows import SeedWindows, known
+from esper.signals.windows import SeedWindows, finite_or_none
 from tests.unit.policy.builders import make_seed, make_slot
 
 
@@ -47,4 +47,4 @@ def test_a_saved_window_goes_on_and_stays_bounded() -> None:
 
 
 def test_only_finite_numbers_are_known() -> None:
-    assert [known(x) for x in (0.0, None, math.nan, -math.inf)] == [0.0, None, None, None]
+    assert [finite_or_none(x) for x in (0.0, None, math.nan, -math.inf)] == [0.0, None, None, None]

@@ -68,7 +68,7 @@ def everything(host: Host) -> dict[str, Tensor]:
 
 def incidents(host: Host, seed: str = "0") -> list[tuple[str, str, int]]:
     found = bank_in(host, "1").care.notes.take(seed)
-    return [(incident.error, incident.strategy, incident.count) for incident in found]
+    return [(incident.error, incident.remedy, incident.count) for incident in found]
 
 
 ERRORS = (
