@@ -1,4 +1,4 @@
-"""The README's commands and examples do what they say."""
+"""The commands and examples of the README and of `docs/` do what they say."""
 
 import os
 import re
@@ -9,13 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 CONSOLE = [
     line
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for text in TEXTS.values()
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     for line in block.splitlines()
 ]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = {
+    f"{name}-{number}": block
+    for name, text in TEXTS.items()
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+}
+LOOP = "README.md-0"
 
 
 def test_the_first_two_commands_are_all_the_set_up_there_is() -> None:
@@ -45,10 +52,10 @@ def test_every_other_command_runs_as_written(tmp_path: Path) -> None:
     assert list(tmp_path.glob("sweeps/smoke/*/sweep.csv"))
 
 
-def run_example(number: int, folder: Path) -> str:
-    """Run the README's Python blocks up to `number`, as one reads them; return what they print."""
+def run_example(name: str, folder: Path) -> str:
+    """Run a Python block; return what it prints."""
     script = folder / "example.py"
-    script.write_text("\n\n".join(PYTHON[: number + 1]), encoding="utf-8")
+    script.write_text(PYTHON[name], encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=folder,
@@ -62,12 +69,18 @@ def run_example(number: int, folder: Path) -> str:
 
 
 def test_the_python_loop_grows_its_network(tmp_path: Path) -> None:
-    told = run_example(0, tmp_path)
-    assert len(told.splitlines()) == 20
+    printed = run_example(LOOP, tmp_path)
+    assert len(printed.splitlines()) == 20
     for stage in ("GERMINATED", "BLENDING", "SHADOWING", "PROBATIONARY", "FOSSILIZED"):
-        assert stage in told
+        assert stage in printed
 
 
-@pytest.mark.parametrize("number", range(1, len(PYTHON)))
-def test_every_other_python_example_runs_after_it(number: int, tmp_path: Path) -> None:
-    run_example(number, tmp_path)
+@pytest.mark.parametrize("name", [name for name in PYTHON if name != LOOP])
+def test_every_other_python_example_runs(name: str, tmp_path: Path) -> None:
+    run_example(name, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target

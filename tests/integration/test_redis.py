@@ -27,7 +27,7 @@ from tests.integration.harness import Run, without_clock
 from tests.integration.in_process import code_of, only
 from tests.redis_server import RedisServer
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")
 EPOCHS, LAST = 16, 6
 
 
@@ -121,8 +121,8 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
 def test_the_readme_follows_a_run_while_it_runs(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (command,) = re.findall(r"```sh\nexport ESPER_REDIS_URL.*\nesper (.*)\n```", README)
-    (script,) = re.findall(r"```py\n(.*?)```", README, re.DOTALL)
+    (command,) = re.findall(r"```sh\nexport ESPER_REDIS_URL.*\nesper (.*)\n```", PAGE)
+    (script,) = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
     monkeypatch.setenv("ESPER_REDIS_URL", redis_server.url)
     monkeypatch.chdir(tmp_path)
     follower = subprocess.Popen(
