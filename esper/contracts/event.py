@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.stage import SeedStage
@@ -207,19 +207,3 @@ class Event:
     kind: EventKind
     epoch: int
     body: Any
-
-
-class Sink(Protocol):
-    """Somewhere that a run tells of itself."""
-
-    def start(self, run: dict[str, Any]) -> None:
-        """Take the run's facts (config, folder, names) before the first epoch."""
-
-    def event(self, event: Event) -> None:
-        """Take one event."""
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Take one epoch's line of `metrics.jsonl`."""
-
-    def close(self, summary: dict[str, Any] | None) -> None:
-        """Take the summary (None when the run failed) and let go of everything."""

@@ -1,4 +1,4 @@
-"""TensorBoard: the epoch's numbers as scalars, decisions and moves as text."""
+"""TensorBoard: the epoch's numbers as scalars, lifecycle moves and rollbacks as text."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from esper.contracts.errors import ConfigError
-from esper.contracts.event import Event, EventKind, Sink
+from esper.contracts.event import Event, EventKind
+from esper.logger.base import Sink
+from esper.logger.format import place
 from esper.logger.scalars import Counts, scalars
 
 _TEXTS = frozenset({EventKind.LIFECYCLE, EventKind.GOVERNOR})
@@ -31,7 +33,7 @@ class Tensorboard:
 
 
 class TensorboardSink:
-    """Hands numbers to a writer that has a thread of its own."""
+    """Passes numbers to a writer that has its own thread."""
 
     name = "TensorBoard"
 
@@ -44,12 +46,12 @@ class TensorboardSink:
         """Open the event file."""
         from torch.utils.tensorboard import SummaryWriter
 
-        # What an earlier process wrote of epochs that are trained again is to be forgotten.
+        # Discards the points of epochs that a resumed run trains again.
         resumed = run.get("resumed_epoch")
         self._writer = SummaryWriter(str(self._folder), purge_step=resumed + 1 if resumed else None)
 
     def event(self, event: Event) -> None:
-        """Count the event, and keep a move or a rollback as text."""
+        """Count the event; write a move or an action of the governor as text."""
         self._counts.add(event)
         if event.kind in _TEXTS:
             self._writer.add_text(str(event.kind), _text(event), event.epoch)
@@ -60,15 +62,15 @@ class TensorboardSink:
             self._writer.add_scalar(name, value, line["epoch"])
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Write what waits and let go of the file."""
+        """Write buffered points and close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
 def _text(event: Event) -> str:
-    if event.kind is EventKind.LIFECYCLE:
-        move = event.body
-        where = f"{move.slot or 'host'} seed {move.seed} ({move.blueprint})"
-        return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
-    return str(getattr(event.body, "reason", event.body))
+    if event.kind is EventKind.GOVERNOR:
+        return str(event.body.reason)
+    move = event.body
+    where = f"{place(move.slot, move.seed)} ({move.blueprint})"
+    return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
