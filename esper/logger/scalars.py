@@ -1,6 +1,5 @@
 """The numbers of one epoch under the metric names that charts use."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,21 +39,14 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if is_number(value)}
 
 
-class Counts:
-    """Counts decisions by kind, and moves by the stage they lead to."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-
-    def add(self, event: Event) -> None:
-        """Count a decision, a refusal or a move; other events are not counted."""
-        if event.kind is EventKind.DECISION:
-            self._counts[f"decisions/{event.body.kind}"] += 1
-        elif event.kind is EventKind.SAFETY:
-            self._counts["decisions/refused"] += 1
-        elif event.kind is EventKind.LIFECYCLE:
-            self._counts[f"lifecycle/{event.body.to_stage.lower()}"] += 1
-
-    def values(self) -> dict[str, float]:
-        """Return the counts by metric name."""
-        return dict(self._counts)
+def counted(event: Event) -> list[str]:
+    """Return the names of the counters that `event` raises by one: decisions and moves."""
+    match event.kind:
+        case EventKind.DECISION:
+            return [f"decisions/{event.body.kind}"]
+        case EventKind.SAFETY:
+            return ["decisions/refused"]
+        case EventKind.LIFECYCLE:
+            return [f"lifecycle/{event.body.to_stage.lower()}"]
+        case _:
+            return []

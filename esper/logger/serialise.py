@@ -49,7 +49,8 @@ def plain(value: Any) -> Any:
     if kind is float:
         return value if isfinite(value) else None
     if is_dataclass(value):
-        return _plain_dataclass(value)
+        head = {"passed": value.passed} if isinstance(value, Gate) else {}
+        return head | {name: plain(getattr(value, name)) for name in _field_names(value.__class__)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -60,11 +61,6 @@ def plain(value: Any) -> Any:
 def to_line(record: dict[str, Any]) -> str:
     """Return `record` as one line of JSON, with its newline."""
     return json.dumps(plain(record), allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _plain_dataclass(value: Any) -> dict[str, Any]:
-    head = {"passed": value.passed} if isinstance(value, Gate) else {}
-    return head | {name: plain(getattr(value, name)) for name in _field_names(value.__class__)}
 
 
 @cache

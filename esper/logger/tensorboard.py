@@ -1,17 +1,16 @@
 """TensorBoard: the epoch's numbers as scalars, lifecycle moves and rollbacks as text."""
 
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from esper.contracts.errors import ConfigError
-from esper.contracts.event import Event, EventKind
+from esper.contracts.event import Event, GovernorAction, LifecycleMove
 from esper.logger.base import Sink
 from esper.logger.format import place
-from esper.logger.scalars import Counts, scalars
-
-_TEXTS = frozenset({EventKind.LIFECYCLE, EventKind.GOVERNOR})
+from esper.logger.scalars import counted, scalars
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class TensorboardSink:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
-        self._counts = Counts()
+        self._counts: Counter[str] = Counter()
 
     def start(self, run: dict[str, Any]) -> None:
         """Open the event file."""
@@ -52,13 +51,14 @@ class TensorboardSink:
 
     def event(self, event: Event) -> None:
         """Count the event; write a move or an action of the governor as text."""
-        self._counts.add(event)
-        if event.kind in _TEXTS:
-            self._writer.add_text(str(event.kind), _text(event), event.epoch)
+        self._counts.update(counted(event))
+        text = _text(event)
+        if text:
+            self._writer.add_text(str(event.kind), text, event.epoch)
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Write one point of every curve."""
-        for name, value in (scalars(line) | self._counts.values()).items():
+        for name, value in (scalars(line) | self._counts).items():
             self._writer.add_scalar(name, value, line["epoch"])
 
     def close(self, summary: dict[str, Any] | None) -> None:
@@ -68,9 +68,12 @@ class TensorboardSink:
             self._writer = None
 
 
-def _text(event: Event) -> str:
-    if event.kind is EventKind.GOVERNOR:
-        return str(event.body.reason)
-    move = event.body
-    where = f"{place(move.slot, move.seed)} ({move.blueprint})"
-    return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
+def _text(event: Event) -> str | None:
+    match event.body:
+        case LifecycleMove() as move:
+            where = f"{place(move.slot, move.seed)} ({move.blueprint})"
+            return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
+        case GovernorAction() as action:
+            return action.reason
+        case _:
+            return None

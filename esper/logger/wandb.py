@@ -10,7 +10,7 @@ so that child processes do not inherit its service.
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from esper.contracts.errors import ConfigError
 from esper.contracts.event import Event, EventKind
 from esper.logger.base import Sink
 from esper.logger.login import is_logged_in, is_reachable
-from esper.logger.scalars import Counts, scalars
+from esper.logger.scalars import counted, scalars
 from esper.logger.serialise import event_record, now, plain
 
 _MODES = ("auto", "offline", "online", "disabled")
@@ -80,7 +80,10 @@ class Wandb:
                 "logger.mode is online, but nobody is logged in to Weights & Biases: "
                 "run `wandb login`, set WANDB_API_KEY, or use logger.mode=auto"
             )
-        return [WandbSink(self, run_dir, offline=asked in ("offline", "dryrun"))]
+        online = asked not in ("offline", "dryrun") and (
+            self.mode == "online" or (is_logged_in() and is_reachable())
+        )
+        return [WandbSink(self, run_dir, online=online)]
 
 
 class WandbSink:
@@ -88,47 +91,43 @@ class WandbSink:
 
     name = "Weights & Biases"
 
-    def __init__(self, option: Wandb, run_dir: Path, *, offline: bool) -> None:
+    def __init__(self, option: Wandb, run_dir: Path, *, online: bool) -> None:
         self._option = option
         self._run_dir = run_dir
-        self._offline = offline
+        self._online = online
         self._run: Any = None
-        self._counts = Counts()
+        self._counts: Counter[str] = Counter()
         self._waiting: list[dict[str, Any]] = []
         self._next_call = 0.0
         self._rows: dict[EventKind, deque[list[Any]]] = {k: deque(maxlen=_ROWS) for k in TABLES}
 
     def start(self, run: dict[str, Any]) -> None:
-        """Open the W&B run, offline if the user is not logged in or the server does not answer."""
-        option = self._option
-        online = not self._offline and (
-            option.mode == "online" or (is_logged_in() and is_reachable())
-        )
+        """Open the W&B run."""
         facts = {
             "dir": str(self._run_dir),
-            "project": option.project,
-            "entity": option.entity,
+            "project": self._option.project,
+            "entity": self._option.entity,
             "name": run.get("name"),
-            "group": option.group or run.get("sweep"),
-            "job_type": run.get("job_type") or option.job_type,
-            "tags": option.tags or None,
+            "group": self._option.group or run.get("sweep"),
+            "job_type": self._option.job_type,
+            "tags": self._option.tags or None,
             "config": plain(run.get("config") or {}),
             "id": _run_id(self._run_dir),
         }
         with _undo_changes():
-            self._run = _open(facts, online=online)
+            self._run = _open(facts, online=self._online)
 
     def event(self, event: Event) -> None:
         """Count the event and keep its row for the table that `close` logs."""
-        self._counts.add(event)
+        self._counts.update(counted(event))
         if event.kind in TABLES:
             record = event_record(event, now())
             self._rows[event.kind].append([_cell(record, path) for path in TABLES[event.kind]])
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Buffer the epoch's numbers; log what is buffered if the last call was a second ago."""
-        numbers = scalars(line) | self._counts.values()
-        self._waiting.append(numbers | {"epoch": line["epoch"], "_timestamp": time.time()})
+        head = {"epoch": line["epoch"], "_timestamp": time.time()}
+        self._waiting.append(scalars(line) | self._counts | head)
         if time.monotonic() >= self._next_call:
             self._log_waiting(self._run)
 

@@ -12,7 +12,7 @@ from matplotlib.transforms import offset_copy
 
 from esper.logger.format import place
 from esper.report.drawing import CYCLE, INK, STAGE_COLOURS, legend, new_axes
-from esper.report.history import Lane, Seed, lanes
+from esper.report.history import Seed, Span, lanes
 from esper.report.sweep import Group
 from esper.rundir.records import Run
 
@@ -74,10 +74,10 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
 def lanes_figure(run: Run) -> Figure:
     """Return the swim-lanes: one for each seed that ever germinated, coloured by stage."""
     every = lanes(run)
-    figure, axes = _seeds_axes("Seeds by stage", [lane.label for lane in every], run, top=-0.75)
-    shown = every[:_MAX_ROWS]
-    for row, lane in enumerate(shown):
-        for span in lane.spans:
+    figure, axes = _seeds_axes("Seeds by stage", list(every), run, top=-0.75)
+    shown = list(every.values())[:_MAX_ROWS]
+    for row, spans in enumerate(shown):
+        for span in spans:
             axes.barh(
                 row,
                 span.end - span.start,
@@ -85,8 +85,8 @@ def lanes_figure(run: Run) -> Figure:
                 height=0.46,
                 color=STAGE_COLOURS.get(span.stage, "#8a9099"),
             )
-        _label_kernels(axes, row, lane, run.last_epoch)
-    stages = {span.stage for lane in shown for span in lane.spans if span.end > span.start}
+        _label_kernels(axes, row, spans, run.last_epoch)
+    stages = {span.stage for spans in shown for span in spans if span.end > span.start}
     handles = [
         Patch(color=colour, label=stage.lower())
         for stage, colour in STAGE_COLOURS.items()
@@ -96,14 +96,14 @@ def lanes_figure(run: Run) -> Figure:
     return figure
 
 
-def _label_kernels(axes: Axes, row: int, lane: Lane, last_epoch: int) -> None:
+def _label_kernels(axes: Axes, row: int, spans: list[Span], last_epoch: int) -> None:
     """Write each blueprint above its bar if there is room, and mark where it was culled."""
     epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / _AXES_INCHES
     free_from = -math.inf
-    for span in lane.spans:
+    for span in spans:
         width = len(span.blueprint) * epochs_per_character
         start = max(min(span.start, last_epoch - width), 0)
-        is_first = span.stage == "GERMINATED" or span is lane.spans[0]
+        is_first = span.stage == "GERMINATED" or span is spans[0]
         if is_first and start >= free_from:
             free_from = start + width
             axes.text(
@@ -126,10 +126,9 @@ def alphas_figure(run: Run) -> Figure:
         for seed in line.get("seeds", ()):
             values = alphas.setdefault((seed["slot"], seed["seed"]), {})
             values[line["epoch"]] = _number(seed.get("alpha"))
-    order = [(lane.slot, lane.seed) for lane in lanes(run)]
+    order = lanes(run).keys()
     every = [key for key in order if key in alphas] + sorted(alphas.keys() - order)
-    labels = [place(*key) for key in every]
-    figure, axes = _seeds_axes("Alpha, from 0 to 1 in each row", labels, run, top=-0.6)
+    figure, axes = _seeds_axes("Alpha, from 0 to 1 in each row", every, run, top=-0.6)
     epochs = [line["epoch"] for line in run.metrics]
     for row, key in enumerate(every[:_MAX_ROWS]):
         tops = [row + 0.4 - 0.8 * alphas[key].get(epoch, math.nan) for epoch in epochs]
@@ -139,11 +138,11 @@ def alphas_figure(run: Run) -> Figure:
     return figure
 
 
-def _seeds_axes(title: str, labels: list[str], run: Run, *, top: float) -> tuple[Figure, Axes]:
+def _seeds_axes(title: str, seeds: list[Seed], run: Run, *, top: float) -> tuple[Figure, Axes]:
     """Return axes with epochs below and a labelled row for each of the first 60 seeds."""
-    shown = labels[:_MAX_ROWS]
-    if len(labels) > len(shown):
-        title += f" (the first {len(shown)} of {len(labels)} seeds)"
+    shown = [place(*seed) for seed in seeds[:_MAX_ROWS]]
+    if len(seeds) > len(shown):
+        title += f" (the first {len(shown)} of {len(seeds)} seeds)"
     figure, axes = new_axes(title, height=1.0 + 0.36 * max(len(shown), 3))
     axes.set_yticks(range(len(shown)), shown, parse_math=False)
     axes.set_ylim(max(len(shown), 1) - 0.4, top)

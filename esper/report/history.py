@@ -31,28 +31,15 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """All stages of one seed, in order, without DORMANT."""
+def lanes(run: Run) -> dict[Seed, list[Span]]:
+    """Return the stages but DORMANT of every seed that ever germinated, in order.
 
-    slot: str
-    seed: int
-    spans: tuple[Span, ...]
-
-    @property
-    def label(self) -> str:
-        """Return the seed's name for people."""
-        return place(self.slot, self.seed)
-
-
-def lanes(run: Run) -> list[Lane]:
-    """Return a lane for every seed that ever germinated, by slot in order of first growth."""
+    The seeds come by slot, in order of first growth.
+    """
     moves = _moves(run)
     slots = list(dict.fromkeys(slot for slot, _ in moves))
-    return [
-        Lane(slot=slot, seed=seed, spans=_spans(moves[slot, seed], run.last_epoch))
-        for slot, seed in sorted(moves, key=lambda key: (slots.index(key[0]), key[1]))
-    ]
+    order = sorted(moves, key=lambda key: (slots.index(key[0]), key[1]))
+    return {key: _spans(moves[key], run.last_epoch) for key in order}
 
 
 def seed_rows(run: Run) -> list[Row]:
@@ -116,14 +103,14 @@ def _moves(run: Run) -> dict[Seed, list[dict[str, Any]]]:
     return moves
 
 
-def _spans(moves: list[dict[str, Any]], last_epoch: int) -> tuple[Span, ...]:
+def _spans(moves: list[dict[str, Any]], last_epoch: int) -> list[Span]:
     """Return the stages in order; one entered and left at the same epoch has no length."""
     ends = [move["epoch"] for move in moves[1:]] + [max(last_epoch, moves[-1]["epoch"])]
-    return tuple(
+    return [
         Span(stage=move["to_stage"], blueprint=move["blueprint"], start=move["epoch"], end=end)
         for move, end in zip(moves, ends, strict=True)
         if move["to_stage"] != "DORMANT"
-    )
+    ]
 
 
 def _seed_row(key: Seed, moves: list[dict[str, Any]], measured: dict[str, Any]) -> Row:

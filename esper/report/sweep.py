@@ -98,16 +98,13 @@ def job_of(path: Path) -> Job:
 
 def write_csv(jobs: Sequence[Job], path: Path) -> None:
     """Write a row for each job: name, status, every override, every number of its summary."""
-    overridden = list(dict.fromkeys(key for job in jobs for key in job.overrides))
-    numbers = list(dict.fromkeys(key for job in jobs for key in job.numbers))
-    numbers = [key for key in numbers if key not in overridden]
+    overrides = [key for job in jobs for key in job.overrides]
+    numbers = [key for job in jobs for key in job.numbers]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["job", "status", *overridden, *numbers])
+        writer = csv.DictWriter(file, dict.fromkeys(["job", "status", *overrides, *numbers]))
+        writer.writeheader()
         for job in jobs:
-            cells = [job.overrides.get(key) for key in overridden]
-            cells += [job.numbers.get(key) for key in numbers]
-            writer.writerow([job.name, job.status, *cells])
+            writer.writerow({"job": job.name, "status": job.status} | job.numbers | job.overrides)
 
 
 def metric_of(jobs: Sequence[Job]) -> str:

@@ -9,14 +9,14 @@ from esper.rundir.records import load_run
 
 def test_a_lane_holds_every_stage_of_a_seed_with_its_ends(tmp_path: Path, make_run: Any) -> None:
     found = lanes(load_run(make_run(tmp_path / "run")))
-    assert [lane.label for lane in found] == [
-        "block1 seed 0",
-        "block1 seed 3",
-        "block2 seed 1",
-        "block2 seed 2",
-        "head seed 0",
+    assert list(found) == [
+        ("block1", 0),
+        ("block1", 3),
+        ("block2", 1),
+        ("block2", 2),
+        ("head", 0),
     ]
-    spans = [span for span in found[0].spans if span.end > span.start]
+    spans = [span for span in found["block1", 0] if span.end > span.start]
     assert spans == [
         Span(stage="TRAINING", blueprint="mlp", start=4, end=5),
         Span(stage="BLENDING", blueprint="mlp", start=5, end=6),
@@ -27,14 +27,10 @@ def test_a_lane_holds_every_stage_of_a_seed_with_its_ends(tmp_path: Path, make_r
 
 
 def test_a_seed_that_lived_twice_has_both_lives_in_one_lane(tmp_path: Path, make_run: Any) -> None:
-    [lane] = [
-        lane
-        for lane in lanes(load_run(make_run(tmp_path / "run")))
-        if (lane.slot, lane.seed) == ("block2", 1)
-    ]
-    embargo = [span for span in lane.spans if span.stage == "EMBARGOED"]
+    spans = lanes(load_run(make_run(tmp_path / "run")))["block2", 1]
+    embargo = [span for span in spans if span.stage == "EMBARGOED"]
     assert [(span.blueprint, span.start, span.end) for span in embargo] == [("lora", 13, 18)]
-    births = [span.blueprint for span in lane.spans if span.stage == "GERMINATED"]
+    births = [span.blueprint for span in spans if span.stage == "GERMINATED"]
     assert births == ["lora", "squeeze_excite"]
 
 
