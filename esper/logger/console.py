@@ -41,9 +41,9 @@ class ConsoleSink:
 
     def __init__(self, console: Console | None = None, *, live: bool | None = None) -> None:
         self._console = console or _Screen(highlight=False)
-        # A forced colour makes rich take a pipe for a terminal, so the file itself is asked.
+        # With FORCE_COLOR rich takes a pipe for a terminal, so this asks the file itself.
         self._is_screen = self._console.file.isatty() and not self._console.is_dumb_terminal
-        # A warning on the same screen is printed above the display, one in a file stays there.
+        # Warnings go above the display only if stderr is on the same screen.
         is_shared = sys.stderr is not None and sys.stderr.isatty()
         self._live = Live(console=self._console, auto_refresh=False, redirect_stderr=is_shared)
         self._is_live = self._is_screen if live is None else live
@@ -75,8 +75,8 @@ class ConsoleSink:
             self._state.decisions.append(f"epoch {event.epoch}  {words}")
         elif event.kind is EventKind.DECISION and event.body.kind is not DecisionKind.WAIT:
             body = event.body
-            said = f"{body.kind} {place(body.slot, body.seed)}: {body.reason}"
-            self._state.decisions.append(f"epoch {event.epoch}  {said}")
+            where = place(body.slot, body.seed)
+            self._state.decisions.append(f"epoch {event.epoch}  {body.kind} {where}: {body.reason}")
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Print the epoch's line and its events, or draw if it is time."""

@@ -1,4 +1,4 @@
-"""How figures look and how they are written: PNG for papers, SVG for the page.
+"""The look of figures, and writing them: PNG for papers, SVG for the page.
 
 Ink is one fixed colour, which the page replaces by the reader's text colour, light or dark.
 """
@@ -36,10 +36,8 @@ def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axe
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold", parse_math=False)
     axes.patch.set_alpha(0.0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["bottom", "left"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)

@@ -19,7 +19,7 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     """Write the report of each run or sweep, and a comparison of several; return the files.
 
     Args:
-        paths: run directories and sweep folders; of several, those that hold nothing are left out.
+        paths: run directories and sweep folders; among several, empty ones are skipped.
         out: folder for everything; None writes `report/` into each run and sweep, and the
             comparison of several into `report/` beside them.
 

@@ -72,12 +72,12 @@ class SQLiteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Autocommit: `_prepare` and `_insert` begin their own transactions.
             self._connection = sqlite3.connect(path, timeout=_FIRST_WAIT_S, isolation_level=None)
-        try:
-            self._prepare()
+            try:
+                self._prepare()
+            except (DataError, sqlite3.Error):
+                self._connection.close()
+                raise
             self._wait_at_most(timeout_s)
-        except DataError:
-            self.close()
-            raise
 
     def load(self) -> list[LedgerEntry]:
         """Return every entry, oldest first."""
@@ -122,22 +122,20 @@ class SQLiteStore:
             self._connection.executemany(statement, [asdict(entry) for entry in entries])
 
     def _wait_at_most(self, seconds: float) -> None:
-        with self._errors():
-            self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+        self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
     def _prepare(self) -> None:
-        with self._errors():
-            # One transaction, so that no other process sees a half-made file.
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                if not self._number("SELECT count(*) FROM sqlite_master"):
-                    self._connection.execute(_TABLE)
-                    self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                else:
-                    self._check_owner()
-            self._write_ahead()
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+        # One transaction, so that no other process sees a half-made file.
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._number("SELECT count(*) FROM sqlite_master"):
+                self._check_owner()
+            else:
+                self._connection.execute(_TABLE)
+                self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._write_ahead()
+        self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _write_ahead(self) -> None:
         """Turn on write-ahead logging, a property of the file.
