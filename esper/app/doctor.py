@@ -109,7 +109,7 @@ def _redis_server() -> Finding:
     try:
         url = redis.address()
         client = redis.connect("store=redis", url, REDIS_TIMEOUT_S)
-        with closing(client), redis.told("server", url):
+        with closing(client), redis.redis_errors("server", url):
             number = client.info("server")["redis_version"]
     except EsperError as error:
         return Finding(what="redis", found=str(error), ok=None, advice=advice)

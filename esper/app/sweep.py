@@ -96,10 +96,8 @@ def _rich_table(groups: Sequence[Group], metric: str) -> Table:
     for title in ("jobs", f"mean {metric}", "95 % interval"):
         rows.add_column(title, justify="right")
     for group in groups:
-        known = group.low is not None and group.high is not None
-        ends = (measured(metric, end) for end in (group.low, group.high))
-        interval = " to ".join(ends) if known else "-"
-        rows.add_row(escape(group.label), str(group.jobs), measured(metric, group.mean), interval)
+        mean, interval = measured(metric, group.mean), group.interval(metric)
+        rows.add_row(escape(group.label), str(group.jobs), mean, interval)
     return rows
 
 

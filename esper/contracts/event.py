@@ -249,19 +249,3 @@ class Event:
         """The topic of the event: that of its body."""
         kind: EventKind = self.body.event_kind
         return kind
-
-
-class Sink(Protocol):
-    """Somewhere that a run tells of itself."""
-
-    def start(self, run: dict[str, Any]) -> None:
-        """Take the run's facts (config, folder, names) before the first epoch."""
-
-    def event(self, event: Event) -> None:
-        """Take one event."""
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Take one epoch's line of `metrics.jsonl`."""
-
-    def close(self, summary: dict[str, Any] | None) -> None:
-        """Take the summary (None when the run failed) and let go of everything."""

@@ -1,17 +1,36 @@
-"""What an option of the group `logger` can do."""
+"""The contracts of a sink, which receives what a run reports, and of the option that builds it."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from esper.contracts.event import Sink
+from esper.contracts.event import Event
+
+
+class Sink(Protocol):
+    """Receives what a run reports.
+
+    A sink may have `drain() -> list[Recovery]`: the bus publishes what it returns after each epoch.
+    """
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Take the run's facts (config, folder, names) before the first epoch."""
+
+    def event(self, event: Event) -> None:
+        """Take one event."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Take one epoch's line of `metrics.jsonl`."""
+
+    def close(self, summary: dict[str, Any] | None) -> None:
+        """Take the summary, None if the run failed, and release files and connections."""
 
 
 class Logger(Protocol):
-    """An option that says where else a run is told of."""
+    """An option of the config group `logger`."""
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return the sinks of a run that lives in `run_dir`; none is fine.
+        """Return the sinks of a run whose folder is `run_dir`; may be empty.
 
         Raises:
-            ConfigError: if the option cannot work here, for want of a library or a login.
+            ConfigError: if a library or a login is missing.
         """

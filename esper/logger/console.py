@@ -1,7 +1,7 @@
 """The console: one live display on a terminal, plain lines anywhere else.
 
 The display is drawn by the thread that trains, when an epoch ends, at most 4 times a second and
-never for more than a fiftieth of the time: short epochs must not pay for being watched.
+never for more than a fiftieth of the time, so that drawing does not slow short epochs.
 """
 
 import sys
@@ -22,15 +22,15 @@ _SHARE = 50
 
 
 class _Screen(Console):
-    """A console that says that its reader is gone, instead of ending the process."""
+    """A console that raises when its reader is gone, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Raise, so that the bus cuts the console off and training goes on."""
-        raise BrokenPipeError("nobody reads the output any more")
+        """Raise, so that the bus removes the console and training continues."""
+        raise BrokenPipeError("nothing reads the output any more")
 
 
 class ConsoleSink:
-    """Tells a run on the screen.
+    """Shows a run on the screen.
 
     Args:
         console: where to write; stdout by default.
@@ -41,9 +41,9 @@ class ConsoleSink:
 
     def __init__(self, console: Console | None = None, *, live: bool | None = None) -> None:
         self._console = console or _Screen(highlight=False)
-        # A forced colour makes rich take a pipe for a terminal, so the file itself is asked.
+        # With FORCE_COLOR rich takes a pipe for a terminal, so this asks the file itself.
         self._is_screen = self._console.file.isatty() and not self._console.is_dumb_terminal
-        # A warning on the same screen is printed above the display, one in a file stays there.
+        # Warnings go above the display only if stderr is on the same screen.
         is_shared = sys.stderr is not None and sys.stderr.isatty()
         self._live = Live(console=self._console, auto_refresh=False, redirect_stderr=is_shared)
         self._is_live = self._is_screen if live is None else live
@@ -53,22 +53,21 @@ class ConsoleSink:
         self._started = self._next_draw = 0.0
 
     def start(self, run: dict[str, Any]) -> None:
-        """Say what runs, and show the empty display or the head of the columns."""
+        """Print the run's name, and the empty display or the head of the columns."""
         self._state.name = str(run.get("name") or "esper")
         self._state.epochs = run.get("epochs")
-        self._state.done = run.get("resumed_epoch") or 0
         self._started = time.monotonic()
         if self._is_live:
             self._live.start()
             return
         where = f"  ({run['run_dir']})" if run.get("run_dir") else ""
         self._say(f"esper: {self._state.name}{where}")
-        if self._state.done:
-            self._say(f"goes on after epoch {self._state.done}")
+        if run.get("resumed_epoch"):
+            self._say(f"goes on after epoch {run['resumed_epoch']}")
         self._say(HEADER)
 
     def event(self, event: Event) -> None:
-        """Keep what matters of the event until the epoch's line is there."""
+        """Keep the words for an important event until the epoch's line is printed."""
         words = self._events.of(event)
         if words is not None:
             if not self._is_live:
@@ -76,14 +75,14 @@ class ConsoleSink:
             self._state.decisions.append(f"epoch {event.epoch}  {words}")
         elif event.kind is EventKind.DECISION and event.body.kind is not DecisionKind.WAIT:
             body = event.body
-            said = f"{body.kind} {place(body.slot or '', body.seed)}: {body.reason}"
-            self._state.decisions.append(f"epoch {event.epoch}  {said}")
+            where = place(body.slot, body.seed)
+            self._state.decisions.append(f"epoch {event.epoch}  {body.kind} {where}: {body.reason}")
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Print the epoch's line and what happened in it, or draw if it is time."""
-        accuracies = [self._state.best_accuracy, line.get("val_accuracy")]
-        known = [accuracy for accuracy in accuracies if accuracy is not None]
-        self._state.best_accuracy = max(known, default=None)
+        """Print the epoch's line and its events, or draw if it is time."""
+        accuracy = line.get("val_accuracy")
+        if accuracy is not None:
+            self._state.best_accuracy = max(accuracy, self._state.best_accuracy or accuracy)
         self._state.line = line
         self._state.done += 1
         if self._is_live:
@@ -93,13 +92,11 @@ class ConsoleSink:
         self._say_waiting()
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Draw or print what waits, then the last words."""
-        if self._is_live:
-            if self._live.is_started:
-                self._draw()
-                self._live.stop()
-        else:
-            self._say_waiting()
+        """Draw or print what waits, then the result."""
+        self._say_waiting()
+        if self._live.is_started:
+            self._draw()
+            self._live.stop()
         if summary is not None:
             self._say("")
             for words in final_lines(summary):

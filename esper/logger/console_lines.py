@@ -1,4 +1,4 @@
-"""What the console says while a run goes on: a line an epoch, a line a change that matters."""
+"""The console's lines: one an epoch, one an important event, and the result at the end."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,12 +48,12 @@ def epoch_line(line: Mapping[str, Any], epochs: int | None) -> str:
 
 
 class EventLines:
-    """Words for the events that matter; remembers each seed's kernel and gain for its numbers."""
+    """Words important events; remembers each seed's kernel size and gain until its verdict."""
 
     def __init__(self) -> None:
         self._parameters: dict[tuple[str, int], int] = {}
         self._gains: dict[tuple[str, int], SeedPerformance] = {}
-        self._told: set[str] = set()
+        self._reported_rules: set[str] = set()
         self._words: dict[type, Callable[[Any], str | None]] = {
             KernelBuilt: self._kernel,
             SeedPerformance: self._measured,
@@ -64,19 +64,19 @@ class EventLines:
         }
 
     def of(self, event: Event) -> str | None:
-        """Return one line, or None for an event that only the files need to hold."""
+        """Return one line, or None for an event that only the files hold."""
         words = self._words.get(type(event.body))
         return None if words is None else words(event.body)
 
     def _refused(self, refusal: Refusal) -> str | None:
-        """Tell of a budget once: it may be asked for again at every epoch."""
-        if refusal.rule not in _BUDGETS or refusal.rule in self._told:
+        """Word the first refusal by each budget: the same one may follow at every epoch."""
+        if refusal.rule not in _BUDGETS or refusal.rule in self._reported_rules:
             return None
-        self._told.add(refusal.rule)
+        self._reported_rules.add(refusal.rule)
         return f"! safety: {refusal.rule}: {refusal.reason}"
 
-    def _measured(self, found: SeedPerformance) -> None:
-        self._gains[found.slot, found.seed] = found
+    def _measured(self, performance: SeedPerformance) -> None:
+        self._gains[performance.slot, performance.seed] = performance
 
     def _kernel(self, built: KernelBuilt) -> str | None:
         self._parameters[built.slot, built.seed] = built.parameters
@@ -103,15 +103,14 @@ class EventLines:
 def _gain(performance: SeedPerformance) -> str:
     if performance.gain is None:
         return f"ablation {signed_percent(performance.ablation)}"
-    error = performance.gain_error
-    margin = "" if error is None else f" +- {100 * error:.1f}"
-    return f"gain {signed_percent(performance.gain)}{margin} by {performance.method}"
+    gain = signed_percent(performance.gain, performance.gain_error)
+    return f"gain {gain} by {performance.method}"
 
 
 def _recovery(body: Recovery) -> str | None:
-    # Of these a warning has told already.
-    is_told = body.where in ("store", "stream", "checkpoint")
-    return None if is_told else f"! recovery: {body.message}"
+    # A logged warning has reported these already.
+    is_logged = body.where in ("store", "stream", "checkpoint")
+    return None if is_logged else f"! recovery: {body.message}"
 
 
 def _governor(body: GovernorAction) -> str:
@@ -125,15 +124,16 @@ def _governor(body: GovernorAction) -> str:
 
 
 def final_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return result, what grew, what it brought, what it cost and where it lies."""
-    return [
-        _result(summary),
-        *_broken(summary),
-        *_grown(summary),
-        *_brought(summary),
-        _cost(summary),
-        *_where(summary),
-    ]
+    """Return the result, what grew, its cost, and the commands and folder to look further."""
+    lines = [_result(summary)]
+    if summary.get("epochs_not_finite"):
+        epochs = f"{summary['epochs_not_finite']} of {plural(summary.get('epochs') or 0, 'epoch')}"
+        lines.append(f"The loss was not finite in {epochs}: lower training.lr.")
+    lines += _grown(summary)
+    lines.append(_cost(summary))
+    if run_dir := summary.get("run_dir"):
+        lines += [f"Results: {run_dir}", f"Report:  esper report {run_dir}"]
+    return lines
 
 
 def _result(summary: Mapping[str, Any]) -> str:
@@ -147,14 +147,6 @@ def _result(summary: Mapping[str, Any]) -> str:
     return words + (f" (best validation {percent(best)})." if best is not None else ".")
 
 
-def _broken(summary: Mapping[str, Any]) -> list[str]:
-    number = summary.get("epochs_not_finite") or 0
-    if not number:
-        return []
-    epochs = plural(summary.get("epochs") or 0, "epoch")
-    return [f"The loss was not finite in {number} of {epochs}: lower training.lr."]
-
-
 def _grown(summary: Mapping[str, Any]) -> list[str]:
     grown = summary.get("grown") or []
     before, after = summary.get("params_initial"), summary.get("params_final")
@@ -162,46 +154,32 @@ def _grown(summary: Mapping[str, Any]) -> list[str]:
     if before and after is not None:
         size += f" ({signed_percent((after - before) / before)})"
     if not grown:
-        tried = summary.get("seeds_germinated") or 0
-        return [f"Nothing grew for good: {plural(tried, 'kernel')} tried, {size}."]
-    return [f"Grew {plural(len(grown), 'kernel')}: {size}.", *map(_kernel, grown)]
-
-
-def _kernel(seed: Mapping[str, Any]) -> str:
-    return (
+        tried = plural(summary.get("seeds_germinated") or 0, "kernel")
+        return [f"Nothing grew for good: {tried} tried, {size}."]
+    lines = [f"Grew {plural(len(grown), 'kernel')}: {size}."]
+    lines += [
         f"  {place(seed['slot'], seed['seed'])}: {seed['blueprint']}, "
         f"{plural(seed.get('parameters') or 0, 'parameter')}, "
         f"gain {signed_percent(seed.get('gain'))}"
-    )
-
-
-def _brought(summary: Mapping[str, Any]) -> list[str]:
-    before, best = summary.get("best_before_growth"), summary.get("best_val_accuracy")
-    if before is None or best is None or not summary.get("grown"):
-        return []
-    return [
-        f"Validation accuracy {100 * (best - before):+.1f} points against the best before growth "
-        f"({percent(before)}), the host's own progress included."
+        for seed in grown
     ]
+    first, best = summary.get("best_before_growth"), summary.get("best_val_accuracy")
+    if first is not None and best is not None:
+        lines.append(
+            f"Validation accuracy {100 * (best - first):+.1f} points against the best before "
+            f"growth ({percent(first)}), the host's own progress included."
+        )
+    return lines
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    germinated = summary.get("seeds_germinated") or 0
-    culled = summary.get("seeds_culled") or 0
+    trials = plural(summary.get("seeds_germinated") or 0, "trial")
     words = (
         f"Cost: {magnitude(summary.get('train_flops'))}FLOPs of training, "
-        f"{duration(summary.get('wall_s'))}, {culled} of {plural(germinated, 'trial')} culled"
+        f"{duration(summary.get('wall_s'))}, {summary.get('seeds_culled') or 0} of {trials} culled"
     )
-    share = summary.get("control_fraction")
-    if share is not None:
+    if (share := summary.get("control_fraction")) is not None:
         words += f", {percent(share)} of the time for control"
     if summary.get("rollbacks"):
         words += f", {plural(summary['rollbacks'], 'rollback')}"
     return words + "."
-
-
-def _where(summary: Mapping[str, Any]) -> list[str]:
-    run_dir = summary.get("run_dir")
-    if not run_dir:
-        return []
-    return [f"Results: {run_dir}", f"Report:  esper report {run_dir}"]

@@ -29,7 +29,8 @@ class State:
     """What the display shows.
 
     line: the last epoch's line.
-    elapsed_s: time since the start, and `done` epochs of this process in it.
+    best_accuracy: best validation accuracy so far, a fraction.
+    elapsed_s: time since this process started; `done` is the number of its epochs.
     """
 
     name: str
@@ -42,7 +43,7 @@ class State:
 
 
 def render(state: State) -> RenderableType:
-    """Return everything, one below the other."""
+    """Return progress, numbers, seeds and last decisions, one below the other."""
     parts: list[RenderableType] = [_progress(state), _numbers(state)]
     if state.line.get("seeds"):
         parts.append(_seeds(state.line["seeds"]))
@@ -89,23 +90,23 @@ def _numbers(state: State) -> RenderableType:
 
 def _seeds(seeds: list[dict[str, Any]]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    # Where there is no room, names give way first: rich shrinks the columns that may wrap.
+    # If there is no room, rich shrinks the columns that may wrap: the names.
     table.add_column("slot", overflow="ellipsis")
     table.add_column("seed", justify="right", no_wrap=True)
     table.add_column("blueprint", overflow="ellipsis")
     table.add_column("stage", no_wrap=True, min_width=12)
     table.add_column("alpha", justify="right", no_wrap=True, min_width=5)
     table.add_column("gain", justify="right", no_wrap=True, min_width=7)
-    # The seeds whose fate is open are of more interest than those that stay for good.
+    # Seeds without a verdict come first; fossilized ones no longer change.
     shown = sorted(seeds, key=lambda seed: seed["stage"] == "FOSSILIZED")[:_SEEDS]
     for seed in shown:
         stage = str(seed["stage"])
         table.add_row(
-            Text(place(seed["slot"], None)),
+            Text(place(seed["slot"])),
             str(seed["seed"]),
             Text(str(seed["blueprint"])),
             Text(stage, style=STAGE_STYLES.get(stage, "")),
-            f"{seed['alpha']:.2f}",
+            decimal(seed["alpha"], 2),
             signed_percent(seed.get("gain")),
         )
     if len(seeds) > len(shown):

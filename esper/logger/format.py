@@ -1,8 +1,14 @@
-"""Numbers as people read them; what is unknown is a dash."""
+"""Numbers as people read them; an unknown number is a dash."""
 
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 UNKNOWN = "-"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether `value` is a finite number; a bool is not a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def percent(fraction: float | None) -> str:
@@ -10,9 +16,12 @@ def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def signed_percent(fraction: float | None) -> str:
-    """Return 0.032 as `+3.2 %`."""
-    return UNKNOWN if fraction is None else f"{100 * fraction:+.1f} %"
+def signed_percent(
+    fraction: float | None, error: float | None = None, *, margin: str = "+-"
+) -> str:
+    """Return 0.032 as `+3.2 %`, and with an error of 0.004 as `+3.2 % +- 0.4`."""
+    words = UNKNOWN if fraction is None else f"{100 * fraction:+.1f} %"
+    return words if error is None else f"{words} {margin} {100 * error:.1f}"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
@@ -51,11 +60,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def place(slot: str, seed: int | None) -> str:
+def place(slot: str | None, seed: int | None = None) -> str:
     """Return `block2 seed 0`; the slot without a name is the host itself."""
-    return f"{slot or 'host'}" + ("" if seed is None else f" seed {seed}")
+    return (slot or "host") + ("" if seed is None else f" seed {seed}")
 
 
 def measured(metric: str, value: Any) -> str:
-    """Return an accuracy in percent, anything else with four decimals."""
+    """Return an accuracy in percent, any other metric with four decimals."""
     return percent(value) if metric.endswith("accuracy") else decimal(value, 4)

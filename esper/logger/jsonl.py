@@ -1,6 +1,6 @@
 """The run's own record: `metrics.jsonl`, a line an epoch, and `events.jsonl`, a line an event.
 
-Lines wait in memory and are written when an epoch ends.  A failure to write stops the run.
+Lines are buffered and written when an epoch ends.  A failure to write stops the run.
 """
 
 import os
@@ -16,7 +16,7 @@ _WAITING = 1_000
 
 
 class Jsonl:
-    """Appends to both files of a run directory; what a resumed run finds there is kept."""
+    """Appends to both files of a run directory; a resumed run keeps the lines that are there."""
 
     essential = True
 
@@ -26,23 +26,23 @@ class Jsonl:
         self._waiting: list[str] = []
 
     def start(self, run: dict[str, Any]) -> None:
-        """Make sure that both files are there and can be written."""
+        """Create both files if they are missing, and check that they can be written."""
         for path in (self._metrics, self._events):
             _append(path, ())
 
     def event(self, event: Event) -> None:
-        """Keep one event until the epoch ends, or until many wait."""
+        """Buffer one event until the epoch ends, or until 1,000 are buffered."""
         self._waiting.append(to_line(event_record(event, now())))
         if len(self._waiting) >= _WAITING:
             self._write_events()
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Write the events that wait, then the epoch's line."""
+        """Write the buffered events, then the epoch's line."""
         self._write_events()
         _append(self._metrics, (to_line(line),))
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Write the events that wait."""
+        """Write the buffered events."""
         self._write_events()
 
     def _write_events(self) -> None:
@@ -56,7 +56,7 @@ def _append(path: Path, lines: Iterable[str]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(lines)
             file.flush()
-            # A checkpoint is written next, and must not outlive the lines that it counts on.
+            # The checkpoint of this epoch is written next; a resumed run needs the lines before it.
             os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

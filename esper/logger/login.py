@@ -1,4 +1,7 @@
-"""Whether Weights & Biases knows the user and answers: told without a prompt or a long wait."""
+"""Whether the user is logged in to Weights & Biases, and whether its server answers.
+
+Both are checked without a prompt or a long wait.
+"""
 
 import netrc
 import os
@@ -15,20 +18,21 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def is_logged_in() -> bool:
-    """Say whether a key is in the environment or in the netrc file for the server in use."""
+    """Return whether the environment or the netrc file has a key for the server in use."""
     if any(os.environ.get(key) for key in _KEYS):
         return True
     try:
-        entries = netrc.netrc(_netrc_path()).hosts
+        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+        entries = netrc.netrc(path).hosts
     except (OSError, netrc.NetrcParseError):
         return False
     return any(url.netloc in entries for url in _servers())
 
 
 def is_reachable(timeout_s: float = 1.5) -> bool:
-    """Say whether the server answers within `timeout_s`, look-up of its name included.
+    """Return whether the server answers within `timeout_s`, name look-up included.
 
-    Behind a proxy this is taken for granted, as only the proxy can tell.
+    Behind a proxy the answer is True, because only the proxy knows.
     """
     if any(os.environ.get(name) for name in _PROXIES):
         return True
@@ -48,9 +52,9 @@ def is_reachable(timeout_s: float = 1.5) -> bool:
 
 
 def _servers() -> tuple[SplitResult, ...]:
-    """Return the server that the user has named; else W&B's own."""
-    named = os.environ.get("WANDB_BASE_URL") or _url_in_settings()
-    return tuple(urlsplit(url) for url in ((named,) if named else _SERVERS))
+    """Return the server that the user has chosen, else W&B's own ones."""
+    chosen = os.environ.get("WANDB_BASE_URL") or _url_in_settings()
+    return tuple(urlsplit(url) for url in ((chosen,) if chosen else _SERVERS))
 
 
 def _url_in_settings() -> str | None:
@@ -61,12 +65,3 @@ def _url_in_settings() -> str | None:
     except (ParserError, OSError, UnicodeDecodeError):
         return None
     return parser.get("default", "base_url", fallback=None)
-
-
-def _netrc_path() -> Path:
-    named = os.environ.get("NETRC")
-    if named:
-        return Path(named).expanduser()
-    home = Path("~").expanduser()
-    usual, other = home / ".netrc", home / "_netrc"
-    return other if other.exists() and not usual.exists() else usual

@@ -1,14 +1,14 @@
-"""No logger beside the run's own files and the console."""
+"""No logger in addition to the run's own files and the console."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from esper.contracts.event import Sink
+from esper.logger.base import Sink
 
 
 @dataclass(frozen=True)
 class NoLogger:
-    """Tells nobody else."""
+    """Adds no sink."""
 
     def build(self, run_dir: Path) -> list[Sink]:
         """Return no sink."""

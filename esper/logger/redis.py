@@ -1,4 +1,4 @@
-"""A run as a Redis stream, which other processes follow, alone or as consumer groups.
+"""Publish a run as a Redis stream, which other processes follow alone or as consumer groups.
 
 A message has flat fields: `run` (its folder), `number` (1, 2, 3, ... within the run), `type` and
 `body`, which is JSON; by type
@@ -8,9 +8,8 @@ A message has flat fields: `run` (its folder), `number` (1, 2, 3, ... within the
     epoch   epoch; body: the line of metrics.jsonl
     end     status, dropped; body: the summary, null when the run failed
 
-A message that the server took without our hearing of it is sent again with the same number, and a
-resumed run begins with another `start`; a gap in the numbers is what was dropped while the server
-was away.
+A message whose confirmation was lost is sent again under its number.  A resumed run begins with
+another `start`.  A gap in the numbers means messages dropped while the server was away.
 """
 
 import json
@@ -19,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esper.contracts.event import Event, Recovery, Sink
+from esper.contracts.checks import require
+from esper.contracts.event import Event, Recovery
+from esper.logger.base import Sink
 from esper.logger.serialise import event_record, now, plain
-from esper.remote import redis
 from esper.remote.outbox import LIMIT, PAGE, Outbox
+from esper.remote.redis import address, check, connect, redis_errors
 
 Message = dict[str, str | int]
 
@@ -33,7 +34,7 @@ class Redis:
 
     url: None is `ESPER_REDIS_URL`, or else a server on this machine.
     stream: None is `esper:<name of the run>`.
-    maxlen: how many messages the stream holds, about; the oldest go first.
+    maxlen: approximate number of messages that the stream holds; the server drops the oldest.
     timeout_s: longest wait for an answer.
     """
 
@@ -43,27 +44,25 @@ class Redis:
     timeout_s: float = 0.5
 
     def __post_init__(self) -> None:
-        redis.check("logger", self.url, self.timeout_s)
-        if self.stream == "":
-            raise ValueError("logger.stream must be a name, got ''")
-        if self.maxlen < 1:
-            raise ValueError(f"logger.maxlen must be >= 1, got {self.maxlen}")
+        check("logger", self.url, self.timeout_s)
+        require(self.stream != "", "logger.stream", "a name", "''")
+        require(self.maxlen >= 1, "logger.maxlen", ">= 1", self.maxlen)
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return the one sink; whether a server answers is seen when the run starts.
+        """Return one sink; it first talks to the server when the run starts.
 
         Raises:
             ConfigError: if the library is missing.
         """
-        url = redis.address(self.url)
-        client = redis.connect("logger=redis", url, self.timeout_s)
+        url = address(self.url)
+        client = connect("logger=redis", url, self.timeout_s)
         return [RedisSink(self, client, url, run_dir)]
 
 
 class RedisSink:
-    """Keeps messages until an epoch ends, then adds them to the stream at once.
+    """Buffers messages until an epoch ends, then adds them to the stream at once.
 
-    stream: its name, known once the run started.
+    stream: name of the stream, known once the run has started.
     """
 
     name = "Redis stream"
@@ -82,15 +81,15 @@ class RedisSink:
         self._outbox.send([self._message("start", run)])
 
     def event(self, event: Event) -> None:
-        """Keep one event until the epoch ends, or until many wait."""
+        """Buffer one event until the epoch ends, or until 500 messages are buffered."""
         record = event_record(event, now())
-        known = {name: record[name] for name in ("epoch", "kind", "time")}
-        self._outbox.keep([self._message("event", record, **known)])
+        head = {name: record[name] for name in ("epoch", "kind", "time")}
+        self._outbox.keep([self._message("event", record, **head)])
         if len(self._outbox) >= PAGE:
             self._outbox.send(())
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Publish the events that wait, then the epoch's line."""
+        """Publish the buffered events, then the epoch's line."""
         self._outbox.send([self._message("epoch", line, epoch=line["epoch"])])
 
     def drain(self) -> list[Recovery]:
@@ -98,21 +97,21 @@ class RedisSink:
         return self._outbox.drain()
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Publish what waits and how the run ended, and let go of the connection."""
-        if self._number:  # a run that never started has nothing to end
+        """Publish the buffered messages and how the run ended, and close the connection."""
+        if self._number:  # else the run never started
             status = "failed" if summary is None else str(summary.get("status", "finished"))
-            dropped = self._outbox.dropped + (len(self._outbox) == LIMIT)  # it takes a place too
+            dropped = self._outbox.dropped + (len(self._outbox) == LIMIT)  # `end` displaces one
             self._outbox.keep([self._message("end", summary, status=status, dropped=dropped)])
             self._outbox.close()
         self._client.close()
 
-    def _message(self, word: str, body: Any, **known: str | int) -> Message:
+    def _message(self, word: str, body: Any, **head: str | int) -> Message:
         self._number += 1
         text = json.dumps(plain(body), allow_nan=False, ensure_ascii=False)
-        return {"run": self._run, "number": self._number, "type": word, **known, "body": text}
+        return {"run": self._run, "number": self._number, "type": word, **head, "body": text}
 
     def _deliver(self, messages: Sequence[Message]) -> None:
-        with redis.told("logger.url", self._url):
+        with redis_errors("logger.url", self._url):
             pipeline = self._client.pipeline()
             for message in messages:
                 pipeline.xadd(self.stream, message, maxlen=self._maxlen, approximate=True)

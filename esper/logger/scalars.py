@@ -1,14 +1,14 @@
 """The numbers of one epoch under the metric names that charts use."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from esper.contracts.event import Event, EventKind
 from esper.contracts.stage import SeedStage
+from esper.logger.format import is_number
 
 STAGE_NUMBERS = {str(stage): number for number, stage in enumerate(SeedStage)}
-"""DORMANT is 0, and so on in the order of the lifecycle."""
+"""DORMANT is 0, the others follow in the order of the lifecycle."""
 
 _PATHS = {
     "train_loss": "train/loss",
@@ -29,38 +29,24 @@ _PATHS = {
 
 
 def scalars(line: Mapping[str, Any]) -> dict[str, float]:
-    """Return every known number of an epoch's line; what is unknown is left out."""
-    found = {_PATHS.get(key, key): value for key, value in line.items() if _is_number(value)}
-    found.pop("epoch", None)
+    """Return every number of an epoch's line by metric name; unknown ones are left out."""
+    numbers = {_PATHS.get(key, key): value for key, value in line.items() if key != "epoch"}
     for seed in line.get("seeds", ()):
         prefix = f"slot/{seed['slot'] or 'host'}/{seed['seed']}"
-        found[f"{prefix}/stage"] = STAGE_NUMBERS[seed["stage"]]
+        numbers[f"{prefix}/stage"] = STAGE_NUMBERS[seed["stage"]]
         for key in ("alpha", "ablation", "gain"):
-            if _is_number(seed.get(key)):
-                found[f"{prefix}/{key}"] = seed[key]
-    return found
+            numbers[f"{prefix}/{key}"] = seed.get(key)
+    return {name: value for name, value in numbers.items() if is_number(value)}
 
 
-class Counts:
-    """How many decisions of each kind, and moves into each stage, there were so far."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-
-    def add(self, event: Event) -> None:
-        """Count a decision, a refusal or a move; other events are not counted."""
-        if event.kind is EventKind.DECISION:
-            self._counts[f"decisions/{event.body.kind}"] += 1
-        elif event.kind is EventKind.SAFETY:
-            self._counts["decisions/refused"] += 1
-        elif event.kind is EventKind.LIFECYCLE:
-            self._counts[f"lifecycle/{event.body.to_stage.lower()}"] += 1
-
-    def values(self) -> dict[str, float]:
-        """Return the counts by metric name."""
-        return dict(self._counts)
-
-
-def _is_number(value: object) -> bool:
-    """Say whether `value` is a finite number; a bool is none, and NaN differs from itself."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
+def counted(event: Event) -> list[str]:
+    """Return the names of the counters that `event` raises by one: decisions and moves."""
+    match event.kind:
+        case EventKind.DECISION:
+            return [f"decisions/{event.body.kind}"]
+        case EventKind.SAFETY:
+            return ["decisions/refused"]
+        case EventKind.LIFECYCLE:
+            return [f"lifecycle/{event.body.to_stage.lower()}"]
+        case _:
+            return []

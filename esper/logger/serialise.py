@@ -1,7 +1,7 @@
 """Turn events and epoch lines into plain JSON values.
 
-Unknown numbers (NaN, infinities) become null, so that every line is valid JSON.  `time` is an
-event's one field that is read from a clock and does not end in `_ms` or `_s`.
+Unknown numbers (NaN, infinities) become null, so that every line is valid JSON.  The fields that
+are read from a clock are an event's `time` and those whose names end in `_ms` or `_s`.
 """
 
 import json
@@ -28,8 +28,8 @@ def now() -> str:
 def event_record(event: Event, time: str) -> dict[str, Any]:
     """Return `{time, epoch, kind, **body}`.
 
-    A field of the body that is called like one of the first three is given the event's kind as a
-    prefix: the `kind` of a decision is `decision_kind`, that of a plan `plan_kind`.
+    A field of the body that has one of the first three names gets the event's kind as a prefix:
+    the `kind` of a decision is `decision_kind`, that of a plan `plan_kind`.
     """
     record: dict[str, Any] = {"time": time, "epoch": event.epoch, "kind": str(event.kind)}
     for name, value in plain(event.body).items():
@@ -49,7 +49,8 @@ def plain(value: Any) -> Any:
     if kind is float:
         return value if isfinite(value) else None
     if is_dataclass(value):
-        return _plain_dataclass(value)
+        head = {"passed": value.passed} if isinstance(value, Gate) else {}
+        return head | {name: plain(getattr(value, name)) for name in _field_names(value.__class__)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -60,13 +61,6 @@ def plain(value: Any) -> Any:
 def to_line(record: dict[str, Any]) -> str:
     """Return `record` as one line of JSON, with its newline."""
     return json.dumps(plain(record), allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _plain_dataclass(value: Any) -> dict[str, Any]:
-    found = {name: plain(getattr(value, name)) for name in _field_names(value.__class__)}
-    if isinstance(value, Gate):
-        return {"passed": value.passed} | found
-    return found
 
 
 @cache

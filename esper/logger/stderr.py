@@ -1,18 +1,18 @@
-"""Where warnings go: to stderr, above the live display where there is one."""
+"""The log handler for warnings: writes to stderr, above the live display if there is one."""
 
 import logging
 import sys
 
 
 class StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at that moment.
+    """Writes to the current `sys.stderr`.
 
-    A live display on the same screen puts something there that prints above it; a handler that
-    keeps the stream it began with would write into the display.
+    A live display on the same screen replaces `sys.stderr` by a stream that prints above it; a
+    handler that keeps its first stream would write into the display.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; a stderr that is gone is no reason to stop."""
+        """Write one record; a closed stderr raises nothing."""
         try:
             sys.stderr.write(f"{self.format(record)}\n")
             sys.stderr.flush()

@@ -1,15 +1,16 @@
-"""TensorBoard: the epoch's numbers as scalars, decisions and moves as text."""
+"""TensorBoard: the epoch's numbers as scalars, lifecycle moves and rollbacks as text."""
 
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from esper.contracts.errors import ConfigError
-from esper.contracts.event import Event, EventKind, Sink
-from esper.logger.scalars import Counts, scalars
-
-_TEXTS = frozenset({EventKind.LIFECYCLE, EventKind.GOVERNOR})
+from esper.contracts.event import Event, GovernorAction, LifecycleMove
+from esper.logger.base import Sink
+from esper.logger.format import place
+from esper.logger.scalars import counted, scalars
 
 
 @dataclass(frozen=True)
@@ -31,44 +32,48 @@ class Tensorboard:
 
 
 class TensorboardSink:
-    """Hands numbers to a writer that has a thread of its own."""
+    """Passes numbers to a writer that has its own thread."""
 
     name = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
-        self._counts = Counts()
+        self._counts: Counter[str] = Counter()
 
     def start(self, run: dict[str, Any]) -> None:
         """Open the event file."""
         from torch.utils.tensorboard import SummaryWriter
 
-        # What an earlier process wrote of epochs that are trained again is to be forgotten.
+        # Discards the points of epochs that a resumed run trains again.
         resumed = run.get("resumed_epoch")
         self._writer = SummaryWriter(str(self._folder), purge_step=resumed + 1 if resumed else None)
 
     def event(self, event: Event) -> None:
-        """Count the event, and keep a move or a rollback as text."""
-        self._counts.add(event)
-        if event.kind in _TEXTS:
-            self._writer.add_text(str(event.kind), _text(event), event.epoch)
+        """Count the event; write a move or an action of the governor as text."""
+        self._counts.update(counted(event))
+        text = _text(event)
+        if text:
+            self._writer.add_text(str(event.kind), text, event.epoch)
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Write one point of every curve."""
-        for name, value in (scalars(line) | self._counts.values()).items():
+        for name, value in (scalars(line) | self._counts).items():
             self._writer.add_scalar(name, value, line["epoch"])
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Write what waits and let go of the file."""
+        """Write buffered points and close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
-def _text(event: Event) -> str:
-    if event.kind is EventKind.LIFECYCLE:
-        move = event.body
-        where = f"{move.slot or 'host'} seed {move.seed} ({move.blueprint})"
-        return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
-    return str(getattr(event.body, "reason", event.body))
+def _text(event: Event) -> str | None:
+    match event.body:
+        case LifecycleMove() as move:
+            where = f"{place(move.slot, move.seed)} ({move.blueprint})"
+            return f"{where}: {move.from_stage} to {move.to_stage}. {move.reason}"
+        case GovernorAction() as action:
+            return action.reason
+        case _:
+            return None

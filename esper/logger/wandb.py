@@ -1,16 +1,16 @@
 """Weights & Biases: a row an epoch, tables at the end; offline unless the user is logged in.
 
-A call wakes W&B's own thread, which costs a millisecond, so rows wait until the last call was a
-second ago: short epochs must not pay for being logged.
+A call wakes W&B's own thread, which takes a millisecond, so rows are buffered until the last call
+was a second ago: logging does not slow short epochs.
 
-Nothing here asks a question, and what W&B changes of the process it is made to put back: a child
-process must not inherit its service, nor `sys.exit` and `sys.excepthook` its wrappers.
+Nothing here prompts.  W&B's changes to the environment, `sys.exit` and `sys.excepthook` are undone,
+so that child processes do not inherit its service.
 """
 
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
-from esper.contracts.event import Event, EventKind, Sink
+from esper.contracts.event import Event, EventKind
+from esper.logger.base import Sink
 from esper.logger.login import is_logged_in, is_reachable
-from esper.logger.scalars import Counts, scalars
+from esper.logger.scalars import counted, scalars
 from esper.logger.serialise import event_record, now, plain
 
 _MODES = ("auto", "offline", "online", "disabled")
@@ -30,44 +32,16 @@ _SHORTEST_S = 1.0
 _INIT_TIMEOUT_S = 10.0
 _FINISH_TIMEOUT_S = 60.0
 
-TABLES: dict[EventKind, tuple[str, ...]] = {
-    EventKind.DECISION: (
-        "epoch",
-        "decision_kind",
-        "slot",
-        "seed",
-        "adaptation",
-        "confidence",
-        "urgency",
-        "risk",
-        "reason",
-    ),
-    EventKind.SAFETY: ("epoch", "rule", "reason", "decision.slot", "decision.kind"),
-    EventKind.PLAN: ("epoch", "slot", "plan_kind", "expected_improvement", "risk", "reasoning"),
-    EventKind.SELECTION: ("epoch", "strategy", "slot", "seed", "blueprint", "score", "reason"),
-    EventKind.LIFECYCLE: (
-        "epoch",
-        "slot",
-        "seed",
-        "blueprint",
-        "from_stage",
-        "to_stage",
-        "gate.passed",
-        "reason",
-    ),
-    EventKind.REWARD: (
-        "epoch",
-        "outcome.slot",
-        "outcome.seed",
-        "outcome.blueprint",
-        "outcome.fossilized",
-        "outcome.gain",
-        "outcome.gain_error",
-        "reward.total",
-        "reward.confidence",
-        "reward.explanation",
-    ),
+_COLUMNS = {
+    EventKind.DECISION: "epoch decision_kind slot seed adaptation confidence urgency risk reason",
+    EventKind.SAFETY: "epoch rule reason decision.slot decision.kind",
+    EventKind.PLAN: "epoch slot plan_kind expected_improvement risk reasoning",
+    EventKind.SELECTION: "epoch strategy slot seed blueprint score reason",
+    EventKind.LIFECYCLE: "epoch slot seed blueprint from_stage to_stage gate.passed reason",
+    EventKind.REWARD: "epoch outcome.slot outcome.seed outcome.blueprint outcome.fossilized "
+    "outcome.gain outcome.gain_error reward.total reward.confidence reward.explanation",
 }
+TABLES = {kind: columns.split() for kind, columns in _COLUMNS.items()}
 """The columns of each table, as paths into a line of events.jsonl."""
 
 
@@ -75,8 +49,8 @@ TABLES: dict[EventKind, tuple[str, ...]] = {
 class Wandb:
     """Logs to Weights & Biases.
 
-    mode: `auto` is online for a user who is logged in and reaches the server, else offline.
-    group: name that runs share; None takes the sweep's.
+    mode: `auto` is online if the user is logged in and the server answers, else offline.
+    group: name that several runs share; None takes the sweep's.
     """
 
     project: str = "esper"
@@ -88,16 +62,15 @@ class Wandb:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tags", tuple(self.tags))
-        if self.mode not in _MODES:
-            raise ValueError(f"logger.mode must be one of {', '.join(_MODES)}, got {self.mode!r}")
-        if not self.project:
-            raise ValueError("logger.project must be a name, got ''")
+        rule = f"one of {', '.join(_MODES)}"
+        require(self.mode in _MODES, "logger.mode", rule, repr(self.mode))
+        require(self.project != "", "logger.project", "a name", "''")
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return the one sink; none when W&B is disabled, also by `WANDB_MODE`.
+        """Return one sink; none if the mode or `WANDB_MODE` is `disabled`.
 
         Raises:
-            ConfigError: if the mode is online and nobody is logged in.
+            ConfigError: if the mode is online and the user is not logged in.
         """
         asked = os.environ.get("WANDB_MODE") if self.mode == "auto" else self.mode
         if asked == "disabled":
@@ -107,69 +80,63 @@ class Wandb:
                 "logger.mode is online, but nobody is logged in to Weights & Biases: "
                 "run `wandb login`, set WANDB_API_KEY, or use logger.mode=auto"
             )
-        return [WandbSink(self, run_dir, offline=asked in ("offline", "dryrun"))]
+        online = asked not in ("offline", "dryrun") and (
+            self.mode == "online" or (is_logged_in() and is_reachable())
+        )
+        return [WandbSink(self, run_dir, online=online)]
 
 
 class WandbSink:
-    """One W&B run.
-
-    url: where to see the run; None when it is offline.
-    """
+    """One W&B run."""
 
     name = "Weights & Biases"
 
-    def __init__(self, option: Wandb, run_dir: Path, *, offline: bool) -> None:
+    def __init__(self, option: Wandb, run_dir: Path, *, online: bool) -> None:
         self._option = option
         self._run_dir = run_dir
-        self._offline = offline
+        self._online = online
         self._run: Any = None
-        self._counts = Counts()
+        self._counts: Counter[str] = Counter()
         self._waiting: list[dict[str, Any]] = []
         self._next_call = 0.0
         self._rows: dict[EventKind, deque[list[Any]]] = {k: deque(maxlen=_ROWS) for k in TABLES}
-        self.url: str | None = None
 
     def start(self, run: dict[str, Any]) -> None:
-        """Open the W&B run, offline where the server cannot be reached as somebody."""
-        option = self._option
-        online = not self._offline and (
-            option.mode == "online" or (is_logged_in() and is_reachable())
-        )
+        """Open the W&B run."""
         facts = {
             "dir": str(self._run_dir),
-            "project": option.project,
-            "entity": option.entity,
+            "project": self._option.project,
+            "entity": self._option.entity,
             "name": run.get("name"),
-            "group": option.group or run.get("sweep"),
-            "job_type": run.get("job_type") or option.job_type,
-            "tags": option.tags or None,
+            "group": self._option.group or run.get("sweep"),
+            "job_type": self._option.job_type,
+            "tags": self._option.tags or None,
             "config": plain(run.get("config") or {}),
             "id": _run_id(self._run_dir),
         }
-        with _undisturbed():
-            self._run = _open(facts, online=online)
-        self.url = None if self._run.offline else self._run.url
+        with _undo_changes():
+            self._run = _open(facts, online=self._online)
 
     def event(self, event: Event) -> None:
-        """Count the event and keep its row; nothing is sent before the end."""
-        self._counts.add(event)
+        """Count the event and keep its row for the table that `close` logs."""
+        self._counts.update(counted(event))
         if event.kind in TABLES:
             record = event_record(event, now())
             self._rows[event.kind].append([_cell(record, path) for path in TABLES[event.kind]])
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Log every number of the epoch, and of those that wait, if it is time."""
-        numbers = scalars(line) | self._counts.values()
-        self._waiting.append(numbers | {"epoch": line["epoch"], "_timestamp": time.time()})
+        """Buffer the epoch's numbers; log what is buffered if the last call was a second ago."""
+        head = {"epoch": line["epoch"], "_timestamp": time.time()}
+        self._waiting.append(scalars(line) | self._counts | head)
         if time.monotonic() >= self._next_call:
             self._log_waiting(self._run)
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Log tables and summary and finish the run; a run without summary has failed."""
+        """Log tables and summary and finish the run, as failed if there is no summary."""
         if self._run is None:
             return
         run, self._run = self._run, None
-        with _undisturbed():
+        with _undo_changes():
             try:
                 self._conclude(run, summary or {})
             finally:
@@ -186,9 +153,7 @@ class WandbSink:
 
         self._log_waiting(run)
         tables = {
-            f"events/{kind}": wandb.Table(
-                columns=list(TABLES[kind]), data=list(rows), allow_mixed_types=True
-            )
+            f"events/{kind}": wandb.Table(TABLES[kind], list(rows), allow_mixed_types=True)
             for kind, rows in self._rows.items()
             if rows
         }
@@ -198,7 +163,7 @@ class WandbSink:
 
 
 def _open(facts: dict[str, Any], *, online: bool) -> Any:
-    """Return the W&B run; where the server refuses or does not answer, an offline one."""
+    """Return the W&B run; an offline one if the server refuses or does not answer."""
     import wandb
 
     settings = wandb.Settings(
@@ -213,20 +178,18 @@ def _open(facts: dict[str, Any], *, online: bool) -> Any:
             return wandb.init(**facts, **common, mode="online", resume="allow")
         except wandb.errors.Error as error:
             wandb.termwarn(f"logging offline: {str(error).splitlines()[0]}")
-            # The refused id stays taken for as long as the process lives.
+            # W&B keeps the refused id reserved until the process ends.
             facts = facts | {"id": uuid4().hex[:12]}
     return wandb.init(**facts, **common, mode="offline")
 
 
 def _run_id(run_dir: Path) -> str:
-    """Return the run's id at W&B: drawn once, kept beside the run, found again on resume."""
+    """Return the run's id at W&B: drawn once and kept in the run's folder for a resumed run."""
     path = run_dir / "wandb" / "run_id"
-    if path.exists():
-        return path.read_text(encoding="ascii").strip()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = uuid4().hex[:12]
-    path.write_text(drawn + "\n", encoding="ascii")
-    return drawn
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{uuid4().hex[:12]}\n", encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
 
 
 def _cell(record: dict[str, Any], path: str) -> Any:
@@ -237,8 +200,8 @@ def _cell(record: dict[str, Any], path: str) -> Any:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put back what W&B changes of the process; it sends no usage reports unless asked to."""
+def _undo_changes() -> Iterator[None]:
+    """Undo what W&B changes in the process; it sends no error reports unless the user asks."""
     environment = dict(os.environ)
     leave, excepthook = sys.exit, sys.excepthook
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")

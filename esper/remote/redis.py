@@ -1,4 +1,4 @@
-"""A client of a Redis server that gives up early, and says what is wrong without the password."""
+"""A client of a Redis server that gives up early, and errors that never show the password."""
 
 import math
 import os
@@ -8,11 +8,12 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError, DataError
 
 DEFAULT_URL = "redis://localhost:6379/0"
 VARIABLE = "ESPER_REDIS_URL"
-"""Names the server where no option does: a password in it gets into no file of a run."""
+"""Environment variable with the server's url: a password in it gets into no file of a run."""
 
 _SCHEMES = ("redis", "rediss", "unix")
 
@@ -21,14 +22,13 @@ def check(group: str, url: str | None, timeout_s: float) -> None:
     """Raise `ValueError` for a url or a time limit that no client could use.
 
     Args:
-        group: the config group whose keys they are.
+        group: the config group that has the keys.
         url: None is the default server.
         timeout_s: longest wait for an answer.
     """
     if url is not None:
         _check_url(f"{group}.url", url)
-    if not 0 < timeout_s < math.inf:
-        raise ValueError(f"{group}.timeout_s must be > 0, got {timeout_s}")
+    require(0 < timeout_s < math.inf, f"{group}.timeout_s", "> 0", timeout_s)
 
 
 def address(url: str | None = None) -> str:
@@ -39,16 +39,16 @@ def address(url: str | None = None) -> str:
     """
     if url is not None:
         return url
-    found = os.environ.get(VARIABLE) or DEFAULT_URL
+    default = os.environ.get(VARIABLE) or DEFAULT_URL
     try:
-        _check_url(VARIABLE, found)
+        _check_url(VARIABLE, default)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return found
+    return default
 
 
 def shown(url: str) -> str:
-    """Return `url` as people and files may see it: without password and parameters."""
+    """Return `url` without password and parameters, for messages and files."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     masked = f"{user.split(':')[0]}:***{at}{host}" if ":" in user else parts.netloc
@@ -56,7 +56,7 @@ def shown(url: str) -> str:
 
 
 def connect(option: str, url: str, timeout_s: float) -> Any:
-    """Return a client that asks the server at `url`; nothing is sent yet.
+    """Return a client of the server at `url`; it sends nothing yet.
 
     Raises:
         ConfigError: if the library is missing; the text names the `option` that needs it.
@@ -74,13 +74,13 @@ def connect(option: str, url: str, timeout_s: float) -> Any:
         decode_responses=True,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),  # by itself the library tries for seconds
+        retry=Retry(NoBackoff(), 0),  # the library's default retries for seconds
     )
 
 
 @contextmanager
-def told(key: str, url: str) -> Iterator[None]:
-    """Raise a `DataError` naming `key` and the server for whatever goes wrong with it."""
+def redis_errors(key: str, url: str) -> Iterator[None]:
+    """Turn an error of the server or the network into a `DataError` with `key` and server."""
     import redis
 
     try:
@@ -93,12 +93,8 @@ def told(key: str, url: str) -> Iterator[None]:
 def _check_url(key: str, url: str) -> None:
     try:
         parts = urlsplit(url)
-        is_fine = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
-        is_fine = False
-    if not is_fine:
-        raise ValueError(f"{key} must be like {DEFAULT_URL}, got '{_without_secret(url)}'")
-
-
-def _without_secret(url: str) -> str:
-    return f"***@{url.rpartition('@')[2]}" if "@" in url else url
+        is_valid = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
+    except ValueError:  # the port is not a number
+        is_valid = False
+    without_password = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+    require(is_valid, key, f"like {DEFAULT_URL}", f"'{without_password}'")

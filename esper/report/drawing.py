@@ -1,13 +1,15 @@
-"""How figures look and how they are written: PNG for papers, SVG for the page.
+"""The look of figures, and writing them: PNG for papers, SVG for the page.
 
-Ink is one named colour, so that the page can turn it into the reader's own, light or dark.
+Ink is one fixed colour, which the page replaces by the reader's text colour, light or dark.
 """
 
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -34,10 +36,8 @@ def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axe
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold", parse_math=False)
     axes.patch.set_alpha(0.0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["bottom", "left"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
@@ -46,17 +46,14 @@ def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axe
     return figure, axes
 
 
-def legend(axes: Axes, columns: int = 1) -> None:
-    """Put the legend to the right of the axes, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend(axes: Axes, handles: Sequence[Artist]) -> None:
+    """Put a legend of the labelled `handles` to the right of the axes, where it covers nothing."""
     if handles:
         axes.legend(
-            handles,
-            labels,
+            handles=handles,
             loc="upper left",
             bbox_to_anchor=(1.01, 1.0),
             borderaxespad=0.0,
-            ncols=columns,
             frameon=False,
             labelcolor=INK,
             fontsize=8.5,
@@ -69,7 +66,7 @@ def write_png(figure: Figure, path: Path) -> None:
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """Return the figure as an `svg` element without background, its ink in the reader's colour.
+    """Return the figure as an `svg` element without background, in the reader's text colour.
 
     Args:
         name: makes the ids inside unique on a page with several figures.

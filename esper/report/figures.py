@@ -1,4 +1,4 @@
-"""The figures of a run and of a comparison; each returns a matplotlib figure, unwritten."""
+"""The figures of a run and of a comparison, each as a matplotlib figure."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
+from esper.logger.format import place
 from esper.report.drawing import CYCLE, INK, STAGE_COLOURS, legend, new_axes
-from esper.report.history import Lane, Span, lanes, place
+from esper.report.history import Seed, Span, lanes
 from esper.report.sweep import Group
 from esper.rundir.records import Run
 
@@ -20,14 +21,15 @@ _MARKS = {
     "FOSSILIZED": ("o", STAGE_COLOURS["FOSSILIZED"], "fossilized"),
     "CULLED": ("X", STAGE_COLOURS["CULLED"], "culled"),
 }
-_LANES = 60
+_MAX_ROWS = 60
 _INCHES_PER_CHARACTER = 0.075
 _AXES_INCHES = 5.5
 
 
 def accuracy_figure(run: Run) -> Figure:
-    """Return accuracy over epochs with growth marked; the loss where accuracy is unknown."""
-    measure = _measure(run)
+    """Return accuracy over epochs with growth marked; the loss if accuracy is unknown."""
+    has_accuracy = any(line.get("val_accuracy") is not None for line in run.metrics)
+    measure = "accuracy" if has_accuracy else "loss"
     figure, axes = new_axes(f"{measure.capitalize()} over epochs", height=3.4)
     epochs = [line["epoch"] for line in run.metrics]
     for key, colour, words in (
@@ -39,7 +41,7 @@ def accuracy_figure(run: Run) -> Figure:
     _mark_growth(figure, axes, run, f"val_{measure}")
     _epoch_axis(axes, run)
     axes.set_ylabel(measure)
-    legend(axes)
+    legend(axes, axes.get_legend_handles_labels()[0])
     return figure
 
 
@@ -70,15 +72,12 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
 
 
 def lanes_figure(run: Run) -> Figure:
-    """Return the swim-lanes: one a seed that ever germinated, coloured by stage."""
+    """Return the swim-lanes: one for each seed that ever germinated, coloured by stage."""
     every = lanes(run)
-    shown = every[:_LANES]
-    title = "Seeds by stage"
-    if len(every) > len(shown):
-        title += f" (the first {len(shown)} of {len(every)} seeds)"
-    figure, axes = new_axes(title, height=1.0 + 0.36 * max(len(shown), 3))
-    for row, lane in enumerate(shown):
-        for span in lane.spans:
+    figure, axes = _seeds_axes("Seeds by stage", list(every), run, top=-0.75)
+    shown = list(every.values())[:_MAX_ROWS]
+    for row, spans in enumerate(shown):
+        for span in spans:
             axes.barh(
                 row,
                 span.end - span.start,
@@ -86,26 +85,26 @@ def lanes_figure(run: Run) -> Figure:
                 height=0.46,
                 color=STAGE_COLOURS.get(span.stage, "#8a9099"),
             )
-        _label_kernels(axes, row, lane, run.last_epoch)
-    axes.set_yticks(range(len(shown)), [lane.label for lane in shown], parse_math=False)
-    axes.set_ylim(max(len(shown), 1) - 0.4, -0.75)
-    axes.grid(visible=False, axis="y")
-    _epoch_axis(axes, run)
-    stages = {span.stage for lane in shown for span in lane.spans if span.end > span.start}
-    _stage_legend(axes, stages)
-    if not shown:
-        _say_empty(axes)
+        _label_kernels(axes, row, spans, run.last_epoch)
+    stages = {span.stage for spans in shown for span in spans if span.end > span.start}
+    handles = [
+        Patch(color=colour, label=stage.lower())
+        for stage, colour in STAGE_COLOURS.items()
+        if stage in stages
+    ]
+    legend(axes, handles)
     return figure
 
 
-def _label_kernels(axes: Axes, row: int, lane: Lane, last_epoch: int) -> None:
-    """Write each blueprint above its bar and mark its end; a label that has no room is left out."""
+def _label_kernels(axes: Axes, row: int, spans: list[Span], last_epoch: int) -> None:
+    """Write each blueprint above its bar if there is room, and mark where it was culled."""
     epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / _AXES_INCHES
     free_from = -math.inf
-    for span in lane.spans:
+    for span in spans:
         width = len(span.blueprint) * epochs_per_character
         start = max(min(span.start, last_epoch - width), 0)
-        if _is_birth(span, lane) and start >= free_from:
+        is_first = span.stage == "GERMINATED" or span is spans[0]
+        if is_first and start >= free_from:
             free_from = start + width
             axes.text(
                 start,
@@ -120,68 +119,47 @@ def _label_kernels(axes: Axes, row: int, lane: Lane, last_epoch: int) -> None:
             axes.plot(span.start, row, marker="X", color=STAGE_COLOURS["CULLED"], markersize=7)
 
 
-def _is_birth(span: Span, lane: Lane) -> bool:
-    return span.stage == "GERMINATED" or span is lane.spans[0]
-
-
-def _stage_legend(axes: Axes, stages: set[str]) -> None:
-    handles = [
-        Patch(color=colour, label=stage.lower())
-        for stage, colour in STAGE_COLOURS.items()
-        if stage in stages
-    ]
-    if handles:
-        axes.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            borderaxespad=0.0,
-            frameon=False,
-            labelcolor=INK,
-            fontsize=8.5,
-        )
-
-
 def alphas_figure(run: Run) -> Figure:
     """Return every seed's blend factor over epochs, a row a seed, each from 0 to 1."""
-    every = _seeds_with_alpha(run)
-    shown = every[:_LANES]
-    title = "Alpha, from 0 to 1 in each row"
-    if len(every) > len(shown):
-        title += f" (the first {len(shown)} of {len(every)} seeds)"
-    figure, axes = new_axes(title, height=1.0 + 0.36 * max(len(shown), 3))
+    alphas: dict[Seed, dict[int, float]] = {}
+    for line in run.metrics:
+        for seed in line.get("seeds", ()):
+            values = alphas.setdefault((seed["slot"], seed["seed"]), {})
+            values[line["epoch"]] = _number(seed.get("alpha"))
+    order = lanes(run).keys()
+    every = [key for key in order if key in alphas] + sorted(alphas.keys() - order)
+    figure, axes = _seeds_axes("Alpha, from 0 to 1 in each row", every, run, top=-0.6)
     epochs = [line["epoch"] for line in run.metrics]
-    for row, key in enumerate(shown):
-        tops = [row + 0.4 - 0.8 * _alpha(line, key) for line in run.metrics]
+    for row, key in enumerate(every[:_MAX_ROWS]):
+        tops = [row + 0.4 - 0.8 * alphas[key].get(epoch, math.nan) for epoch in epochs]
         colour = CYCLE[row % len(CYCLE)]
         axes.fill_between(epochs, tops, row + 0.4, color=colour, alpha=0.3, linewidth=0)
         axes.plot(epochs, tops, color=colour, linewidth=1.4, marker=".", markersize=3)
-    axes.set_yticks(range(len(shown)), [place(*key) for key in shown], parse_math=False)
-    axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
-    _epoch_axis(axes, run)
-    if not shown:
-        _say_empty(axes)
     return figure
 
 
-def _seeds_with_alpha(run: Run) -> list[tuple[str, int]]:
-    """Return slot and seed of whatever held a kernel, in the order of the swim-lanes."""
-    keys = {(seed["slot"], seed["seed"]) for line in run.metrics for seed in line.get("seeds", ())}
-    order = [(lane.slot, lane.seed) for lane in lanes(run)]
-    return [key for key in order if key in keys] + sorted(keys.difference(order))
-
-
-def _say_empty(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "no seed germinated", transform=axes.transAxes, ha="center", color=INK)
+def _seeds_axes(title: str, seeds: list[Seed], run: Run, *, top: float) -> tuple[Figure, Axes]:
+    """Return axes with epochs below and a labelled row for each of the first 60 seeds."""
+    shown = [place(*seed) for seed in seeds[:_MAX_ROWS]]
+    if len(seeds) > len(shown):
+        title += f" (the first {len(shown)} of {len(seeds)} seeds)"
+    figure, axes = new_axes(title, height=1.0 + 0.36 * max(len(shown), 3))
+    axes.set_yticks(range(len(shown)), shown, parse_math=False)
+    axes.set_ylim(max(len(shown), 1) - 0.4, top)
+    axes.grid(visible=False, axis="y")
+    _epoch_axis(axes, run)
+    if not shown:
+        axes.text(0.5, 0.5, "no seed germinated", transform=axes.transAxes, ha="center", color=INK)
+    return figure, axes
 
 
 def comparison_figure(groups: Sequence[Group], metric: str) -> Figure:
-    """Return a dot with its interval for each group, every job of it faint behind."""
+    """Return a dot with its interval for each group, and a faint dot for each of its jobs."""
     shown = [(group, group.mean) for group in groups if group.mean is not None]
-    figure, axes = new_axes(
-        f"{metric.replace('_', ' ').capitalize()} by group", height=1.2 + 0.42 * max(len(shown), 1)
-    )
+    words = metric.replace("_", " ")
+    height = 1.2 + 0.42 * max(len(shown), 1)
+    figure, axes = new_axes(f"{words.capitalize()} by group", height)
+    labels = []
     for row, (group, mean) in enumerate(shown):
         colour = CYCLE[row % len(CYCLE)]
         axes.plot(
@@ -196,34 +174,19 @@ def comparison_figure(groups: Sequence[Group], metric: str) -> Figure:
         if group.low is not None and group.high is not None:
             axes.plot([group.low, group.high], [row, row], color=colour, linewidth=2.4)
         axes.plot([mean], [row], marker="D", markersize=7, color=colour)
-    labels = [f"{_short(group.label)}  (n = {len(group.values)})" for group, _ in shown]
+        label = group.label if len(group.label) <= 48 else f"{group.label[:47]}…"
+        labels.append(f"{label}  (n = {len(group.values)})")
     axes.set_yticks(range(len(shown)), labels, parse_math=False)
     axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
-    axes.set_xlabel(f"{metric.replace('_', ' ')}: mean, 95 % interval, and every job")
+    axes.set_xlabel(f"{words}: mean, 95 % interval, and every job")
     return figure
-
-
-def _measure(run: Run) -> str:
-    known = any(line.get("val_accuracy") is not None for line in run.metrics)
-    return "accuracy" if known else "loss"
 
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _alpha(line: dict[str, Any], key: tuple[str, int]) -> float:
-    for seed in line.get("seeds", ()):
-        if (seed["slot"], seed["seed"]) == key:
-            return _number(seed.get("alpha"))
-    return math.nan
-
-
 def _epoch_axis(axes: Axes, run: Run) -> None:
     axes.set_xlim(0, max(run.last_epoch, 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 48 else f"{label[:47]}…"

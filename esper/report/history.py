@@ -1,9 +1,24 @@
-"""What happened to every seed, worked out from a run's events and metrics."""
+"""The history of every seed, from a run's events and metrics, as values and as rows of tables.
+
+In the head of a table, `#` before a title marks a column of numbers and `@` one of names.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
+from esper.logger.format import count, decimal, place, signed_percent
 from esper.rundir.records import Run
+
+Row = tuple[Any, ...]
+Seed = tuple[str, int]
+"""Slot, and index of the seed in it."""
+
+DECISIONS = ("#epoch", "@decision", "@where", "reason")
+LEDGER = ("@seed", "@blueprint", "#trials", "#mean reward", "#last reward")
+SEEDS = (
+    *("slot", "#seed", "stage", "#since", "blueprint"),
+    *("#alpha", "#gain", "#ablation", "#tried"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,143 +31,100 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """Everything that one seed went through, DORMANT left out."""
+def lanes(run: Run) -> dict[Seed, list[Span]]:
+    """Return the stages but DORMANT of every seed that ever germinated, in order.
 
-    slot: str
-    seed: int
-    spans: tuple[Span, ...]
-
-    @property
-    def label(self) -> str:
-        """Return the seed's name for people."""
-        return place(self.slot, self.seed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedRow:
-    """Where one seed stands at the end of what the directory tells.
-
-    since: epoch at which the stage was entered, None for a seed that never germinated.
+    The seeds come by slot, in order of first growth.
     """
-
-    slot: str
-    seed: int
-    stage: str = "DORMANT"
-    blueprint: str | None = None
-    since: int | None = None
-    activations: int = 0
-    alpha: float | None = None
-    gain: float | None = None
-    ablation: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One decision that was more than waiting, or a refusal of one."""
-
-    epoch: int
-    what: str
-    where: str
-    reason: str
-
-
-def place(slot: str, seed: int | None = None) -> str:
-    """Return `block2 seed 0`; the slot without a name is the host itself."""
-    return (slot or "host") + ("" if seed is None else f" seed {seed}")
-
-
-def lanes(run: Run) -> list[Lane]:
-    """Return a lane for every seed that ever germinated, by slot in order of first growth."""
-    moves: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for move in run.of_kind("lifecycle"):
-        moves.setdefault((move["slot"], move["seed"]), []).append(move)
+    moves = _moves(run)
     slots = list(dict.fromkeys(slot for slot, _ in moves))
     order = sorted(moves, key=lambda key: (slots.index(key[0]), key[1]))
-    return [
-        Lane(slot=slot, seed=seed, spans=_spans(moves[slot, seed], run.last_epoch))
-        for slot, seed in order
-    ]
+    return {key: _spans(moves[key], run.last_epoch) for key in order}
 
 
-def _spans(moves: list[dict[str, Any]], last_epoch: int) -> tuple[Span, ...]:
-    """Return the stages in order; one entered and left at the same epoch has no length."""
-    ends = [move["epoch"] for move in moves[1:]] + [max(last_epoch, moves[-1]["epoch"])]
-    return tuple(
-        Span(
-            stage=move["to_stage"],
-            blueprint=move["blueprint"],
-            start=move["epoch"],
-            end=end,
-        )
-        for move, end in zip(moves, ends, strict=True)
-        if move["to_stage"] != "DORMANT"
-    )
+def seed_rows(run: Run) -> list[Row]:
+    """Return a row of `SEEDS` for every seed of every slot that the run's events name.
 
-
-def seed_rows(run: Run) -> list[SeedRow]:
-    """Return a row for every seed of every slot that the run's events name."""
-    moves: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for move in run.of_kind("lifecycle"):
-        moves.setdefault((move["slot"], move["seed"]), []).append(move)
-    now = {
+    `since` is the epoch at which the seed entered its stage, unknown if it never germinated.
+    """
+    moves = _moves(run)
+    last = {
         (seed["slot"], seed["seed"]): seed
         for line in run.metrics[-1:]
         for seed in line.get("seeds", ())
     }
-    slots = dict.fromkeys(
-        event["slot"] for event in run.events if isinstance(event.get("slot"), str)
-    )
-    per_slot = (run.config.get("model") or {}).get("num_seeds")
-    keys = {(slot, seed) for slot in slots for seed in range(per_slot or 0)} | moves.keys()
-    order = list(slots)
+    names = (event["slot"] for event in run.events if isinstance(event.get("slot"), str))
+    slots = list(dict.fromkeys(names))
+    per_slot = (run.config.get("model") or {}).get("num_seeds") or 0
+    keys = {(slot, seed) for slot in slots for seed in range(per_slot)} | moves.keys()
     return [
-        _row(key, moves.get(key, []), now.get(key, {}))
-        for key in sorted(keys, key=lambda key: (order.index(key[0]), key[1]))
+        _seed_row(key, moves.get(key, []), last.get(key, {}))
+        for key in sorted(keys, key=lambda key: (slots.index(key[0]), key[1]))
     ]
 
 
-def _row(key: tuple[str, int], moves: list[dict[str, Any]], now: dict[str, Any]) -> SeedRow:
-    if not moves:
-        return SeedRow(slot=key[0], seed=key[1])
-    return SeedRow(
-        slot=key[0],
-        seed=key[1],
-        stage=moves[-1]["to_stage"],
-        blueprint=moves[-1]["blueprint"],
-        since=moves[-1]["epoch"],
-        activations=sum(move["to_stage"] == "GERMINATED" for move in moves),
-        alpha=now.get("alpha"),
-        gain=now.get("gain"),
-        ablation=now.get("ablation"),
-    )
-
-
-def verdicts(run: Run) -> list[Verdict]:
-    """Return the decisions other than waiting, and the refusals, oldest first."""
-    found = []
+def decision_rows(run: Run) -> list[Row]:
+    """Return a row of `DECISIONS` for every decision but waiting, and for every refusal."""
+    rows = []
     for event in run.of_kind("decision", "safety"):
-        refused = event["kind"] == "safety"
-        wish = event["decision"] if refused else event
-        kind = wish.get("kind" if refused else "decision_kind")
+        is_refused = event["kind"] == "safety"
+        decision = event["decision"] if is_refused else event
+        kind = decision.get("kind" if is_refused else "decision_kind")
         if kind == "wait":
             continue
-        what = " ".join(filter(None, (kind, wish.get("adaptation"))))
-        found.append(
-            Verdict(
-                epoch=event["epoch"],
-                what=f"{what} refused" if refused else what,
-                where=place(wish.get("slot") or "", wish.get("seed")),
-                reason=f"{event['rule']}: {event['reason']}" if refused else event["reason"],
-            )
-        )
-    return found
+        words = filter(None, (kind, decision.get("adaptation"), "refused" if is_refused else None))
+        reason = f"{event['rule']}: {event['reason']}" if is_refused else event["reason"]
+        where = place(decision.get("slot"), decision.get("seed"))
+        rows.append((event["epoch"], " ".join(words), where, reason))
+    return rows
 
 
-def ledger(run: Run) -> list[dict[str, Any]]:
-    """Return the last record of every arm, by slot, seed and blueprint."""
+def ledger_rows(run: Run) -> list[Row]:
+    """Return a row of `LEDGER` for every arm, its last record, by slot, seed and blueprint."""
     last = {
         (event["slot"], event["seed"], event["blueprint"]): event for event in run.of_kind("ledger")
     }
-    return [last[key] for key in sorted(last)]
+    return [
+        (
+            place(slot, seed),
+            blueprint,
+            count(record["trials"]),
+            decimal(record["mean_reward"]),
+            decimal(record["reward"]),
+        )
+        for (slot, seed, blueprint), record in sorted(last.items(), key=lambda item: item[0])
+    ]
+
+
+def _moves(run: Run) -> dict[Seed, list[dict[str, Any]]]:
+    moves: dict[Seed, list[dict[str, Any]]] = {}
+    for move in run.of_kind("lifecycle"):
+        moves.setdefault((move["slot"], move["seed"]), []).append(move)
+    return moves
+
+
+def _spans(moves: list[dict[str, Any]], last_epoch: int) -> list[Span]:
+    """Return the stages in order; one entered and left at the same epoch has no length."""
+    ends = [move["epoch"] for move in moves[1:]] + [max(last_epoch, moves[-1]["epoch"])]
+    return [
+        Span(stage=move["to_stage"], blueprint=move["blueprint"], start=move["epoch"], end=end)
+        for move, end in zip(moves, ends, strict=True)
+        if move["to_stage"] != "DORMANT"
+    ]
+
+
+def _seed_row(key: Seed, moves: list[dict[str, Any]], measured: dict[str, Any]) -> Row:
+    latest: dict[str, Any] = (
+        moves[-1] if moves else {"to_stage": "DORMANT", "epoch": None, "blueprint": "-"}
+    )
+    return (
+        place(key[0]),
+        key[1],
+        latest["to_stage"],
+        count(latest["epoch"]),
+        latest["blueprint"],
+        decimal(measured.get("alpha"), 2),
+        signed_percent(measured.get("gain")),
+        signed_percent(measured.get("ablation")),
+        sum(move["to_stage"] == "GERMINATED" for move in moves),
+    )

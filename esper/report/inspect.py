@@ -1,13 +1,22 @@
 """What `esper inspect` shows in the terminal, from the run directory alone."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from esper.logger.format import count, decimal, percent, signed_percent
-from esper.report.history import ledger, place, seed_rows, verdicts
+from esper.logger.format import count, decimal, percent
+from esper.report.history import (
+    DECISIONS,
+    LEDGER,
+    SEEDS,
+    Row,
+    decision_rows,
+    ledger_rows,
+    seed_rows,
+)
 from esper.rundir.records import Run, load_run
 
 _STYLES = {"FOSSILIZED": "green", "CULLED": "red", "DORMANT": "dim", "EMBARGOED": "dim"}
@@ -20,12 +29,19 @@ def inspect(path: Path | str) -> RenderableType:
         DataError: if `path` is no run directory or a file of it is broken.
     """
     run = load_run(path)
+    seeds = [
+        (slot, seed, Text(stage, style=_STYLES.get(stage, "cyan")), *rest)
+        for slot, seed, stage, *rest in seed_rows(run)
+    ]
     return Group(
-        _head(run), Text(""), _seeds(run), Text(""), _decisions(run), Text(""), _ledger(run)
+        _head(run),
+        *_table("Slots and seeds", SEEDS, seeds),
+        *_table("Decisions", DECISIONS, decision_rows(run)),
+        *_table("Ledger", LEDGER, ledger_rows(run)),
     )
 
 
-def _head(run: Run) -> RenderableType:
+def _head(run: Run) -> Text:
     status = (run.summary or {}).get("status") or "unfinished"
     last = run.metrics[-1] if run.metrics else {}
     words = Text(run.name, style="bold")
@@ -41,58 +57,8 @@ def _head(run: Run) -> RenderableType:
     return words
 
 
-def _seeds(run: Run) -> RenderableType:
-    table = _table(
-        "Slots and seeds",
-        "slot",
-        "#seed",
-        "stage",
-        "#since",
-        "blueprint",
-        "#alpha",
-        "#gain",
-        "#ablation",
-        "#tried",
-    )
-    for row in seed_rows(run):
-        table.add_row(
-            Text(place(row.slot)),
-            str(row.seed),
-            Text(row.stage, style=_STYLES.get(row.stage, "cyan")),
-            count(row.since),
-            Text(row.blueprint or "-"),
-            decimal(row.alpha, 2),
-            signed_percent(row.gain),
-            signed_percent(row.ablation),
-            str(row.activations),
-        )
-    return table
-
-
-def _decisions(run: Run) -> RenderableType:
-    table = _table("Decisions", "#epoch", "decision", "where", "reason")
-    for verdict in verdicts(run):
-        table.add_row(
-            str(verdict.epoch), Text(verdict.what), Text(verdict.where), Text(verdict.reason)
-        )
-    return table
-
-
-def _ledger(run: Run) -> RenderableType:
-    table = _table("Ledger", "seed", "blueprint", "#trials", "#mean reward", "#last reward")
-    for record in ledger(run):
-        table.add_row(
-            Text(place(record["slot"], record["seed"])),
-            Text(str(record["blueprint"])),
-            count(record["trials"]),
-            decimal(record["mean_reward"]),
-            decimal(record["reward"]),
-        )
-    return table
-
-
-def _table(title: str, *names: str) -> Table:
-    """Return an empty table; `#` before a column's name puts it to the right."""
+def _table(title: str, head: Sequence[str], rows: Iterable[Row]) -> tuple[RenderableType, ...]:
+    """Return an empty line and a table; see `history` for the marks in its head."""
     table = Table(
         title=title,
         title_justify="left",
@@ -101,6 +67,8 @@ def _table(title: str, *names: str) -> Table:
         padding=(0, 2, 0, 0),
         header_style="dim",
     )
-    for name in names:
-        table.add_column(name.lstrip("#"), justify="right" if name.startswith("#") else "left")
-    return table
+    for name in head:
+        table.add_column(name.lstrip("#@"), justify="right" if name.startswith("#") else "left")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return Text(""), table

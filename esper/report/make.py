@@ -1,4 +1,4 @@
-"""Write reports: a page and figures for a run, a page with a comparison for a sweep."""
+"""Write reports: page and figures for a run, page, figure and table for a sweep."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     """Write the report of each run or sweep, and a comparison of several; return the files.
 
     Args:
-        paths: run directories and sweep folders; of several, those that hold nothing are left out.
+        paths: run directories and sweep folders; among several, empty ones are skipped.
         out: folder for everything; None writes `report/` into each run and sweep, and the
             comparison of several into `report/` beside them.
 
@@ -41,9 +41,10 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
             jobs.append(job_of(folder))
             written += _report_run(folder, target)
         else:
-            found = collect(folder)
-            jobs += found
-            written += _report_jobs(_title(folder), found, target)
+            members = collect(folder)
+            jobs += members
+            title = f"Sweep {folder.parent.name} {folder.name}"
+            written += _report_jobs(title, members, target)
     if len(folders) > 1:
         parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
         written += _report_jobs("Comparison", jobs, Path(out) if out else parent / "report")
@@ -61,10 +62,6 @@ def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:
     if out is None:
         return folder / "report"
     return Path(out) if alone else Path(out) / f"{folder.parent.name}-{folder.name}"
-
-
-def _title(folder: Path) -> str:
-    return f"Sweep {folder.parent.name} {folder.name}"
 
 
 def _report_run(folder: Path, target: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A sweep as rows: what was overridden, what came of it, and which group did better.
+"""A sweep as rows: the overrides and results of its jobs, and which group of them did better.
 
 The interval of a group is a percentile bootstrap over its jobs (their rng seeds): 95 % of the means
 of resampled jobs lie in it.
@@ -8,11 +8,12 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from esper.contracts.errors import DataError
+from esper.logger.format import UNKNOWN, is_number, measured
 from esper.rundir.records import is_run, load_overrides, load_summary
 
 _RESAMPLES = 4_000
@@ -24,9 +25,9 @@ _METRICS = ("test_accuracy", "best_val_accuracy", "test_loss")
 class Job:
     """One job of a sweep, or one run of a comparison.
 
-    status: the summary's, or `unfinished` where there is none.
-    overrides: by key, as they were typed.
-    numbers: the plain values of summary.json, empty without one.
+    status: the summary's, or `unfinished` without a summary.
+    overrides: values by key, as typed.
+    numbers: numbers and texts of summary.json, empty without one.
     """
 
     path: Path
@@ -51,6 +52,12 @@ class Group:
     low: float | None
     high: float | None
 
+    def interval(self, metric: str) -> str:
+        """Return the interval of the mean of `metric` for people, such as `91.0 % to 92.4 %`."""
+        if self.low is None or self.high is None:
+            return UNKNOWN
+        return f"{measured(metric, self.low)} to {measured(metric, self.high)}"
+
 
 def collect(sweep_dir: Path | str) -> list[Job]:
     """Return the jobs of a sweep folder, in order of their numbers.
@@ -61,10 +68,10 @@ def collect(sweep_dir: Path | str) -> list[Job]:
     folder = Path(sweep_dir)
     if not folder.is_dir():
         raise DataError(f"no sweep at {folder}: not a folder")
-    found = [path for path in folder.iterdir() if path.is_dir() and is_run(path)]
-    if not found:
+    paths = [path for path in folder.iterdir() if path.is_dir() and is_run(path)]
+    if not paths:
         raise DataError(f"no run and no sweep at {folder}: nothing in it has a .hydra folder")
-    return [job_of(path) for path in sorted(found, key=_job_order)]
+    return [job_of(path) for path in sorted(paths, key=_job_order)]
 
 
 def job_of(path: Path) -> Job:
@@ -90,25 +97,20 @@ def job_of(path: Path) -> Job:
 
 
 def write_csv(jobs: Sequence[Job], path: Path) -> None:
-    """Write a row a job: its name and status, every override, every number of its summary."""
-    overridden = list(dict.fromkeys(key for job in jobs for key in job.overrides))
-    numbers = list(dict.fromkeys(key for job in jobs for key in job.numbers))
-    numbers = [key for key in numbers if key not in overridden]
+    """Write a row for each job: name, status, every override, every number of its summary."""
+    overrides = [key for job in jobs for key in job.overrides]
+    numbers = [key for job in jobs for key in job.numbers]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["job", "status", *overridden, *numbers])
+        writer = csv.DictWriter(file, dict.fromkeys(["job", "status", *overrides, *numbers]))
+        writer.writeheader()
         for job in jobs:
-            cells = [job.overrides.get(key) for key in overridden]
-            cells += [job.numbers.get(key) for key in numbers]
-            writer.writerow([job.name, job.status, *cells])
+            writer.writerow({"job": job.name, "status": job.status} | job.numbers | job.overrides)
 
 
 def metric_of(jobs: Sequence[Job]) -> str:
-    """Return the number to compare by: the first of the usual ones that any job knows."""
-    for metric in _METRICS:
-        if any(_is_number(job.numbers.get(metric)) for job in jobs):
-            return metric
-    return _METRICS[0]
+    """Return the metric to compare by: the first of the usual ones that any job has."""
+    known = {key for job in jobs for key, value in job.numbers.items() if is_number(value)}
+    return next((metric for metric in _METRICS if metric in known), _METRICS[0])
 
 
 def table(jobs: Sequence[Job], metric: str) -> list[Group]:
@@ -121,7 +123,7 @@ def table(jobs: Sequence[Job], metric: str) -> list[Group]:
         key = tuple(sorted(item for item in job.overrides.items() if item[0] != "rng_seed"))
         members.setdefault(key, []).append(job)
     common = set.intersection(*(set(key) for key in members)) if len(members) > 1 else set()
-    groups = [_group(key, common, found, metric) for key, found in members.items()]
+    groups = [_group(key, common, group, metric) for key, group in members.items()]
     sign = 1.0 if metric.endswith("loss") else -1.0
     return sorted(groups, key=lambda group: (group.mean is None, sign * (group.mean or 0.0)))
 
@@ -132,8 +134,8 @@ def _group(
     jobs: Sequence[Job],
     metric: str,
 ) -> Group:
-    known = [job.numbers.get(metric) for job in jobs if job.status not in _INCOMPLETE]
-    values = tuple(float(value) for value in known if _is_number(value))
+    finished = [job.numbers.get(metric) for job in jobs if job.status not in _INCOMPLETE]
+    values = tuple(float(value) for value in finished if is_number(value))
     low, high = bootstrap(values)
     words = [f"{name}={value}" for name, value in key if (name, value) not in common]
     return Group(
@@ -158,7 +160,3 @@ def bootstrap(values: Sequence[float], rng_seed: int = 0) -> tuple[float | None,
 
 def _job_order(path: Path) -> tuple[int, str]:
     return (int(path.name) if path.name.isdigit() else 10**9, path.name)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

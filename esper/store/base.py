@@ -1,11 +1,11 @@
-"""The contract of a store, and of the options that open one.
+"""The contracts of a store, which keeps the ledger between runs, and of the option that opens it.
 
-A store is read once, at the start, and there it refuses what it cannot use.  Later on it only
-helps runs to come, so nothing that happens to it ends this one: what cannot be written waits.
+A run reads its store once, at the start, and stops there if the store cannot be used.  After that,
+a failing store never stops the run: entries that cannot be written are buffered.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
@@ -18,26 +18,24 @@ class Store(Protocol):
         """Return every entry, oldest first: the snapshot that a run starts from.
 
         Raises:
-            DataError: if it cannot be read, or holds something that is no entry.
+            DataError: if it cannot be read, or contains something that is not an entry.
         """
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Keep `entries`; one whose key is known already changes nothing.
+        """Add `entries`; one whose key is known already changes nothing.
 
-        What cannot be written now is written later, at the latest at `close`, if that can be.
+        Entries that cannot be written now are written later, at the latest by `close`.
         """
 
     def drain(self) -> list[Recovery]:
-        """Return the outages since the last call; each is told once."""
+        """Return the outages since the last call."""
 
     def close(self) -> None:
-        """Write what waits, and let go of files and connections; closing twice does no harm."""
+        """Write buffered entries and close files and connections; a second call does nothing."""
 
 
 class StoreOption(Protocol):
-    """A config option that opens a store."""
-
-    name: ClassVar[str]
+    """An option of the config group `store`."""
 
     def open(self) -> Store:
         """Return the store.

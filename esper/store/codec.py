@@ -1,14 +1,15 @@
-"""An entry as JSON holds it, and back, with every value checked."""
+"""Convert ledger entries to JSON values and back, with every value checked."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, get_args, get_type_hints
 
+from esper.contracts.errors import DataError
 from esper.contracts.ledger import LedgerEntry
 
 _HINTS = get_type_hints(LedgerEntry)
-_NEEDED = {field.name for field in fields(LedgerEntry) if field.default is MISSING}
+_REQUIRED = {field.name for field in fields(LedgerEntry) if field.default is MISSING}
 
 
 def to_json(entry: LedgerEntry) -> str:
@@ -16,18 +17,24 @@ def to_json(entry: LedgerEntry) -> str:
     return json.dumps(asdict(entry), allow_nan=False, ensure_ascii=False)
 
 
-def to_entry(values: Any) -> LedgerEntry:
-    """Return the entry that a decoded JSON object holds.
+def to_entry(values: Any, where: str) -> LedgerEntry:
+    """Return the entry with the values of a JSON object, given decoded or as text.
 
     Raises:
-        ValueError: saying what is missing, unknown or of a wrong kind.
+        DataError: `<where>: <what is missing, unknown or of a wrong type>`.
     """
+    try:
+        return _entry(json.loads(values) if isinstance(values, str) else values)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _entry(values: Any) -> LedgerEntry:
     if not isinstance(values, Mapping):
         raise ValueError(f"an entry is an object, got {values!r:.80}")
-    missing = sorted(_NEEDED - set(values))
-    unknown = sorted(set(values) - set(_HINTS))
-    if missing or unknown:
-        words = [f"no {name}" for name in missing] + [f"unknown {name!r}" for name in unknown]
+    words = [f"no {name}" for name in sorted(_REQUIRED - set(values))]
+    words += [f"unknown {name!r}" for name in sorted(set(values) - set(_HINTS))]
+    if words:
         raise ValueError(", ".join(words))
     return LedgerEntry(**{name: _checked(name, value) for name, value in values.items()})
 
@@ -37,6 +44,6 @@ def _checked(name: str, value: Any) -> Any:
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds:
-        wanted = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "null")
-        raise ValueError(f"{name} must be {wanted}, got {value!r:.80}")
+        allowed = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "null")
+        raise ValueError(f"{name} must be {allowed}, got {value!r:.80}")
     return value

@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
 
 MAX_ENTRIES = 1_000
-"""Entries kept; a store that ends with its run is read only when it opens, empty."""
+"""Entries kept: a run reads its store only at the start, when this one is empty."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Keeps nothing between runs: each opens a store of its own, empty."""
-
-    name: ClassVar[str] = "memory"
+    """Keeps nothing between runs: each starts with an empty store."""
 
     def open(self) -> "MemoryStore":
         """Return an empty store."""
@@ -29,19 +26,19 @@ class MemoryStore:
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
 
     def load(self) -> list[LedgerEntry]:
-        """Return every entry that is kept, oldest first."""
+        """Return the last entries, oldest first."""
         return list(self._entries.values())
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Keep `entries`; one whose key is known already changes nothing."""
+        """Add `entries`; one whose key is known already changes nothing."""
         for entry in entries:
             self._entries.setdefault((entry.run, entry.event), entry)
             if len(self._entries) > MAX_ENTRIES:
                 del self._entries[next(iter(self._entries))]
 
     def drain(self) -> list[Recovery]:
-        """Return nothing: memory is always there."""
+        """Return nothing: writing to memory does not fail."""
         return []
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing."""

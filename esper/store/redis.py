@@ -1,20 +1,21 @@
 """A store on a Redis server, shared by runs, processes and machines.
 
-Entries are a stream, `<key>:ledger:1`, so that they have one order whoever writes, and a run can
-read them page by page while others add.  The set `<key>:ledger:1:keys` holds which (run, event)
-are in it.  A script looks into the set and adds to both: the server runs it as one step.
+Entries are a stream, `<key>:ledger:1`: all readers see them in one order, and a run can read them
+page by page while others add.  The set `<key>:ledger:1:keys` has the (run, event) of every entry.
+A script checks the set and adds to both; the server runs it as one step.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
+from esper.contracts.checks import require
 from esper.contracts.errors import DataError
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
-from esper.remote import redis
 from esper.remote.outbox import Outbox
+from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
 
 _SCHEMA = 1
@@ -35,32 +36,29 @@ class Redis:
     """Keeps the ledger on a Redis server (6.2 or later).
 
     url: None is `ESPER_REDIS_URL`, or else a server on this machine.
-    key: what the names of its keys begin with.
+    key: prefix of the names of its keys.
     timeout_s: longest wait for an answer.
     """
-
-    name: ClassVar[str] = "redis"
 
     url: str | None = None
     key: str = "esper"
     timeout_s: float = 0.5
 
     def __post_init__(self) -> None:
-        redis.check("store", self.url, self.timeout_s)
-        if not self.key:
-            raise ValueError("store.key must not be empty, got ''")
+        check("store", self.url, self.timeout_s)
+        require(self.key != "", "store.key", "a name", "''")
 
     def open(self) -> "RedisStore":
         """Return the store.
 
         Raises:
             ConfigError: if the library is missing.
-            DataError: if no server answers, or it does not let us in.
+            DataError: if no server answers, or it refuses the login.
         """
-        url = redis.address(self.url)
-        client = redis.connect("store=redis", url, self.timeout_s)
+        url = address(self.url)
+        client = connect("store=redis", url, self.timeout_s)
         try:
-            with redis.told("store.url", url):
+            with redis_errors("store.url", url):
                 client.ping()
         except DataError as error:
             client.close()
@@ -81,13 +79,18 @@ class RedisStore:
         """Return every entry that is there now, oldest first.
 
         Raises:
-            DataError: if the server cannot be read, or the stream holds something that is no entry.
+            DataError: if the server cannot be read, or the stream has something that is not an
+                entry.
         """
-        with redis.told(f"store.url (key {self.stream})", self._url):
-            return [self._entry(number, values) for number, values in self._records()]
+        where = f"key {self.stream} of {shown(self._url)} holds something that is no entry"
+        with redis_errors(f"store.url (key {self.stream})", self._url):
+            return [
+                to_entry(values.get(_FIELD, "null"), f"{where} ({number})")
+                for number, values in self._records()
+            ]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Keep `entries`, now or later; one whose key is known already changes nothing."""
+        """Add `entries`, now or later; one whose key is known already changes nothing."""
         self._outbox.send(entries)
 
     def drain(self) -> list[Recovery]:
@@ -95,12 +98,12 @@ class RedisStore:
         return self._outbox.drain()
 
     def close(self) -> None:
-        """Write what waits, and let go of the connection; closing twice does no harm."""
+        """Write buffered entries and close the connection; a second call does nothing."""
         self._outbox.close()
         self._client.close()
 
     def _records(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield (id, fields) of all that the stream holds at this moment."""
+        """Yield (id, fields) of every message that the stream has at the first call."""
         newest = self._client.xrevrange(self.stream, count=1)
         first = "-"
         while newest:
@@ -112,17 +115,8 @@ class RedisStore:
 
     def _deliver(self, entries: Sequence[LedgerEntry]) -> None:
         pairs = [(json.dumps([entry.run, entry.event]), to_json(entry)) for entry in entries]
-        with redis.told("store.url", self._url):
+        with redis_errors("store.url", self._url):
             self._add(
                 keys=[self.stream, f"{self.stream}:keys"],
                 args=[text for pair in pairs for text in pair],
             )
-
-    def _entry(self, number: str, values: dict[str, str]) -> LedgerEntry:
-        try:
-            return to_entry(json.loads(values.get(_FIELD, "null")))
-        except ValueError as error:
-            where = f"key {self.stream} of {redis.shown(self._url)}"
-            raise DataError(
-                f"{where} holds something that is no entry ({number}): {error}"
-            ) from error

@@ -1,15 +1,15 @@
-"""A store that is what another run began with, and takes nothing: that run can be run again alone.
+"""A read-only store: the entries that another run started from, to repeat that run alone.
 
-A run that starts from a store leaves what it read in `ledger_snapshot.json`.  With it a job of a
-sweep is repeated to the last bit, whatever has come into the shared store since.
+A run that starts from a store saves what it read in `ledger_snapshot.json`.  With this file a job
+of a sweep is repeated bit for bit, whatever the shared store has received since.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
+from esper.contracts.checks import require
 from esper.contracts.errors import DataError
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
@@ -19,34 +19,34 @@ from esper.store.codec import to_entry
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Starts from the file `path`, or from the one that lies in the run directory `path`."""
-
-    name: ClassVar[str] = "snapshot"
+    """Starts from the file `path`, or from the one in the run directory `path`."""
 
     path: str = SNAPSHOT
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise ValueError("store.path must name a file or a run directory, got ''")
+        require(self.path != "", "store.path", "a file or a run directory", "''")
 
     def open(self) -> "SnapshotStore":
-        """Return the store; raises `DataError` if there is no such file."""
+        """Return the store.
+
+        Raises:
+            DataError: if the folder `path` has no snapshot.
+        """
         path = Path(self.path).expanduser()
-        if path.is_dir():
-            is_run = (path / ".hydra").is_dir()
-            path /= SNAPSHOT
-            if not path.exists() and not is_run:
-                raise DataError(f"store.path '{self.path}' is not the folder of a run")
-            if not path.exists():
-                raise DataError(
-                    f"store.path '{self.path}' holds no {SNAPSHOT}: that run began with an empty "
-                    "store (repeat it with store=memory)"
-                )
-        return SnapshotStore(path)
+        if not path.is_dir():
+            return SnapshotStore(path)
+        if (path / SNAPSHOT).exists():
+            return SnapshotStore(path / SNAPSHOT)
+        if not (path / ".hydra").is_dir():
+            raise DataError(f"store.path '{self.path}' is not the folder of a run")
+        raise DataError(
+            f"store.path '{self.path}' holds no {SNAPSHOT}: that run began with an empty "
+            "store (repeat it with store=memory)"
+        )
 
 
 class SnapshotStore:
-    """The entries of a file, read and never written."""
+    """The entries of the file `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,33 +55,28 @@ class SnapshotStore:
         """Return every entry, oldest first.
 
         Raises:
-            DataError: if the file cannot be read, or holds something that is no entry.
+            DataError: if the file cannot be read, or contains something that is not an entry.
         """
+        key = f"store.path '{self.path}'"
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            items = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(
-                f"store.path '{self.path}' is missing; store=snapshot needs the folder of the run "
+                f"{key} is missing; store=snapshot needs the folder of the run "
                 "to repeat, store.path=runs/<name>/<time>"
             ) from error
         except (OSError, ValueError) as error:
-            raise DataError(f"store.path '{self.path}' cannot be read: {error}") from error
-        if not isinstance(found, list):
-            raise DataError(f"store.path '{self.path}' must hold a list of entries")
-        return [self._entry(number, values) for number, values in enumerate(found)]
+            raise DataError(f"{key} cannot be read: {error}") from error
+        if not isinstance(items, list):
+            raise DataError(f"{key} must hold a list of entries")
+        return [to_entry(item, f"{key} entry {number}") for number, item in enumerate(items)]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Take nothing: a run that is repeated has nothing to add."""
+        """Do nothing: the file stays what the other run started from."""
 
     def drain(self) -> list[Recovery]:
-        """Return nothing: nothing is written, so nothing can fail."""
+        """Return nothing: nothing is written that could fail."""
         return []
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
-
-    def _entry(self, number: int, values: object) -> LedgerEntry:
-        try:
-            return to_entry(values)
-        except ValueError as error:
-            raise DataError(f"store.path '{self.path}' entry {number}: {error}") from error
+        """Do nothing."""

@@ -97,4 +97,3 @@ def test_closing_twice_does_no_harm(name: str, option: Open, tmp_path: Path) -> 
     store.close()
     store.close()
     assert store.drain() == []
-    assert OPTIONS["store"][name].name == name

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from esper.config import RunConfig
-from esper.contracts.event import Event, Sink
+from esper.contracts.event import Event
 from esper.data.spirals import Spirals
+from esper.logger.base import Sink
 from esper.logger.redis import Redis as RedisLogger
 from esper.model.mlp import MLP
 from esper.options import OPTIONS

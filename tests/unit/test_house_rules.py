@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "esper").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "conf" / "experiment").rglob("*.yaml"))
-BEHAVIOUR = ("data", "model", "strategy", "orchestrator", "policy", "reward")
+# `training` has one option, `default`: its class is `Training` in `training/options.py`.
+BEHAVIOUR = ("data", "model", "strategy", "orchestrator", "policy", "reward", "store", "logger")
+CLASS_NAMES = {("logger", "none"): "nologger"}
 LONGEST = 300
 
 
@@ -54,7 +56,7 @@ def test_an_option_file_starts_from_its_schema(path: Path) -> None:
 def test_an_option_has_a_module_and_a_test_of_its_name(group: str, name: str) -> None:
     option = OPTIONS[group][name]
     assert option.__module__ == f"esper.{group}.{name}"
-    assert option.__name__.lower() == name.replace("_", "")
+    assert option.__name__.lower() == CLASS_NAMES.get((group, name), name.replace("_", ""))
     assert (ROOT / "tests" / "unit" / group / f"test_{name}.py").is_file()
 
 

@@ -1,11 +1,12 @@
 """Metric names are paths; what is unknown is left out, not zero."""
 
+from collections import Counter
 from typing import Any
 
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.event import Event
 from esper.contracts.stage import SeedStage
-from esper.logger.scalars import Counts, scalars
+from esper.logger.scalars import counted, scalars
 
 
 def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
@@ -28,11 +29,11 @@ def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
 
 
 def test_decisions_and_moves_are_counted_by_kind(move: Any) -> None:
-    counts = Counts()
+    counts: Counter[str] = Counter()
     wait = Decision(kind=DecisionKind.WAIT, reason="calm")
     for _ in range(2):
-        counts.add(Event(epoch=1, body=wait))
+        counts.update(counted(Event(epoch=1, body=wait)))
     refused = Refusal(rule="cooldown", reason="rests", decision=wait)
-    counts.add(Event(epoch=1, body=refused))
-    counts.add(move(to_stage=SeedStage.CULLED))
-    assert counts.values() == {"decisions/wait": 2, "decisions/refused": 1, "lifecycle/culled": 1}
+    counts.update(counted(Event(epoch=1, body=refused)))
+    counts.update(counted(move(to_stage=SeedStage.CULLED)))
+    assert counts == {"decisions/wait": 2, "decisions/refused": 1, "lifecycle/culled": 1}

@@ -6,7 +6,7 @@ import pytest
 
 from esper.contracts.errors import ConfigError, DataError
 from esper.remote import redis
-from esper.remote.redis import address, connect, shown, told
+from esper.remote.redis import address, connect, redis_errors, shown
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_missing_library_is_named_with_the_command_that_gets_it(
 def test_where_nobody_answers_the_line_names_key_server_and_reason() -> None:
     pytest.importorskip("redis")
     url = "redis://:secret@127.0.0.1:1/0"
-    with pytest.raises(DataError) as refused, told("store.url", url):
+    with pytest.raises(DataError) as refused, redis_errors("store.url", url):
         connect("store=redis", url, 0.5).ping()
     line = str(refused.value)
     assert line.startswith("store.url redis://:***@127.0.0.1:1/0 cannot be used: ")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from esper.contracts.event import Sink
+from esper.logger.base import Sink
 from esper.logger.bus import EventBus
 from esper.logger.jsonl import Jsonl
 from tests.unit.report.lives import EPOCHS, LIVES, Activation, epoch_line, events_at

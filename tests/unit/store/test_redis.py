@@ -155,7 +155,7 @@ def test_a_server_that_hangs_costs_one_time_limit(
     ("values", "words"),
     [
         ({"url": "localhost"}, r"store\.url must be like redis://"),
-        ({"key": ""}, r"store\.key must not be empty"),
+        ({"key": ""}, r"store\.key must be a name"),
         ({"timeout_s": 0}, r"store\.timeout_s must be > 0, got 0"),
     ],
 )

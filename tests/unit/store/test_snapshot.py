@@ -76,5 +76,5 @@ def test_a_broken_entry_is_named(
 def test_a_missing_file_and_an_empty_path_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no\.json' is missing; store=snapshot needs the folder"):
         Snapshot(str(tmp_path / "no.json")).open().load()
-    with pytest.raises(ValueError, match=r"store\.path must name a file"):
+    with pytest.raises(ValueError, match=r"store\.path must be a file"):
         Snapshot("")

@@ -9,37 +9,24 @@ from typing import Any
 import pytest
 
 from esper.contracts.errors import DataError
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.slot import SlotSpec
 from esper.store.sqlite import SQLite
 from esper.strategy.ledger import Ledger
+from tests.unit.store.entries import entry_of
 
 Make = Callable[..., Any]
-
-
-def _entry(run: str, event: str) -> LedgerEntry:
-    return LedgerEntry(
-        run=run,
-        event=event,
-        slot="block",
-        seed=0,
-        slot_kind="dense",
-        placement="series",
-        blueprint="a",
-        epoch=1,
-        reward=0.5,
-    )
 
 
 def _write(path: str, run: str, shared: int) -> None:
     """Open the file anew for every entry; half of them have keys that the other process uses."""
     for index in range(60):
         store = SQLite(path).open()
-        store.write([_entry(run if index >= shared else "both", str(index))])
+        store.write([entry_of(run if index >= shared else "both", index)])
         store.close()
 
 
 def test_a_second_run_starts_from_what_the_first_one_learned(
-    tmp_path: Path, make_entry: Make, make_spec: Make
+    tmp_path: Path, make_entry: Make, slot: SlotSpec
 ) -> None:
     option = SQLite(str(tmp_path / "deep" / "esper.db"))
     first = option.open()
@@ -49,7 +36,7 @@ def test_a_second_run_starts_from_what_the_first_one_learned(
     ledger = Ledger()
     assert ledger.warm_start(second.load(), run="second") == 2
     second.close()
-    assert ledger.arm(make_spec(), 3, "a").trials == 2
+    assert ledger.arm(slot, 3, "a").trials == 2
 
 
 def test_a_snapshot_does_not_follow_what_others_write(tmp_path: Path, make_entry: Make) -> None:
@@ -139,5 +126,5 @@ def test_a_closed_store_is_refused_in_one_line(tmp_path: Path, make_entry: Make)
 
 
 def test_the_path_must_not_be_empty() -> None:
-    with pytest.raises(ValueError, match=r"store\.path must name a file"):
+    with pytest.raises(ValueError, match=r"store\.path must be a file"):
         SQLite("")
