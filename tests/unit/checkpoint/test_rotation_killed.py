@@ -187,7 +187,7 @@ for death in range(int(sys.argv[2])):
 keeper.tidy()
 assert {path.name for path in keeper.folder.iterdir()} == {"last", "previous", "best"}
 best = keeper.folder / "best"
-from esper.checkpoint.folder import read
+from esper.checkpoint.format import read
 assert read(best).facts["epoch"] == told - told % 3, (read(best).facts, told)
 """
 
