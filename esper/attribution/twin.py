@@ -7,13 +7,13 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from esper.attribution.compare import Trial
 from esper.growth import param_groups
 from esper.growth.host import Host
+from esper.growth.host_state import put_weights, weights_of
 from esper.growth.op_log import HostOp
 from esper.probe.rng_state import RngState, restored
 
@@ -59,32 +59,8 @@ def follow(change: Trial, deeds: Sequence[HostOp]) -> None:
 
 
 def adopt(host: Host, twin: Host) -> None:
-    """Go on from the twin: take over its weights and its optimizer's state.
+    """Take over the weights of the twin and the state of its optimizer.
 
     Both must hold the same kernels.
     """
-    with torch.no_grad():
-        for mine, theirs in zip(_tensors(host.model), _tensors(twin.model), strict=True):
-            mine.copy_(theirs)
-    sources = {_key(i, group): group for i, group in enumerate(_ordered(twin.optimizer))}
-    host.optimizer.state.clear()
-    for position, group in enumerate(_ordered(host.optimizer)):
-        source = sources[_key(position, group)]
-        for mine, theirs in zip(group["params"], source["params"], strict=True):
-            if theirs in twin.optimizer.state:
-                host.optimizer.state[mine] = twin.optimizer.state[theirs]
-
-
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    """Return parameters and buffers, those that no state dict holds included, by name."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return [tensor for _, tensor in sorted(named, key=lambda pair: pair[0])]
-
-
-def _ordered(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return the host's groups in order, then the kernels'."""
-    return sorted(optimizer.param_groups, key=lambda group: param_groups.TAG in group)
-
-
-def _key(position: int, group: dict[str, Any]) -> Any:
-    return group.get(param_groups.TAG, position)
+    put_weights(host, weights_of(twin))

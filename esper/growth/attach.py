@@ -101,24 +101,38 @@ def bank_of(module: nn.Module) -> KernelBank | None:
     return bank if isinstance(bank, KernelBank) else None
 
 
+def kernels_of(module: nn.Module) -> KernelBank:
+    """Return the kernels of a slotted module that has some."""
+    bank = bank_of(module)
+    assert bank is not None, "the slot holds no kernels"
+    return bank
+
+
+def put_bank(module: nn.Module, bank: KernelBank | None) -> None:
+    """Give `module` other kernels in the place of those that it has; None for none at all."""
+    module._modules.pop(BANK, None)
+    if bank is None:
+        detach(module)
+    else:
+        attach(module)
+        module.add_module(BANK, bank)
+
+
 def put_kernel(
     module: nn.Module, placement: Placement, seed: int, kernel: nn.Module, like: Tensor | None
 ) -> None:
     """Put an isolated kernel into the slot of `module`, on the device and dtype of `like`."""
     bank = bank_of(module)
     if bank is None:
-        attach(module)
         bank = KernelBank(placement).train(module.training)
-        module.add_module(BANK, bank)
+        put_bank(module, bank)
     bank.add(seed, kernel, like)
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:
     """Take a kernel out of the slot of `module`, and the bank with the last one."""
-    bank = bank_of(module)
-    assert bank is not None, "the slot holds no kernels"
+    bank = kernels_of(module)
     kernel = bank.remove(seed)
     if not bank.kernels:
-        delattr(module, BANK)
-        detach(module)
+        put_bank(module, None)
     return kernel

@@ -95,6 +95,16 @@ def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]
     return {group[TAG]: group for group in optimizer.param_groups if TAG in group}
 
 
+def groups_by_key(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
+    """Return all groups: the host's by their position among each other, a kernel's by `slot/seed`.
+
+    Keys are the same for a twin, and after a resume.
+    """
+    own = {str(position): group for position, group in enumerate(host_groups(optimizer))}
+    kernels = kernel_groups(optimizer).items()
+    return own | {f"{slot}/{seed}": group for (slot, seed), group in kernels}
+
+
 def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> None:
     """Add the trainable parameters of a kernel; a kernel without any adds nothing."""
     named = [(f"{slot}/{seed}/{name}", p) for name, p in kernel.named_parameters()]

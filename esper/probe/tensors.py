@@ -26,27 +26,13 @@ def tensors_of(model: nn.Module) -> Tensors:
     return found
 
 
-def copied(tensors: Tensors) -> Tensors:
-    """Return copies; tied ones are tied among themselves."""
-    copies: dict[int, Tensor] = {}
-    return {
-        name: None if tensor is None else copies.setdefault(id(tensor), tensor.clone())
-        for name, tensor in tensors.items()
-    }
-
-
-def load_tensors(model: nn.Module, tensors: Tensors) -> None:
-    """Make a network hold the values of all its names, as `put_tensors` does.
-
-    Raises:
-        CheckpointError: if a name is missing on either side, or a parameter has another shape.
-    """
+def check_names(model: nn.Module, tensors: Tensors) -> None:
+    """Raise `CheckpointError` if a name is missing in the model or in `tensors`."""
     strange = sorted(tensors_of(model).keys() ^ tensors.keys())
     if strange:
         raise CheckpointError(
             f"the checkpoint is of another network: '{strange[0]}' is in only one of them"
         )
-    put_tensors(model, tensors)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read_facts, write
 from esper.checkpoint.rotation import CheckpointRotation
 from tests.unit.checkpoint.trees import bits, damage, keeper_of, kept, tree_of
 

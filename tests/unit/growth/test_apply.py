@@ -18,7 +18,7 @@ from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.options import Recover
 from esper.growth.param_groups import stale_entries
-from esper.kernels.errors import Strategy
+from esper.kernels.errors import Remedy
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
@@ -98,8 +98,8 @@ def lived_in() -> Host:
     assert bank is not None
     bank.care.options = Recover(failures=2)
     bank.care.fossils.add("0")
-    bank.care.failed("0", ValueError("mistake"), Strategy.FALLBACK)
-    bank.care.failed("1", MemoryError(), Strategy.DEGRADE)
+    bank.care.failed("0", ValueError("mistake"), Remedy.FALLBACK)
+    bank.care.failed("1", MemoryError(), Remedy.DEGRADE)
     host.op_log.clear()
     return host
 

@@ -89,23 +89,26 @@ def test_the_state_of_another_host_is_refused_by_name() -> None:
     with pytest.raises(CheckpointError, match="has 3 seeds in slot 'block1', the host has 4"):
         load_host_state(make_host("mlp"), fewer)
     with pytest.raises(CheckpointError, match="is of another optimizer"):
-        load_host_state(make_host("mlp"), {**state, "optimizer": _two_groups(state["optimizer"])})
-
-
-def _two_groups(state: dict[str, Any]) -> dict[str, Any]:
-    return {**state, "param_groups": [*state["param_groups"], {"params": []}]}
+        load_host_state(
+            make_host("mlp"),
+            {
+                **state,
+                "groups": {**state["groups"], "1": {}},
+                "moments": {**state["moments"], "1": []},
+            },
+        )
 
 
 def test_a_number_of_numpy_among_the_options_of_the_optimizer_is_saved_as_it_is() -> None:
     host = make_host("mlp", optimizer=lambda p, lr: SGD(p, lr=np.float64(0.1)))
-    plain, tensors = split(host_state(host)["optimizer"])
-    assert join(plain, tensors)["param_groups"][0]["lr"] == 0.1
+    plain, tensors = split(host_state(host)["groups"])
+    assert join(plain, tensors)["0"]["lr"] == 0.1
 
 
 def test_a_kernel_that_is_no_longer_known_is_refused_by_name() -> None:
     grown = run(PLANS).go(1)
     state = pending_state(grown.pending)
-    state["host"]["slots"]["0"]["seeds"][0]["life"]["blueprint"] = "gone"
+    state["host"]["slots"]["0"]["seeds"][0]["current"]["blueprint"] = "gone"
     with pytest.raises(CheckpointError, match="kernel 'gone' in slot '0' cannot be built: unknown"):
         load_pending_state(run(PLANS).pending, state)
 
