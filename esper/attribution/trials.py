@@ -17,6 +17,8 @@ from esper.growth.host_state import host_state, load_host_state
 from esper.kernels.kernel import Kernel
 from esper.probe.rng_state import RngState
 
+_RECORDS = ("differences", "references", "hits")
+"""What a comparison records of each evaluation."""
 BACKWARD = 2
 """The backward pass costs about twice the forward pass."""
 
@@ -133,21 +135,21 @@ class Trials:
 
 
 def pending_state(pending: Trials) -> dict[str, Any]:
-    """Return host and open events as they stand; tensors are their own, not copies."""
+    """Return the state of the host and of its open events; tensors are their own, not copies."""
     return {
         "host": host_state(pending.host),
         "num_events": pending.num_events,
-        "changes": [_change_state(change) for change in pending.changes],
+        "changes": [_trial_state(trial) for trial in pending.changes],
     }
 
 
 def load_pending_state(pending: Trials, state: dict[str, Any]) -> None:
-    """Make a fresh host and its open events stand where `state` says.
+    """Make a fresh host and its open events equal those whose state it is.
 
     Raises:
         CheckpointError: if it is the state of another host.
     """
-    # Twins are made from the host before it has any kernel: each puts in its own.
+    # Twins are copied from the host while it has no kernels: each loads its own.
     twins = [None if saved["twin"] is None else pending.host.copy() for saved in state["changes"]]
     load_host_state(pending.host, state["host"])
     pending.num_events = state["num_events"]
@@ -155,41 +157,37 @@ def load_pending_state(pending: Trials, state: dict[str, Any]) -> None:
     for saved, twin in zip(state["changes"], twins, strict=True):
         if twin is not None:
             load_host_state(twin, saved["twin"])
-        change = Trial(
+        trial = Trial(
             index=saved["index"],
             epoch=saved["epoch"],
             seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
             twin=twin,
             comparison=_comparison(saved["comparison"]),
-            ablations={
-                (slot, seed): _comparison(found) for slot, seed, found in saved["ablations"]
-            },
+            ablations={(slot, seed): _comparison(each) for slot, seed, each in saved["ablations"]},
         )
-        pending.changes.append(change)
+        pending.changes.append(trial)
 
 
-def _change_state(change: Trial) -> dict[str, Any]:
+def _trial_state(trial: Trial) -> dict[str, Any]:
     return {
-        "index": change.index,
-        "epoch": change.epoch,
-        "seeds": [[*key, activation] for key, activation in change.seeds.items()],
-        "twin": None if change.twin is None else host_state(change.twin),
-        "comparison": _comparison_state(change.comparison),
-        "ablations": [[*key, _comparison_state(each)] for key, each in change.ablations.items()],
+        "index": trial.index,
+        "epoch": trial.epoch,
+        "seeds": [[*key, activation] for key, activation in trial.seeds.items()],
+        "twin": None if trial.twin is None else host_state(trial.twin),
+        "comparison": _comparison_state(trial.comparison),
+        "ablations": [[*key, _comparison_state(each)] for key, each in trial.ablations.items()],
     }
 
 
 def _comparison_state(comparison: Comparison) -> dict[str, Any]:
     return {
         "window": comparison.window,
-        "differences": list(comparison.differences),
-        "references": list(comparison.references),
-        "hits": list(comparison.hits),
+        **{name: list(getattr(comparison, name)) for name in _RECORDS},
     }
 
 
 def _comparison(saved: dict[str, Any]) -> Comparison:
     comparison = Comparison(saved["window"])
-    for name in ("differences", "references", "hits"):
+    for name in _RECORDS:
         getattr(comparison, name).extend(saved[name])
     return comparison

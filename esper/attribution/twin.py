@@ -1,6 +1,6 @@
 """Keep the twins of open growth events in step with the network.
 
-A twin never gets the seeds of its own event; all else that happens to the network happens to it.
+A twin never gets the seeds of its own event; every other change of the network is made to it too.
 """
 
 import copy

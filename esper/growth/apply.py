@@ -1,7 +1,7 @@
 """Apply a plan to a host: all of it or nothing.
 
-Every kernel is built and checked, and every move is checked against the lifecycle table, before the
-first change is made; what fails later all the same is undone.
+Before the first change, every kernel is built and validated and every move is checked against the
+lifecycle table.  If a change fails all the same, those before it are undone.
 """
 
 import copy
@@ -25,7 +25,7 @@ _S = SeedStage
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a plan changed.  germinated: the (slot, seed) pairs that hold a new kernel."""
+    """The changes that a plan made.  germinated: the (slot, seed) pairs that hold a new kernel."""
 
     moves: list[LifecycleMove] = field(default_factory=list)
     built: list[KernelBuilt] = field(default_factory=list)
@@ -36,10 +36,10 @@ class Applied:
 class Setting:
     """Where and when a plan is applied.
 
-    kernels: gives those that are not ready.
+    kernels: builds those that are not ready.
     event: number of the growth event, for the seeds that germinate in it.
-    cooldown_epochs: how long the slot rests afterwards.
-    reason: why seeds germinate, in the words of who decided it.
+    cooldown_epochs: epochs in which nothing more germinates in the slot.
+    reason: why seeds germinate, in the words of the decision.
     """
 
     kernels: KernelPipeline

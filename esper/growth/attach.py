@@ -1,9 +1,9 @@
-"""Give a module of a host a slot, in place.
+"""Attach kernels to a module of a host, in place.
 
 The module's class is swapped for a generated subclass with the slot mixed in, as
-`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay as they were.
-It is swapped back with the slot's last kernel: while every seed is dormant, the module is as it was
-and a forward pass costs what it did.
+`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay the same.
+The class is swapped back when the last kernel is removed: while every seed is dormant, the module
+is the user's own and a forward pass costs what it did.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ BANK = "esper_kernels"
 
 
 class Slotted:
-    """Mixed into a module's class in front of it: adds what the slot's kernels bring."""
+    """Mixin in front of a module's class that adds the output of the slot's kernels."""
 
     _modules: dict[str, nn.Module | None]
 
@@ -34,7 +34,7 @@ class Slotted:
         return bank.mix(output, first_argument(args, kwargs))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle and copy by the class that the user wrote: the generated one has no address."""
+        """Pickle and copy by the user's class: the generated one cannot be imported by name."""
         reduced: Any = super().__reduce_ex__(protocol)
         _, (cls, *arguments), *state = reduced
         if cls is not type(self):
@@ -43,7 +43,7 @@ class Slotted:
 
 
 class _SlottedSequential(Slotted):
-    """A `Sequential` runs whatever it iterates over; the slot's kernels are no layer of it."""
+    """Hides the kernels from a `Sequential`, which would run them as one of its layers."""
 
     def __iter__(self) -> Iterator[nn.Module | None]:
         return iter(self._layers().values())
@@ -62,7 +62,7 @@ class _SlottedSequential(Slotted):
 
 
 def first_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what a block reads: the first thing that it is called with, None for nothing."""
+    """Return the first argument of a block's call, None if there is none."""
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
@@ -90,7 +90,7 @@ def attach(module: nn.Module) -> None:
 
 
 def detach(module: nn.Module) -> None:
-    """Take a slot without kernels away again: the module is as it was."""
+    """Remove a slot that has no kernels: the module has its own class again."""
     assert BANK not in module._modules, "a slot with kernels cannot be detached"
     module.__class__ = original_class(type(module))
 
@@ -109,7 +109,7 @@ def kernels_of(module: nn.Module) -> KernelBank:
 
 
 def put_bank(module: nn.Module, bank: KernelBank | None) -> None:
-    """Give `module` other kernels in the place of those that it has; None for none at all."""
+    """Replace the kernels of `module` by those of `bank`; None removes them and the slot."""
     module._modules.pop(BANK, None)
     if bank is None:
         detach(module)
@@ -130,7 +130,7 @@ def put_kernel(
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:
-    """Take a kernel out of the slot of `module`, and the bank with the last one."""
+    """Remove a kernel from the slot of `module`, and the slot with its last kernel."""
     bank = kernels_of(module)
     kernel = bank.remove(seed)
     if not bank.kernels:

@@ -1,4 +1,8 @@
-"""Save a grown network and build it again: weights as safetensors, its kernels in the metadata."""
+"""Save a grown network as safetensors, and grow and fill a host from such a file.
+
+The tensors have the names of the model's state dict.  The metadata name the kernels, which a bare
+host lacks, and hold a checksum of the tensors.
+"""
 
 import hashlib
 import json
@@ -94,8 +98,7 @@ def insert_kernel(
         raise ValueError(f"there is no seed {seed} of slot '{slot}'")
     kernel = build_kernel(host, slot, seed, blueprint, rng_seed)
     host.put_kernel(slot, seed, kernel.module)
-    bank = attach.bank_of(host.slots[slot].module)
-    assert bank is not None, "a kernel was just put in"
+    bank = attach.kernels_of(host.slots[slot].module)
     bank.isolated.discard(str(seed))
     bank.set_alpha(seed, alpha)
     return kernel

@@ -24,7 +24,7 @@ class Snapshot:
     """Copies of what a rollback restores.
 
     epoch: the epoch after which it was taken, 0 before the first.
-    blended: the seeds whose kernels had their part in the network, `slot/seed` with the stage.
+    blended: the stages of the seeds whose kernels added to the network's output, by `slot/seed`.
     tensors, moments: the weights of host and fossilized kernels, as in `growth.host_state`.
     """
 
@@ -43,12 +43,12 @@ class Snapshot:
         return cls(epoch, _blended(host), **copy.deepcopy(weights))
 
     def is_grown(self, host: Host) -> bool:
-        """Return whether a kernel that is open, or came or went since then, may have done harm."""
+        """Return whether a kernel may do harm: one is open, or was added or removed since."""
         now = _blended(host)
         return now != self.blended or any(stage in LIVE for stage in now.values())
 
     def without_live(self) -> "Snapshot":
-        """Return what stands after a rollback: the same network without the kernels culled."""
+        """Return the snapshot as it is after a rollback, which culls the live kernels."""
         stayed = {key: stage for key, stage in self.blended.items() if stage not in LIVE}
         return replace(self, blended=stayed)
 
