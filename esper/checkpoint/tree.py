@@ -12,13 +12,6 @@ from torch import Tensor, nn
 
 _TAG = "$"
 _PLAIN = (type(None), bool, int, str)
-_IN_SAFETENSORS = frozenset(
-    {
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-        *(torch.uint64, torch.uint32, torch.uint16),
-    }
-)
 _ALLOWED = "dict with str keys, list, tuple, None, bool, int, float, str, torch.Tensor"
 
 
@@ -106,12 +99,9 @@ class _Splitter:
         ascii_path = _shown(path).encode("ascii", "backslashreplace").decode("ascii")
         name = f"{len(self.tensors):04d}:{ascii_path}"
         copy = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        if value.dtype in _IN_SAFETENSORS:
-            self.tensors[name] = copy
-            return {_TAG: ["tensor", name]}
-        self.tensors[name] = copy.reshape(-1).view(torch.uint8)
-        dtype = str(value.dtype).removeprefix("torch.")
-        return {_TAG: ["bytes of tensor", name, dtype, list(value.shape)]}
+        # Safetensors have no complex128.
+        self.tensors[name] = torch.view_as_real(copy) if copy.is_complex() else copy
+        return {_TAG: ["complex" if copy.is_complex() else "tensor", name]}
 
 
 def _shown(path: str) -> str:
@@ -136,8 +126,8 @@ def _decoded(content: Any, tensors: dict[str, Tensor]) -> Any:
     match content:
         case ["tensor", str(name)]:
             return tensors[name]
-        case ["bytes of tensor", str(name), str(dtype), list(shape)]:
-            return tensors[name].view(getattr(torch, dtype)).reshape(shape)
+        case ["complex", str(name)]:
+            return torch.view_as_complex(tensors[name])
         case ["tuple", list(items)]:
             return tuple(_joined(items, tensors))
         case ["dict", list(pairs)]:

@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from esper.blueprint import catalogue
 from esper.contracts.errors import CheckpointError
 from esper.contracts.outcome import GainPoint
-from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import SeedStage
 from esper.growth import attach, param_groups
 from esper.growth.host import Host
@@ -76,12 +75,11 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
 
 def weights_of(host: Host) -> dict[str, Any]:
     """Return `tensors` and `moments` of a host."""
-    known = host.optimizer.state
-    groups = param_groups.groups_by_key(host.optimizer)
+    known, groups = host.optimizer.state, param_groups.groups_by_key(host.optimizer)
     return {
         "tensors": tensors_of(host.model),
         "moments": {
-            key: [_detached(known.get(parameter, {})) for parameter in group["params"]]
+            key: [dict(known.get(parameter, {})) for parameter in group["params"]]
             for key, group in groups.items()
         },
     }
@@ -105,10 +103,6 @@ def put_weights(host: Host, weights: dict[str, Any]) -> None:
                 host.optimizer.state[parameter] = {
                     name: _placed(name, value, parameter, group) for name, value in moments.items()
                 }
-
-
-def _detached(moments: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.detach() if isinstance(v, Tensor) else v for k, v in moments.items()}
 
 
 def _placed(name: str, value: Any, parameter: Tensor, group: dict[str, Any]) -> Any:
@@ -172,7 +166,7 @@ def _load_slot(host: Host, name: str, state: dict[str, Any]) -> None:
     slot.seeds = [_seed(saved) for saved in state["seeds"]]
     for seed in slot.seeds:
         if seed.current is not None:
-            host.put_kernel(name, seed.index, _module(seed.current.blueprint, slot.spec))
+            rebuild_kernel(host, name, seed.index, seed.current.blueprint)
     if state["bank"] is not None:
         attach.kernels_of(slot.module).take_bookkeeping(state["bank"])
 
@@ -192,12 +186,18 @@ def _seed(saved: dict[str, Any]) -> Seed:
     return Seed(**{**saved, "stage": SeedStage(saved["stage"]), "current": current})
 
 
-def _module(blueprint: str, spec: SlotSpec) -> nn.Module:
-    """Return a kernel whose weights will be overwritten; no random generator is moved."""
+def rebuild_kernel(host: Host, slot: str, index: int, blueprint: str) -> None:
+    """Put a kernel into a slot whose weights will be overwritten; no random generator is moved.
+
+    Raises:
+        CheckpointError: if the kernel cannot be built.
+    """
+    spec = host.slots[slot].spec
     try:
         with torch.random.fork_rng(devices=[]):
-            return catalogue.get(blueprint).build(spec.kind, spec.in_shape, spec.out_shape)
+            kernel = catalogue.get(blueprint).build(spec.kind, spec.in_shape, spec.out_shape)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"the checkpoint's kernel '{blueprint}' in slot '{spec.name}' cannot be built: {error}"
+            f"the checkpoint's kernel '{blueprint}' in slot '{slot}' cannot be built: {error}"
         ) from error
+    host.put_kernel(slot, index, kernel)
