@@ -1,4 +1,4 @@
-"""What is open: growth events whose seeds nobody has judged yet, and their twins."""
+"""The trials of a run: growth events whose seeds have no verdict yet, and their twins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +61,7 @@ class Trials:
     def train_twins(self, train: Train | None, epoch_began: RngState) -> int:
         """Let every twin train the epoch that the network has trained; return how many did.
 
-        Without `train` the twins are given up, and their events go on by ablation.
+        Without `train` the twins are dropped, and their events are measured by ablation.
         """
         if train is None:
             for change in self.changes:
@@ -73,11 +73,11 @@ class Trials:
         return len(twins)
 
     def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
-        """Credit every open seed; return what was measured of the blended ones."""
-        found: list[SeedPerformance] = []
+        """Credit every open seed; return the measurements of the blended ones."""
+        measured: list[SeedPerformance] = []
         for change in self.changes:
-            found += measure(change, self.host, evaluate, network)
-        return found
+            measured += measure(change, self.host, evaluate, network)
+        return measured
 
     def flops(self, num_samples: int, num_evaluated: int) -> float:
         """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
@@ -90,9 +90,9 @@ class Trials:
     def settle(self, epoch: int) -> list[Outcome]:
         """Return an outcome for every seed that was fossilized or culled since the last call.
 
-        Events without open seeds are closed.  With `growth.on_cull: twin` the network goes on from
-        the twin of an event that brought nothing, if no other event is open: another twin would be
-        compared with a network that it never was.
+        Events without open seeds are closed.  With `growth.on_cull: twin` the network takes over
+        the weights of its twin if the event kept no seed and no other event is open: the twin of
+        another event would be compared with a network that it was not copied from.
         """
         closed, self.host.closed = self.host.closed, []
         outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
@@ -104,7 +104,7 @@ class Trials:
         return outcomes
 
     def give_up(self) -> None:
-        """Forget every open event and its twin: the network is no longer what they followed."""
+        """Drop every open event and its twin, since the network was rolled back."""
         self.changes.clear()
         self.follow()
 
@@ -116,12 +116,12 @@ class Trials:
             adopt(self.host, twin)
 
     def _is_kept(self, change: Trial) -> bool:
-        """Return whether a seed of the event is part of the network for good."""
+        """Return whether a seed of the event is fossilized."""
         seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
         return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
 
     def follow(self) -> None:
-        """Let every twin do what the network did in this control step; forget the deeds."""
+        """Repeat the network's operations of this control step on every twin; clear the log."""
         for change in self.changes:
             self._sync(change)
             change.deeds_seen = 0

@@ -41,19 +41,19 @@ def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -
         )
 
 
-def follow(change: Trial, deeds: Sequence[HostOp]) -> None:
-    """Make the twin of an event do what the network did, its own seeds' moves left out.
+def follow(change: Trial, operations: Sequence[HostOp]) -> None:
+    """Repeat the network's operations on the twin of an event, those on the event's seeds left out.
 
-    Call it before the network trains on, so that kernels are still as they were born.
+    Call it before the network trains again: the twin's kernels are copies of the network's.
     """
     twin = change.twin
     if twin is None:
         return
-    for deed in deeds:
-        if change.seeds.get((deed.slot, deed.seed)) == deed.number:
+    for operation in operations:
+        if change.seeds.get((operation.slot, operation.seed)) == operation.number:
             continue
-        arguments = copy.deepcopy(deed.arguments)
-        getattr(twin, deed.method)(deed.slot, deed.seed, *arguments)
+        arguments = copy.deepcopy(operation.arguments)
+        getattr(twin, operation.method)(operation.slot, operation.seed, *arguments)
     twin.op_log.clear()
     twin.closed.clear()
 

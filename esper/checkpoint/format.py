@@ -91,7 +91,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Make a file that is on the disk when this returns.
 
     Raises:
-        OSError: by the file's name, which a failed write alone does not tell.
+        OSError: if it cannot be written; unlike that of `os.write`, the error names the file.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -107,7 +107,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can tell."""
+    """Wait until the names in a folder are on the disk, on systems that can sync a folder."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -134,14 +134,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest, checked, its facts as they were given."""
     path = folder / MANIFEST
     content = _bytes_of(path)
-    found = _from_json(path, content)
-    name = found.get("format") if isinstance(found, dict) else None
+    manifest = _from_json(path, content)
+    name = manifest.get("format") if isinstance(manifest, dict) else None
     if name != FORMAT:
         raise CheckpointError(f"{path} is of the format {name!r}, wanted {FORMAT!r}")
-    if _sealed({key: value for key, value in found.items() if key != "checksum"}) != content:
+    if _sealed({key: value for key, value in manifest.items() if key != "checksum"}) != content:
         raise CheckpointError(f"{path} was altered: its checksum differs")
     try:
-        return {"files": found["files"], "facts": join(found["facts"], {})}
+        return {"files": manifest["files"], "facts": join(manifest["facts"], {})}
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} does not hold a manifest: {error}") from error
 

@@ -16,14 +16,14 @@ Tensors = dict[str, Tensor | None]
 
 def tensors_of(model: nn.Module) -> Tensors:
     """Return the network's own parameters and buffers, detached, not copies of them."""
-    found: Tensors = {name: p.detach() for name, p in model.named_parameters()}
+    tensors: Tensors = {name: p.detach() for name, p in model.named_parameters()}
     seen: dict[int, Tensor] = {}
     for owner, module in model.named_modules():
         # `named_buffers` leaves out what is None, and second names of one tensor.
         for name, buffer in module._buffers.items():
             path = f"{owner}.{name}" if owner else name
-            found[path] = None if buffer is None else seen.setdefault(id(buffer), buffer.detach())
-    return found
+            tensors[path] = None if buffer is None else seen.setdefault(id(buffer), buffer.detach())
+    return tensors
 
 
 def check_names(model: nn.Module, tensors: Tensors) -> None:
