@@ -20,10 +20,11 @@ from torch import nn
 
 from esper.config import RunConfig
 from esper.data.digits import Digits
+from esper.growth.attach import kernels_of
 from esper.growth.host import Host
-from esper.growth.network_file import insert_kernel
 from esper.growth.param_groups import add_group
 from esper.growth.prepare import prepare
+from esper.kernels.pipeline import build_kernel
 from esper.logger.none import NoLogger
 from esper.policy.never import Never
 from esper.run.run import choices_of, example_input, run
@@ -122,7 +123,11 @@ def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> N
     """Give a host the kernels of a grown network before its first step, fully blended."""
     for spot in kernels:
         slot, seed = spot["slot"], spot["seed"]
-        kernel = insert_kernel(host, slot, seed, spot["blueprint"], rng_seed)
+        kernel = build_kernel(host, slot, seed, spot["blueprint"], rng_seed)
+        host.put_kernel(slot, seed, kernel.module)
+        bank = kernels_of(host.slots[slot].module)
+        bank.isolated.discard(str(seed))
+        bank.set_alpha(seed, 1.0)
         add_group(host.optimizer, slot, seed, kernel.module)
         host.base_flops += kernel.flops
 

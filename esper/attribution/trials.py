@@ -1,4 +1,4 @@
-"""What is open: growth events whose seeds nobody has judged yet, and their twins."""
+"""The trials of a run: growth events whose seeds have no verdict yet, and their twins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,8 @@ from esper.growth.host_state import host_state, load_host_state
 from esper.kernels.kernel import Kernel
 from esper.probe.rng_state import RngState
 
+_RECORDS = ("differences", "references", "hits")
+"""What a comparison records of each evaluation."""
 BACKWARD = 2
 """The backward pass costs about twice the forward pass."""
 
@@ -61,7 +63,7 @@ class Trials:
     def train_twins(self, train: Train | None, epoch_began: RngState) -> int:
         """Let every twin train the epoch that the network has trained; return how many did.
 
-        Without `train` the twins are given up, and their events go on by ablation.
+        Without `train` the twins are dropped, and their events are measured by ablation.
         """
         if train is None:
             for change in self.changes:
@@ -73,11 +75,11 @@ class Trials:
         return len(twins)
 
     def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
-        """Credit every open seed; return what was measured of the blended ones."""
-        found: list[SeedPerformance] = []
+        """Credit every open seed; return the measurements of the blended ones."""
+        measured: list[SeedPerformance] = []
         for change in self.changes:
-            found += measure(change, self.host, evaluate, network)
-        return found
+            measured += measure(change, self.host, evaluate, network)
+        return measured
 
     def flops(self, num_samples: int, num_evaluated: int) -> float:
         """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
@@ -90,9 +92,9 @@ class Trials:
     def settle(self, epoch: int) -> list[Outcome]:
         """Return an outcome for every seed that was fossilized or culled since the last call.
 
-        Events without open seeds are closed.  With `growth.on_cull: twin` the network goes on from
-        the twin of an event that brought nothing, if no other event is open: another twin would be
-        compared with a network that it never was.
+        Events without open seeds are closed.  With `growth.on_cull: twin` the network takes over
+        the weights of its twin if the event kept no seed and no other event is open: the twin of
+        another event would be compared with a network that it was not copied from.
         """
         closed, self.host.closed = self.host.closed, []
         outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
@@ -104,7 +106,7 @@ class Trials:
         return outcomes
 
     def give_up(self) -> None:
-        """Forget every open event and its twin: the network is no longer what they followed."""
+        """Drop every open event and its twin, since the network was rolled back."""
         self.changes.clear()
         self.follow()
 
@@ -116,12 +118,12 @@ class Trials:
             adopt(self.host, twin)
 
     def _is_kept(self, change: Trial) -> bool:
-        """Return whether a seed of the event is part of the network for good."""
+        """Return whether a seed of the event is fossilized."""
         seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
         return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
 
     def follow(self) -> None:
-        """Let every twin do what the network did in this control step; forget the deeds."""
+        """Repeat the network's operations of this control step on every twin; clear the log."""
         for change in self.changes:
             self._sync(change)
             change.deeds_seen = 0
@@ -135,21 +137,21 @@ class Trials:
 
 
 def trials_state(trials: Trials) -> dict[str, Any]:
-    """Return host and open events as they stand; tensors are their own, not copies."""
+    """Return the state of the host and of its open events; tensors are their own, not copies."""
     return {
         "host": host_state(trials.host),
         "num_events": trials.num_events,
-        "changes": [_change_state(change) for change in trials.changes],
+        "changes": [_trial_state(trial) for trial in trials.changes],
     }
 
 
 def load_trials_state(trials: Trials, state: dict[str, Any]) -> None:
-    """Make a fresh host and its open events stand where `state` says.
+    """Make a fresh host and its open events equal those whose state it is.
 
     Raises:
         CheckpointError: if it is the state of another host.
     """
-    # Twins are made from the host before it has any kernel: each puts in its own.
+    # Twins are copied from the host while it has no kernels: each loads its own.
     twins = [None if saved["twin"] is None else trials.host.copy() for saved in state["changes"]]
     load_host_state(trials.host, state["host"])
     trials.num_events = state["num_events"]
@@ -157,41 +159,37 @@ def load_trials_state(trials: Trials, state: dict[str, Any]) -> None:
     for saved, twin in zip(state["changes"], twins, strict=True):
         if twin is not None:
             load_host_state(twin, saved["twin"])
-        change = Trial(
+        trial = Trial(
             index=saved["index"],
             epoch=saved["epoch"],
             seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
             twin=twin,
             comparison=_comparison(saved["comparison"]),
-            ablations={
-                (slot, seed): _comparison(found) for slot, seed, found in saved["ablations"]
-            },
+            ablations={(slot, seed): _comparison(each) for slot, seed, each in saved["ablations"]},
         )
-        trials.changes.append(change)
+        trials.changes.append(trial)
 
 
-def _change_state(change: Trial) -> dict[str, Any]:
+def _trial_state(trial: Trial) -> dict[str, Any]:
     return {
-        "index": change.index,
-        "epoch": change.epoch,
-        "seeds": [[*key, activation] for key, activation in change.seeds.items()],
-        "twin": None if change.twin is None else host_state(change.twin),
-        "comparison": _comparison_state(change.comparison),
-        "ablations": [[*key, _comparison_state(each)] for key, each in change.ablations.items()],
+        "index": trial.index,
+        "epoch": trial.epoch,
+        "seeds": [[*key, activation] for key, activation in trial.seeds.items()],
+        "twin": None if trial.twin is None else host_state(trial.twin),
+        "comparison": _comparison_state(trial.comparison),
+        "ablations": [[*key, _comparison_state(each)] for key, each in trial.ablations.items()],
     }
 
 
 def _comparison_state(comparison: Comparison) -> dict[str, Any]:
     return {
         "window": comparison.window,
-        "differences": list(comparison.differences),
-        "references": list(comparison.references),
-        "hits": list(comparison.hits),
+        **{name: list(getattr(comparison, name)) for name in _RECORDS},
     }
 
 
 def _comparison(saved: dict[str, Any]) -> Comparison:
     comparison = Comparison(saved["window"])
-    for name in ("differences", "references", "hits"):
+    for name in _RECORDS:
         getattr(comparison, name).extend(saved[name])
     return comparison

@@ -1,19 +1,19 @@
 """Keep the twins of open growth events in step with the network.
 
-A twin never gets the seeds of its own event; all else that happens to the network happens to it.
+A twin never gets the seeds of its own event; every other change of the network is made to it too.
 """
 
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from esper.attribution.compare import Trial
 from esper.growth import param_groups
 from esper.growth.host import Host
+from esper.growth.host_state import put_weights, weights_of
 from esper.growth.op_log import HostOp
 from esper.probe.rng_state import RngState, restored
 
@@ -41,50 +41,26 @@ def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -
         )
 
 
-def follow(change: Trial, deeds: Sequence[HostOp]) -> None:
-    """Make the twin of an event do what the network did, its own seeds' moves left out.
+def follow(change: Trial, operations: Sequence[HostOp]) -> None:
+    """Repeat the network's operations on the twin of an event, those on the event's seeds left out.
 
-    Call it before the network trains on, so that kernels are still as they were born.
+    Call it before the network trains again: the twin's kernels are copies of the network's.
     """
     twin = change.twin
     if twin is None:
         return
-    for deed in deeds:
-        if change.seeds.get((deed.slot, deed.seed)) == deed.number:
+    for operation in operations:
+        if change.seeds.get((operation.slot, operation.seed)) == operation.number:
             continue
-        arguments = copy.deepcopy(deed.arguments)
-        getattr(twin, deed.method)(deed.slot, deed.seed, *arguments)
+        arguments = copy.deepcopy(operation.arguments)
+        getattr(twin, operation.method)(operation.slot, operation.seed, *arguments)
     twin.op_log.clear()
     twin.closed.clear()
 
 
 def adopt(host: Host, twin: Host) -> None:
-    """Go on from the twin: take over its weights and its optimizer's state.
+    """Take over the weights of the twin and the state of its optimizer.
 
     Both must hold the same kernels.
     """
-    with torch.no_grad():
-        for mine, theirs in zip(_tensors(host.model), _tensors(twin.model), strict=True):
-            mine.copy_(theirs)
-    sources = {_key(i, group): group for i, group in enumerate(_ordered(twin.optimizer))}
-    host.optimizer.state.clear()
-    for position, group in enumerate(_ordered(host.optimizer)):
-        source = sources[_key(position, group)]
-        for mine, theirs in zip(group["params"], source["params"], strict=True):
-            if theirs in twin.optimizer.state:
-                host.optimizer.state[mine] = twin.optimizer.state[theirs]
-
-
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    """Return parameters and buffers, those that no state dict holds included, by name."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return [tensor for _, tensor in sorted(named, key=lambda pair: pair[0])]
-
-
-def _ordered(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return the host's groups in order, then the kernels'."""
-    return sorted(optimizer.param_groups, key=lambda group: param_groups.TAG in group)
-
-
-def _key(position: int, group: dict[str, Any]) -> Any:
-    return group.get(param_groups.TAG, position)
+    put_weights(host, weights_of(twin))

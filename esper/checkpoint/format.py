@@ -1,7 +1,7 @@
 """One checkpoint is one folder: tensors, the rest as JSON, and a manifest that vouches for both.
 
-The manifest comes last and all at once, so a folder that has one is complete.  It ends in a
-checksum over its own bytes.  Files are read once: what was checked is what is used.
+The manifest is written last, by one rename, so a folder that has one is complete.  It ends in a
+checksum of itself.  Each file is read once: the bytes that are checked are those that are used.
 """
 
 import errno
@@ -18,11 +18,9 @@ from safetensors import SafetensorError
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 
-FORMAT = "esper-checkpoint-1"
+FORMAT = "esper-checkpoint-2"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _PART = MANIFEST + ".part"
-_SEAL = b',"checksum":"%s"}\n'
-_SEAL_LENGTH = len(_SEAL % hashlib.sha256().hexdigest().encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def write(folder: Path, tree: Any, facts: dict[str, Any]) -> int:
         raise TypeError(f"facts cannot hold a tensor ({next(iter(tensors_in_facts))})")
     contents = {TENSORS: safetensors.torch.save(tensors), STATE: _to_json(plain)}
     files = {
-        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        name: {"size": len(content), "sha256": _checksum(content)}
         for name, content in contents.items()
     }
     manifest = _sealed({"format": FORMAT, "facts": plain_facts, "files": files})
@@ -77,7 +75,7 @@ def read(folder: Path) -> Saved:
     """Return what a checkpoint holds; every byte of it was checked.
 
     Raises:
-        CheckpointError: if a file is missing, cut short, altered, a pickle or not ours.
+        CheckpointError: if a file is missing, altered (a pickle in its place, too) or not ours.
     """
     manifest = _manifest(folder)
     tensors = _content(folder / TENSORS, manifest["files"])
@@ -85,7 +83,6 @@ def read(folder: Path) -> Saved:
     try:
         tree = join(_from_json(folder / STATE, state), safetensors.torch.load(tensors))
     except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
-        _refuse_pickle(folder / TENSORS, tensors)
         raise CheckpointError(f"{folder} does not hold a saved tree: {error}") from error
     return Saved(tree=tree, facts=manifest["facts"])
 
@@ -94,7 +91,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Make a file that is on the disk when this returns.
 
     Raises:
-        OSError: by the file's name, which a failed write alone does not tell.
+        OSError: if it cannot be written; unlike that of `os.write`, the error names the file.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -110,7 +107,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can tell."""
+    """Wait until the names in a folder are on the disk, on systems that can sync a folder."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -119,49 +116,46 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         # Some network file systems cannot do it for folders, and say so in this way.
         if error.errno != errno.EINVAL:
-            raise OSError(error.errno, error.strerror, str(folder)) from error
+            raise
     finally:
         os.close(descriptor)
 
 
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _sealed(manifest: dict[str, Any]) -> bytes:
-    body = _to_json(manifest).removesuffix(b"}")
-    return body + _SEAL % hashlib.sha256(body).hexdigest().encode()
+    """Return the bytes of a manifest, with the checksum of all the rest in it."""
+    return _to_json({**manifest, "checksum": _checksum(_to_json(manifest))})
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest, checked, its facts as they were given."""
     path = folder / MANIFEST
     content = _bytes_of(path)
-    _refuse_pickle(path, content)
-    if content[:1] in (b"", b"{") and not content.endswith(b"}\n"):
-        raise CheckpointError(f"{path} is cut short ({len(content)} bytes)")
-    found = _from_json(path, content)
-    name = found.get("format") if isinstance(found, dict) else None
+    manifest = _from_json(path, content)
+    name = manifest.get("format") if isinstance(manifest, dict) else None
     if name != FORMAT:
         raise CheckpointError(f"{path} is of the format {name!r}, wanted {FORMAT!r}")
-    body, seal = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
-    if seal != _SEAL % hashlib.sha256(body).hexdigest().encode():
+    if _sealed({key: value for key, value in manifest.items() if key != "checksum"}) != content:
         raise CheckpointError(f"{path} was altered: its checksum differs")
     try:
-        return {"files": found["files"], "facts": join(found["facts"], {})}
+        return {"files": manifest["files"], "facts": join(manifest["facts"], {})}
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} does not hold a manifest: {error}") from error
 
 
 def _content(path: Path, files: dict[str, Any]) -> bytes:
-    """Return a file's bytes; they are those that were written."""
+    """Return a file's bytes, which are those that were written."""
     content = _bytes_of(path)
     try:
-        size, checksum = files[path.name]["size"], files[path.name]["sha256"]
+        checksum = files[path.name]["sha256"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path.parent / MANIFEST} does not know {path.name}") from error
-    if hashlib.sha256(content).hexdigest() == checksum:
-        return content
-    _refuse_pickle(path, content)
-    if len(content) < size:
-        raise CheckpointError(f"{path} is cut short ({len(content)} of {size} bytes)")
-    raise CheckpointError(f"{path} was altered: its checksum differs")
+    if _checksum(content) != checksum:
+        raise CheckpointError(f"{path} was altered: its checksum differs")
+    return content
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -173,17 +167,6 @@ def _bytes_of(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _refuse_pickle(path: Path, content: bytes) -> None:
-    """Raise if bytes that are not what they should be look like a pickle, or an archive of one."""
-    # A safetensors file opens with the length of its header, which can look like a pickle's start.
-    is_safetensors = content[8:9] == b"{"
-    is_archive = content.startswith(b"PK\x03\x04")
-    is_binary = content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    is_text = content[:1] in (b"(", b"c", b"}", b"]", b")") and content.endswith(b".")
-    if is_archive or ((is_binary or is_text) and not is_safetensors):
-        raise CheckpointError(f"{path} is a pickle, which is never loaded")
-
-
 def _to_json(value: Any) -> bytes:
     text = json.dumps(value, allow_nan=False, check_circular=False, separators=(",", ":"))
     return text.encode("ascii")
@@ -193,7 +176,6 @@ def _from_json(path: Path, content: bytes) -> Any:
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        _refuse_pickle(path, content)
         raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 

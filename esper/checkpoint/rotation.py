@@ -1,11 +1,10 @@
-"""Keep the last two checkpoints and the best one, so that no moment of death loses them.
+"""Keep the last two checkpoints and the best one, wherever a process dies while it saves.
 
-A checkpoint is written as `.next`; then `previous` -> `.old`, `last` -> `previous`, `.next` ->
-`last`, each by one rename, and `.old` goes.  Whatever was interrupted is finished by `tidy`.
+A checkpoint is written as `.next`, complete and on the disk.  Then it is linked as `best` if it is
+the best one, `last` becomes `previous`, and `.next` becomes `last`.  If the process dies in
+between, `.next` is still there, and `tidy` takes these steps again.
 """
 
-import errno
-import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -26,16 +25,15 @@ from esper.checkpoint.format import (
 from esper.contracts.errors import CheckpointError
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
-_NEXT, _OLD, _NEXT_BEST, _OLD_BEST = ".next", ".old", ".next-best", ".old-best"
+_NEXT, _NEXT_BEST = ".next", ".next-best"
 _IS_BEST = "is_best"
-_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The newest checkpoint that can be used.
 
-    folder: where it lies.
+    folder: its path.
     saved: what it holds.
     refused: folder name and reason of each newer one that cannot be used.
     """
@@ -63,7 +61,6 @@ class CheckpointRotation:
             TypeError: if the tree holds what cannot be saved.
             OSError: if it cannot be written; the checkpoints from before are as they were.
         """
-        assert isinstance(facts["epoch"], int)
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self.folder.parent)
@@ -73,22 +70,15 @@ class CheckpointRotation:
         except OSError:
             _remove(self.folder / _NEXT)
             raise
-        self._rotate()
-        if is_best:
-            self._crown()
+        self._put_in_place()
         return num_bytes
 
     def candidates(self) -> list[Path]:
-        """Return the folders that may hold a complete checkpoint of the run's end, newest first.
-
-        Newest is the highest `epoch`, then the one written last.  A folder whose facts cannot be
-        read comes first, so that it is not passed over in silence.
-        """
-        hidden = [self.folder / name for name in (_NEXT, _OLD) if self._is_complete(name)]
-        shown = [self.folder / name for name in (LAST, PREVIOUS) if (self.folder / name).exists()]
-        written = [_NEXT, LAST, PREVIOUS, _OLD]
-        in_time = sorted([*hidden, *shown], key=lambda folder: written.index(folder.name))
-        return sorted(in_time, key=_epoch, reverse=True)
+        """Return the folders that may hold a complete checkpoint of the run's end, newest first."""
+        shown = [self.folder / name for name in (LAST, PREVIOUS)]
+        is_complete = (self.folder / _NEXT / MANIFEST).exists()
+        hidden = [self.folder / _NEXT] if is_complete else []
+        return [*hidden, *(folder for folder in shown if folder.exists())]
 
     def latest(self) -> Found | None:
         """Return the newest checkpoint whose every byte is as written; None if none was made.
@@ -111,86 +101,50 @@ class CheckpointRotation:
         return None
 
     def discard(self, name: str) -> None:
-        """Remove a checkpoint that cannot be used, so that it takes no sound one's place."""
+        """Remove a checkpoint that cannot be used, so that no sound one is removed in its place."""
         _remove(self.folder / name)
 
     def tidy(self) -> None:
-        """Finish what an interrupted save began, and remove what is left of it.
+        """Finish an interrupted save, or remove what it left if `.next` was not completed.
 
         Raises:
             OSError: if a folder cannot be renamed or removed.
         """
-        if self._has(_NEXT):
-            if _is_sound(self.folder / _NEXT):
-                self._rotate()
-            else:
-                _remove(self.folder / _NEXT)
-        self._move_up(PREVIOUS, LAST)
-        if self._is_complete(_OLD):
-            self._move_up(_OLD, PREVIOUS)
-        _remove(self.folder / _OLD)
+        if _is_sound(self.folder / _NEXT):
+            self._put_in_place()
+        _remove(self.folder / _NEXT)
         _remove(self.folder / _NEXT_BEST)
-        self._move_up(_OLD_BEST, BEST)
-        _remove(self.folder / _OLD_BEST)
-        if self._lacks_its_crown():
-            self._crown()
+        if not self._has(LAST) and self._has(PREVIOUS):
+            self._rename(PREVIOUS, LAST)
 
-    def _rotate(self) -> None:
-        """Make `.next` the last; safe to go on with wherever it was interrupted."""
+    def _put_in_place(self) -> None:
+        """Make `.next` the last, and the best too if it is; each step may be taken again."""
+        # The name `.next` must be on the disk before the first older checkpoint is removed.
+        sync_folder(self.folder)
+        if read_facts(self.folder / _NEXT)[_IS_BEST]:
+            self._link_best()
         if self._has(LAST):
-            if self._has(PREVIOUS):
-                self._rename(PREVIOUS, _OLD)
+            _remove(self.folder / PREVIOUS)
             self._rename(LAST, PREVIOUS)
         self._rename(_NEXT, LAST)
         sync_folder(self.folder)
-        _remove(self.folder / _OLD)
 
-    def _crown(self) -> None:
-        """Make the last the best one too."""
-        crowned = self.folder / _NEXT_BEST
-        os.mkdir(crowned)
+    def _link_best(self) -> None:
+        """Make `.next` the best too, with hard links where the file system has them."""
+        folder = self.folder / _NEXT_BEST
+        _remove(folder)
+        os.mkdir(folder)
         for name in (TENSORS, STATE, MANIFEST):
-            _link(self.folder / LAST / name, crowned / name)
-        sync_folder(crowned)
-        if self._has(BEST):
-            self._rename(BEST, _OLD_BEST)
+            _link(self.folder / _NEXT / name, folder / name)
+        sync_folder(folder)
+        _remove(self.folder / BEST)
         self._rename(_NEXT_BEST, BEST)
-        sync_folder(self.folder)
-        _remove(self.folder / _OLD_BEST)
-
-    def _lacks_its_crown(self) -> bool:
-        """Return whether the last was saved as the best, but death came in between."""
-        last, best = self.folder / LAST, self.folder / BEST
-        try:
-            if not read_facts(last).get(_IS_BEST):
-                return False
-        except CheckpointError:
-            return False
-        is_crowned = self._is_complete(BEST) and (
-            (last / MANIFEST).read_bytes() == (best / MANIFEST).read_bytes()
-        )
-        return not is_crowned and _is_sound(last)
 
     def _has(self, name: str) -> bool:
         return os.path.lexists(self.folder / name)  # a link to nowhere is in the way too
 
-    def _is_complete(self, name: str) -> bool:
-        return (self.folder / name / MANIFEST).exists()
-
     def _rename(self, source: str, target: str) -> None:
         os.rename(self.folder / source, self.folder / target)
-
-    def _move_up(self, source: str, target: str) -> None:
-        if self._has(source) and not self._has(target):
-            self._rename(source, target)
-
-
-def _epoch(folder: Path) -> float:
-    try:
-        epoch = read_facts(folder).get("epoch")
-    except CheckpointError:
-        return math.inf
-    return epoch if isinstance(epoch, int) else math.inf
 
 
 def _is_sound(folder: Path) -> bool:
@@ -202,12 +156,10 @@ def _is_sound(folder: Path) -> bool:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has none, copy it."""
+    """Give a file a second name; where the file system has no links, copy it."""
     try:
         os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
+    except OSError:
         write_file(target, source.read_bytes())
 
 

@@ -1,39 +1,22 @@
-"""Part a tree of values into strict JSON and tensors, and put it together again, bit for bit.
+"""Split a tree of values into strict JSON and tensors, and join them again, bit for bit.
 
-What JSON cannot say is a dict with the one key `$`: `{"$": [kind, ...]}`.  A dict of the user's
-that holds this key is itself written so, as a list of pairs.
+What JSON lacks is written as a dict with the one key `$`: `{"$": [kind, ...]}`.  So is a dict that
+has this key itself, as a list of pairs.
 """
 
 import math
-import re
-import struct
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 _TAG = "$"
-# Two surrogates that stand beside each other come back from JSON as one character.
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# Python reads and writes decimals up to a number of digits only; hexadecimals have no limit.
-_LONGEST_INT_BITS = 1024
-_IN_SAFETENSORS = frozenset(
-    {
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-        *(torch.uint64, torch.uint32, torch.uint16),
-    }
-)
+_PLAIN = (type(None), bool, int, str)
 _ALLOWED = "dict with str keys, list, tuple, None, bool, int, float, str, torch.Tensor"
-
-_Tensors = dict[str, Tensor]
-# Where a value stands: its parent's place and its key; None at the root.
-_Place = tuple[Any, object] | None
 
 
 def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Return what `json.dumps` takes as it is, and the tensors that it names.
+    """Return the tree as values that `json.dumps` takes, and the tensors that it names.
 
     Tensors are copied to the cpu, contiguous and without their graph.  One that occurs twice (the
     same values in the same memory) is kept once.
@@ -42,9 +25,9 @@ def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
         TypeError: if the tree holds anything else than the allowed types, subclasses included,
             since they would come back as something else; it names the place.
     """
-    store = _Store()
+    splitter = _Splitter()
     try:
-        return store.plain(tree, None), store.tensors
+        return splitter.plain(tree, ""), splitter.tensors
     except RecursionError as error:
         raise TypeError("cannot save a tree that is nested so deeply, or holds itself") from error
 
@@ -65,166 +48,90 @@ def join(plain: Any, tensors: dict[str, Tensor]) -> Any:
     return _joined(plain, copies)
 
 
-class _Store:
-    """The tensors met so far, each under a name that tells where it first stood."""
+class _Splitter:
+    """Collects the tensors of a tree, each under the path where it occurs first."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
         self._coded: dict[tuple[object, ...], Any] = {}
 
-    def plain(self, value: Any, place: _Place) -> Any:
-        coder = _CODERS.get(type(value))
-        if coder is None:
-            kind = f"{type(value).__module__}.{type(value).__qualname__}"
-            raise TypeError(f"{_path(place)}: cannot save a {kind} (allowed: {_ALLOWED})")
-        return coder(self, value, place)
+    def plain(self, value: Any, path: str) -> Any:
+        """Return a value as JSON has it; `path` is where it stands, `/host/slots/0`."""
+        kind = type(value)
+        if kind in _PLAIN or (kind is float and math.isfinite(value)):
+            return value
+        if kind is float:
+            return {_TAG: ["float", repr(value)]}
+        if kind is list:
+            return [self.plain(item, f"{path}/{index}") for index, item in enumerate(value)]
+        if kind is tuple:
+            return {_TAG: ["tuple", self.plain(list(value), path)]}
+        if kind is dict:
+            return self._dict(value, path)
+        if kind in (Tensor, nn.Parameter):
+            return self._tensor(value, path)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise TypeError(f"{_shown(path)}: cannot save a {name} (allowed: {_ALLOWED})")
 
-    def tensor(self, value: Tensor, place: _Place) -> Any:
+    def _dict(self, value: dict[Any, Any], path: str) -> dict[str, Any]:
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(
+                    f"{_shown(path)}: cannot save the key {key!r}, a {type(key).__qualname__} "
+                    "(keys must be str)"
+                )
+        items = {key: self.plain(item, f"{path}/{key}") for key, item in value.items()}
+        return {_TAG: ["dict", [list(pair) for pair in items.items()]]} if _TAG in items else items
+
+    def _tensor(self, value: Tensor, path: str) -> Any:
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             raise TypeError(
-                f"{_path(place)}: cannot save this tensor ({value.layout}, {value.dtype}, on "
+                f"{_shown(path)}: cannot save this tensor ({value.layout}, {value.dtype}, on "
                 f"{value.device}; allowed: dense tensors that hold values)"
             )
         memory = (value.device, value.untyped_storage().data_ptr(), value.storage_offset())
         form = (value.shape, value.stride(), value.dtype, value.is_conj(), value.is_neg())
-        coded = self._coded.get((*memory, *form))
-        if coded is None:
-            coded = self._coded[(*memory, *form)] = self._add(value, place)
-        return coded
+        if (*memory, *form) not in self._coded:
+            self._coded[(*memory, *form)] = self._add(value, path)
+        return self._coded[(*memory, *form)]
 
-    def _add(self, value: Tensor, place: _Place) -> Any:
-        path = _path(place).encode("ascii", "backslashreplace").decode("ascii")
-        name = f"{len(self.tensors):04d}:{path}"
+    def _add(self, value: Tensor, path: str) -> Any:
+        ascii_path = _shown(path).encode("ascii", "backslashreplace").decode("ascii")
+        name = f"{len(self.tensors):04d}:{ascii_path}"
         copy = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        if value.dtype in _IN_SAFETENSORS:
-            self.tensors[name] = copy
-            return {_TAG: ["tensor", name]}
-        self.tensors[name] = copy.reshape(-1).view(torch.uint8)
-        dtype = str(value.dtype).removeprefix("torch.")
-        return {_TAG: ["bytes of tensor", name, dtype, list(value.shape)]}
+        # Safetensors have no complex128.
+        self.tensors[name] = torch.view_as_real(copy) if copy.is_complex() else copy
+        return {_TAG: ["complex" if copy.is_complex() else "tensor", name]}
 
 
-def _plain_same(store: _Store, value: Any, place: _Place) -> Any:
-    return value
+def _shown(path: str) -> str:
+    return path.removeprefix("/") or "the whole tree"
 
 
-def _plain_int(store: _Store, value: int, place: _Place) -> Any:
-    return value if value.bit_length() <= _LONGEST_INT_BITS else {_TAG: ["int", hex(value)]}
-
-
-def _plain_float(store: _Store, value: float, place: _Place) -> Any:
-    return value if math.isfinite(value) else {_TAG: ["float", struct.pack(">d", value).hex()]}
-
-
-def _plain_str(store: _Store, value: str, place: _Place) -> Any:
-    if not _SURROGATE.search(value):
-        return value
-    return {_TAG: ["str", value.encode("utf-8", "surrogatepass").hex()]}
-
-
-def _plain_list(store: _Store, value: list[Any], place: _Place) -> Any:
-    return [store.plain(item, (place, index)) for index, item in enumerate(value)]
-
-
-def _plain_tuple(store: _Store, value: tuple[Any, ...], place: _Place) -> Any:
-    return {_TAG: ["tuple", [store.plain(item, (place, i)) for i, item in enumerate(value)]]}
-
-
-def _plain_dict(store: _Store, value: dict[Any, Any], place: _Place) -> Any:
-    for key in value:
-        if type(key) is not str:
-            raise TypeError(
-                f"{_path(place)}: cannot save the key {key!r}, a {type(key).__qualname__} "
-                "(keys must be str)"
-            )
-    if _TAG in value or _SURROGATE.search("".join(value)):
-        pairs = [
-            [_plain_str(store, key, place), store.plain(item, (place, key))]
-            for key, item in value.items()
-        ]
-        return {_TAG: ["dict", pairs]}
-    return {key: store.plain(item, (place, key)) for key, item in value.items()}
-
-
-_CODERS: dict[type, Callable[[_Store, Any, _Place], Any]] = {
-    type(None): _plain_same,
-    bool: _plain_same,
-    int: _plain_int,
-    float: _plain_float,
-    str: _plain_str,
-    list: _plain_list,
-    tuple: _plain_tuple,
-    dict: _plain_dict,
-    Tensor: _Store.tensor,
-    nn.Parameter: _Store.tensor,
-}
-
-
-def _path(place: _Place) -> str:
-    """Return a place as keys and indices from the root, `host/slots/0`."""
-    keys: list[str] = []
-    while place is not None:
-        place, key = place
-        keys.append(str(key))
-    return "/".join(reversed(keys)) or "the whole tree"
-
-
-def _joined(plain: Any, tensors: _Tensors) -> Any:
+def _joined(plain: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(plain, list):
         return [_joined(item, tensors) for item in plain]
     if not isinstance(plain, dict):
         return plain
-    if _TAG in plain:
-        return _decoded(plain, tensors)
-    return {key: _joined(item, tensors) for key, item in plain.items()}
+    if _TAG not in plain:
+        return {key: _joined(item, tensors) for key, item in plain.items()}
+    try:
+        (content,) = plain.values()
+        return _decoded(content, tensors)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{str(plain)[:80]} of a saved tree is broken: {error}") from error
 
 
-def _decoded(plain: dict[str, Any], tensors: _Tensors) -> Any:
-    match plain[_TAG]:
-        case [str(kind), *content] if len(plain) == 1 and kind in _DECODERS:
-            try:
-                return _DECODERS[kind](tensors, *content)
-            except (AttributeError, KeyError, RuntimeError, TypeError, struct.error) as error:
-                raise ValueError(f"a {kind} of a saved tree is broken: {error}") from error
-        case other:
-            raise ValueError(f"{str(other)[:80]} is no value of a saved tree")
-
-
-def _to_tensor(tensors: _Tensors, name: str) -> Tensor:
-    return tensors[name]
-
-
-def _to_viewed(tensors: _Tensors, name: str, dtype: str, shape: list[int]) -> Tensor:
-    return tensors[name].view(getattr(torch, dtype)).reshape(shape)
-
-
-def _to_tuple(tensors: _Tensors, items: list[Any]) -> tuple[Any, ...]:
-    return tuple([_joined(item, tensors) for item in items])
-
-
-def _to_dict(tensors: _Tensors, pairs: list[Any]) -> dict[str, Any]:
-    return {_joined(key, tensors): _joined(item, tensors) for key, item in pairs}
-
-
-def _to_int(tensors: _Tensors, digits: str) -> int:
-    return int(digits, 16)
-
-
-def _to_float(tensors: _Tensors, digits: str) -> float:
-    number: float = struct.unpack(">d", bytes.fromhex(digits))[0]
-    return number
-
-
-def _to_str(tensors: _Tensors, digits: str) -> str:
-    return bytes.fromhex(digits).decode("utf-8", "surrogatepass")
-
-
-_DECODERS: dict[str, Callable[..., Any]] = {
-    "tensor": _to_tensor,
-    "bytes of tensor": _to_viewed,
-    "tuple": _to_tuple,
-    "dict": _to_dict,
-    "int": _to_int,
-    "float": _to_float,
-    "str": _to_str,
-}
+def _decoded(content: Any, tensors: dict[str, Tensor]) -> Any:
+    match content:
+        case ["tensor", str(name)]:
+            return tensors[name]
+        case ["complex", str(name)]:
+            return torch.view_as_complex(tensors[name])
+        case ["tuple", list(items)]:
+            return tuple(_joined(items, tensors))
+        case ["dict", list(pairs)]:
+            return {key: _joined(item, tensors) for key, item in pairs}
+        case ["float", str(text)]:
+            return float(text)
+    raise ValueError(f"{str(content)[:80]} is no value of a saved tree")

@@ -5,12 +5,9 @@ fails all the same, the host is restored.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-from torch import nn
 
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import KernelBuilt, LifecycleMove
@@ -20,8 +17,7 @@ from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
 from esper.growth import attach
 from esper.growth.host import Host
 from esper.growth.lifecycle import cull_and_embargo, reactivate
-from esper.growth.slot import Activation, Seed
-from esper.kernels.faults import FaultTracker
+from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel, KernelError, kernel_event
 
 _S = SeedStage
@@ -66,29 +62,28 @@ def apply(
         and change.seed is not None
         and change.blueprint is not None
     }
-    before = remember(host, plan.slot)
     applied = Applied()
     try:
-        for change in plan.changes:
-            if change.action is Action.GERMINATE:
-                assert change.seed is not None, "the plan was checked"
-                kernel = grown[change.seed]
-                applied.germinated.append((plan.slot, change.seed))
-                applied.built.append(kernel_event(plan.slot, change.seed, kernel))
-                activation = _activation(kernel, change, metrics, event)
-                applied.moves.extend(
-                    host.germinate(plan.slot, change.seed, kernel, activation, reason)
-                )
-            else:
-                applied.moves.extend(_change(host, plan, change, metrics))
-    except BaseException as error:
-        restore(host, before)
-        if isinstance(error, ValueError) and applied.built:
-            # The optimizer does not take the parameters, which some other group holds already.
-            built = applied.built[-1]
-            problem = f"cannot be trained: {error}"
-            raise KernelError(plan.slot, built.seed, built.blueprint, problem) from error
-        raise
+        with _undone_on_error(host, plan.slot):
+            for change in plan.changes:
+                if change.action is Action.GERMINATE:
+                    assert change.seed is not None, "the plan was checked"
+                    kernel = grown[change.seed]
+                    applied.germinated.append((plan.slot, change.seed))
+                    applied.built.append(kernel_event(plan.slot, change.seed, kernel))
+                    activation = _activation(kernel, change, metrics, event)
+                    applied.moves.extend(
+                        host.germinate(plan.slot, change.seed, kernel, activation, reason)
+                    )
+                else:
+                    applied.moves.extend(_change(host, plan, change, metrics))
+    except ValueError as error:
+        if not applied.built:
+            raise
+        # The optimizer does not take the parameters, which some other group holds already.
+        built = applied.built[-1]
+        problem = f"cannot be trained: {error}"
+        raise KernelError(plan.slot, built.seed, built.blueprint, problem) from error
     return applied
 
 
@@ -146,62 +141,26 @@ def _activation(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What one slot and the optimizer held: kernels and parameters themselves, not copies."""
+@contextmanager
+def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
+    """Make a slot and the optimizer what they were before if the block raises.
 
-    slot: str
-    seeds: list[Seed]
-    rests_until: int
-    last_cull_epoch: int | None
-    kernels: dict[int, tuple[nn.Module, float]]
-    bank: dict[str, Any]
-    care: FaultTracker | None
-    groups: list[dict[str, Any]]
-    state: dict[torch.Tensor, Any]
-    num_deeds: int
-    num_closed: int
-
-
-def remember(host: Host, slot: str) -> Before:
-    """Return what a plan for `slot` may change."""
-    place = host.slots[slot]
+    Kernels and parameters themselves are put back, not copies: the optimizer knows them.
+    """
+    place, optimizer = host.slots[slot], host.optimizer
     bank = attach.bank_of(place.module)
-    kernels = {}
-    if bank is not None:
-        kernels = {int(key): (kernel, bank.alpha(int(key))) for key, kernel in bank.kernels.items()}
-    return Before(
-        slot=slot,
-        seeds=copy.deepcopy(place.seeds),
-        rests_until=place.rests_until,
-        last_cull_epoch=place.last_cull_epoch,
-        kernels=kernels,
-        bank={} if bank is None else bank.bookkeeping(),
-        care=None if bank is None else copy.deepcopy(bank.care),
-        groups=list(host.optimizer.param_groups),
-        state=dict(host.optimizer.state),
-        num_deeds=len(host.op_log),
-        num_closed=len(host.closed),
-    )
-
-
-def restore(host: Host, before: Before) -> None:
-    """Make the slot and the optimizer what they were."""
-    place = host.slots[before.slot]
-    bank = attach.bank_of(place.module)
-    for key in list(bank.kernels) if bank is not None else []:
-        attach.take_kernel(place.module, int(key))
-    for seed, (kernel, alpha) in before.kernels.items():
-        host.put_kernel(before.slot, seed, kernel)
-        bank = attach.bank_of(place.module)
-        assert bank is not None, "a kernel was just put in"
-        bank.set_alpha(seed, alpha)
-    if bank is not None and before.care is not None:
-        bank.take_bookkeeping(before.bank)
-        bank.care = before.care
-    place.seeds = before.seeds
-    place.rests_until, place.last_cull_epoch = before.rests_until, before.last_cull_epoch
-    host.optimizer.param_groups[:] = before.groups
-    host.optimizer.state.clear()
-    host.optimizer.state.update(before.state)
-    del host.op_log[before.num_deeds :], host.closed[before.num_closed :]
+    kernels = [] if bank is None else bank.kernels.values()
+    kept = {id(each): each for each in (place.spec, place.module, *kernels)}
+    place_before, bank_before = copy.deepcopy(place, kept), copy.deepcopy(bank, kept)
+    groups, moments = list(optimizer.param_groups), dict(optimizer.state)
+    num_ops, num_closed = len(host.op_log), len(host.closed)
+    try:
+        yield
+    except BaseException:
+        attach.put_bank(place.module, bank_before)
+        host.slots[slot] = place_before
+        optimizer.param_groups[:] = groups
+        optimizer.state.clear()
+        optimizer.state.update(moments)
+        del host.op_log[num_ops:], host.closed[num_closed:]
+        raise

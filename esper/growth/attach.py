@@ -1,9 +1,9 @@
-"""Give a module of a host a slot, in place.
+"""Attach kernels to a module of a host, in place.
 
 The module's class is swapped for a generated subclass with the slot mixed in, as
-`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay as they were.
-It is swapped back with the slot's last kernel: while every seed is dormant, the module is as it was
-and a forward pass costs what it did.
+`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay the same.
+The class is swapped back when the last kernel is removed: while every seed is dormant, the module
+is the user's own and a forward pass costs what it did.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ BANK = "esper_kernels"
 
 
 class Slotted:
-    """Mixed into a module's class in front of it: adds what the slot's kernels bring."""
+    """Mixin in front of a module's class that adds the output of the slot's kernels."""
 
     _modules: dict[str, nn.Module | None]
 
@@ -34,7 +34,7 @@ class Slotted:
         return bank.mix(output, first_argument(args, kwargs))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle and copy by the class that the user wrote: the generated one has no address."""
+        """Pickle and copy by the user's class: the generated one cannot be imported by name."""
         reduced: Any = super().__reduce_ex__(protocol)
         _, (cls, *arguments), *state = reduced
         if cls is not type(self):
@@ -43,7 +43,7 @@ class Slotted:
 
 
 class _SlottedSequential(Slotted):
-    """A `Sequential` runs whatever it iterates over; the slot's kernels are no layer of it."""
+    """Hides the kernels from a `Sequential`, which would run them as one of its layers."""
 
     def __iter__(self) -> Iterator[nn.Module | None]:
         return iter(self._layers().values())
@@ -62,7 +62,7 @@ class _SlottedSequential(Slotted):
 
 
 def first_argument(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what a block reads: the first thing that it is called with, None for nothing."""
+    """Return the first argument of a block's call, None if there is none."""
     return args[0] if args else next(iter(kwargs.values()), None)
 
 
@@ -90,7 +90,7 @@ def attach(module: nn.Module) -> None:
 
 
 def detach(module: nn.Module) -> None:
-    """Take a slot without kernels away again: the module is as it was."""
+    """Remove a slot that has no kernels: the module has its own class again."""
     assert BANK not in module._modules, "a slot with kernels cannot be detached"
     module.__class__ = original_class(type(module))
 
@@ -101,24 +101,38 @@ def bank_of(module: nn.Module) -> KernelBank | None:
     return bank if isinstance(bank, KernelBank) else None
 
 
+def kernels_of(module: nn.Module) -> KernelBank:
+    """Return the kernels of a slotted module that has some."""
+    bank = bank_of(module)
+    assert bank is not None, "the slot holds no kernels"
+    return bank
+
+
+def put_bank(module: nn.Module, bank: KernelBank | None) -> None:
+    """Replace the kernels of `module` by those of `bank`; None removes them and the slot."""
+    module._modules.pop(BANK, None)
+    if bank is None:
+        detach(module)
+    else:
+        attach(module)
+        module.add_module(BANK, bank)
+
+
 def put_kernel(
     module: nn.Module, placement: Placement, seed: int, kernel: nn.Module, like: Tensor | None
 ) -> None:
     """Put an isolated kernel into the slot of `module`, on the device and dtype of `like`."""
     bank = bank_of(module)
     if bank is None:
-        attach(module)
         bank = KernelBank(placement).train(module.training)
-        module.add_module(BANK, bank)
+        put_bank(module, bank)
     bank.add(seed, kernel, like)
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:
-    """Take a kernel out of the slot of `module`, and the bank with the last one."""
-    bank = bank_of(module)
-    assert bank is not None, "the slot holds no kernels"
+    """Remove a kernel from the slot of `module`, and the slot with its last kernel."""
+    bank = kernels_of(module)
     kernel = bank.remove(seed)
     if not bank.kernels:
-        delattr(module, BANK)
-        detach(module)
+        put_bank(module, None)
     return kernel

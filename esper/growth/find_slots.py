@@ -1,4 +1,4 @@
-"""Find where slots can sit in a host, by watching one forward pass."""
+"""Find the modules of a host that can hold a slot, by watching forward passes."""
 
 import difflib
 from collections import Counter
@@ -26,13 +26,26 @@ Catalogue = Callable[[SlotKind, Placement, tuple[int, ...], tuple[int, ...]], tu
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What passed through one module during the probe."""
+class _Calls:
+    """The calls of one module in a forward pass: shapes, and whether an input was overwritten."""
 
     inputs: set[tuple[int, ...] | None] = field(default_factory=set)
     outputs: set[tuple[int, ...] | None] = field(default_factory=set)
-    is_last: bool = False
-    keeps_input: bool = True
+    last_output: Any = None
+    versions: list[tuple[Tensor, int]] = field(default_factory=list)
+
+    def add(self, first: Any, output: Any) -> None:
+        """Note a call with the first argument `first`."""
+        self.inputs.add(_shape(first))
+        self.outputs.add(_shape(output))
+        self.last_output = output
+        if isinstance(first, Tensor) and not first.is_inference():
+            self.versions.append((first, first._version))
+
+    @property
+    def keeps_input(self) -> bool:
+        """Return whether no input was changed in place after its call."""
+        return all(tensor._version == version for tensor, version in self.versions)
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -42,22 +55,13 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return None
 
 
-def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
-    """Run `model` once in eval mode and return what each called module saw, by path."""
-    seen: dict[str, _Seen] = {}
-    last_output: list[Any] = []
-    outputs: dict[str, Any] = {}
-    read: list[tuple[str, Tensor, int]] = []
+def _watch(model: nn.Module, example_input: Any) -> dict[str, _Calls]:
+    """Run `model` once in eval mode and return the calls of each module by path."""
+    seen: dict[str, _Calls] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-            entry = seen.setdefault(name, _Seen())
-            first = first_argument(args, kwargs)
-            entry.inputs.add(_shape(first))
-            if isinstance(first, Tensor) and not first.is_inference():
-                read.append((name, first, first._version))
-            entry.outputs.add(_shape(output))
-            outputs[name] = output
+            seen.setdefault(name, _Calls()).add(first_argument(args, kwargs), output)
 
         return record
 
@@ -67,25 +71,30 @@ def watch(model: nn.Module, example_input: Any) -> dict[str, _Seen]:
     ]
     try:
         with eval_mode(model), every_layer_called(), torch.no_grad(), restored(RngState.now()):
-            last_output.append(model(example_input))
+            model(example_input)
     finally:
         for handle in handles:
             handle.remove()
-    for name, output in outputs.items():
-        seen[name].is_last = output is last_output[0]
-    for name, tensor, version in read:
-        seen[name].keeps_input &= tensor._version == version
     return seen
 
 
 def _convolves(module: nn.Module) -> bool:
-    """Return whether what `module` gives lies as one-dimensional convolutions want it."""
+    """Return whether a module's output has the layout of one-dimensional convolutions."""
     last = list(module.modules())[-1]
     return isinstance(module, nn.Conv1d) or isinstance(last, nn.Conv1d | nn.BatchNorm1d)
 
 
 class SlotFinder:
-    """Answers which modules of a host can hold a slot, and why others cannot."""
+    """Finds the modules of a host that can hold a slot, and says why others cannot.
+
+    Args:
+        model: the host.
+        example_input: a batch; it is run as it is, and once more with one sample added.
+        catalogue: returns the blueprints on offer.
+
+    Raises:
+        ConfigError: if the model holds kernels.
+    """
 
     def __init__(self, model: nn.Module, example_input: Any, catalogue: Catalogue) -> None:
         if any(isinstance(module, KernelBank) for module in model.modules()):
@@ -95,8 +104,8 @@ class SlotFinder:
         self.model = model
         self.example_input = example_input
         self.catalogue = catalogue
-        self.seen = watch(model, example_input)
-        self.seen_longer = watch(model, torch.cat([example_input, example_input[:1]]))
+        self._calls = _watch(model, example_input)
+        self._calls_longer = _watch(model, torch.cat([example_input, example_input[:1]]))
 
     def spec(self, name: str, placement: str) -> SlotSpec | str:
         """Return the slot at a path, or the reason why there can be none.
@@ -115,8 +124,8 @@ class SlotFinder:
             reads = out_shape if place is Placement.SERIES else in_shape
             if reads is None or len(reads) != len(out_shape):
                 continue
-            if place is Placement.PARALLEL and not self.seen[name].keeps_input:
-                # Its host changes the block's input afterwards: a kernel could not learn from it.
+            # A kernel cannot learn from an input that the host changes after the block.
+            if place is Placement.PARALLEL and not self._calls[name].keeps_input:
                 continue
             names = self.catalogue(kind, place, reads[1:], out_shape[1:])
             if names:
@@ -131,12 +140,13 @@ class SlotFinder:
         return f"no blueprint fits a {kind} block {in_shape} -> {out_shape} ({placement})"
 
     def _shapes(self, name: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]] | str:
-        seen = self.seen.get(name)
-        if seen is None:
+        """Return the shapes of a module's input and output, or why it can hold no slot."""
+        calls = self._calls.get(name)
+        if calls is None:
             return "it is not called in forward"
-        if len(seen.outputs) > 1 or len(seen.inputs) > 1:
+        if len(calls.outputs) > 1 or len(calls.inputs) > 1:
             return "it is called with tensors of different shapes"
-        (in_shape,), (out_shape,) = seen.inputs, seen.outputs
+        (in_shape,), (out_shape,) = calls.inputs, calls.outputs
         if out_shape is None:
             return "its output is not a floating-point tensor"
         if len(out_shape) not in KIND_OF_RANK:
@@ -156,15 +166,18 @@ class SlotFinder:
 
     def _begins_with_batch(self, name: str, out_shape: tuple[int, ...]) -> bool:
         """Return whether the first dimension grows with the batch, and no other does."""
-        longer = self.seen_longer[name].outputs
         num = len(self.example_input)
-        wanted = (out_shape[0] * (num + 1) // num, *out_shape[1:])
-        return out_shape[0] % num == 0 and longer == {wanted}
+        longer = (out_shape[0] * (num + 1) // num, *out_shape[1:])
+        return out_shape[0] % num == 0 and self._calls_longer[name].outputs == {longer}
 
     def listed(self, names: Sequence[str], placement: str) -> list[SlotSpec]:
-        """Return the slots at the paths given; raises `ConfigError` for one that cannot be."""
+        """Return the slots at the given paths.
+
+        Raises:
+            ConfigError: if a path is not in the host, occurs twice, or cannot hold a slot.
+        """
         specs = [self._listed(name, placement) for name in names]
-        if len({spec.name for spec in specs}) < len(specs):
+        if len(set(names)) < len(names):
             raise ConfigError(f"model.slots names a path twice: {', '.join(names)}")
         for name, why in unreachable(self.model, self.example_input, names).items():
             raise ConfigError(f"model.slots: '{name}' cannot hold a slot: {why}")
@@ -182,64 +195,61 @@ class SlotFinder:
         return spec
 
     def auto(self, placement: str) -> list[SlotSpec]:
-        """Return a slot for every sensible block; raises `ConfigError` when there is none.
+        """Return a slot for each suitable block.
 
-        Sensible are the innermost modules that hold several others (blocks), and, outside of
-        blocks, layers with weights of their own; what gives the host's own output only serves
-        when there is nothing else.
+        Suitable are the innermost modules that hold several others (blocks), and, outside of
+        blocks, layers with weights of their own.  The module whose output is the host's own is
+        used only if there is nothing else.
+
+        Raises:
+            ConfigError: if there is no such block.
         """
-        lost: dict[str, str] = {}
-        while True:
-            found = self._sensible(placement, lost)
-            more = unreachable(self.model, self.example_input, [spec.name for spec in found])
-            if not more:
-                break
-            lost |= more
-        inner = [spec for spec in found if not self.seen[spec.name].is_last]
-        if not found:
+        refused: dict[str, str] = {}
+        specs = self._suitable(placement, refused)
+        while more := unreachable(self.model, self.example_input, [spec.name for spec in specs]):
+            refused |= more
+            specs = self._suitable(placement, refused)
+        if not specs:
             raise ConfigError(
                 f"model.slots=auto: no slot can be placed in {type(self.model).__name__} with "
                 f"model.placement={placement} (wanted: blocks of shape (batch, features), "
                 "(batch, positions, features) or (batch, channels, height, width))"
             )
-        return inner or found
+        output = self._calls[""].last_output
+        inner = [spec for spec in specs if self._calls[spec.name].last_output is not output]
+        return inner or specs
 
-    def _sensible(self, placement: str, lost: Container[str]) -> list[SlotSpec]:
-        """Return the slots of the sensible modules, those that were `lost` left out."""
+    def _suitable(self, placement: str, refused: Container[str]) -> list[SlotSpec]:
+        """Return the slots of blocks, and of layers outside of them, those `refused` left out."""
         specs = {
             name: spec
             for name, _ in self.model.named_modules()
-            if name not in lost and isinstance(spec := self.spec(name, placement), SlotSpec)
+            if name not in refused and isinstance(spec := self.spec(name, placement), SlotSpec)
         }
-        layers = self._layers()
-        blocks = _whole(self._blocks() & specs.keys(), layers)
+        usable = {
+            name: module
+            for name, module in self.model.named_modules()
+            if name and not isinstance(self._shapes(name), str)
+        }
+        layers = {name for name, module in usable.items() if _is_layer(module)}
+        blocks = {name for name in specs.keys() & usable if _is_block(usable[name])}
+        blocks = _without_wrapped_layers(blocks, layers)
         blocks -= {outer for name in blocks for outer in _around(name)}
         layers = {name for name in layers if not blocks & _around(name)}
         return [spec for name, spec in specs.items() if name in blocks | layers]
 
-    def _usable(self, name: str) -> bool:
-        return name != "" and name in self.seen and not isinstance(self._shapes(name), str)
 
-    def _blocks(self) -> set[str]:
-        """Return the paths of modules with at least two submodules, one of them with weights."""
-        return {
-            name
-            for name, module in self.model.named_modules()
-            if self._usable(name)
-            and len(list(islice(module.modules(), 3))) == 3
-            and any(True for _ in module.parameters())
-        }
+def _is_block(module: nn.Module) -> bool:
+    """Return whether a module has at least two submodules, one of them with weights."""
+    num_modules = len(list(islice(module.modules(), 3)))
+    return num_modules == 3 and next(module.parameters(), None) is not None
 
-    def _layers(self) -> set[str]:
-        """Return the paths of single layers that map features: they hold a weight matrix."""
-        return {
-            name
-            for name, module in self.model.named_modules()
-            if self._usable(name)
-            and not module._modules
-            and not isinstance(module, nn.Embedding)
-            and any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
-        }
+
+def _is_layer(module: nn.Module) -> bool:
+    """Return whether a module is a single layer that maps features: it holds a weight matrix."""
+    if module._modules or isinstance(module, nn.Embedding):
+        return False
+    return any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
 
 
 def _around(name: str) -> set[str]:
@@ -247,16 +257,13 @@ def _around(name: str) -> set[str]:
     return {name[:place] for place, letter in enumerate(name) if letter == "."}
 
 
-def _whole(blocks: set[str], layers: set[str]) -> set[str]:
-    """Leave out blocks that are a single layer in a wrapping, one of several layers of a block.
+def _without_wrapped_layers(blocks: set[str], layers: set[str]) -> set[str]:
+    """Leave out blocks that wrap a single layer and stand beside other layers of a block.
 
-    So is the shortcut of a residual block; a unit of layers that stand in a row is none.
+    The shortcut of a residual block is one; a unit of layers in a sequence is not.
     """
     num_layers = Counter(outer for name in layers for outer in _around(name))
-    holders = {name.rpartition(".")[0] for name in layers}
-    parents = {name: name.rpartition(".")[0] for name in blocks}
+    holders = blocks & {name.rpartition(".")[0] for name in layers}
     return {
-        name
-        for name, parent in parents.items()
-        if num_layers[name] > 1 or parent not in blocks & holders
+        name for name in blocks if num_layers[name] > 1 or name.rpartition(".")[0] not in holders
     }

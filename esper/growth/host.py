@@ -31,7 +31,14 @@ GRADIENT_STRIDE = 4
 
 
 class Host:
-    """A growing network: `model`, `optimizer` and `slots`, which always fit each other."""
+    """A growing network: `model`, `optimizer` and `slots`, which always fit each other.
+
+    is_followed: whether the network has a twin, which needs its learning rates.
+    schedule_state: the options that schedulers set, at each step of this epoch so far, noted while
+        the network is followed.
+    last_schedule: the same of the epoch before; its twins train that epoch next.
+    given_schedule: in a twin, the `last_schedule` of the network, used in place of its own.
+    """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, options: Growth) -> None:
         self.model = model

@@ -1,27 +1,33 @@
-"""A host as a tree of plain values and tensors, and a host that stands where such a tree says.
+"""The state of a host, as a tree of plain values and tensors: all that a run changes in it.
 
-The tree holds what a run changes: weights and buffers, kernels and their seeds' lives, alphas, the
-optimizer's groups and moments, step counts.  Tensors in it are the host's own, not copies.
+    tensors    parameters and buffers by name (`probe.tensors`)
+    moments    the optimizer's state of each parameter, by the key of its group
+    groups     the optimizer's options of each group, by its key
+    slots      the records of the seeds, and what the banks know of their kernels
+    counts     steps so far, and the learning rates of each for twins
+
+A checkpoint holds the whole tree.  Tensors and moments alone, the weights, make the snapshot that a
+rollback restores, and what a network takes over from a twin.  Tensors in a tree are the host's
+own, not copies; loading copies them.
 """
 
+import copy
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from esper.blueprint import catalogue
 from esper.contracts.errors import CheckpointError
 from esper.contracts.outcome import GainPoint
-from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import SeedStage
 from esper.growth import attach, param_groups
 from esper.growth.host import Host
 from esper.growth.ramp import Ramp
-from esper.growth.slot import Activation, GradientHealth, Seed
-from esper.probe.tensors import load_tensors, tensors_of
+from esper.growth.slot import Activation, GradientHealth, Seed, Slot
+from esper.probe.tensors import check_names, put_tensors, tensors_of
 
 _COUNTS = (
     "global_step",
@@ -34,22 +40,23 @@ _COUNTS = (
 
 
 def host_state(host: Host) -> dict[str, Any]:
-    """Return where a host stands; call it when its journal is empty, between control steps."""
-    open_business = [*host.op_log, *host.closed]
-    assert not open_business, "a control step is not over"
+    """Return the state of a host between two control steps."""
+    assert not host.op_log, "a control step is not over"
+    assert not host.closed, "an outcome is not settled"
+    groups = param_groups.groups_by_key(host.optimizer)
     return {
-        "tensors": tensors_of(host.model),
-        "optimizer": _optimizer_state(host.optimizer),
-        "slots": {name: _slot_state(host, name) for name in host.slots},
-        **{name: getattr(host, name) for name in _COUNTS},
+        **weights_of(host),
+        "groups": {key: _options(group) for key, group in groups.items()},
+        "slots": {name: _slot_state(slot) for name, slot in host.slots.items()},
+        "counts": {name: getattr(host, name) for name in _COUNTS},
     }
 
 
 def load_host_state(host: Host, state: dict[str, Any]) -> None:
-    """Make a host, fresh and without kernels, stand where `state` says.
+    """Make a fresh host, which has no kernels yet, equal the one whose state it is.
 
     Raises:
-        CheckpointError: if it is the state of another host.
+        CheckpointError: if the other host had other slots, another network or another optimizer.
     """
     assert all(seed.activations == 0 for seed in host.seeds()), "the host has grown already"
     if set(state["slots"]) != set(host.slots):
@@ -59,37 +66,92 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
         )
     for name, slot in state["slots"].items():
         _load_slot(host, name, slot)
-    for group in state["optimizer"]["param_groups"]:
-        if param_groups.TAG in group:
-            slot_name, index = group[param_groups.TAG]
-            kernel = _bank(host, slot_name).kernels[str(index)]
-            param_groups.add_group(host.optimizer, slot_name, index, kernel)
-    load_tensors(host.model, state["tensors"])
-    _load_optimizer(host.optimizer, state["optimizer"])
-    for name in _COUNTS:
-        setattr(host, name, state[name])
+    check_names(host.model, state["tensors"])
+    _load_groups(host, state)
+    put_weights(host, state)
+    for name, value in state["counts"].items():
+        setattr(host, name, value)
 
 
-def _slot_state(host: Host, name: str) -> dict[str, Any]:
-    slot = host.slots[name]
+def weights_of(host: Host) -> dict[str, Any]:
+    """Return `tensors` and `moments` of a host."""
+    known, groups = host.optimizer.state, param_groups.groups_by_key(host.optimizer)
+    return {
+        "tensors": tensors_of(host.model),
+        "moments": {
+            key: [dict(known.get(parameter, {})) for parameter in group["params"]]
+            for key, group in groups.items()
+        },
+    }
+
+
+def put_weights(host: Host, weights: dict[str, Any]) -> None:
+    """Copy `tensors` and `moments` into a host; names and groups that they lack stay as they are.
+
+    A parameter of a group in `moments` that has none there has none afterwards.
+
+    Raises:
+        CheckpointError: if a parameter has another shape or type.
+    """
+    put_tensors(host.model, weights["tensors"])
+    for key, group in param_groups.groups_by_key(host.optimizer).items():
+        for parameter, moments in zip(
+            group["params"], weights["moments"].get(key, ()), strict=False
+        ):
+            host.optimizer.state.pop(parameter, None)
+            if moments:
+                host.optimizer.state[parameter] = {
+                    name: _placed(name, value, parameter, group) for name, value in moments.items()
+                }
+
+
+def _placed(name: str, value: Any, parameter: Tensor, group: dict[str, Any]) -> Any:
+    """Return a copy of a moment on its parameter's device, and laid out in memory as it is."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    if value.shape == parameter.shape and value.dim():
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    # As in `Optimizer.load_state_dict`: steps are counted on the cpu if the update allows it.
+    if name == "step" and not (group.get("capturable") or group.get("fused")):
+        return value.clone()
+    return value.to(parameter.device, copy=True)
+
+
+def _options(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group's options; a number of NumPy, as a learning rate may be, as Python's."""
+    return {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in group.items()
+        if key != "params"
+    }
+
+
+def _load_groups(host: Host, state: dict[str, Any]) -> None:
+    for options in state["groups"].values():
+        if param_groups.TAG in options:
+            slot, index = options[param_groups.TAG]
+            kernel = attach.kernels_of(host.slots[slot].module).kernels[str(index)]
+            param_groups.add_group(host.optimizer, slot, index, kernel)
+    groups = param_groups.groups_by_key(host.optimizer)
+    sizes = {key: len(group["params"]) for key, group in groups.items()}
+    saved_sizes = {key: len(moments) for key, moments in state["moments"].items()}
+    if sizes != saved_sizes:
+        raise CheckpointError(
+            "the checkpoint is of another optimizer: it has groups of "
+            f"{', '.join(map(str, saved_sizes.values()))} parameters, "
+            f"the host's has {', '.join(map(str, sizes.values()))}"
+        )
+    for key, group in groups.items():
+        group.update(copy.deepcopy(state["groups"][key]))
+
+
+def _slot_state(slot: Slot) -> dict[str, Any]:
     bank = attach.bank_of(slot.module)
     return {
         "rests_until": slot.rests_until,
         "last_cull_epoch": slot.last_cull_epoch,
-        "seeds": [_seed_state(seed) for seed in slot.seeds],
+        "seeds": [{**asdict(seed), "stage": seed.stage.value} for seed in slot.seeds],
         "bank": None if bank is None else bank.bookkeeping(),
-    }
-
-
-def _seed_state(seed: Seed) -> dict[str, Any]:
-    return {
-        "bound": seed.bound,
-        "stage": seed.stage.value,
-        "epochs_in_stage": seed.epochs_in_stage,
-        "activations": seed.activations,
-        "last_used_epoch": seed.last_used_epoch,
-        "alpha": seed.alpha,
-        "current": None if seed.current is None else asdict(seed.current),
     }
 
 
@@ -101,82 +163,41 @@ def _load_slot(host: Host, name: str, state: dict[str, Any]) -> None:
             f"the checkpoint has {len(state['seeds'])} seeds in slot '{name}', "
             f"the host has {len(slot.seeds)}"
         )
-    for seed, saved in zip(slot.seeds, state["seeds"], strict=True):
-        activation = saved["current"]
-        values = {
-            **saved,
-            "stage": SeedStage(saved["stage"]),
-            "current": activation and _life(activation),
-        }
-        for field, value in values.items():
-            setattr(seed, field, value)
+    slot.seeds = [_seed(saved) for saved in state["seeds"]]
+    for seed in slot.seeds:
         if seed.current is not None:
-            host.put_kernel(name, seed.index, _module(seed.current.blueprint, slot.spec))
+            rebuild_kernel(host, name, seed.index, seed.current.blueprint)
     if state["bank"] is not None:
-        _bank(host, name).take_bookkeeping(state["bank"])
+        attach.kernels_of(slot.module).take_bookkeeping(state["bank"])
 
 
-def _life(saved: dict[str, Any]) -> Activation:
-    ramp = saved["ramp"]
-    return Activation(
-        **{
-            **saved,
-            "ramp": ramp and Ramp(**ramp),
-            "gradient": GradientHealth(**saved["gradient"]),
-            "gains": [GainPoint(**point) for point in saved["gains"]],
-        }
-    )
+def _seed(saved: dict[str, Any]) -> Seed:
+    current = saved["current"]
+    if current is not None:
+        ramp = current["ramp"]
+        current = Activation(
+            **{
+                **current,
+                "ramp": ramp and Ramp(**ramp),
+                "gradient": GradientHealth(**current["gradient"]),
+                "gains": [GainPoint(**point) for point in current["gains"]],
+            }
+        )
+    return Seed(**{**saved, "stage": SeedStage(saved["stage"]), "current": current})
 
 
-def _module(blueprint: str, spec: SlotSpec) -> nn.Module:
-    """Return a kernel whose weights are about to be overwritten; no generator is moved."""
+def rebuild_kernel(host: Host, slot: str, index: int, blueprint: str) -> None:
+    """Put a kernel into a slot whose weights will be overwritten; no random generator is moved.
+
+    Raises:
+        CheckpointError: if the kernel cannot be built.
+    """
+    spec = host.slots[slot].spec
     try:
         with torch.random.fork_rng(devices=[]):
-            return catalogue.get(blueprint).build(spec.kind, spec.in_shape, spec.out_shape)
+            kernel = catalogue.get(blueprint).build(spec.kind, spec.in_shape, spec.out_shape)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"the checkpoint's kernel '{blueprint}' in slot '{spec.name}' cannot be built: {error}"
+            f"the checkpoint's kernel '{blueprint}' in slot '{slot}' cannot be built: {error}"
         ) from error
-
-
-def _bank(host: Host, slot: str) -> Any:
-    bank = attach.bank_of(host.slots[slot].module)
-    assert bank is not None, "the slot's kernels were just put in"
-    return bank
-
-
-def _optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer's own state; parameters are numbered in the order of the groups."""
-    state = optimizer.state_dict()
-    return {
-        "state": {str(number): values for number, values in state["state"].items()},
-        "param_groups": [
-            {key: _plain(value) for key, value in group.items()} for group in state["param_groups"]
-        ],
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy's numbers, which a learning rate may be, as Python's; the same number."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    values = {
-        int(number): {key: laid_out(value, parameters[int(number)]) for key, value in found.items()}
-        for number, found in state["state"].items()
-    }
-    try:
-        optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"]})
-    except ValueError as error:
-        raise CheckpointError(f"the checkpoint is of another optimizer: {error}") from error
-
-
-def laid_out(value: Any, parameter: Tensor) -> Any:
-    """Return a copy of a moment on the device of its parameter, and laid out in memory as it is."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.shape == parameter.shape and value.dim():
-        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    return value.clone()
+    host.put_kernel(slot, index, kernel)

@@ -1,4 +1,8 @@
-"""Save a grown network and build it again: weights as safetensors, its kernels in the metadata."""
+"""Save a grown network as safetensors, and grow and fill a host from such a file.
+
+The tensors have the names of the model's state dict.  The metadata name the kernels, which a bare
+host lacks, and hold a checksum of the tensors.
+"""
 
 import hashlib
 import json
@@ -13,8 +17,7 @@ from torch import nn
 from esper.contracts.errors import CheckpointError, EsperError
 from esper.growth import attach
 from esper.growth.host import Host
-from esper.kernels.kernel import Kernel, KernelError
-from esper.kernels.pipeline import build_kernel
+from esper.growth.host_state import rebuild_kernel
 from esper.rundir.layout import NETWORK
 
 _ENTRY, _FORMAT = "esper", "esper-network-1"
@@ -59,14 +62,21 @@ def load_network(path: Path, host: Host) -> nn.Module:
         raise CheckpointError(f"{path} is not a network saved by Esper (wanted {_FORMAT})")
     try:
         for kernel in metadata["kernels"]:
-            insert_kernel(host, kernel["slot"], kernel["seed"], kernel["blueprint"], 0)
+            _put_kernel(host, **kernel)
         load_model(host.model, str(path))
-    except (KernelError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (CheckpointError, KeyError, RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())  # torch lists keys over several lines
         raise CheckpointError(f"{path} does not fit the configured host: {problem}") from error
     if _checksum(host.model) != metadata.get("sha256"):
         raise CheckpointError(f"{path} fails its checksum: it is not what was saved")
     return host.model
+
+
+def _put_kernel(host: Host, slot: str, seed: int, blueprint: str) -> None:
+    if slot not in host.slots or seed >= len(host.slots[slot].seeds):
+        raise ValueError(f"there is no seed {seed} of slot '{slot}'")
+    rebuild_kernel(host, slot, seed, blueprint)
+    attach.kernels_of(host.slots[slot].module).isolated.discard(str(seed))
 
 
 def _checksum(model: nn.Module) -> str:
@@ -77,25 +87,3 @@ def _checksum(model: nn.Module) -> str:
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def insert_kernel(
-    host: Host, slot: str, seed: int, blueprint: str, rng_seed: int, alpha: float = 1.0
-) -> Kernel:
-    """Build a kernel, put it into a slot with a blend factor of `alpha`, and return it.
-
-    The seed's record stays dormant and the optimizer does not know the kernel.
-
-    Raises:
-        ValueError: if the host has no such slot or seed.
-        KernelError: if the blueprint cannot be built there.
-    """
-    if slot not in host.slots or seed >= len(host.slots[slot].seeds):
-        raise ValueError(f"there is no seed {seed} of slot '{slot}'")
-    kernel = build_kernel(host, slot, seed, blueprint, rng_seed)
-    host.put_kernel(slot, seed, kernel.module)
-    bank = attach.bank_of(host.slots[slot].module)
-    assert bank is not None, "a kernel was just put in"
-    bank.isolated.discard(str(seed))
-    bank.set_alpha(seed, alpha)
-    return kernel

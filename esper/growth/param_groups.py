@@ -1,28 +1,29 @@
-"""Parameter groups that come and go with kernels, in an optimizer that keeps everything else.
+"""Add and remove the kernels' parameter groups in an optimizer; all else in it stays.
 
 A kernel's group carries `esper_seed = (slot, seed)`.  All other groups are the host's and are never
-touched.  A kernel has no weight decay: it starts at zero and must not be pulled back there.
+changed.  A kernel has no weight decay: it starts at zero and must not be pulled back there.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import LBFGS, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.growth.bank import KernelBank
 
 TAG = "esper_seed"
-PACE = ("lr", "momentum", "betas")
-"""Settings of a group that schedulers change."""
+SCHEDULED = ("lr", "momentum", "betas")
+"""Options of a group that learning-rate schedulers change."""
 
 ScheduleState = list[dict[str, Any]]
-"""Those settings of each of the host's groups, at one step."""
+"""The `SCHEDULED` options of each of the host's groups at one step."""
 
 
 class _HostGroups:
-    """What a scheduler sees of an optimizer: the host's groups alone."""
+    """An optimizer as a scheduler sees it, with the host's groups alone."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
@@ -38,8 +39,8 @@ class _HostGroups:
 def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
     """Keep schedulers from seeing the kernels' groups.
 
-    Many of them count the groups once and raise when there are more; kernels follow the host's
-    learning rate by themselves.
+    Many schedulers count the groups once and raise when there are more.  Kernels need none: their
+    learning rates follow the host's.
     """
     for scheduler in schedulers:
         if not isinstance(scheduler.optimizer, _HostGroups):
@@ -66,33 +67,39 @@ def host_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
 
 def host_group(optimizer: Optimizer) -> dict[str, Any]:
     """Return the host's first group, whose learning rate the kernels follow."""
-    for group in optimizer.param_groups:
-        if TAG not in group:
-            return group
-    raise ValueError("the optimizer holds no parameter group of the host")
+    groups = host_groups(optimizer)
+    if not groups:
+        raise ValueError("the optimizer holds no parameter group of the host")
+    return groups[0]
 
 
 def schedule_state(optimizer: Optimizer) -> ScheduleState:
-    """Return what a schedule may have set in each of the host's groups."""
+    """Return copies of the options that schedulers set, for each of the host's groups."""
     return [
-        {key: _copied(group[key]) for key in PACE if key in group}
+        {key: copy.deepcopy(group[key]) for key in SCHEDULED if key in group}
         for group in host_groups(optimizer)
     ]
 
 
 def set_schedule_state(optimizer: Optimizer, settings: ScheduleState) -> None:
-    """Take over what `schedule_state` gave of an optimizer with the same groups."""
+    """Set those options to what `schedule_state` returned for an optimizer with equal groups."""
     for group, wanted in zip(host_groups(optimizer), settings, strict=True):
-        group.update({key: _copied(value) for key, value in wanted.items()})
-
-
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+        group.update(copy.deepcopy(wanted))
 
 
 def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the kernels' groups by (slot, seed)."""
     return {group[TAG]: group for group in optimizer.param_groups if TAG in group}
+
+
+def groups_by_key(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
+    """Return the host's groups by their position among themselves, the kernels' by `slot/seed`.
+
+    A group has the same key in a twin, and after a resume.
+    """
+    own = {str(position): group for position, group in enumerate(host_groups(optimizer))}
+    kernels = kernel_groups(optimizer).items()
+    return own | {f"{slot}/{seed}": group for (slot, seed), group in kernels}
 
 
 def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> None:
@@ -101,8 +108,9 @@ def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> 
     named = [(name, p) for name, p in named if p.requires_grad]
     if not named:
         return
-    settings = {key: _copied(value) for key, value in host_group(optimizer).items()}
-    # An optimizer that knows names of its parameters takes no group without them.
+    own = host_group(optimizer)
+    settings = {key: copy.deepcopy(own[key]) for key in own if key != "params"}
+    # An optimizer that was given the names of its parameters takes no group without them.
     parameters = named if "param_names" in settings else [p for _, p in named]
     settings.pop("param_names", None)
     if "weight_decay" in settings:
@@ -112,19 +120,17 @@ def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> 
 
 def remove_group(optimizer: Optimizer, slot: str, seed: int) -> None:
     """Remove a kernel's parameters together with their state."""
-    for position, group in enumerate(optimizer.param_groups):
-        if group.get(TAG) == (slot, seed):
-            for parameter in group["params"]:
-                optimizer.state.pop(parameter, None)
-            del optimizer.param_groups[position]
-            return
+    group = kernel_groups(optimizer).get((slot, seed), {"params": []})
+    for parameter in group["params"]:
+        optimizer.state.pop(parameter, None)
+    optimizer.param_groups[:] = [each for each in optimizer.param_groups if each is not group]
 
 
 def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
-    """Return what is wrong between an optimizer and a grown model; empty when nothing is.
+    """Return in words how an optimizer and a grown model disagree; empty if they do not.
 
-    A kernel's group must hold parameters that the model holds, each once; what a kernel can learn
-    must be in a group; and the optimizer must keep no state of a parameter in none of its groups.
+    Each parameter of a kernel's group must be in the model, and in no other group.  Each trainable
+    parameter of a kernel must be in a group.  The optimizer must have no state of other parameters.
     """
     in_model = {id(p) for p in model.parameters()}
     in_groups = [id(p) for group in optimizer.param_groups for p in group["params"]]

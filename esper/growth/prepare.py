@@ -21,7 +21,7 @@ _TAKEN = "_esper_has_grower"
 
 @dataclass(frozen=True, kw_only=True)
 class HostSetup:
-    """What decides where a model can grow.
+    """The options that decide where a model can grow.
 
     slots: `auto`, or the module paths that get a slot.
     placement: `series`, `parallel`, or `auto`.
@@ -42,7 +42,7 @@ class HostSetup:
 def prepare(
     model: nn.Module, optimizer: Optimizer, example_input: Tensor, setup: HostSetup
 ) -> Host:
-    """Return the model as a host with its slots attached; nothing else of it changes.
+    """Return a host of the model, with slots of dormant seeds; the model does not change.
 
     Raises:
         ConfigError: if no slot can be placed, a named one cannot be, no blueprint fits them, or the
@@ -52,7 +52,7 @@ def prepare(
         specs = _find_slots(model, example_input, setup)
     except ConfigError as error:
         names = setup.selection if isinstance(setup.selection, str) else ",".join(setup.selection)
-        # Where the blueprints are not to blame, this raises the same once more.
+        # If the selection of blueprints is not the cause, this raises the same error again.
         possible = _find_slots(model, example_input, replace(setup, selection="all"))
         fitting = dict.fromkeys(name for spec in possible for name in spec.catalogue)
         raise ConfigError(
@@ -74,7 +74,7 @@ def prepare(
 
 
 def _find_slots(model: nn.Module, example_input: Tensor, setup: HostSetup) -> list[SlotSpec]:
-    """Return the slots that are asked for, with what the selection of blueprints offers there."""
+    """Return the slots, each with the blueprints of the selection that fit it."""
     finder = SlotFinder(model, example_input, partial(catalogue.fitting, setup.selection))
     named = () if setup.slots == "auto" else setup.slots
     return finder.listed(named, setup.placement) if named else finder.auto(setup.placement)

@@ -1,4 +1,4 @@
-"""How alpha moves from where it is to its target: monotone, and exact at the end."""
+"""Move alpha from its present value to its target: monotone, and exact at the end."""
 
 import math
 from collections.abc import Callable
@@ -23,9 +23,9 @@ SHAPES: dict[str, Callable[[float], float]] = {
 
 @dataclass(slots=True)
 class Ramp:
-    """A walk of alpha from `start` to `target` in `num_steps` training steps.
+    """The way of alpha from `start` to `target` in `num_steps` training steps.
 
-    step: steps taken so far.  All fields are plain numbers, so that a ramp can be saved anywhere.
+    step: steps taken so far.
     """
 
     shape: str

@@ -1,4 +1,4 @@
-"""Find out whether a slot's kernels would be reached, by running the host with empty slots."""
+"""Check that a slot's kernels would be run, by running the host with slots that add nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.growth.attach import BANK, Slotted, attach, detach
+from esper.growth.attach import put_bank
 from esper.growth.bank import KernelBank
 from esper.probe.modes import eval_mode
 from esper.probe.rng_state import RngState, restored
@@ -16,40 +16,40 @@ BYPASSED = "its output is computed without calling it the way that its class say
 A_LAYER = "its forward iterates over its submodules and would take kernels for one of them"
 
 _CONFUSED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a forward may raise that finds a submodule which it does not know."""
+"""Errors of a forward that iterates over its submodules and meets an unknown one."""
 
 
 class _EmptyBank(KernelBank):
-    """Tells how it was called; adds nothing."""
+    """A bank without kernels that records how it was called."""
 
     def __init__(self) -> None:
         super().__init__(Placement.SERIES)
         self.was_mixed = self.was_layer = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Note the call and hand on what came."""
+        """Record the call and return the first argument."""
         del kwargs
         self.was_layer = True
         return args[0] if args else None
 
     def mix(self, host: Any, block_input: Any) -> Any:
-        """Note the call and hand on the host's output."""
+        """Record the call and return the host's output."""
         del block_input
         self.was_mixed = True
         return host
 
 
 def unreachable(model: nn.Module, example_input: Any, names: Sequence[str]) -> dict[str, str]:
-    """Return, by path, why kernels cannot sit in some of the modules.
+    """Return why some of the modules cannot hold kernels, by path.
 
-    All are tried in one forward pass, and one by one where that one goes astray.  The model is
-    left as it was.
+    All are tried in one forward pass.  If that pass fails, each is tried in a pass of its own.  The
+    model is as it was afterwards.
     """
     expected = _run(model, example_input)
-    found = _trial(model, example_input, names, expected)
-    if found is not None:
-        return found
-    reasons: dict[str, str] = {}
+    reasons = _trial(model, example_input, names, expected)
+    if reasons is not None:
+        return reasons
+    reasons = {}
     for name in names:
         alone = _trial(model, example_input, [name], expected)
         reasons.update({name: A_LAYER} if alone is None else alone)
@@ -59,21 +59,17 @@ def unreachable(model: nn.Module, example_input: Any, names: Sequence[str]) -> d
 def _trial(
     model: nn.Module, example_input: Any, names: Sequence[str], expected: Any
 ) -> dict[str, str] | None:
-    """Return what is wrong with which module, None when the pass raised or gave something else."""
+    """Return the reasons by path; None if the pass raised or its output was another one."""
     banks = {name: _EmptyBank() for name in names}
-    fresh = [name for name in names if not isinstance(model.get_submodule(name), Slotted)]
     for name, bank in banks.items():
-        attach(model.get_submodule(name))
-        model.get_submodule(name).add_module(BANK, bank)
+        put_bank(model.get_submodule(name), bank)
     try:
         same = _equal(_run(model, example_input), expected)
     except _CONFUSED:
         same = False
     finally:
         for name in names:
-            delattr(model.get_submodule(name), BANK)
-        for name in fresh:
-            detach(model.get_submodule(name))
+            put_bank(model.get_submodule(name), None)
     if not same:
         return None
     layers = {name: A_LAYER for name, bank in banks.items() if bank.was_layer}
@@ -86,7 +82,7 @@ def _run(model: nn.Module, example_input: Any) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Compare outputs as far as they are tensors; NaN equals NaN."""
+    """Compare two outputs: tensors by value (NaN equals NaN), all else by type."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.is_nested:
         return type(one) is type(other)
     return torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -1,4 +1,4 @@
-"""The record of one seed and of one slot: plain numbers that change as the seed lives."""
+"""The records of seeds and slots: plain values that change while a network grows."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -20,22 +20,26 @@ class GradientHealth:
     is_finite: bool = True
 
     def add(self, norm: float) -> None:
-        """Take in the norm of one step."""
+        """Add the norm of one step."""
         self.count += 1
         self.is_finite = self.is_finite and math.isfinite(norm)
         self.total += norm
 
     @property
     def mean(self) -> float | None:
-        """Mean norm; None when nothing was measured or it was not finite."""
+        """Mean norm; None if no step was measured or one was not finite."""
         return self.total / self.count if self.count and self.is_finite else None
 
 
 @dataclass(slots=True)
 class Activation:
-    """What is known of one activation of a seed, from germination to the verdict.
+    """The record of one activation of a seed, from germination to the verdict.
 
-    errors, recoveries: failures of its kernel, and how many of them it went on after.
+    event: number of the growth event in which the seed germinated.
+    start_accuracy, start_loss: of the network on the validation split, at germination.
+    target: blend factor that alpha rises to, in (0, 1].
+    improvement, ablation, gain: what the seed brought, relative to the loss (see `attribution`).
+    errors, recoveries: failures of its kernel, and those after which it took part again.
     rests: whether the kernel is left out because it keeps failing.
     """
 
@@ -68,7 +72,12 @@ class Activation:
 
 @dataclass(slots=True)
 class Seed:
-    """One place of a slot.  `current` is there from germination on, until the seed is culled."""
+    """One place of a slot for a kernel.
+
+    bound: name of the blueprint of its kernel, or of the next one.
+    activations: how often it germinated so far.
+    current: the record of its kernel, from germination on, None after a cull.
+    """
 
     slot: str
     index: int
@@ -82,12 +91,12 @@ class Seed:
 
     @property
     def activation(self) -> Activation:
-        """The activation under way; only for a seed that is known to have one."""
+        """The record of its kernel; only for a seed that has a kernel."""
         assert self.current is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
         return self.current
 
     def state(self, epoch: int) -> SeedState:
-        """Return what others may know of this seed at the end of `epoch`."""
+        """Return the state of this seed at the end of `epoch`, as policies see it."""
         activation = self.current
         state = SeedState(
             slot=self.slot,
@@ -117,7 +126,11 @@ class Seed:
 
 @dataclass(slots=True)
 class Slot:
-    """A slot of a host: its fixed facts, the module that it sits on, and its seeds."""
+    """A slot of a host.
+
+    module: the block of the host whose output the kernels add to.
+    rests_until: epoch before which no seed germinates here.
+    """
 
     spec: SlotSpec
     module: nn.Module
@@ -133,7 +146,7 @@ class Slot:
         return cls(spec, module, seeds)
 
     def state(self, epoch: int) -> SlotState:
-        """Return what others may know of this slot at the end of `epoch`."""
+        """Return the state of this slot at the end of `epoch`, as policies see it."""
         return SlotState(
             spec=self.spec,
             seeds=tuple(seed.state(epoch) for seed in self.seeds),

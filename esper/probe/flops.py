@@ -24,7 +24,7 @@ def forward_flops(model: nn.Module, example_input: Tensor) -> float:
     A graph is recorded, so that torch does not take fused paths that hide what they compute.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_MAPPING)
-    look = (eval_mode(model), every_layer_called(), restored(RngState.now()))
-    with look[0], look[1], look[2], torch.enable_grad(), counter:
+    untouched = restored(RngState.now())
+    with eval_mode(model), every_layer_called(), untouched, torch.enable_grad(), counter:
         model(example_input)
     return counter.get_total_flops() / len(example_input)

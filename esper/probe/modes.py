@@ -1,4 +1,4 @@
-"""Look at a model without leaving a trace on it."""
+"""Contexts in which a model can be run and is the same afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from torch import nn
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Keep a model in eval mode; afterwards each module has the mode again that it had.
+    """Put a model in eval mode; afterwards each module has its own mode again.
 
-    A user may have frozen some of them (batch norms): one mode for all would thaw them.
+    `model.train()` would not do: a user may keep some modules, such as batch norms, in eval mode.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -24,9 +24,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def every_layer_called() -> Iterator[None]:
-    """Keep torch's transformer layers from being run as one fused operator.
+    """Keep torch from running a transformer layer as one fused operator.
 
-    Fused, they call none of their parts, count no FLOPs and pass nested tensors around.
+    A fused layer calls none of its submodules, counts no FLOPs and returns nested tensors.
     """
     was_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

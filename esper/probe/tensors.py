@@ -1,6 +1,6 @@
-"""All that a network holds by name, parameters and buffers of every kind, and the way back to it.
+"""Read and write all parameters and buffers of a network by name.
 
-A state dict would not do: it leaves out buffers that are not persistent, and those that are None.
+A state dict leaves out buffers that are not persistent, and those that are None.
 """
 
 from collections.abc import Mapping
@@ -11,60 +11,51 @@ from torch import Tensor, nn
 from esper.contracts.errors import CheckpointError
 
 Tensors = dict[str, Tensor | None]
-"""Parameters and buffers by name, None where a buffer is not filled; tied ones are one object."""
+"""Parameters and buffers by name; a buffer that is not filled is None, tied ones are one object."""
 
 
 def tensors_of(model: nn.Module) -> Tensors:
-    """Return the network's own parameters and buffers, not copies of them."""
-    found: Tensors = {name: p.detach() for name, p in model.named_parameters()}
+    """Return the network's own parameters and buffers, detached, not copies of them."""
+    tensors: Tensors = {name: p.detach() for name, p in model.named_parameters()}
     seen: dict[int, Tensor] = {}
     for owner, module in model.named_modules():
         # `named_buffers` leaves out what is None, and second names of one tensor.
         for name, buffer in module._buffers.items():
             path = f"{owner}.{name}" if owner else name
-            found[path] = None if buffer is None else seen.setdefault(id(buffer), buffer.detach())
-    return found
+            tensors[path] = None if buffer is None else seen.setdefault(id(buffer), buffer.detach())
+    return tensors
 
 
-def copied(tensors: Tensors) -> Tensors:
-    """Return copies; tied ones are tied among themselves."""
-    copies: dict[int, Tensor] = {}
-    return {
-        name: None if tensor is None else copies.setdefault(id(tensor), tensor.clone())
-        for name, tensor in tensors.items()
-    }
-
-
-def load_tensors(model: nn.Module, tensors: Tensors) -> None:
-    """Make a network hold the values of all its names, as `put_tensors` does.
-
-    Raises:
-        CheckpointError: if a name is missing on either side, or a parameter has another shape.
-    """
+def check_names(model: nn.Module, tensors: Tensors) -> None:
+    """Raise `CheckpointError` if a name is missing in the model or in `tensors`."""
     strange = sorted(tensors_of(model).keys() ^ tensors.keys())
     if strange:
         raise CheckpointError(
             f"the checkpoint is of another network: '{strange[0]}' is in only one of them"
         )
-    put_tensors(model, tensors)
 
 
 @torch.no_grad()
 def put_tensors(model: nn.Module, tensors: Tensors) -> None:
-    """Make parameters and buffers hold the values of the same names, each of them in place.
+    """Copy values into the parameters and buffers of the same names, each of them in place.
 
-    A buffer that values cannot be copied into, as it has another shape by now, is not filled, or is
-    a view of fewer values than it shows, is replaced by a copy.
+    A buffer that has another shape by now, is not filled, or is a view of fewer values than it
+    shows, cannot be copied into; it is replaced by a copy.
 
     Raises:
         CheckpointError: if a parameter has another shape or type.
     """
     parameters = dict(model.named_parameters())
-    for name, parameter in parameters.items():
-        value = tensors.get(name)
-        if value is not None:
-            _check_fits(name, parameter, value)
-            parameter.copy_(value)
+    for name, here in parameters.items():
+        there = tensors.get(name)
+        if there is None:
+            continue
+        if here.shape != there.shape or here.dtype != there.dtype:
+            raise CheckpointError(
+                f"the checkpoint is of another network: '{name}' is {there.dtype} "
+                f"{tuple(there.shape)} there, {here.dtype} {tuple(here.shape)} here"
+            )
+        here.copy_(there)
     buffers = {name: tensor for name, tensor in tensors.items() if name not in parameters}
     _put_buffers(model, buffers)
 
@@ -94,15 +85,3 @@ def _takes(here: Tensor, value: Tensor) -> bool:
         size > 1 and not step for size, step in zip(here.shape, here.stride(), strict=True)
     )
     return here.shape == value.shape and here.dtype == value.dtype and not overlaps
-
-
-def _check_fits(name: str, parameter: Tensor, value: Tensor) -> None:
-    if parameter.shape != value.shape or parameter.dtype != value.dtype:
-        raise CheckpointError(
-            f"the checkpoint is of another network: '{name}' is {_described(value)} there, "
-            f"{_described(parameter)} here"
-        )
-
-
-def _described(tensor: Tensor) -> str:
-    return f"{tensor.dtype} {tuple(tensor.shape)}"

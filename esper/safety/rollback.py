@@ -1,24 +1,21 @@
 """Roll a network back to its last good snapshot when the governor finds it harmed."""
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from typing import Any
-
-from torch import Tensor
 
 from esper.attribution.trials import Trials
 from esper.contracts.event import EventBody, GovernorAction, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.stage import BLENDED, LIVE
-from esper.growth import attach, param_groups
+from esper.growth import attach
 from esper.growth.host import Host
-from esper.growth.host_state import laid_out
+from esper.growth.host_state import put_weights, weights_of
 from esper.growth.lifecycle import cull_and_embargo
-from esper.probe.tensors import Tensors, copied, put_tensors, tensors_of
+from esper.growth.slot import Seed
+from esper.probe.tensors import Tensors
 from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
-
-_Moments = dict[str, list[dict[str, Any]]]
-"""The optimizer's state of each parameter of a group, by the group's key."""
 
 
 @dataclass(frozen=True)
@@ -26,45 +23,37 @@ class Snapshot:
     """Copies of what a rollback restores.
 
     epoch: the epoch after which it was taken, 0 before the first.
-    blended: the seeds whose kernels had their part in the network, `slot/seed` with the stage.
-    tensors: weights and buffers of host and fossilized kernels by name.
-    moments: the optimizer's state of their parameters.
+    blended: the stages of the seeds whose kernels added to the network's output, by `slot/seed`.
+    tensors, moments: the weights of host and fossilized kernels, as in `growth.host_state`.
     """
 
     epoch: int
     blended: dict[str, str]
     tensors: Tensors
-    moments: _Moments
+    moments: dict[str, list[dict[str, Any]]]
 
     @classmethod
     def take(cls, host: Host, epoch: int) -> "Snapshot":
-        """Return copies of a host as it stands."""
-        live = _live_names(host)
-        tensors = copied({k: v for k, v in tensors_of(host.model).items() if k not in live})
-        moments = {
-            key: [_copied(host.optimizer.state.get(p, {})) for p in group["params"]]
-            for key, group in _kept_groups(host).items()
-        }
-        return cls(epoch, _blended(host), tensors, moments)
+        """Return copies of the weights of a host, those of live kernels left out."""
+        weights = weights_of(host)
+        for seed in host.seeds():
+            if seed.stage in LIVE:
+                _leave_out(seed, weights)
+        return cls(epoch, _blended(host), **copy.deepcopy(weights))
 
     def is_grown(self, host: Host) -> bool:
-        """Return whether a kernel that is open, or came or went since then, may have done harm."""
+        """Return whether a kernel may do harm: one is open, or was added or removed since."""
         now = _blended(host)
         return now != self.blended or any(stage in LIVE for stage in now.values())
 
     def without_live(self) -> "Snapshot":
-        """Return what stands after a rollback: the same network without the kernels culled."""
+        """Return the snapshot as it is after a rollback, which culls the live kernels."""
         stayed = {key: stage for key, stage in self.blended.items() if stage not in LIVE}
         return replace(self, blended=stayed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as plain values and tensors."""
-        return {
-            "epoch": self.epoch,
-            "blended": self.blended,
-            "tensors": self.tensors,
-            "moments": self.moments,
-        }
+        return dict(vars(self))
 
 
 def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[LifecycleMove]:
@@ -73,22 +62,15 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
     A kernel that was fossilized after the snapshot keeps its weights as they are.
     """
     moves: list[LifecycleMove] = []
-    felt = {(seed.slot, seed.index) for seed in host.seeds() if seed.stage in BLENDED}
+    blended = _blended(host)
     for seed in host.seeds():
         if seed.stage in LIVE:
             moves += cull_and_embargo(host, seed, epoch, reason)
     host.closed = [
-        replace(closed, rolled_back=(closed.slot, closed.seed) in felt) for closed in host.closed
+        replace(closed, rolled_back=f"{closed.slot}/{closed.seed}" in blended)
+        for closed in host.closed
     ]
-    put_tensors(host.model, snapshot.tensors)
-    for key, group in _kept_groups(host).items():
-        for parameter, moments in zip(group["params"], snapshot.moments.get(key, ()), strict=False):
-            if moments:
-                host.optimizer.state[parameter] = {
-                    name: laid_out(moment, parameter) for name, moment in moments.items()
-                }
-            else:
-                host.optimizer.state.pop(parameter, None)
+    put_weights(host, {"tensors": snapshot.tensors, "moments": snapshot.moments})
     return moves
 
 
@@ -100,35 +82,13 @@ def _blended(host: Host) -> dict[str, str]:
     }
 
 
-def _kept_groups(host: Host) -> dict[str, dict[str, Any]]:
-    """Return the groups of the host and of its fossilized kernels by a key of each."""
-    kept: dict[str, dict[str, Any]] = {}
-    for position, group in enumerate(param_groups.host_groups(host.optimizer)):
-        kept[str(position)] = group
-    for (slot, index), group in param_groups.kernel_groups(host.optimizer).items():
-        if host.seed(slot, index).stage not in LIVE:
-            kept[f"{slot}/{index}"] = group
-    return kept
-
-
-def _live_names(host: Host) -> set[str]:
-    """Return the names of the tensors of live kernels, their alphas included."""
-    found: set[str] = set()
-    for seed in host.seeds():
-        if seed.stage in LIVE:
-            bank = attach.bank_of(host.slots[seed.slot].module)
-            assert bank is not None, "a live seed has a kernel"
-            path = ".".join(part for part in (seed.slot, attach.BANK) if part)
-            kernel = tensors_of(bank.kernels[str(seed.index)])
-            found |= {f"{path}.kernels.{seed.index}.{name}" for name in kernel}
-            found.add(f"{path}.alpha_{seed.index}")
-    return found
-
-
-def _copied(moments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value.clone() if isinstance(value, Tensor) else value for key, value in moments.items()
-    }
+def _leave_out(seed: Seed, weights: dict[str, Any]) -> None:
+    """Remove the weights of a kernel, its alpha included."""
+    weights["moments"].pop(f"{seed.slot}/{seed.index}", None)
+    bank = ".".join(part for part in (seed.slot, attach.BANK) if part)
+    kernel, alpha = f"{bank}.kernels.{seed.index}.", f"{bank}.alpha_{seed.index}"
+    for name in [n for n in weights["tensors"] if n == alpha or n.startswith(kernel)]:
+        del weights["tensors"][name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The governor: how soon it acts, how often for nothing, and what taking a network back costs."""
 
+import copy
 import random
 import statistics
 import time
@@ -10,7 +11,7 @@ from torch.optim import AdamW
 
 from esper.growth.host import Host
 from esper.growth.options import Growth
-from esper.probe.tensors import copied, tensors_of
+from esper.probe.tensors import tensors_of
 from esper.safety.governor import GovernorOptions, HealthKind, LossMonitor
 from esper.safety.rollback import Snapshot, roll_back
 from experiments.benchmarks.figure import Figure
@@ -82,7 +83,7 @@ def _rollback() -> list[Figure]:
     spans, differing = [], 0
     for number in range(ROUNDS):
         step()
-        before = copied(tensors_of(model))
+        before = copy.deepcopy(tensors_of(model))
         snapshot = Snapshot.take(host, number)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -39,9 +39,9 @@ def forge(folder: Path, name: str, content: bytes) -> None:
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:
-    body = json.dumps(manifest, separators=(",", ":")).encode().removesuffix(b"}")
-    checksum = hashlib.sha256(body).hexdigest().encode()
-    (folder / MANIFEST).write_bytes(body + b',"checksum":"' + checksum + b'"}\n')
+    body = json.dumps(manifest, separators=(",", ":")).encode()
+    sealed = {**manifest, "checksum": hashlib.sha256(body).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(sealed, separators=(",", ":")))
 
 
 def pickles() -> dict[str, bytes]:
@@ -74,7 +74,8 @@ def test_a_file_cut_short_at_any_length_is_refused(name: str, folder: Path) -> N
     content = (folder / name).read_bytes()
     for length in {0, 1, 2, 7, 8, 9, *range(10, len(content), 7), len(content) - 1}:
         (folder / name).write_bytes(content[:length])
-        assert f"{folder / name} is cut short ({length} " in reason(folder)
+        why = "is not JSON" if name == MANIFEST else "was altered: its checksum differs"
+        assert f"{folder / name} {why}" in reason(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,7 +118,8 @@ def test_files_of_another_checkpoint_are_refused(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize("kind", pickles())
 def test_a_pickle_in_place_of_any_file_is_refused(name: str, kind: str, folder: Path) -> None:
     (folder / name).write_bytes(pickles()[kind])
-    assert reason(folder) == f"{folder / name} is a pickle, which is never loaded"
+    why = "is not JSON" if name == MANIFEST else "was altered: its checksum differs"
+    assert f"{folder / name} {why}" in reason(folder)
 
 
 @pytest.mark.parametrize("name", [TENSORS, STATE])
@@ -126,7 +128,8 @@ def test_a_pickle_that_the_manifest_vouches_for_is_refused(
     name: str, kind: str, folder: Path
 ) -> None:
     forge(folder, name, pickles()[kind])
-    assert reason(folder) == f"{folder / name} is a pickle, which is never loaded"
+    why = "is not JSON" if name == STATE else "does not hold a saved tree"
+    assert why in reason(folder)
 
 
 class Trap:
@@ -156,19 +159,25 @@ def test_no_module_here_knows_how_to_unpickle() -> None:
         assert found is None
 
 
-def test_another_format_is_refused_by_its_name(folder: Path) -> None:
-    seal(folder, {"format": "esper-checkpoint-2"})
+@pytest.mark.parametrize("name", ["esper-checkpoint-1", "esper-checkpoint-3"])
+def test_an_older_or_a_newer_format_is_refused_by_its_name(name: str, folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    del manifest["checksum"]
+    seal(folder, {**manifest, "format": name})
     assert reason(folder) == (
-        f"{folder / MANIFEST} is of the format 'esper-checkpoint-2', wanted 'esper-checkpoint-1'"
+        f"{folder / MANIFEST} is of the format '{name}', wanted 'esper-checkpoint-2'"
     )
+
+
+def test_what_has_no_format_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text("[]\n")
-    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-1'")
+    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-2'")
 
 
 def test_a_manifest_of_our_format_without_its_content_is_refused(folder: Path) -> None:
-    seal(folder, {"format": "esper-checkpoint-1"})
+    seal(folder, {"format": "esper-checkpoint-2"})
     assert "does not hold a manifest" in reason(folder)
-    seal(folder, {"format": "esper-checkpoint-1", "facts": {}, "files": {}})
+    seal(folder, {"format": "esper-checkpoint-2", "facts": {}, "files": {}})
     assert reason(folder) == f"{folder / MANIFEST} does not know {TENSORS}"
 
 

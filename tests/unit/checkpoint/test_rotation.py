@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read_facts, write
 from esper.checkpoint.rotation import CheckpointRotation
 from tests.unit.checkpoint.trees import bits, damage, keeper_of, kept, tree_of
 
@@ -60,8 +60,14 @@ def test_the_new_names_are_on_the_disk_before_an_old_checkpoint_goes(
     monkeypatch.setattr(os, "rename", renamed)
     monkeypatch.setattr(shutil, "rmtree", removed)
     keeper.save(tree_of(3), {"epoch": 3}, is_best=False)
-    rotation = ["previous -> .old", "last -> previous", ".next -> last"]
-    assert done[-6:] == ["sync .next", *rotation, "sync checkpoints", "remove .old"]
+    assert done[-6:] == [
+        "sync .next",
+        "sync checkpoints",
+        "remove previous",
+        "last -> previous",
+        ".next -> last",
+        "sync checkpoints",
+    ]
 
     done.clear()
     keeper_of(tmp_path / "other", 1)
@@ -88,17 +94,30 @@ def test_where_files_cannot_be_linked_the_best_is_a_copy(
     assert not (folder / "best" / TENSORS).samefile(folder / "last" / TENSORS)
 
 
-def test_another_failure_to_link_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+def test_a_disk_that_is_full_when_the_best_is_copied_costs_nothing_that_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os_open = os.open
 
-    monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(OSError, match="No space left"):
-        keeper_of(tmp_path, 1, best=(1,))
+    def refuse_link(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(target))
+
+    def refuse_best(path: Path, *options: int) -> int:
+        if path.parent.name == ".next-best" and options[0] & os.O_CREAT:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os_open(path, *options)
+
+    keeper = keeper_of(tmp_path, 1, best=(1,))
+    monkeypatch.setattr(os, "link", refuse_link)
+    monkeypatch.setattr(os, "open", refuse_best)
+    with pytest.raises(OSError, match=r"No space left.*\.next-best"):
+        keeper.save(tree_of(2), {"epoch": 2}, is_best=True)
     monkeypatch.undo()
-    keeper = CheckpointRotation(tmp_path / "checkpoints")
+    found = keeper.latest()
+    assert found is not None
+    assert found.saved.facts["epoch"] == 2
     keeper.tidy()
-    assert kept(keeper) == {"last": 1, "best": 1}
+    assert kept(keeper) == {"last": 2, "previous": 1, "best": 2}
 
 
 def test_the_newest_is_found(tmp_path: Path) -> None:
@@ -111,7 +130,7 @@ def test_the_newest_is_found(tmp_path: Path) -> None:
     assert keeper.candidates() == [keeper.folder / "last", keeper.folder / "previous"]
 
 
-@pytest.mark.parametrize("leftover", [(), (".next",), (".next", ".old", ".next-best")])
+@pytest.mark.parametrize("leftover", [(), (".next",), (".next", ".next-best")])
 def test_nothing_is_found_where_nothing_was_saved(
     leftover: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -126,18 +145,16 @@ def test_nothing_is_found_where_nothing_was_saved(
     assert not leftover or list(keeper.folder.iterdir()) == []
 
 
-def test_candidates_come_by_epoch_then_by_time_and_the_unreadable_first(tmp_path: Path) -> None:
+def test_candidates_come_newest_first_and_those_of_the_runs_end_alone(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name, epoch in ((".old", 5), ("previous", 7), ("last", 6), (".next", 6), ("best", 9)):
-        write(folder / name, tree_of(epoch), {"epoch": epoch})
+    for name in ("previous", "last", ".next", "best"):
+        write(folder / name, tree_of(1), {"epoch": 1})
     keeper = CheckpointRotation(folder)
-    assert [path.name for path in keeper.candidates()] == ["previous", ".next", "last", ".old"]
-    (folder / "last" / MANIFEST).unlink()
-    (folder / ".old" / MANIFEST).write_bytes(b"{")
-    assert [path.name for path in keeper.candidates()] == ["last", ".old", "previous", ".next"]
-    (folder / ".old" / MANIFEST).unlink()
-    assert [path.name for path in keeper.candidates()] == ["last", "previous", ".next"]
+    assert [path.name for path in keeper.candidates()] == [".next", "last", "previous"]
+    for name in ("last", ".next"):
+        (folder / name / MANIFEST).unlink()
+    assert [path.name for path in keeper.candidates()] == ["last", "previous"]
 
 
 def test_a_full_disk_costs_nothing_that_was_saved(
@@ -174,14 +191,9 @@ def test_a_best_that_someone_removed_is_made_again_only_from_its_own(tmp_path: P
     assert kept(keeper) == {"last": 2, "previous": 1}
 
 
-def test_a_damaged_last_never_becomes_the_best(tmp_path: Path) -> None:
+def test_a_damaged_one_never_becomes_the_best(tmp_path: Path) -> None:
     keeper = keeper_of(tmp_path, 1, best=(1,))
-    # Death came while the best was exchanged for the second, and damage to the second after it.
     write(keeper.folder / ".next", tree_of(2), {"epoch": 2, "is_best": True})
-    (keeper.folder / "last").rename(keeper.folder / "previous")
-    (keeper.folder / ".next").rename(keeper.folder / "last")
-    (keeper.folder / "best").rename(keeper.folder / ".old-best")
-    damage(keeper.folder / "last")
+    damage(keeper.folder / ".next")
     keeper.tidy()
-    assert {path.name for path in keeper.folder.iterdir()} == {"last", "previous", "best"}
-    assert read(keeper.folder / "best").facts["epoch"] == 1
+    assert kept(keeper) == {"last": 1, "best": 1}

@@ -54,16 +54,10 @@ def test_a_tensor_of_any_type_and_shape_comes_back(
 
 
 @pytest.mark.parametrize(
-    "number",
-    [math.nan, -math.nan, math.inf, -math.inf, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308],
+    "number", [math.nan, math.inf, -math.inf, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308]
 )
 def test_a_float_comes_back_to_the_bit(number: float) -> None:
     assert struct.pack(">d", through_bytes(number)) == struct.pack(">d", number)
-
-
-def test_the_payload_of_a_not_a_number_is_kept() -> None:
-    (number,) = struct.unpack(">d", bytes.fromhex("fff8000000abcdef"))
-    assert struct.pack(">d", through_bytes([number])[0]).hex() == "fff8000000abcdef"
 
 
 @pytest.mark.parametrize(
@@ -74,9 +68,8 @@ def test_the_payload_of_a_not_a_number_is_kept() -> None:
         {"$": {"$": {"$": None}}},
         {"a": [{"$": ("tuple", [(), [()]])}]},
         {"tensor": "tensor", "float": "nan"},
-        ["\ud83d\ude00"],
-        {"\ud83d\ude00": "\udcff", "\U0001f600": 1},
-        [10**6000, -(2**1024), 2**1024 - 1, 2**64],
+        {"\udcff": "\udcff", "\U0001f600": 1},
+        [-(2**1024), 2**1024 - 1, 2**64],
         [True, 1, 1.0, "1", None],
     ],
 )
@@ -191,15 +184,13 @@ def test_a_tree_that_holds_itself_is_refused() -> None:
         {"$": ["tuple", 5]},
         {"$": ["tensor", "b"]},
         {"$": ["tensor"]},
-        {"$": ["bytes of tensor", "a", "load", [1]]},
-        {"$": ["bytes of tensor", "a", "complex128", [7]]},
-        {"$": ["float", "00"]},
-        {"$": ["int", "x"]},
-        {"$": ["str", 5]},
+        {"$": ["complex", "a"]},
+        {"$": ["float", "x"]},
+        {"$": ["float", 5]},
         {"$": ["dict", [["a"]]]},
         {"$": ["dict", [[[], 1]]]},
     ],
 )
 def test_a_broken_notation_is_refused(plain: Any) -> None:
-    with pytest.raises(ValueError, match=r"of a saved tree|unpack|invalid literal"):
+    with pytest.raises(ValueError, match="of a saved tree"):
         join([plain], {"a": torch.zeros(16, dtype=torch.uint8)})

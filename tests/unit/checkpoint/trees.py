@@ -53,11 +53,6 @@ def bits(tree: Any) -> Any:
             return type(tree), tree
 
 
-def floats() -> st.SearchStrategy[float]:
-    """Return floats of any 64 bits."""
-    return st.integers(0, 2**64 - 1).map(lambda raw: struct.unpack(">d", raw.to_bytes(8, "big"))[0])
-
-
 def tensors() -> st.SearchStrategy[Tensor]:
     """Return tensors of every dtype, 0-dimensional, empty, strided and expanded ones among them."""
     shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
@@ -75,14 +70,11 @@ def tensors() -> st.SearchStrategy[Tensor]:
 
 def trees() -> st.SearchStrategy[Any]:
     """Return trees of everything that can be saved."""
-    characters = st.characters(exclude_categories=())  # lone surrogates too
-    keys = st.sampled_from(["$", "tensor", "a", ""]) | st.text(characters, max_size=4)
+    keys = st.sampled_from(["$", "tensor", "a", ""]) | st.text(max_size=4)
     leaves = st.one_of(
         st.none(),
         st.booleans(),
         st.integers(),
-        st.integers(0, 4).map(lambda power: -(10 ** (power * 1000))),
-        floats(),
         st.floats(),
         keys,
         tensors(),

@@ -6,7 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
-from esper.growth.attach import BANK, Slotted, attach, bank_of, detach, put_kernel, take_kernel
+from esper.growth.attach import (
+    BANK,
+    Slotted,
+    attach,
+    bank_of,
+    detach,
+    kernels_of,
+    put_bank,
+    put_kernel,
+    take_kernel,
+)
+from esper.growth.bank import KernelBank
 from tests.unit.growth.builders import HOSTS, awaken, blended, make_host, make_input, make_model
 
 
@@ -64,6 +75,20 @@ def test_a_slot_with_kernels_cannot_be_detached() -> None:
     put_kernel(module, Placement.SERIES, 0, nn.Linear(2, 2), None)
     with pytest.raises(AssertionError, match="cannot be detached"):
         detach(module)
+
+
+def test_the_kernels_of_a_slot_can_be_replaced_and_removed() -> None:
+    module = nn.Linear(2, 2)
+    first, second = KernelBank(Placement.SERIES), KernelBank(Placement.SERIES)
+    for bank in (first, second):
+        put_bank(module, bank)
+        assert bank_of(module) is bank
+        assert isinstance(module, Slotted)
+    put_bank(module, None)
+    assert bank_of(module) is None
+    assert type(module) is nn.Linear
+    with pytest.raises(AssertionError, match="holds no kernels"):
+        kernels_of(module)
 
 
 def test_a_sequential_does_not_run_its_kernels_as_layers() -> None:

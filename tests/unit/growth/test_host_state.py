@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.optim import SGD, AdamW
+from torch.optim import SGD, Adam, AdamW
 
 from esper.attribution.trials import load_trials_state, trials_state
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.plan import Action
 from esper.contracts.stage import SeedStage
-from esper.growth.host_state import host_state, load_host_state
+from esper.growth.host_state import host_state, load_host_state, put_weights, weights_of
 from tests.unit.attribution.runs import FIRST, SECOND, Run, assert_identical, plan, run
-from tests.unit.growth.builders import germination, make_host
+from tests.unit.growth.builders import germination, grow, make_host, train
 
 EPOCHS = 14
 PLANS = {
@@ -89,17 +89,20 @@ def test_the_state_of_another_host_is_refused_by_name() -> None:
     with pytest.raises(CheckpointError, match="has 3 seeds in slot 'block1', the host has 4"):
         load_host_state(make_host("mlp"), fewer)
     with pytest.raises(CheckpointError, match="is of another optimizer"):
-        load_host_state(make_host("mlp"), {**state, "optimizer": _two_groups(state["optimizer"])})
-
-
-def _two_groups(state: dict[str, Any]) -> dict[str, Any]:
-    return {**state, "param_groups": [*state["param_groups"], {"params": []}]}
+        load_host_state(
+            make_host("mlp"),
+            {
+                **state,
+                "groups": {**state["groups"], "1": {}},
+                "moments": {**state["moments"], "1": []},
+            },
+        )
 
 
 def test_a_number_of_numpy_among_the_options_of_the_optimizer_is_saved_as_it_is() -> None:
     host = make_host("mlp", optimizer=lambda p, lr: SGD(p, lr=np.float64(0.1)))
-    plain, tensors = split(host_state(host)["optimizer"])
-    assert join(plain, tensors)["param_groups"][0]["lr"] == 0.1
+    plain, tensors = split(host_state(host)["groups"])
+    assert join(plain, tensors)["0"]["lr"] == 0.1
 
 
 def test_a_kernel_that_is_no_longer_known_is_refused_by_name() -> None:
@@ -121,3 +124,41 @@ def test_an_optimizer_with_momentum_is_taken_up_where_it_was() -> None:
             hosts[1].optimizer.state[parameter]["momentum_buffer"], torch.ones_like(parameter)
         )
     assert hosts[1].global_step == 1
+
+
+def test_a_group_of_the_host_that_came_after_a_kernel_is_taken_up_by_its_key() -> None:
+    def of_the_first_two(parameters: Any, lr: float) -> Adam:
+        return Adam(list(parameters)[:2], lr)
+
+    grown, fresh = (make_host("mlp", optimizer=of_the_first_two) for _ in range(2))
+    rest = [list(host.model.parameters())[2:] for host in (grown, fresh)]
+    grow(grown, "block1")
+    grown.op_log.clear()
+    grown.optimizer.add_param_group({"params": rest[0], "lr": 0.5})
+    train(grown.model, grown.optimizer)
+    fresh.optimizer.add_param_group({"params": rest[1]})
+    plain, tensors = split(host_state(grown))
+    load_host_state(fresh, join(plain, tensors))
+    assert_identical(grown, fresh)
+    assert [group["lr"] for group in fresh.optimizer.param_groups[:2]] == [0.1, 0.5]
+
+
+def test_weights_are_copied_and_what_they_lack_stays() -> None:
+    source, target = (make_host("mlp", optimizer=AdamW) for _ in range(2))
+    train(source.model, source.optimizer)
+    weights = weights_of(source)
+    (kept, bias, *_) = target.model.parameters()
+    name = next(name for name, parameter in target.model.named_parameters() if parameter is kept)
+    expected = kept.detach().clone()
+    del weights["tensors"][name]
+    put_weights(target, weights)
+    assert torch.equal(kept, expected)
+    assert torch.equal(bias, list(source.model.parameters())[1])
+    assert target.optimizer.state[bias]["step"] == 4
+    target.optimizer.state[bias]["exp_avg"].fill_(9.0)
+    assert not (weights["moments"]["0"][1]["exp_avg"] == 9.0).any()
+
+    put_weights(target, {"tensors": {}, "moments": {}})
+    assert target.optimizer.state[bias]["step"] == 4, "a group that is not named stays"
+    put_weights(target, {"tensors": {}, "moments": {"0": [{}, {}]}})
+    assert bias not in target.optimizer.state

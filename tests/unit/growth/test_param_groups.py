@@ -111,6 +111,17 @@ def test_a_kernels_group_is_like_the_hosts_but_has_no_weight_decay() -> None:
     }
 
 
+def test_groups_have_keys_that_do_not_depend_on_their_order() -> None:
+    host = adam_host("mlp")
+    grow(host, "block1", 2)
+    own, kernel = host.optimizer.param_groups
+    host.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+    later = host.optimizer.param_groups[-1]
+    keyed = param_groups.groups_by_key(host.optimizer)
+    assert list(keyed) == ["0", "1", "block1/2"]
+    assert (keyed["0"], keyed["1"], keyed["block1/2"]) == (own, later, kernel)
+
+
 @pytest.mark.parametrize("blueprint", ["noop", "frozen_random"])
 def test_a_kernel_that_cannot_learn_has_no_group(blueprint: str) -> None:
     host = make_host("mlp")

@@ -1,24 +1,26 @@
 """Everything that a network holds is put back: tied, replaced and unfilled buffers too."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from esper.contracts.errors import CheckpointError
-from esper.probe.tensors import copied, load_tensors, put_tensors, tensors_of
+from esper.probe.tensors import check_names, put_tensors, tensors_of
 
 
 def test_weights_that_do_not_fit_are_refused_by_name() -> None:
     model = torch.nn.Linear(2, 3)
     tensors = tensors_of(model)
     with pytest.raises(CheckpointError, match="'bias' is in only one of them"):
-        load_tensors(model, {"weight": tensors["weight"]})
+        check_names(model, {"weight": tensors["weight"]})
     wider = {**tensors, "weight": torch.zeros(3, 4)}
     there_and_here = r"'weight' is torch.float32 \(3, 4\) there, torch.float32 \(3, 2\) here"
     with pytest.raises(CheckpointError, match=there_and_here):
-        load_tensors(model, wider)
+        put_tensors(model, wider)
     with pytest.raises(CheckpointError, match=r"torch\.float64"):
-        load_tensors(model, {**tensors, "bias": torch.zeros(3, dtype=torch.float64)})
+        put_tensors(model, {**tensors, "bias": torch.zeros(3, dtype=torch.float64)})
 
 
 def test_buffers_that_come_and_grow_with_the_input_are_taken_over() -> None:
@@ -30,7 +32,7 @@ def test_buffers_that_come_and_grow_with_the_input_are_taken_over() -> None:
 
     fresh = cached(mask=None, positions=torch.arange(4))
     used = cached(mask=torch.ones(2, 2, dtype=torch.bool), positions=torch.arange(9))
-    load_tensors(fresh, tensors_of(used))
+    put_tensors(fresh, tensors_of(used))
     mask, positions = fresh.get_buffer("0.mask"), fresh.get_buffer("0.positions")
     assert torch.equal(mask, torch.ones(2, 2, dtype=torch.bool))
     assert positions.tolist() == list(range(9))
@@ -48,7 +50,7 @@ def shared(first: Tensor | None, second: Tensor | None) -> nn.Module:
 
 def test_a_buffer_that_was_not_filled_is_not_filled_again() -> None:
     model = shared(None, torch.ones(2))
-    before = copied(tensors_of(model))
+    before = copy.deepcopy(tensors_of(model))
     model[0].cache, model[1].cache = torch.full((2,), torch.nan), None
     put_tensors(model, before)
     assert model[0].cache is None
@@ -58,7 +60,7 @@ def test_a_buffer_that_was_not_filled_is_not_filled_again() -> None:
 @pytest.mark.parametrize("length", [2, 5])
 def test_tied_buffers_are_tied_afterwards_whatever_became_of_their_shape(length: int) -> None:
     tied = torch.full((length,), 7.0)
-    before = copied(tensors_of(shared(tied, tied)))
+    before = copy.deepcopy(tensors_of(shared(tied, tied)))
     ones = torch.ones(2)
     model = shared(ones, ones)
     put_tensors(model, before)
@@ -70,7 +72,7 @@ def test_tied_buffers_are_tied_afterwards_whatever_became_of_their_shape(length:
 
 
 def test_buffers_that_were_not_tied_are_not_afterwards() -> None:
-    before = copied(tensors_of(shared(torch.zeros(2), torch.ones(2))))
+    before = copy.deepcopy(tensors_of(shared(torch.zeros(2), torch.ones(2))))
     tied = torch.full((2,), 7.0)
     model = shared(tied, tied)
     put_tensors(model, before)
@@ -79,7 +81,7 @@ def test_buffers_that_were_not_tied_are_not_afterwards() -> None:
 
 def test_a_buffer_that_is_a_view_of_one_value_is_put_back() -> None:
     model = shared(torch.zeros(1).expand(3), None)
-    before = copied(tensors_of(model))
+    before = copy.deepcopy(tensors_of(model))
     model[0].cache = torch.ones(1).expand(3)
     put_tensors(model, before)
     assert model[0].cache.tolist() == [0, 0, 0]
