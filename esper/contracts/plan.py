@@ -49,11 +49,6 @@ class Plan:
     exceeds_concurrency: bool = False
 
     @property
-    def is_empty(self) -> bool:
-        """True when there is nothing to do."""
-        return not self.changes
-
-    @property
     def num_seeds(self) -> int:
         """How many seeds it changes; one that is replaced counts once."""
         return len({change.seed for change in self.changes})

@@ -149,7 +149,7 @@ def test_the_fallback_waives_the_rest_of_seed_0_and_nothing_else(
 
     live = {"stage": SeedStage.BLENDING}
     for filled, (selection,) in (chosen(s0=live), chosen(s1=live), chosen(barred=("a",))):
-        assert filled.is_empty
+        assert not filled.changes
         assert (selection.seed, selection.blueprint) == (None, None)
         assert selection.reason.startswith("no viable seed: ")
 
@@ -158,7 +158,7 @@ def test_without_fallback_the_answer_is_an_explicit_none(make_state: Make, make_
     state = make_state(1, s0={"last_used_epoch": 2})
     inputs = SelectionInputs(state=state, epoch=3)
     filled, (selection,) = _selector(fallback_to_zero=False).choose(make_plan(), inputs)
-    assert filled.is_empty
+    assert not filled.changes
     assert selection.reason == "no viable seed: seed 0 rests until epoch 7"
 
 
@@ -167,7 +167,7 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     filled, (selection,) = _selector(Fixed()).choose(
         make_plan(), SelectionInputs(state=state, epoch=0)
     )
-    assert filled.is_empty
+    assert not filled.changes
     assert selection.reason == "fixed wants none of the viable"
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
 
