@@ -43,12 +43,8 @@ class LedgerEntry:
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
             raise ValueError(f"reward must be finite, at most {MAX_REWARD:g}, got {self.reward}")
-        for value in (
-            self.accuracy_improvement,
-            self.loss_reduction,
-            self.latency_ms,
-            self.memory_mb,
-        ):
+        measured = (self.accuracy_improvement, self.loss_reduction)
+        for value in (*measured, self.latency_ms, self.memory_mb):
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"a measurement must be finite or None, got {value}")
 
@@ -59,5 +55,4 @@ class Measurement:
 
     accuracy_improvement: float | None = None
     loss_reduction: float | None = None
-    latency_ms: float | None = None
     memory_mb: float | None = None

@@ -84,8 +84,8 @@ class Selection:
 
     strategy: str
     slot: str
-    seed: int | None
-    blueprint: str | None
-    score: float | None
-    alternatives: tuple[Alternative, ...]
+    seed: int | None = None
+    blueprint: str | None = None
+    score: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
     reason: str

@@ -13,12 +13,13 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan
 from esper.grower.candidates import Chosen, UnfitError, choose
 from esper.grower.options import GrowerOptions
-from esper.grower.review import Reviewer
+from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.apply import Setting
 from esper.growth.host import Moment
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
 from esper.strategy.selector import Selector
+from esper.strategy.viability import SelectionInputs
 
 Tell = Callable[[EventKind, Any], None]
 """Publishes one event by its kind and body."""
@@ -67,9 +68,16 @@ class Adapter:
             self.tell(EventKind.SAFETY, refusal)
 
     def _choose(self, plan: Plan, decision: Decision, occasion: Occasion) -> Chosen:
-        wish, take = (plan, decision), self._take_fitting
         observation, host = occasion.observation, self.pending.host
-        choice = choose(self.selector, host, wish, observation, take, occasion.loss)
+        inputs = SelectionInputs(
+            state=observation.slot(plan.slot),
+            epoch=observation.epoch,
+            barred=decision.barred,
+            urgency=decision.urgency,
+            memory_used_mb=host_memory_mb(host),
+            memory_budget_mb=self.choices.safety.memory_budget_mb,
+        )
+        choice = choose(self.selector, host, plan, inputs, self._take_fitting, occasion.loss)
         for refused in choice.refused:
             self.tell(EventKind.KERNEL, refused)
         for reason in choice.unfit:
@@ -94,7 +102,7 @@ class Adapter:
         for move in applied.moves:
             self.tell(EventKind.LIFECYCLE, move)
         for slot, seed in applied.germinated:
-            self.selector.ledger.note_activation(slot, seed, occasion.moment.epoch)
+            self.selector.ledger.note_activation(slot, seed)
 
     def _take_fitting(self, slot: str, seed: int, blueprint: str) -> Kernel:
         """Return a kernel that a strategy may choose.

@@ -5,12 +5,9 @@ from dataclasses import dataclass, replace
 
 from esper.attribution.first_order import Loss, first_order_scores
 from esper.blueprint.cost import kernel_memory_mb
-from esper.contracts.decision import Decision
 from esper.contracts.errors import EsperError
 from esper.contracts.event import KernelBuilt
-from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan, Selection
-from esper.grower.review import host_memory_mb
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.strategy.selector import Selector
@@ -43,8 +40,8 @@ class Chosen:
 def choose(
     selector: Selector,
     host: Host,
-    wish: tuple[Plan, Decision],
-    observation: Observation,
+    plan: Plan,
+    inputs: SelectionInputs,
     take: Take,
     loss: Loss | None,
 ) -> Chosen:
@@ -53,19 +50,11 @@ def choose(
     Args:
         selector: strategy, viability and ledger.
         host: the network; it is left as it was.
-        wish: the plan, and the decision that it came from.
-        observation: the epoch that the decision was made on.
+        plan: what the orchestrator made of the decision.
+        inputs: the slot, the decision's limits and the memory budget; kernels are measured here.
         take: gives the kernels that may be chosen.
         loss: ranks kernels at birth; without it they are not ranked.
     """
-    plan, decision = wish
-    inputs = SelectionInputs(
-        state=observation.slot(plan.slot),
-        epoch=observation.epoch,
-        barred=decision.barred,
-        urgency=decision.urgency,
-        memory_used_mb=host_memory_mb(host),
-    )
     built: dict[int, Kernel] = {}
     refused: list[KernelBuilt] = []
     unfit: list[str] = []

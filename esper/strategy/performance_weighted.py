@@ -15,6 +15,7 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.checks import require
 from esper.strategy.base import MAX_WINDOW, SelectionContext
 
 _FLAT = 1e-12
@@ -32,19 +33,16 @@ class PerformanceWeighted:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.window_size <= MAX_WINDOW:
-            raise ValueError(
-                f"strategy.window_size must be in [1, {MAX_WINDOW}], got {self.window_size}"
-            )
-        if not 0 < self.decay_factor <= 1:
-            raise ValueError(f"strategy.decay_factor must be in (0, 1], got {self.decay_factor}")
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"strategy.temperature must be > 0 and finite, got {self.temperature}")
+        size, decay, temperature = self.window_size, self.decay_factor, self.temperature
+        require(1 <= size <= MAX_WINDOW, "strategy.window_size", f"in [1, {MAX_WINDOW}]", size)
+        require(0 < decay <= 1, "strategy.decay_factor", "in (0, 1]", decay)
+        valid = 0 < temperature < math.inf
+        require(valid, "strategy.temperature", "> 0 and finite", temperature)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
-        """Return a perturbed score per arm, whose argmax is a softmax draw; `rng` moves on."""
+        """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
         tried = standardised(self._recent_scores([arm for arm in arms if arm.trials]))
         optimum = max(tried, default=0.0)
         known = iter(tried)

@@ -17,5 +17,5 @@ class Random:
     window_size: ClassVar[int] = 0
 
     def scores(self, arms: Sequence[ArmStats], context: SelectionContext, rng: Rng) -> list[float]:
-        """Return a uniform draw per arm; `rng` moves on."""
+        """Return a uniform draw per arm; advances `rng`."""
         return [rng.random() for _ in arms]

@@ -7,6 +7,7 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.checks import require
 from esper.strategy.base import SelectionContext
 
 
@@ -22,13 +23,12 @@ class Thompson:
 
     def __post_init__(self) -> None:
         for key, value in (("prior_alpha", self.prior_alpha), ("prior_beta", self.prior_beta)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"strategy.{key} must be > 0 and finite, got {value}")
+            require(0 < value < math.inf, f"strategy.{key}", "> 0 and finite", value)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
-        """Return a draw per arm; `rng` moves on."""
+        """Return a draw per arm; advances `rng`."""
         return [
             rng.betavariate(arm.successes + self.prior_alpha, arm.failures + self.prior_beta)
             for arm in arms

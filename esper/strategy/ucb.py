@@ -7,6 +7,7 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.checks import require
 from esper.strategy.base import SelectionContext
 
 
@@ -20,11 +21,9 @@ class UCB:
     exploration_constant: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.exploration_constant < math.inf:
-            raise ValueError(
-                "strategy.exploration_constant must be >= 0 and finite, "
-                f"got {self.exploration_constant}"
-            )
+        constant = self.exploration_constant
+        valid = 0 <= constant < math.inf
+        require(valid, "strategy.exploration_constant", ">= 0 and finite", constant)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -185,10 +186,10 @@ def test_other_changes_pass_untouched(make_state: Make, make_plan: Make) -> None
 
 def test_candidates_are_known_before_their_memory_is(make_state: Make, make_plan: Make) -> None:
     state = make_state(3, s1={"stage": SeedStage.FOSSILIZED})
-    selector = _selector(memory_budget_mb=10.0)
-    inputs = SelectionInputs(state=state, epoch=0)
+    selector = _selector()
+    inputs = SelectionInputs(state=state, epoch=0, memory_budget_mb=10.0)
     assert selector.candidates(make_plan(), inputs) == (0, 2)
-    measured = SelectionInputs(state=state, epoch=0, memory_mb={0: 9.0, 2: 1.0})
+    measured = replace(inputs, memory_mb={0: 9.0, 2: 1.0})
     assert selector.choose(make_plan(), measured)[1][0].seed == 2
 
 
