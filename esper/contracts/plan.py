@@ -1,11 +1,11 @@
-"""What an orchestrator wants done to one slot, and which seed a strategy chose for it."""
+"""A plan to change one slot, and the seeds that a strategy chose for it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What can be done to one seed."""
+    """The kinds of change of one seed."""
 
     GERMINATE = "germinate"
     RETARGET = "retarget"
@@ -33,7 +33,7 @@ class SeedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be done to one slot, in order; an empty plan says that there is nothing to do.
+    """The changes of one slot, in order; a plan without changes means nothing to do.
 
     kind: the orchestrator that made it, or `verdict` for a plain fossilize or cull.
     expected_improvement: predicted relative gain, None when nothing is known yet.
@@ -50,13 +50,13 @@ class Plan:
 
     @property
     def num_seeds(self) -> int:
-        """How many seeds it changes; one that is replaced counts once."""
+        """How many seeds the plan changes; a seed that it replaces counts once."""
         return len({change.seed for change in self.changes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelCost:
-    """What a kernel takes.
+    """Size of a kernel.
 
     parameters: trainable and frozen ones.
     memory_mb: bytes of its weights, gradients and optimizer state / 2**20.
@@ -68,7 +68,7 @@ class KernelCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """A seed that was considered."""
+    """A seed that the strategy considered."""
 
     seed: int
     blueprint: str

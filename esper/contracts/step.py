@@ -1,4 +1,4 @@
-"""What one control step gives back."""
+"""The result of one control step."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from esper.contracts.observation import Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What a control step found and how long its parts took.
+    """What a control step observed and changed, and how long its parts took.
 
-    moves: what became of seeds in this step, in order.
+    moves: the stage changes of seeds in this step, in order.
     flops: of the epoch: training of the network and its twins, and attribution.
     """
 

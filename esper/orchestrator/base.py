@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from esper.contracts.checks import require
-from esper.contracts.decision import Decision
+from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan
 from esper.orchestrator.request import VERDICTS, Knowledge, PlanRequest
@@ -34,9 +34,17 @@ class Orchestrator:
             ValueError: if the decision waits, names no slot, or fossilizes or culls no known seed.
             KeyError: if the slot is not in the observation.
         """
-        if decision.kind in VERDICTS:
-            return PlanRequest.read("verdict", decision, observation, knowledge).verdict()
-        return self.adapt(PlanRequest.read(self.name, decision, observation, knowledge))
+        if decision.kind is DecisionKind.WAIT or decision.slot is None:
+            raise ValueError(f"there is nothing to plan for a decision to {decision.kind} nowhere")
+        is_verdict = decision.kind in VERDICTS
+        request = PlanRequest(
+            kind="verdict" if is_verdict else self.name,
+            decision=decision,
+            slot=observation.slot(decision.slot),
+            may_grow=observation.may_grow,
+            knowledge=knowledge,
+        )
+        return request.verdict() if is_verdict else self.adapt(request)
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan for a decision to adapt; each orchestrator has its own."""

@@ -12,10 +12,9 @@ a veto.  A seed without any measurement has no score: unknown is not bad.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
-from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState, SlotSpec, SlotState
 from esper.contracts.stage import ALLOWED_MOVES, SeedStage
@@ -56,21 +55,6 @@ class PlanRequest:
     slot: SlotState
     may_grow: bool
     knowledge: Knowledge
-
-    @classmethod
-    def read(
-        cls, kind: str, decision: Decision, observation: Observation, knowledge: Knowledge
-    ) -> Self:
-        """Return the request; see `Orchestrator.plan` for what it raises."""
-        if decision.kind is DecisionKind.WAIT or decision.slot is None:
-            raise ValueError(f"there is nothing to plan for a decision to {decision.kind} nowhere")
-        return cls(
-            kind=kind,
-            decision=decision,
-            slot=observation.slot(decision.slot),
-            may_grow=observation.may_grow,
-            knowledge=knowledge,
-        )
 
     @property
     def dormant(self) -> tuple[SeedState, ...]:

@@ -1,16 +1,16 @@
 """Write an observation as the 27 numbers that learned policies read.
 
-Raw values stand in natural units; NaN says unknown.  Scaled values lie in [-1, 1] by the fixed
-constants of `scale`, and unknown is a number of its own outside of that.
+Raw values are in natural units, and NaN is unknown.  `scale.scaled` brings them to [-1, 1].
 """
 
 import math
+from collections.abc import Sequence
 from enum import IntEnum, auto
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.signals.scale import UNKNOWN, Scale, change, count, loss, share
+from esper.signals.scale import Scale, change, count, loss, share
 
 HISTORY = 5
 """How many losses and accuracies of the past are features."""
@@ -23,7 +23,7 @@ class Feature(IntEnum):
     """The features in their order.  Deltas are now minus an epoch ago.
 
     `*_AGO_4` is the value of four epochs ago, `*_AGO_0` this epoch's.  SEED_STAGE to IMPROVEMENT
-    speak of the live seed that is furthest in its lifecycle and are unknown where none is live.
+    describe the live seed furthest in its lifecycle and are unknown where none is live.
     AVAILABLE_SLOTS counts slots that have a dormant seed and are not at rest.
     """
 
@@ -80,9 +80,9 @@ FEATURE_SCALES: tuple[Scale, ...] = (
 """The scale of each feature, in the order of `Feature`."""
 
 
-def furthest_seed(observation: Observation) -> SeedState | None:
-    """Return the live seed furthest in its lifecycle, ties by slot and seed order."""
-    return max(observation.live_seeds, key=lambda seed: STAGE_NUMBERS[seed.stage], default=None)
+def furthest_seed(live: Sequence[SeedState]) -> SeedState | None:
+    """Return the first of the live seeds that are furthest in their lifecycle."""
+    return max(live, key=lambda seed: STAGE_NUMBERS[seed.stage], default=None)
 
 
 def is_available(slot: SlotState, epoch: int) -> bool:
@@ -93,7 +93,10 @@ def is_available(slot: SlotState, epoch: int) -> bool:
 def feature_vector(observation: Observation) -> list[float]:
     """Return the raw features in the order of `Feature`; NaN is unknown, and so is infinity."""
     metrics = observation.metrics
-    seed = furthest_seed(observation)
+    seed = furthest_seed(observation.live_seeds)
+    # Unknown where the run is younger than the history.
+    losses = ([None] * HISTORY + list(observation.val_losses))[-HISTORY:]
+    accuracies = ([None] * HISTORY + list(observation.val_accuracies))[-HISTORY:]
     values = [
         metrics.epoch,
         metrics.global_step,
@@ -106,10 +109,14 @@ def feature_vector(observation: Observation) -> list[float]:
         observation.plateau_epochs,
         observation.best_val_accuracy,
         observation.best_val_loss,
-        *_last(observation.val_losses),
-        *_last(observation.val_accuracies),
+        *losses,
+        *accuracies,
         seed is not None,
-        *([None] * 4 if seed is None else _seed_values(seed)),
+        *(
+            [None] * 4
+            if seed is None
+            else [STAGE_NUMBERS[seed.stage], seed.epochs_in_stage, seed.alpha, seed.improvement]
+        ),
         sum(is_available(slot, observation.epoch) for slot in observation.slots),
     ]
     return [number(value) for value in values]
@@ -118,23 +125,3 @@ def feature_vector(observation: Observation) -> list[float]:
 def number(value: float | None) -> float:
     """Return the value as a float, NaN when it is unknown or not finite."""
     return float(value) if value is not None and math.isfinite(value) else math.nan
-
-
-def scaled(vector: list[float]) -> list[float]:
-    """Return raw features brought to [-1, 1], with `UNKNOWN` where they are unknown.
-
-    Raises:
-        ValueError: if the vector has not one value for each feature.
-    """
-    pairs = zip(vector, FEATURE_SCALES, strict=True)
-    return [UNKNOWN if math.isnan(raw) else scale(raw) for raw, scale in pairs]
-
-
-def _last(values: tuple[float | None, ...]) -> list[float | None]:
-    """Return the last values, oldest first, unknown where the run is younger than that."""
-    kept = list(values[-HISTORY:])
-    return [None] * (HISTORY - len(kept)) + kept
-
-
-def _seed_values(seed: SeedState) -> list[float | None]:
-    return [STAGE_NUMBERS[seed.stage], seed.epochs_in_stage, seed.alpha, seed.improvement]

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class EpsilonGreedy:
+class EpsilonGreedy(Strategy):
     """Chooses the best mean, and sometimes any arm.
 
     An untried arm counts as the best: decaying exploration adds up to a finite number of
@@ -20,7 +20,6 @@ class EpsilonGreedy:
     """
 
     name: ClassVar[str] = "epsilon_greedy"
-    window_size: ClassVar[int] = 0
 
     epsilon: float = 0.1
     decay_rate: float = 0.995

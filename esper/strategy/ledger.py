@@ -103,11 +103,6 @@ class Ledger:
         """Return the last 1,000 entries that this run recorded, oldest first."""
         return list(self._entries.values())
 
-    @property
-    def trials(self) -> int:
-        """Number of rewards seen, those of other runs included."""
-        return self._scale.count
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs, as JSON holds it."""
         return {

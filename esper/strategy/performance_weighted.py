@@ -16,14 +16,14 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import MAX_WINDOW, SelectionContext
+from esper.strategy.base import MAX_WINDOW, SelectionContext, Strategy
 
 _FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
 
 
 @dataclass(frozen=True)
-class PerformanceWeighted:
+class PerformanceWeighted(Strategy):
     """Chooses in proportion to recent performance; an untried arm counts as good as the best."""
 
     name: ClassVar[str] = "performance_weighted"
@@ -43,7 +43,7 @@ class PerformanceWeighted:
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
         """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
-        tried = standardised(self._recent_scores([arm for arm in arms if arm.trials]))
+        tried = standardised([self._recent_score(arm) for arm in arms if arm.trials])
         optimum = max(tried, default=0.0)
         known = iter(tried)
         sharpness = (1 + context.urgency) / self.temperature
@@ -52,17 +52,6 @@ class PerformanceWeighted:
         return [
             (next(known) if arm.trials else optimum) * sharpness
             - log(-log(draw() or _SMALLEST_DRAW))
-            for arm in arms
-        ]
-
-    def _recent_scores(self, arms: Sequence[ArmStats]) -> list[float]:
-        size = self.window_size
-        # Looked up once: nearly every window is full in a long run.
-        full = _weights(self.decay_factor, size)
-        return [
-            sum(map(mul, full, arm.recent_rewards))
-            if len(arm.recent_rewards) == size
-            else self._recent_score(arm)
             for arm in arms
         ]
 

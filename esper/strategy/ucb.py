@@ -8,15 +8,14 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class UCB:
+class UCB(Strategy):
     """Chooses by upper confidence bound.  An untried arm scores infinity, so each is tried once."""
 
     name: ClassVar[str] = "ucb"
-    window_size: ClassVar[int] = 0
 
     exploration_constant: float = 2.0
 

@@ -40,7 +40,13 @@ def test_the_composite_score_counts_where_there_is_one(
     observation = observe("SHADOWING", seeds={0: {"gain": 0.02}})
     seed = observation.slots[0].seeds[0]
     for composites, score in (({0: 0.1}, 0.1), ({0: 0.8}, 0.8), ({0: 0.0}, 0.0), ({}, 0.6)):
-        request = PlanRequest.read("replace", decide(), observation, known(composites))
+        request = PlanRequest(
+            kind="replace",
+            decision=decide(),
+            slot=observation.slots[0],
+            may_grow=True,
+            knowledge=known(composites),
+        )
         assert request.score(seed) == pytest.approx(score)
 
 
