@@ -40,11 +40,18 @@ class Selector:
             selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
             if selection.seed is not None:
-                chosen = replace(change, seed=selection.seed, blueprint=selection.blueprint)
+                chosen = SeedChange(
+                    action=Action.GERMINATE,
+                    seed=selection.seed,
+                    blueprint=selection.blueprint,
+                    alpha_target=change.alpha_target,
+                )
                 changes = (*filled.changes[:index], chosen, *filled.changes[index + 1 :])
                 filled = replace(filled, changes=changes)
-        kept = tuple([change for change in filled.changes if change.seed is not None])
-        return replace(filled, changes=kept), tuple(selections)
+        if any(selection.seed is None for selection in selections):
+            changes = tuple(change for change in filled.changes if change.seed is not None)
+            filled = replace(filled, changes=changes)
+        return filled, tuple(selections)
 
     def candidates(self, plan: Plan, inputs: SelectionInputs) -> tuple[int, ...]:
         """Return the seeds that `choose` may offer, so that their kernels can be measured first.
