@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esper.contracts.observation import Observation
-from esper.signals.features import FEATURE_SCALES, feature_vector
+from esper.signals.features import Feature, feature_vector
 from esper.signals.scale import UNKNOWN, scaled
-from esper.signals.slot_features import SLOT_SCALES, SlotFeature, slot_features
+from esper.signals.slot_features import SlotFeature, slot_features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,13 @@ def batch(observations: Sequence[Observation]) -> FeatureBatch:
     """
     if not observations:
         raise ValueError("observations must not be empty")
-    vectors = [scaled(feature_vector(each), FEATURE_SCALES) for each in observations]
+    vectors = [scaled(feature_vector(each), Feature) for each in observations]
     most = max(len(each.slots) for each in observations)
     slots_NSC = np.full((len(vectors), most, len(SlotFeature)), UNKNOWN, dtype=np.float32)
     is_slot_NS = np.zeros((len(vectors), most), dtype=np.bool_)
     for row, observation in enumerate(observations):
         for place, values in enumerate(slot_features(observation)):
-            slots_NSC[row, place] = scaled(values, SLOT_SCALES)
+            slots_NSC[row, place] = scaled(values, SlotFeature)
             is_slot_NS[row, place] = True
     return FeatureBatch(
         features_NC=np.array(vectors, dtype=np.float32),

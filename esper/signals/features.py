@@ -5,12 +5,11 @@ Raw values are in natural units, and NaN is unknown.  `scale.scaled` brings them
 
 import math
 from collections.abc import Sequence
-from enum import IntEnum, auto
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.signals.scale import Scale, change, count, loss, share
+from esper.signals.scale import Column, Scale, change, count, loss, share
 
 HISTORY = 5
 """How many losses and accuracies of the past are features."""
@@ -19,7 +18,7 @@ STAGE_NUMBERS = {stage: float(place) for place, stage in enumerate(SeedStage)}
 """The number of each stage as a feature: its place in the lifecycle."""
 
 
-class Feature(IntEnum):
+class Feature(Column):
     """The features in their order.  Deltas are now minus an epoch ago.
 
     `*_AGO_4` is the value of four epochs ago, `*_AGO_0` this epoch's.  SEED_STAGE to IMPROVEMENT
@@ -27,57 +26,33 @@ class Feature(IntEnum):
     AVAILABLE_SLOTS counts slots that have a dormant seed and are not at rest.
     """
 
-    EPOCH = 0
-    GLOBAL_STEP = auto()
-    TRAIN_LOSS = auto()
-    VAL_LOSS = auto()
-    LOSS_DELTA = auto()
-    TRAIN_ACCURACY = auto()
-    VAL_ACCURACY = auto()
-    ACCURACY_DELTA = auto()
-    PLATEAU_EPOCHS = auto()
-    BEST_VAL_ACCURACY = auto()
-    BEST_VAL_LOSS = auto()
-    VAL_LOSS_AGO_4 = auto()
-    VAL_LOSS_AGO_3 = auto()
-    VAL_LOSS_AGO_2 = auto()
-    VAL_LOSS_AGO_1 = auto()
-    VAL_LOSS_AGO_0 = auto()
-    VAL_ACCURACY_AGO_4 = auto()
-    VAL_ACCURACY_AGO_3 = auto()
-    VAL_ACCURACY_AGO_2 = auto()
-    VAL_ACCURACY_AGO_1 = auto()
-    VAL_ACCURACY_AGO_0 = auto()
-    HAS_LIVE_SEED = auto()
-    SEED_STAGE = auto()
-    EPOCHS_IN_STAGE = auto()
-    ALPHA = auto()
-    IMPROVEMENT = auto()
-    AVAILABLE_SLOTS = auto()
-
-
-FEATURE_SCALES: tuple[Scale, ...] = (
-    count(1_000),
-    count(1_000_000),
-    loss(),
-    loss(),
-    change(-0.5),
-    share(),
-    share(),
-    change(0.1),
-    count(100),
-    share(),
-    loss(),
-    *[loss()] * HISTORY,
-    *[share()] * HISTORY,
-    share(),
-    Scale(centre=3.0, spread=2.0),
-    count(30),
-    share(),
-    change(0.1),
-    count(1_000),
-)
-"""The scale of each feature, in the order of `Feature`."""
+    EPOCH = count(1_000)
+    GLOBAL_STEP = count(1_000_000)
+    TRAIN_LOSS = loss()
+    VAL_LOSS = loss()
+    LOSS_DELTA = change(-0.5)
+    TRAIN_ACCURACY = share()
+    VAL_ACCURACY = share()
+    ACCURACY_DELTA = change(0.1)
+    PLATEAU_EPOCHS = count(100)
+    BEST_VAL_ACCURACY = share()
+    BEST_VAL_LOSS = loss()
+    VAL_LOSS_AGO_4 = loss()
+    VAL_LOSS_AGO_3 = loss()
+    VAL_LOSS_AGO_2 = loss()
+    VAL_LOSS_AGO_1 = loss()
+    VAL_LOSS_AGO_0 = loss()
+    VAL_ACCURACY_AGO_4 = share()
+    VAL_ACCURACY_AGO_3 = share()
+    VAL_ACCURACY_AGO_2 = share()
+    VAL_ACCURACY_AGO_1 = share()
+    VAL_ACCURACY_AGO_0 = share()
+    HAS_LIVE_SEED = share()
+    SEED_STAGE = Scale(centre=3.0, spread=2.0)
+    EPOCHS_IN_STAGE = count(30)
+    ALPHA = share()
+    IMPROVEMENT = change(0.1)
+    AVAILABLE_SLOTS = count(1_000)
 
 
 def furthest_seed(live: Sequence[SeedState]) -> SeedState | None:

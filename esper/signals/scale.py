@@ -7,8 +7,10 @@ end: a learner that extrapolates never takes unknown for healthy.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
 
 UNKNOWN = -1.5
 """The scaled value of an unknown one; no known value is scaled to it."""
@@ -32,14 +34,28 @@ class Scale:
         return max(-1.0, min(1.0, (value - self.centre) / self.spread))
 
 
-def scaled(row: Sequence[float], scales: Sequence[Scale]) -> list[float]:
+class Column(IntEnum):
+    """A column of a row of features, defined by its scale; its value is its place, from 0."""
+
+    scale: Scale
+
+    def __new__(cls, scale: Scale) -> Self:
+        """Return the next column, with the scale that brings it to [-1, 1]."""
+        place = len(cls.__members__)
+        column = int.__new__(cls, place)
+        column._value_ = place
+        column.scale = scale
+        return column
+
+
+def scaled(row: Sequence[float], columns: Iterable[Column]) -> list[float]:
     """Return raw values brought to [-1, 1], with `UNKNOWN` for NaN.
 
     Raises:
-        ValueError: if there is not one value for each scale.
+        ValueError: if there is not one value for each column.
     """
-    pairs = zip(row, scales, strict=True)
-    return [UNKNOWN if math.isnan(raw) else scale(raw) for raw, scale in pairs]
+    pairs = zip(row, columns, strict=True)
+    return [UNKNOWN if math.isnan(raw) else column.scale(raw) for raw, column in pairs]
 
 
 def share() -> Scale:

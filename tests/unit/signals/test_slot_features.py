@@ -5,7 +5,7 @@ import pytest
 from esper.contracts.observation import SeedWindow
 from esper.contracts.stage import SeedStage
 from esper.signals.scale import UNKNOWN, scaled
-from esper.signals.slot_features import SLOT_SCALES, SlotFeature, slot_features
+from esper.signals.slot_features import SlotFeature, slot_features
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 
@@ -50,13 +50,13 @@ def test_there_is_a_row_for_each_of_any_number_of_slots(num_slots: int) -> None:
     slots = tuple(make_slot(f"block{index}") for index in range(num_slots))
     rows = slot_features(make_observation(slots=slots))
     assert len(rows) == num_slots
-    assert all(len(row) == len(SlotFeature) == len(SLOT_SCALES) for row in rows)
+    assert all(len(row) == len(SlotFeature) for row in rows)
 
 
 def test_scaled_rows_mark_the_unknown_and_bound_the_known() -> None:
     seed = make_seed(SeedStage.SHADOWING, gain=1e9, gradient_norm=None, ablation=math.nan)
     (raw,) = slot_features(make_observation(slots=(make_slot(seeds=(seed,)),)))
-    row = scaled(raw, SLOT_SCALES)
+    row = scaled(raw, SlotFeature)
     assert row[SlotFeature.GAIN] == 1.0
     assert row[SlotFeature.GRADIENT_NORM] == row[SlotFeature.ABLATION] == UNKNOWN
     assert all(value == UNKNOWN or -1 <= value <= 1 for value in row)
