@@ -37,7 +37,7 @@ SPLIT_SEED = 1
 
 @dataclass(frozen=True)
 class Result:
-    """What one arm of one rng seed gave.  flops: of all training and attribution."""
+    """The result of one arm of one rng seed.  flops: of all training and attribution."""
 
     arm: str
     rng_seed: int
@@ -49,7 +49,7 @@ class Result:
 
 
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration of a seed, on a partition used for nothing before."""
+    """Return the default configuration of a seed, on splits that no choice was based on."""
     fresh = Digits(split_seed=SPLIT_SEED)
     return replace(RunConfig(rng_seed=rng_seed, logger=NoLogger(), data=fresh), **changes)
 
@@ -95,7 +95,7 @@ def _of_summary(arm: str, summary: dict[str, Any]) -> Result:
 
 
 def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], None]) -> Result:
-    """Train a network whose shape never changes, by the loop that grown ones are trained by."""
+    """Train a network whose shape never changes, by the loop that trains grown ones."""
     torch.set_num_threads(config.training.threads)
     data = config.data.load()
     torch.manual_seed(config.rng_seed)

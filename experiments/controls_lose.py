@@ -1,4 +1,4 @@
-"""How often is a kernel fossilized that can bring nothing?  `noop` and `frozen_random`, planted.
+"""How often are useless kernels fossilized?  Plants `noop` and `frozen_random` among others.
 
     python -m experiments.controls_lose --seeds 60
 
@@ -51,10 +51,10 @@ def main() -> None:
     plain = {name: [r.value, r.low, r.high] for name, r in rates.items()}
     record = {"command": command, "fossilized": plain, "tried": tried, "trials": settled}
     given.out.write_text(json.dumps(record, indent=1))
-    for name, found in rates.items():
+    for name, share in rates.items():
         number = sum(tried[member] for member in groups[name])
-        interval = f"[{found.low:.3f}, {found.high:.3f}]"
-        print(f"{name:16s} fossilized {found.value:.3f} {interval} of {number}")
+        interval = f"[{share.low:.3f}, {share.high:.3f}]"
+        print(f"{name:16s} fossilized {share.value:.3f} {interval} of {number}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The values that cross folders: frozen, free of torch and of I/O."""
+"""Values that cross folders: frozen, without torch and without I/O."""

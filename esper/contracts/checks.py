@@ -1,4 +1,4 @@
-"""Words every refusal of an option: its key, the rule and the value."""
+"""Refuse the value of an option by its key, the rule and the value."""
 
 
 def require(valid: bool, key: str, rule: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""What a model must know of its data."""
+"""The facts of a data set that a model is built for."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec:
-    """Shape of a sample and size of the answer.
+    """Shape of a sample and number of classes.
 
     input_shape: shape of a sample, without the batch dimension.
     num_classes: number of classes; for tokens the size of the vocabulary, predicted per position.

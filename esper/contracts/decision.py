@@ -1,4 +1,4 @@
-"""What a policy wants, and what safety says of it."""
+"""A policy's decision, and its refusal by safety."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from esper.contracts.plan import Plan
 
 
 class DecisionKind(StrEnum):
-    """Whether and how to interfere."""
+    """What a decision asks for."""
 
     WAIT = "wait"
     ADAPT = "adapt"
@@ -28,7 +28,7 @@ class Adaptation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One wish of a policy.
+    """One request of a policy.
 
     slot: name of the slot; None only when waiting.
     seed: index of the seed to fossilize or cull; None when adapting (the strategy chooses).
@@ -59,7 +59,7 @@ class Decision:
 class Refusal:
     """A decision that safety refused, and the rule that it broke.
 
-    plan: what the decision had become when it was refused; None when it was not planned yet.
+    plan: the plan made from the decision; None when it was refused before planning.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.SAFETY

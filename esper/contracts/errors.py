@@ -1,8 +1,8 @@
-"""The one tree of errors that a user can cause and that the command line turns into one line."""
+"""Errors that a user can cause; the command line prints each as one line."""
 
 
 class EsperError(Exception):
-    """Something a user can mend; its text says what, where, which value and what is allowed."""
+    """An error that a user can fix; its text says what, where, which value and what is allowed."""
 
 
 class ConfigError(EsperError):
@@ -10,7 +10,7 @@ class ConfigError(EsperError):
 
 
 class LifecycleError(EsperError):
-    """A seed was asked to make a move that the lifecycle table does not hold."""
+    """A seed cannot make a move because the lifecycle table does not allow it."""
 
 
 class DataError(EsperError):
@@ -22,4 +22,4 @@ class CheckpointError(EsperError):
 
 
 class InterruptionError(EsperError):
-    """A run was asked to stop, and did, after it saved where it stood."""
+    """A run stopped on request, after it saved a checkpoint."""

@@ -42,7 +42,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What a stage asks before a seed leaves it."""
+    """The conditions that a seed must meet to leave its stage."""
 
     checks: tuple[Check, ...]
 
@@ -106,7 +106,7 @@ class KernelBuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedPerformance:
-    """Body of `performance`: what a blended seed brought at one evaluation."""
+    """Body of `performance`: the measured contribution of a blended seed at one evaluation."""
 
     event_kind: ClassVar[EventKind] = EventKind.PERFORMANCE
 
@@ -169,14 +169,14 @@ class PolicyUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """Body of `recovery`: something failed, and what was done about it.
+    """Body of `recovery`: a failure, and how the run handled it.
 
     where: `kernel`, `cache`, `store`, `stream`, `checkpoint` or `training`.
     error: type of the error, `OutOfMemoryError`.
     strategy: `retry`, `fallback`, `circuit_breaker`, `degrade`, `escalate` or `quarantine`.
-    recovered: whether the run goes on as if nothing had failed there.
+    recovered: whether the failure has no further effect there.
     slot, seed, blueprint: of the kernel that failed, None where none did.
-    count: failures that were met in this way since they were last told of.
+    count: failures handled in this way since the last report.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.RECOVERY
@@ -197,11 +197,11 @@ class GovernorAction:
     """Body of `governor`: it suspects the network, has rolled it back, or has ended growth.
 
     action: `suspect`, `rollback` or `end_growth`.
-    val_loss: what it looked at; None when it was not finite.
+    val_loss: the loss that it checked; None when it was not finite.
     limit: the loss above which it acts; None while it is not armed.
-    restored_epoch: the epoch whose weights the network has again, None when none were restored.
+    restored_epoch: the epoch whose weights were restored, None when none were.
     rollbacks: how many there were so far.
-    culled: the live seeds that went with a rollback.
+    culled: how many live seeds a rollback culled.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.GOVERNOR
@@ -217,11 +217,11 @@ class GovernorAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointNote:
-    """Body of `checkpoint`: one was saved, or a run went on from one.
+    """Body of `checkpoint`: one was saved, or a run resumed from one.
 
     action: `saved` or `resumed`.
     folder: its name under `checkpoints/`.
-    save_ms: time that saving it took; None when it was resumed from.
+    save_ms: time that saving took; None when the run resumed from it.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.CHECKPOINT

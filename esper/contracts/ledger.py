@@ -9,16 +9,16 @@ MAX_REWARD = 1e100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """What came of one activation; `None` is unmeasured.
+    """The result of one activation; `None` is unmeasured.
 
-    run, event: the key of the entry; no two activations share both.
+    run, event: the key of the entry; two activations never share both.
     seed: index of the seed in its slot.
-    slot_kind, placement, blueprint: the pool that learns from it.
+    slot_kind, placement, blueprint: the key of the pool that counts it.
     epoch: when it was settled.
     reward: on any scale, at most 1e100 in size.
     accuracy_improvement: validation accuracy over the reference, a fraction.
     loss_reduction: relative gain; 0.1 is a tenth less loss than without the change.
-    latency_ms: recorded only, no score reads it.
+    latency_ms: recorded only; no score reads it.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     fossilized: True when the seed was kept for good.
     success: True when its settled gain was above 0.
@@ -43,12 +43,8 @@ class LedgerEntry:
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
             raise ValueError(f"reward must be finite, at most {MAX_REWARD:g}, got {self.reward}")
-        for value in (
-            self.accuracy_improvement,
-            self.loss_reduction,
-            self.latency_ms,
-            self.memory_mb,
-        ):
+        measured = (self.accuracy_improvement, self.loss_reduction)
+        for value in (*measured, self.latency_ms, self.memory_mb):
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"a measurement must be finite or None, got {value}")
 
@@ -59,5 +55,4 @@ class Measurement:
 
     accuracy_improvement: float | None = None
     loss_reduction: float | None = None
-    latency_ms: float | None = None
     memory_mb: float | None = None

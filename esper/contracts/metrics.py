@@ -1,4 +1,4 @@
-"""What one epoch of training gave."""
+"""The numbers of one epoch of training."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ class EpochMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What training one epoch gave; a user's own loop may know only some of it.
+    """What one epoch of training reports; a user's own loop may know only some of it.
 
     loss, accuracy: means over the epoch's samples.
     num_samples: samples trained on, for the count of FLOPs.
     num_steps: optimizer steps taken.
     busy_ms: time spent in forward, backward and optimizer.
     learning_rate: the host's at the end of the epoch.
-    is_finite: False when a loss, or a gradient that the network felt, was not.
+    is_finite: False when a loss, or a gradient of the network, was not finite.
     """
 
     loss: float | None = None

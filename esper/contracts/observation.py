@@ -8,20 +8,20 @@ from esper.contracts.slot import SeedState, SlotState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedWindow:
-    """What a live seed was measured to bring, by epoch since it germinated, oldest first.
+    """The gains of a live seed's present activation, one an epoch, oldest first.
 
-    improvements, gains: last `history_window` values of the seed's state; None is not measured.
+    gains: last `history_window` values of `SeedState.gain`; None is not measured.
     """
 
     slot: str
     seed: int
-    improvements: tuple[float | None, ...]
+    activation: int
     gains: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One look at a run at the end of an epoch.  Histories are oldest first and bounded.
+    """A run at the end of an epoch.  Histories are oldest first and bounded.
 
     epochs: the run's budget in epochs.
     plateau_epochs: consecutive epochs whose smoothed improvement stayed under the threshold.
@@ -29,7 +29,7 @@ class Observation:
     loss_delta, accuracy_delta: validation value now minus an epoch ago.
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
     seed_windows: one for each live seed, by slot and seed order.
-    is_suspect: True when the governor suspects that the network has come to harm.
+    is_suspect: True when the governor suspects that the network is damaged.
     """
 
     metrics: EpochMetrics
@@ -59,7 +59,4 @@ class Observation:
 
     def slot(self, name: str) -> SlotState:
         """Return the slot called `name`; raises `KeyError` if there is none."""
-        for slot in self.slots:
-            if slot.spec.name == name:
-                return slot
-        raise KeyError(name)
+        return {slot.spec.name: slot for slot in self.slots}[name]

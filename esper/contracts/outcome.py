@@ -1,4 +1,4 @@
-"""What came of an activation, and how it is judged."""
+"""The result of an activation, and its reward."""
 
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class Outcome:
     errors, recoveries: kernel errors since germination and how many of them were recovered.
     latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
-    rolled_back: True when the governor culled it, while it was part of the network's output.
+    rolled_back: True when a rollback culled it while it was part of the network's output.
     """
 
     slot: str

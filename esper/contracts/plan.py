@@ -1,4 +1,4 @@
-"""What an orchestrator wants done to one slot, and which seed a strategy chose for it."""
+"""A plan to change one slot, and the seeds that a strategy chose for it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from esper.contracts.event import EventKind
 
 
 class Action(StrEnum):
-    """What can be done to one seed."""
+    """The kinds of change of one seed."""
 
     GERMINATE = "germinate"
     RETARGET = "retarget"
@@ -36,7 +36,7 @@ class SeedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be done to one slot, in order; an empty plan says that there is nothing to do.
+    """The changes of one slot, in order; a plan without changes means nothing to do.
 
     kind: the orchestrator that made it, or `verdict` for a plain fossilize or cull.
     expected_improvement: predicted relative gain, None when nothing is known yet.
@@ -54,19 +54,14 @@ class Plan:
     exceeds_concurrency: bool = False
 
     @property
-    def is_empty(self) -> bool:
-        """True when there is nothing to do."""
-        return not self.changes
-
-    @property
     def num_seeds(self) -> int:
-        """How many seeds it changes; one that is replaced counts once."""
+        """How many seeds the plan changes; a seed that it replaces counts once."""
         return len({change.seed for change in self.changes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelCost:
-    """What a kernel takes.
+    """Size of a kernel.
 
     parameters: trainable and frozen ones.
     memory_mb: bytes of its weights, gradients and optimizer state / 2**20.
@@ -78,7 +73,7 @@ class KernelCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """A seed that was considered."""
+    """A seed that the strategy considered."""
 
     seed: int
     blueprint: str
@@ -96,8 +91,8 @@ class Selection:
 
     strategy: str
     slot: str
-    seed: int | None
-    blueprint: str | None
-    score: float | None
-    alternatives: tuple[Alternative, ...]
+    seed: int | None = None
+    blueprint: str | None = None
+    score: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
     reason: str

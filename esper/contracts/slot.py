@@ -1,4 +1,4 @@
-"""What slots and seeds look like from outside: the state that policies and orchestrators read."""
+"""State of slots and seeds, as policies and orchestrators read it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from esper.contracts.stage import LIVE, SeedStage
 
 
 class SlotKind(StrEnum):
-    """What flows through a slot; decides which blueprints fit.  B batch."""
+    """What flows through a slot; it decides which blueprints fit.  B batch."""
 
     DENSE = "dense"  # (B, features)
     FEATURE_MAP = "feature_map"  # (B, channels, height, width)
@@ -24,7 +24,7 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotSpec:
-    """The fixed facts of a slot.
+    """Properties of a slot that never change.
 
     name: module path of the block in the host, "" for the host itself.
     in_shape: shape of what a kernel reads, without the batch dimension.
@@ -57,8 +57,6 @@ class SeedState:
         mean of the last evaluations.
     gain: relative gain credited to the seed by the chosen attribution (see `Attribution`).
     gain_error: standard error of `gain`.
-    measurements: how many times the contribution was measured since blending ended.
-    looks: how many times the verdict was put off.
     """
 
     slot: str
@@ -77,8 +75,6 @@ class SeedState:
     ablation: float | None = None
     gain: float | None = None
     gain_error: float | None = None
-    measurements: int = 0
-    looks: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -90,7 +86,7 @@ class SeedState:
 class SlotState:
     """One slot at the end of an epoch.
 
-    rests_until: first epoch at which the slot may be changed again (cool-down after a change).
+    rests_until: first epoch at which the slot may change again (cool-down after a change).
     last_cull_epoch: epoch of the slot's last cull, None when there was none.
     """
 
@@ -101,15 +97,15 @@ class SlotState:
 
     @property
     def live(self) -> tuple[SeedState, ...]:
-        """The seeds whose kernel's fate is open."""
+        """The live seeds, whose kernels are neither fossilized nor culled yet."""
         return tuple(seed for seed in self.seeds if seed.is_live)
 
 
 def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
     """Return the blueprint that `seed` tries after a cull.
 
-    The first one in turn, after the seed's own, that no seed of the slot is bound to; where every
-    blueprint is bound already, the next one in turn.
+    It is the next one in the catalogue's order that no seed of the slot is bound to; if every
+    blueprint is bound already, it is the next one.
 
     Args:
         catalogue: the slot's blueprints, in order.

@@ -6,7 +6,7 @@ from esper.contracts.errors import LifecycleError
 
 
 class SeedStage(StrEnum):
-    """Where a seed stands in its life; the order is the order of the lifecycle."""
+    """The stage of a seed, in the order of the lifecycle."""
 
     DORMANT = "DORMANT"
     GERMINATED = "GERMINATED"
@@ -36,7 +36,7 @@ ALLOWED_MOVES: dict[SeedStage, frozenset[SeedStage]] = {
 }
 
 LIVE = frozenset({_S.GERMINATED, _S.TRAINING, _S.BLENDING, _S.SHADOWING, _S.PROBATIONARY})
-"""Stages in which a seed holds a kernel whose fate is open."""
+"""Stages in which a seed holds a kernel that is neither fossilized nor culled yet."""
 
 BLENDED = frozenset({_S.BLENDING, _S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED})
 """Stages in which a seed's kernel adds to the output of its slot."""
@@ -46,7 +46,7 @@ RETARGETABLE = frozenset({_S.SHADOWING, _S.PROBATIONARY})
 
 
 def check_move(slot: str, seed: int, stage: SeedStage, target: SeedStage) -> None:
-    """Raise `LifecycleError`, naming what is allowed, unless the table holds `stage -> target`."""
+    """Raise `LifecycleError`, naming what is allowed, unless the table allows `stage -> target`."""
     if target not in ALLOWED_MOVES[stage]:
         allowed = ", ".join(s for s in SeedStage if s in ALLOWED_MOVES[stage]) or "none"
         raise LifecycleError(

@@ -64,6 +64,7 @@ class Candidates:
             barred=decision.barred,
             urgency=decision.urgency,
             memory_used_mb=host_memory_mb(self.host),
+            memory_budget_mb=self.reviewer.safety.memory_budget_mb,
         )
         built: dict[int, Kernel] = {}
         failed: list[KernelBuilt] = []

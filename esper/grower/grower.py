@@ -304,7 +304,7 @@ class Grower:
         if adapted.applied is not None:
             self.reviewer.note(chosen.plan, self.epoch)
             for slot, seed in adapted.applied.germinated:
-                self.ledger.note_activation(slot, seed, self.epoch)
+                self.ledger.note_activation(slot, seed)
 
     def _settle(self) -> None:
         """Judge every seed that was fossilized or culled since the last call."""

@@ -120,7 +120,6 @@ class Seed:
             ablation=activation.ablation,
             gain=activation.gain,
             gain_error=activation.gain_error,
-            measurements=activation.measurements,
         )
 
 

@@ -1,1 +1,1 @@
-"""What change is made: a decision becomes a plan for one slot, without doing anything yet."""
+"""What change is made: a decision becomes a plan for one slot.  Planning changes nothing."""

@@ -1,20 +1,20 @@
-"""Follows the kind of change that the decision asks for."""
+"""Plans with the orchestrator that the decision's adaptation names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from esper.contracts.decision import Adaptation, Decision
-from esper.contracts.observation import Observation
+from esper.contracts.decision import Adaptation
 from esper.contracts.plan import Plan
-from esper.orchestrator.base import Knowledge, Orchestrator
+from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.diversify import Diversify
 from esper.orchestrator.ensemble import Ensemble
 from esper.orchestrator.replace import Replace
+from esper.orchestrator.request import PlanRequest
 from esper.orchestrator.specialize import Specialize
 
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Orchestrator):
     """Hands each decision to the orchestrator that its adaptation names.
 
     add_neurons -> diversify, remove_neurons -> specialize, add_layer -> ensemble, replace ->
@@ -23,7 +23,6 @@ class Auto:
     min_performance_threshold: of `replace`.
     num_seeds, initial_blend: of `diversify`.
     alpha_step: of `specialize`.
-    adaptation_cooldown_epochs: epochs that a slot rests after a change.
     """
 
     name: ClassVar[str] = "auto"
@@ -32,25 +31,24 @@ class Auto:
     num_seeds: int = 2
     initial_blend: float = 1.0
     alpha_step: float = 0.2
-    adaptation_cooldown_epochs: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for adaptation in Adaptation:
-            self._follow(adaptation)  # each checks its own keys
+            self._orchestrator(adaptation)  # each checks its own keys
 
-    def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
-        """Return the plan of the orchestrator that the decision's adaptation names."""
-        return self._follow(decision.adaptation).plan(decision, observation, knowledge)
+    def adapt(self, request: PlanRequest) -> Plan:
+        """Return the plan of the orchestrator that the adaptation names; `replace` without one."""
+        orchestrator = self._orchestrator(request.decision.adaptation)
+        return orchestrator.adapt(replace(request, kind=orchestrator.name))
 
-    def _follow(self, adaptation: Adaptation | None) -> Orchestrator:
-        """Return the orchestrator for an adaptation; `replace` where none is named."""
-        cooldown = self.adaptation_cooldown_epochs
+    def _orchestrator(self, adaptation: Adaptation | None) -> Orchestrator:
         match adaptation:
             case Adaptation.ADD_NEURONS:
-                return Diversify(self.num_seeds, self.initial_blend, cooldown)
+                return Diversify(num_seeds=self.num_seeds, initial_blend=self.initial_blend)
             case Adaptation.REMOVE_NEURONS:
-                return Specialize(self.alpha_step, adaptation_cooldown_epochs=cooldown)
+                return Specialize(alpha_step=self.alpha_step)
             case Adaptation.ADD_LAYER:
-                return Ensemble(cooldown)
+                return Ensemble()
             case _:
-                return Replace(self.min_performance_threshold, cooldown)
+                return Replace(min_performance_threshold=self.min_performance_threshold)

@@ -1,42 +1,51 @@
-"""The contract of an orchestrator, and what it may ask about the past."""
+"""What every orchestrator shares: the cool-down, and the plan of a plain verdict."""
 
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import ClassVar
 
-from esper.contracts.decision import Decision
+from esper.contracts.checks import require
+from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan
-from esper.contracts.slot import SlotSpec
+from esper.orchestrator.request import VERDICTS, Knowledge, PlanRequest
 
 
-class Knowledge(Protocol):
-    """What is known of seeds and blueprints."""
+@dataclass(frozen=True)
+class Orchestrator:
+    """Turns a decision into a plan.  Planning is a pure function.
 
-    def composite(self, slot: str, seed: int, /) -> float | None:
-        """Return the score in [0, 1] of the seed's present activation, None when unknown."""
-
-    def predicted_gain(self, spec: SlotSpec, blueprint: str, /) -> float | None:
-        """Return the relative gain to expect of a blueprint there, None when nothing is known."""
-
-
-class Orchestrator(Protocol):
-    """Turns a decision that interferes into a plan.  Planning is a pure function.
-
-    adaptation_cooldown_epochs: how long a slot rests after a change; whoever applies a plan sees
-        to it.
+    adaptation_cooldown_epochs: epochs that a slot rests after a change.
     """
 
     name: ClassVar[str]
 
-    @property
-    def adaptation_cooldown_epochs(self) -> int:
-        """Epochs that a slot rests after a change."""
+    adaptation_cooldown_epochs: int = 5
+
+    def __post_init__(self) -> None:
+        cooldown = self.adaptation_cooldown_epochs
+        require(cooldown >= 0, "orchestrator.adaptation_cooldown_epochs", ">= 0", cooldown)
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
         """Return what to do in the decision's slot; an empty plan when there is nothing to do.
 
-        Every change is a move that the lifecycle table holds for the states in `observation`.
+        Every change is a move that the lifecycle table allows for the states in `observation`.
 
         Raises:
             ValueError: if the decision waits, names no slot, or fossilizes or culls no known seed.
             KeyError: if the slot is not in the observation.
         """
+        if decision.kind is DecisionKind.WAIT or decision.slot is None:
+            raise ValueError(f"there is nothing to plan for a decision to {decision.kind} nowhere")
+        is_verdict = decision.kind in VERDICTS
+        request = PlanRequest(
+            kind="verdict" if is_verdict else self.name,
+            decision=decision,
+            slot=observation.slot(decision.slot),
+            may_grow=observation.may_grow,
+            knowledge=knowledge,
+        )
+        return request.verdict() if is_verdict else self.adapt(request)
+
+    def adapt(self, request: PlanRequest) -> Plan:
+        """Return the plan for a decision to adapt; each orchestrator has its own."""
+        raise NotImplementedError

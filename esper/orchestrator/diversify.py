@@ -3,41 +3,35 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from esper.contracts.decision import Decision
-from esper.contracts.observation import Observation
+from esper.contracts.checks import require
 from esper.contracts.plan import Plan
-from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import PlanRequest, check_option, verdict
+from esper.orchestrator.base import Orchestrator
+from esper.orchestrator.request import PlanRequest
 
 
 @dataclass(frozen=True)
-class Diversify:
-    """Germinates as many seeds as the decision wants, each with a blueprint of its own.
+class Diversify(Orchestrator):
+    """Germinates as many seeds as the decision asks for, each with a different blueprint.
 
-    The strategy chooses the seeds.  There are never more than dormant seeds, nor more than
-    different blueprints that these are bound to.
+    The strategy chooses the seeds.  The plan holds at most one germination per blueprint that a
+    dormant seed is bound to.
 
     num_seeds: how many, where the decision names no number.
     initial_blend: alpha target in (0, 1].
-    adaptation_cooldown_epochs: epochs that a slot rests after a change.
     """
 
     name: ClassVar[str] = "diversify"
 
     num_seeds: int = 2
     initial_blend: float = 1.0
-    adaptation_cooldown_epochs: int = 5
 
     def __post_init__(self) -> None:
-        cooldown = self.adaptation_cooldown_epochs
-        check_option(self.num_seeds >= 1, "num_seeds", ">= 1", self.num_seeds)
-        check_option(0 < self.initial_blend <= 1, "initial_blend", "in (0, 1]", self.initial_blend)
-        check_option(cooldown >= 0, "adaptation_cooldown_epochs", ">= 0", cooldown)
+        super().__post_init__()
+        count, blend = self.num_seeds, self.initial_blend
+        require(count >= 1, "orchestrator.num_seeds", ">= 1", count)
+        require(0 < blend <= 1, "orchestrator.initial_blend", "in (0, 1]", blend)
 
-    def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
+    def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
-        request = PlanRequest.read(decision, observation, knowledge)
-        if request.is_verdict:
-            return verdict(request)
-        wanted = self.num_seeds if decision.num_seeds is None else decision.num_seeds
-        return request.germination(self.name, wanted, self.initial_blend)
+        wanted = request.decision.num_seeds
+        return request.germination(self.num_seeds if wanted is None else wanted, self.initial_blend)

@@ -1,50 +1,37 @@
-"""Lets every seed of a slot take part with an equal share."""
+"""Gives every seed of a slot an equal share of alpha."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from esper.contracts.decision import Decision
-from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState
 from esper.contracts.stage import BLENDED, LIVE, RETARGETABLE
-from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import PlanRequest, check_option, verdict
+from esper.orchestrator.base import Orchestrator
+from esper.orchestrator.request import PlanRequest
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Orchestrator):
     """Gives each of the n seeds that can take part an alpha target of 1/n.
 
     Dormant seeds germinate, with different blueprints as far as the catalogue allows; seeds in
     SHADOWING or PROBATIONARY get the new target.  All others stay as they are and do not count in
-    n: FOSSILIZED ones because their alpha is fixed for good, those from GERMINATED to BLENDING
-    because the lifecycle holds no new target for them, those at rest because they must rest.  The
-    plan may exceed `viability.max_concurrent_seeds`.
-
-    adaptation_cooldown_epochs: epochs that a slot rests after a change.
+    n: FOSSILIZED ones because their alpha is fixed, those from GERMINATED to BLENDING because the
+    lifecycle allows no new target for them, those at rest because they must rest.  The plan may
+    exceed `viability.max_concurrent_seeds`.
     """
 
     name: ClassVar[str] = "ensemble"
 
-    adaptation_cooldown_epochs: int = 5
-
-    def __post_init__(self) -> None:
-        cooldown = self.adaptation_cooldown_epochs
-        check_option(cooldown >= 0, "adaptation_cooldown_epochs", ">= 0", cooldown)
-
-    def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
+    def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan of an even ensemble, or an empty one."""
-        request = PlanRequest.read(decision, observation, knowledge)
-        if request.is_verdict:
-            return verdict(request)
         named = name_blueprints(request)
         standing = [seed for seed in request.slot.seeds if seed.stage in RETARGETABLE]
-        taking_part = len(named) + len(standing)
-        if not taking_part:
-            return request.nothing(self.name, "no seed can germinate or get a new alpha target")
-        share = 1 / taking_part
+        count = len(named) + len(standing)
+        if not count:
+            return request.nothing("no seed can germinate or get a new alpha target")
+        share = 1 / count
         moved = [seed for seed in standing if seed.alpha_target != share]
         changes = [
             SeedChange(action=Action.RETARGET, seed=seed.seed, alpha_target=share) for seed in moved
@@ -54,19 +41,20 @@ class Ensemble:
             for seed, name in named.items()
         ]
         if not changes:
-            return request.nothing(self.name, f"all {taking_part} seeds share evenly already")
+            return request.nothing(f"all {count} seeds share evenly already")
         reasoning = (
-            f"{taking_part} seeds of slot '{request.slot.spec.name}' share alpha evenly, "
+            f"{count} seeds of slot '{request.slot.spec.name}' share alpha evenly, "
             f"{share:.3g} each: {len(named)} germinate, {len(moved)} get the new target"
         )
         tried = [*named.values(), *(seed.bound for seed in moved)]
-        return replace(request.plan(self.name, changes, tried, reasoning), exceeds_concurrency=True)
+        return replace(request.plan(changes, tried, reasoning), exceeds_concurrency=True)
 
 
 def name_blueprints(request: PlanRequest) -> dict[int, str]:
     """Return a blueprint for each dormant seed, by index; empty when all are barred.
 
-    Each seed gets the one that is least used in the slot, its own first and then in turn.
+    Each seed gets the blueprint that is least used in the slot.  Ties go to the seed's own, then
+    to the next one in the catalogue's order.
     """
     catalogue = request.slot.spec.catalogue
     offered = [name for name in catalogue if name not in request.decision.barred]
@@ -79,5 +67,5 @@ def name_blueprints(request: PlanRequest) -> dict[int, str]:
 
 
 def _turn(catalogue: tuple[str, ...], seed: SeedState, name: str) -> int:
-    """Return how many steps in turn the blueprint is after the seed's own."""
+    """Return how many steps after the seed's own blueprint `name` comes, in a circle."""
     return (catalogue.index(name) - catalogue.index(seed.bound)) % len(catalogue)

@@ -3,74 +3,60 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from esper.contracts.decision import Decision
-from esper.contracts.observation import Observation
+from esper.contracts.checks import require
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState, next_binding
-from esper.orchestrator.base import Knowledge
-from esper.orchestrator.request import PlanRequest, check_option, verdict
+from esper.orchestrator.base import Orchestrator
+from esper.orchestrator.request import PlanRequest
 
 
 @dataclass(frozen=True)
-class Replace:
+class Replace(Orchestrator):
     """Culls the worst live seed under a threshold and germinates it with another blueprint.
 
     Both happen in the one plan, without rest between them.  A seed whose score is unknown is not
-    bad.  In a slot without a live seed an empty place is the worst one: a decision to add
-    germinates one seed there, and any other decision finds nothing to do.
+    bad.  In a slot without a live seed, a decision to add germinates one seed, and any other
+    decision gives an empty plan.
 
     min_performance_threshold: score in [0, 1] under which a seed is bad (see `request`).
-    adaptation_cooldown_epochs: epochs that a slot rests after a change.
     """
 
     name: ClassVar[str] = "replace"
 
     min_performance_threshold: float = 0.3
-    adaptation_cooldown_epochs: int = 5
 
     def __post_init__(self) -> None:
-        threshold, cooldown = self.min_performance_threshold, self.adaptation_cooldown_epochs
-        check_option(0 <= threshold <= 1, "min_performance_threshold", "in [0, 1]", threshold)
-        check_option(cooldown >= 0, "adaptation_cooldown_epochs", ">= 0", cooldown)
+        super().__post_init__()
+        threshold = self.min_performance_threshold
+        require(
+            0 <= threshold <= 1, "orchestrator.min_performance_threshold", "in [0, 1]", threshold
+        )
 
-    def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
+    def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that replaces one seed, or an empty one."""
-        request = PlanRequest.read(decision, observation, knowledge)
-        if request.is_verdict:
-            return verdict(request)
         if not request.slot.live:
-            if request.asks_to_add:
-                return request.germination(self.name, 1, 1.0)
-            return request.nothing(self.name, "no seed is live")
+            return request.first_germination(alpha_target=1.0)
         if not request.may_grow:
-            return request.nothing(self.name, "growth is over")
+            return request.nothing("growth is over")
+        limit = self.min_performance_threshold
         scored = [(request.score(seed), seed) for seed in request.slot.live]
-        bad = [
-            (score, seed)
-            for score, seed in scored
-            if score is not None and score < self.min_performance_threshold
-        ]
+        bad = [(score, seed) for score, seed in scored if score is not None and score < limit]
         if not bad:
-            limit = f"{self.min_performance_threshold:g}"
-            return request.nothing(self.name, f"no live seed is known to score under {limit}")
+            return request.nothing(f"no live seed is known to score under {limit:g}")
         score, worst = min(bad, key=lambda pair: (pair[0], pair[1].seed))
-        return self._exchange(request, worst, score)
-
-    def _exchange(self, request: PlanRequest, worst: SeedState, score: float) -> Plan:
-        """Return the plan that culls `worst` and germinates it with another blueprint."""
         other = another_blueprint(request, worst)
         if other is None:
             why = f"seed {worst.seed} scores {score:.2f} but no other blueprint is on offer"
-            return request.nothing(self.name, why)
+            return request.nothing(why)
         changes = (
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
             SeedChange(action=Action.GERMINATE, seed=worst.seed, blueprint=other),
         )
         reasoning = (
             f"seed {worst.seed} of slot '{worst.slot}' scores {score:.2f}, under "
-            f"{self.min_performance_threshold:g}: {other} in place of {worst.bound}"
+            f"{limit:g}: {other} in place of {worst.bound}"
         )
-        return request.plan(self.name, changes, (other,), reasoning)
+        return request.plan(changes, (other,), reasoning)
 
 
 def another_blueprint(request: PlanRequest, seed: SeedState) -> str | None:

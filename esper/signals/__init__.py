@@ -1,1 +1,1 @@
-"""What a policy sees: epochs and seeds turned into observations and into numbers for learners."""
+"""What a policy sees: observations of a run, and features for learned policies."""

@@ -1,16 +1,15 @@
 """Write an observation as the 27 numbers that learned policies read.
 
-Raw values stand in natural units; NaN says unknown.  Scaled values lie in [-1, 1] by the fixed
-constants of `scale`, and unknown is a number of its own outside of that.
+Raw values are in natural units, and NaN is unknown.  `scale.scaled` brings them to [-1, 1].
 """
 
 import math
-from enum import IntEnum, auto
+from collections.abc import Sequence
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.signals.scale import UNKNOWN, Scale, change, count, loss, share
+from esper.signals.scale import Column, Scale, change, count, loss, share
 
 HISTORY = 5
 """How many losses and accuracies of the past are features."""
@@ -19,70 +18,46 @@ STAGE_NUMBERS = {stage: float(place) for place, stage in enumerate(SeedStage)}
 """The number of each stage as a feature: its place in the lifecycle."""
 
 
-class Feature(IntEnum):
+class Feature(Column):
     """The features in their order.  Deltas are now minus an epoch ago.
 
     `*_AGO_4` is the value of four epochs ago, `*_AGO_0` this epoch's.  SEED_STAGE to IMPROVEMENT
-    speak of the live seed that is furthest in its lifecycle and are unknown where none is live.
+    describe the live seed furthest in its lifecycle and are unknown where none is live.
     AVAILABLE_SLOTS counts slots that have a dormant seed and are not at rest.
     """
 
-    EPOCH = 0
-    GLOBAL_STEP = auto()
-    TRAIN_LOSS = auto()
-    VAL_LOSS = auto()
-    LOSS_DELTA = auto()
-    TRAIN_ACCURACY = auto()
-    VAL_ACCURACY = auto()
-    ACCURACY_DELTA = auto()
-    PLATEAU_EPOCHS = auto()
-    BEST_VAL_ACCURACY = auto()
-    BEST_VAL_LOSS = auto()
-    VAL_LOSS_AGO_4 = auto()
-    VAL_LOSS_AGO_3 = auto()
-    VAL_LOSS_AGO_2 = auto()
-    VAL_LOSS_AGO_1 = auto()
-    VAL_LOSS_AGO_0 = auto()
-    VAL_ACCURACY_AGO_4 = auto()
-    VAL_ACCURACY_AGO_3 = auto()
-    VAL_ACCURACY_AGO_2 = auto()
-    VAL_ACCURACY_AGO_1 = auto()
-    VAL_ACCURACY_AGO_0 = auto()
-    HAS_LIVE_SEED = auto()
-    SEED_STAGE = auto()
-    EPOCHS_IN_STAGE = auto()
-    ALPHA = auto()
-    IMPROVEMENT = auto()
-    AVAILABLE_SLOTS = auto()
+    EPOCH = count(1_000)
+    GLOBAL_STEP = count(1_000_000)
+    TRAIN_LOSS = loss()
+    VAL_LOSS = loss()
+    LOSS_DELTA = change(-0.5)
+    TRAIN_ACCURACY = share()
+    VAL_ACCURACY = share()
+    ACCURACY_DELTA = change(0.1)
+    PLATEAU_EPOCHS = count(100)
+    BEST_VAL_ACCURACY = share()
+    BEST_VAL_LOSS = loss()
+    VAL_LOSS_AGO_4 = loss()
+    VAL_LOSS_AGO_3 = loss()
+    VAL_LOSS_AGO_2 = loss()
+    VAL_LOSS_AGO_1 = loss()
+    VAL_LOSS_AGO_0 = loss()
+    VAL_ACCURACY_AGO_4 = share()
+    VAL_ACCURACY_AGO_3 = share()
+    VAL_ACCURACY_AGO_2 = share()
+    VAL_ACCURACY_AGO_1 = share()
+    VAL_ACCURACY_AGO_0 = share()
+    HAS_LIVE_SEED = share()
+    SEED_STAGE = Scale(centre=3.0, spread=2.0)
+    EPOCHS_IN_STAGE = count(30)
+    ALPHA = share()
+    IMPROVEMENT = change(0.1)
+    AVAILABLE_SLOTS = count(1_000)
 
 
-FEATURE_SCALES: tuple[Scale, ...] = (
-    count(1_000),
-    count(1_000_000),
-    loss(),
-    loss(),
-    change(-0.5),
-    share(),
-    share(),
-    change(0.1),
-    count(100),
-    share(),
-    loss(),
-    *[loss()] * HISTORY,
-    *[share()] * HISTORY,
-    share(),
-    Scale(centre=3.0, spread=2.0),
-    count(30),
-    share(),
-    change(0.1),
-    count(1_000),
-)
-"""The scale of each feature, in the order of `Feature`."""
-
-
-def furthest_seed(observation: Observation) -> SeedState | None:
-    """Return the live seed furthest in its lifecycle, ties by slot and seed order."""
-    return max(observation.live_seeds, key=lambda seed: STAGE_NUMBERS[seed.stage], default=None)
+def furthest_seed(live: Sequence[SeedState]) -> SeedState | None:
+    """Return the first of the live seeds that are furthest in their lifecycle."""
+    return max(live, key=lambda seed: STAGE_NUMBERS[seed.stage], default=None)
 
 
 def is_available(slot: SlotState, epoch: int) -> bool:
@@ -93,7 +68,10 @@ def is_available(slot: SlotState, epoch: int) -> bool:
 def feature_vector(observation: Observation) -> list[float]:
     """Return the raw features in the order of `Feature`; NaN is unknown, and so is infinity."""
     metrics = observation.metrics
-    seed = furthest_seed(observation)
+    seed = furthest_seed(observation.live_seeds)
+    # Unknown where the run is younger than the history.
+    losses = ([None] * HISTORY + list(observation.val_losses))[-HISTORY:]
+    accuracies = ([None] * HISTORY + list(observation.val_accuracies))[-HISTORY:]
     values = [
         metrics.epoch,
         metrics.global_step,
@@ -106,10 +84,14 @@ def feature_vector(observation: Observation) -> list[float]:
         observation.plateau_epochs,
         observation.best_val_accuracy,
         observation.best_val_loss,
-        *_last(observation.val_losses),
-        *_last(observation.val_accuracies),
+        *losses,
+        *accuracies,
         seed is not None,
-        *([None] * 4 if seed is None else _seed_values(seed)),
+        *(
+            [None] * 4
+            if seed is None
+            else [STAGE_NUMBERS[seed.stage], seed.epochs_in_stage, seed.alpha, seed.improvement]
+        ),
         sum(is_available(slot, observation.epoch) for slot in observation.slots),
     ]
     return [number(value) for value in values]
@@ -118,23 +100,3 @@ def feature_vector(observation: Observation) -> list[float]:
 def number(value: float | None) -> float:
     """Return the value as a float, NaN when it is unknown or not finite."""
     return float(value) if value is not None and math.isfinite(value) else math.nan
-
-
-def scaled(vector: list[float]) -> list[float]:
-    """Return raw features brought to [-1, 1], with `UNKNOWN` where they are unknown.
-
-    Raises:
-        ValueError: if the vector has not one value for each feature.
-    """
-    pairs = zip(vector, FEATURE_SCALES, strict=True)
-    return [UNKNOWN if math.isnan(raw) else scale(raw) for raw, scale in pairs]
-
-
-def _last(values: tuple[float | None, ...]) -> list[float | None]:
-    """Return the last values, oldest first, unknown where the run is younger than that."""
-    kept = list(values[-HISTORY:])
-    return [None] * (HISTORY - len(kept)) + kept
-
-
-def _seed_values(seed: SeedState) -> list[float | None]:
-    return [STAGE_NUMBERS[seed.stage], seed.epochs_in_stage, seed.alpha, seed.improvement]

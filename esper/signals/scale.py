@@ -2,15 +2,18 @@
 
     scaled = clip((f(raw) - centre) / spread, -1, 1),    f(x) = log(1 + x) or x
 
-Scales of quantities with a good and a bad end have the good end at 1, so that the mark of the
-unknown lies beyond the bad one: a learner that only extrapolates never takes unknown for healthy.
+Quantities with a good and a bad end have the good end at 1, so that `UNKNOWN` lies beyond the bad
+end: a learner that extrapolates never takes unknown for healthy.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
 
 UNKNOWN = -1.5
-"""What stands for an unknown value; no known value is scaled to it."""
+"""The scaled value of an unknown one; no known value is scaled to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,30 @@ class Scale:
         """Return the scaled value of a known one."""
         value = math.log1p(max(0.0, raw)) if self.takes_log else raw
         return max(-1.0, min(1.0, (value - self.centre) / self.spread))
+
+
+class Column(IntEnum):
+    """A column of a row of features, defined by its scale; its value is its place, from 0."""
+
+    scale: Scale
+
+    def __new__(cls, scale: Scale) -> Self:
+        """Return the next column, with the scale that brings it to [-1, 1]."""
+        place = len(cls.__members__)
+        column = int.__new__(cls, place)
+        column._value_ = place
+        column.scale = scale
+        return column
+
+
+def scaled(row: Sequence[float], columns: Iterable[Column]) -> list[float]:
+    """Return raw values brought to [-1, 1], with `UNKNOWN` for NaN.
+
+    Raises:
+        ValueError: if there is not one value for each column.
+    """
+    pairs = zip(row, columns, strict=True)
+    return [UNKNOWN if math.isnan(raw) else column.scale(raw) for raw, column in pairs]
 
 
 def share() -> Scale:

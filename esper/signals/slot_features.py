@@ -1,65 +1,40 @@
 """Write each slot of an observation as a row of numbers, for any number of slots."""
 
-import math
-from enum import IntEnum, auto
-
 from esper.contracts.observation import Observation, SeedWindow
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import LIVE, SeedStage
-from esper.signals.features import STAGE_NUMBERS, is_available, number
-from esper.signals.scale import UNKNOWN, Scale, change, count, share
+from esper.signals.features import STAGE_NUMBERS, furthest_seed, is_available, number
+from esper.signals.scale import Column, Scale, change, count, share
 
 _COOLING = frozenset({SeedStage.CULLED, SeedStage.EMBARGOED, SeedStage.RESETTING})
 
 
-class SlotFeature(IntEnum):
+class SlotFeature(Column):
     """The columns of a slot's row.
 
     *_SHARE: shares of the slot's seeds.  REST_EPOCHS: epochs until the slot may change again.
-    EPOCHS_SINCE_CULL: unknown where there was none.  SEED_STAGE and everything after it speak of
-    the slot's live seed that is furthest in its lifecycle and are unknown where none is live;
-    GAIN_TREND is its gain now minus the oldest known one of its window.
+    EPOCHS_SINCE_CULL: unknown where there was none.  SEED_STAGE and everything after it describe
+    the slot's live seed furthest in its lifecycle and are unknown where none is live.  GAIN_TREND
+    is its latest known gain minus the oldest known one of its window.
     """
 
-    AVAILABLE = 0
-    DORMANT_SHARE = auto()
-    LIVE_SHARE = auto()
-    FOSSILIZED_SHARE = auto()
-    COOLING_SHARE = auto()
-    REST_EPOCHS = auto()
-    EPOCHS_SINCE_CULL = auto()
-    ACTIVATIONS = auto()
-    SEED_STAGE = auto()
-    EPOCHS_IN_STAGE = auto()
-    ALPHA = auto()
-    IMPROVEMENT = auto()
-    ABLATION = auto()
-    GAIN = auto()
-    GAIN_ERROR = auto()
-    GAIN_TREND = auto()
-    GRADIENT_NORM = auto()
-
-
-SLOT_SCALES: tuple[Scale, ...] = (
-    share(),
-    share(),
-    share(),
-    share(),
-    share(),
-    count(30),
-    count(100),
-    count(30),
-    Scale(centre=3.0, spread=2.0),
-    count(30),
-    share(),
-    change(0.1),
-    change(0.2),
-    change(0.2),
-    change(-0.1),
-    change(0.1),
-    count(100),
-)
-"""The scale of each column, in the order of `SlotFeature`."""
+    AVAILABLE = share()
+    DORMANT_SHARE = share()
+    LIVE_SHARE = share()
+    FOSSILIZED_SHARE = share()
+    COOLING_SHARE = share()
+    REST_EPOCHS = count(30)
+    EPOCHS_SINCE_CULL = count(100)
+    ACTIVATIONS = count(30)
+    SEED_STAGE = Scale(centre=3.0, spread=2.0)
+    EPOCHS_IN_STAGE = count(30)
+    ALPHA = share()
+    IMPROVEMENT = change(0.1)
+    ABLATION = change(0.2)
+    GAIN = change(0.2)
+    GAIN_ERROR = change(-0.1)
+    GAIN_TREND = change(0.1)
+    GRADIENT_NORM = count(100)
 
 
 def slot_features(observation: Observation) -> list[list[float]]:
@@ -68,21 +43,10 @@ def slot_features(observation: Observation) -> list[list[float]]:
     return [_row(slot, observation.epoch, windows) for slot in observation.slots]
 
 
-def scaled_slots(rows: list[list[float]]) -> list[list[float]]:
-    """Return raw rows brought to [-1, 1], with `UNKNOWN` where they are unknown."""
-    return [
-        [
-            UNKNOWN if math.isnan(raw) else scale(raw)
-            for raw, scale in zip(row, SLOT_SCALES, strict=True)
-        ]
-        for row in rows
-    ]
-
-
 def _row(slot: SlotState, epoch: int, windows: dict[tuple[str, int], SeedWindow]) -> list[float]:
     stages = [seed.stage for seed in slot.seeds]
     culled = slot.last_cull_epoch
-    seed = max(slot.live, key=lambda each: STAGE_NUMBERS[each.stage], default=None)
+    seed = furthest_seed(slot.live)
     values = [
         is_available(slot, epoch),
         *(

@@ -1,1 +1,1 @@
-"""Which seed, and so which blueprint: ledger, viability, bandit strategies and stores."""
+"""Which seed, and so which blueprint: ledger, viability and bandit strategies."""

@@ -1,9 +1,9 @@
-"""The contract of a strategy: one score per arm, computed when asked, from counts alone."""
+"""The contract of a strategy: one score per arm, computed from counts at selection time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 
@@ -13,7 +13,7 @@ MAX_WINDOW = 100
 
 @dataclass(frozen=True, slots=True)
 class SelectionContext:
-    """What a strategy knows besides the arms.
+    """What a strategy reads besides the arms.
 
     urgency: of the decision, in [0, 1].
     selections: how many selections this run has made so far.
@@ -23,14 +23,14 @@ class SelectionContext:
     selections: int = 0
 
 
-class Strategy(Protocol):
-    """Scores the arms that are viable; holds no state, so that no score can go stale."""
+class Strategy:
+    """Scores the viable arms.  It holds no state, so that scores never go stale.
+
+    window_size: how many recent rewards of an arm it reads; 0 when it needs none.
+    """
 
     name: ClassVar[str]
-
-    @property
-    def window_size(self) -> int:
-        """How many recent rewards of an arm it reads; 0 when it needs none."""
+    window_size: int = 0
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
@@ -40,3 +40,4 @@ class Strategy(Protocol):
         Ties go to the higher first-order score (unmeasured is lowest), then to the lower seed.
         Infinity marks an arm that must be tried, minus infinity one that must not be chosen.
         """
+        raise NotImplementedError

@@ -7,33 +7,32 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.contracts.checks import require
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class EpsilonGreedy:
-    """Chooses the best mean, and now and then any arm.
+class EpsilonGreedy(Strategy):
+    """Chooses the best mean, and sometimes any arm.
 
-    An untried arm counts as the best: the exploration that decays adds up to a finite number of
-    selections, so without that an arm could stay untried for ever.
+    An untried arm counts as the best: decaying exploration adds up to a finite number of
+    selections, which alone could leave an arm untried for ever.
     """
 
     name: ClassVar[str] = "epsilon_greedy"
-    window_size: ClassVar[int] = 0
 
     epsilon: float = 0.1
     decay_rate: float = 0.995
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon <= 1:
-            raise ValueError(f"strategy.epsilon must be in [0, 1], got {self.epsilon}")
-        if not 0 < self.decay_rate <= 1:
-            raise ValueError(f"strategy.decay_rate must be in (0, 1], got {self.decay_rate}")
+        epsilon, decay = self.epsilon, self.decay_rate
+        require(0 <= epsilon <= 1, "strategy.epsilon", "in [0, 1]", epsilon)
+        require(0 < decay <= 1, "strategy.decay_rate", "in (0, 1]", decay)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
-        """Return the means, or random numbers when it explores; `rng` moves on."""
+        """Return the means, or random numbers when it explores; advances `rng`."""
         if rng.random() < self.epsilon * self.decay_rate**context.selections:
             return [rng.random() for _ in arms]
         return [arm.mean_reward if arm.trials else math.inf for arm in arms]

@@ -7,15 +7,14 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """Chooses seed 0, and nothing where seed 0 is not viable."""
+class Fixed(Strategy):
+    """Chooses seed 0, or none where seed 0 is not viable."""
 
     name: ClassVar[str] = "fixed"
-    window_size: ClassVar[int] = 0
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random

@@ -15,14 +15,15 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import MAX_WINDOW, SelectionContext
+from esper.contracts.checks import require
+from esper.strategy.base import MAX_WINDOW, SelectionContext, Strategy
 
 _FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
 
 
 @dataclass(frozen=True)
-class PerformanceWeighted:
+class PerformanceWeighted(Strategy):
     """Chooses in proportion to recent performance; an untried arm counts as good as the best."""
 
     name: ClassVar[str] = "performance_weighted"
@@ -32,20 +33,17 @@ class PerformanceWeighted:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.window_size <= MAX_WINDOW:
-            raise ValueError(
-                f"strategy.window_size must be in [1, {MAX_WINDOW}], got {self.window_size}"
-            )
-        if not 0 < self.decay_factor <= 1:
-            raise ValueError(f"strategy.decay_factor must be in (0, 1], got {self.decay_factor}")
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f"strategy.temperature must be > 0 and finite, got {self.temperature}")
+        size, decay, temperature = self.window_size, self.decay_factor, self.temperature
+        require(1 <= size <= MAX_WINDOW, "strategy.window_size", f"in [1, {MAX_WINDOW}]", size)
+        require(0 < decay <= 1, "strategy.decay_factor", "in (0, 1]", decay)
+        valid = 0 < temperature < math.inf
+        require(valid, "strategy.temperature", "> 0 and finite", temperature)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
-        """Return a perturbed score per arm, whose argmax is a softmax draw; `rng` moves on."""
-        tried = standardised(self._recent_scores([arm for arm in arms if arm.trials]))
+        """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
+        tried = standardised([self._recent_score(arm) for arm in arms if arm.trials])
         optimum = max(tried, default=0.0)
         known = iter(tried)
         sharpness = (1 + context.urgency) / self.temperature
@@ -54,17 +52,6 @@ class PerformanceWeighted:
         return [
             (next(known) if arm.trials else optimum) * sharpness
             - log(-log(draw() or _SMALLEST_DRAW))
-            for arm in arms
-        ]
-
-    def _recent_scores(self, arms: Sequence[ArmStats]) -> list[float]:
-        size = self.window_size
-        # Looked up once: nearly every window is full in a long run.
-        full = _weights(self.decay_factor, size)
-        return [
-            sum(map(mul, full, arm.recent_rewards))
-            if len(arm.recent_rewards) == size
-            else self._recent_score(arm)
             for arm in arms
         ]
 

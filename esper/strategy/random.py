@@ -1,4 +1,4 @@
-"""Baseline: any seed, each as likely as the other."""
+"""Baseline: every seed is equally likely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,15 @@ from random import Random as Rng
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Strategy):
     """Chooses uniformly."""
 
     name: ClassVar[str] = "random"
-    window_size: ClassVar[int] = 0
 
     def scores(self, arms: Sequence[ArmStats], context: SelectionContext, rng: Rng) -> list[float]:
-        """Return a uniform draw per arm; `rng` moves on."""
+        """Return a uniform draw per arm; advances `rng`."""
         return [rng.random() for _ in arms]

@@ -1,10 +1,10 @@
-"""Map rewards of any scale to [0, 1]: the one place where that is done.
+"""Map rewards of any scale to [0, 1].
 
     unit(r) = 0.5 + (r - mean) / (SPAN * standard deviation), clipped to [0, 1]
 
 with mean and standard deviation of all rewards that a ledger has seen, kept by Welford's update
-(1962).  The map is linear, so an arm's mean is mapped, not each of its rewards, and it is applied
-when a score is asked for, so that nothing goes stale.  Where rewards do not differ, each is 0.5.
+(1962).  The map is linear up to the clipping, so the ledger maps an arm's mean instead of each of
+its rewards, at selection time.  Where rewards do not differ, each maps to 0.5.
 """
 
 import math
@@ -68,7 +68,7 @@ class RewardScale:
 
     def _refresh(self) -> None:
         deviation = self.deviation
-        # Rounding alone spreads equal rewards this much; it must not be blown up to [0, 1].
+        # Rounding alone spreads equal rewards this much, and must not be scaled up to [0, 1].
         flat = deviation <= _FLAT * abs(self.mean)
         self._slope = 0.0 if flat else 1 / (SPAN * deviation)
         self._offset = 0.5 - self.mean * self._slope

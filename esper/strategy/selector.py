@@ -2,22 +2,23 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
-from esper.contracts.slot import next_binding
+from esper.contracts.slot import SlotState, next_binding
 from esper.strategy.base import SelectionContext, Strategy
 from esper.strategy.ledger import Ledger
-from esper.strategy.viability import SelectionInputs, Taken, Viability, viable
+from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
 _Offer = dict[int, str]  # blueprint by seed
 
 
 @dataclass(frozen=True)
 class Selector:
-    """Chooses seeds.  The ledger is read, never written; of the selector only `rng` moves on."""
+    """Chooses seeds.  Choosing reads the ledger and advances `rng`; it changes nothing else."""
 
     strategy: Strategy
     viability: Viability
@@ -27,41 +28,38 @@ class Selector:
     def choose(self, plan: Plan, inputs: SelectionInputs) -> tuple[Plan, tuple[Selection, ...]]:
         """Return `plan` with every germination filled in, and one selection per germination.
 
-        A germination for which nothing can be had is dropped; its selection names no seed and says
-        why.  A seed that the plan names stays.  The germinations of one plan get different seeds
-        and different blueprints.
+        A germination without a viable seed is dropped; its selection names no seed and says why.
+        A seed that the plan names stays.  The germinations of one plan get different seeds and
+        different blueprints.
         """
-        booking = Taken.of(plan)
-        changes: list[SeedChange] = []
+        filled = plan
         selections: list[Selection] = []
-        for change in plan.changes:
+        for index, change in enumerate(plan.changes):
             if change.action is not Action.GERMINATE:
-                changes.append(change)
                 continue
-            selection = self._select(change, inputs, booking, len(selections))
+            selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
-            if selection.seed is None or selection.blueprint is None:
-                continue
-            if change.seed is None:
-                booking = booking.plus(selection.seed, selection.blueprint)
-            changes.append(
-                SeedChange(
+            if selection.seed is not None:
+                chosen = SeedChange(
                     action=Action.GERMINATE,
                     seed=selection.seed,
                     blueprint=selection.blueprint,
                     alpha_target=change.alpha_target,
                 )
-            )
-        return replace(plan, changes=tuple(changes)), tuple(selections)
+                changes = (*filled.changes[:index], chosen, *filled.changes[index + 1 :])
+                filled = replace(filled, changes=changes)
+        if any(selection.seed is None for selection in selections):
+            changes = tuple(change for change in filled.changes if change.seed is not None)
+            filled = replace(filled, changes=changes)
+        return filled, tuple(selections)
 
     def candidates(self, plan: Plan, inputs: SelectionInputs) -> tuple[int, ...]:
-        """Return the seeds that `choose` may offer, so that they can be measured before.
+        """Return the seeds that `choose` may offer, so that their kernels can be measured first.
 
-        Memory is not asked for yet, since it is among what is measured.  Seed 0 is among them
-        where the others do not suffice and it may have to serve as the fallback.
+        The memory budget does not apply yet, since memory is among what is measured.  Seed 0 is
+        included where the others do not suffice and it may have to serve as the fallback.
         """
-        unweighed = replace(self, viability=replace(self.viability, memory_budget_mb=None))
-        booking = Taken.of(plan)
+        unweighed = replace(inputs, memory_budget_mb=None)
         offered: set[int] = set()
         open_changes = [
             change
@@ -69,9 +67,9 @@ class Selector:
             if change.action is Action.GERMINATE and change.seed is None
         ]
         for change in open_changes:
-            offered.update(unweighed._offer(change, inputs, booking)[0])
+            offered.update(self._offer(change, unweighed, plan)[0])
             if self.viability.fallback_to_zero and len(offered) < len(open_changes):
-                spare, _ = unweighed._offer(change, inputs, booking, rested=False)
+                spare, _ = self._offer(change, unweighed, plan, rested=False)
                 offered.update({0} & spare.keys())
         return tuple(sorted(offered))
 
@@ -86,111 +84,85 @@ class Selector:
         self.rng.setstate((version, tuple(words), gauss))
 
     def _select(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, made: int
+        self, change: SeedChange, inputs: SelectionInputs, plan: Plan, num_made: int
     ) -> Selection:
+        select = partial(Selection, strategy=self.strategy.name, slot=plan.slot)
         if change.seed is not None:
-            return self._named(change, inputs, booking)
-        offer, refused = self._offer(change, inputs, booking)
-        if not offer:
-            return self._fallback(change, inputs, booking, _told(refused))
-        spec = inputs.state.spec
+            blueprint = change.blueprint or _next_blueprint(change.seed, inputs.state, plan)
+            return select(seed=change.seed, blueprint=blueprint, reason="named by the plan")
+        offer, refused = self._offer(change, inputs, plan)
+        if offer:
+            return self._best(offer, refused, inputs, num_made)
+        # The fallback waives the rest alone; the other limits still apply.
+        spare, _ = self._offer(change, inputs, plan, rested=False)
+        reason = f"no viable seed: {_in_words(refused)}"
+        if self.viability.fallback_to_zero and 0 in spare:
+            return select(seed=0, blueprint=spare[0], reason=f"fallback to seed 0, {reason}")
+        return select(reason=reason)
+
+    def _best(
+        self, offer: _Offer, refused: dict[int, str], inputs: SelectionInputs, num_made: int
+    ) -> Selection:
+        spec, window = inputs.state.spec, self.strategy.window_size
         arms = [
-            self.ledger.arm(
-                spec, seed, blueprint, inputs.first_order.get(seed), self.strategy.window_size
-            )
+            self.ledger.arm(spec, seed, blueprint, inputs.first_order.get(seed), window)
             for seed, blueprint in offer.items()
         ]
-        context = SelectionContext(inputs.urgency, self.ledger.selections + made)
+        context = SelectionContext(inputs.urgency, self.ledger.selections + num_made)
         scores = self.strategy.scores(arms, context, self.rng)
-        best = _best(scores, arms)
+        best = _argmax(scores, arms)
+        is_wanted = scores[best] > -math.inf
         others = tuple(
             [
                 Alternative(seed=arm.seed, blueprint=arm.blueprint, score=_finite(score))
                 for i, (arm, score) in enumerate(zip(arms, scores, strict=True))
-                if i != best or score == -math.inf
+                if i != best or not is_wanted
             ]
         )
-        if scores[best] == -math.inf:
-            return self._nothing(inputs, others, f"{self.strategy.name} wants none of the viable")
+        select = partial(
+            Selection, strategy=self.strategy.name, slot=spec.name, alternatives=others
+        )
+        if not is_wanted:
+            return select(reason=f"{self.strategy.name} wants none of the viable")
         reason = _why(arms[best], scores[best], scores)
-        return Selection(
-            strategy=self.strategy.name,
-            slot=spec.name,
+        return select(
             seed=arms[best].seed,
             blueprint=arms[best].blueprint,
             score=_finite(scores[best]),
-            alternatives=others,
-            reason=f"{reason}; refused: {_told(refused)}" if refused else reason,
+            reason=f"{reason}; refused: {_in_words(refused)}" if refused else reason,
         )
 
     def _offer(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, *, rested: bool = True
+        self, change: SeedChange, inputs: SelectionInputs, plan: Plan, *, rested: bool = True
     ) -> tuple[_Offer, dict[int, str]]:
         """Return the blueprint by viable seed, and the reason by refused seed."""
-        seeds, refused = viable(self.viability, inputs, booking, rested=rested)
+        seeds, refused = viable(self.viability, inputs, plan, rested=rested)
+        if change.blueprint is not None:
+            return dict.fromkeys(seeds, change.blueprint), refused
+        planned = {c.blueprint for c in plan.changes}
         offer: _Offer = {}
         for seed in seeds:
-            blueprint = change.blueprint or inputs.state.seeds[seed].bound
-            if change.blueprint is None and blueprint in inputs.barred:
+            blueprint = inputs.state.seeds[seed].bound
+            if blueprint in inputs.barred:
                 refused[seed] = f"'{blueprint}' is barred"
-            elif change.blueprint is None and blueprint in booking.blueprints:
+            elif blueprint in planned:
                 refused[seed] = f"'{blueprint}' is in this plan already"
             else:
                 offer[seed] = blueprint
         return offer, refused
 
-    def _named(self, change: SeedChange, inputs: SelectionInputs, booking: Taken) -> Selection:
-        assert change.seed is not None
-        bound = [seed.bound for seed in inputs.state.seeds]
-        blueprint = change.blueprint or bound[change.seed]
-        if change.blueprint is None and change.seed in booking.leaving:
-            blueprint = next_binding(inputs.state.spec.catalogue, bound, change.seed)
-        return Selection(
-            strategy=self.strategy.name,
-            slot=inputs.state.spec.name,
-            seed=change.seed,
-            blueprint=blueprint,
-            score=None,
-            alternatives=(),
-            reason="named by the plan",
-        )
 
-    def _fallback(
-        self, change: SeedChange, inputs: SelectionInputs, booking: Taken, refusals: str
-    ) -> Selection:
-        # Only the rest is waived: the other limits hold for a fallback too.
-        offer, _ = self._offer(change, inputs, booking, rested=False)
-        if not self.viability.fallback_to_zero or 0 not in offer:
-            return self._nothing(inputs, (), f"no viable seed: {refusals}")
-        return Selection(
-            strategy=self.strategy.name,
-            slot=inputs.state.spec.name,
-            seed=0,
-            blueprint=offer[0],
-            score=None,
-            alternatives=(),
-            reason=f"fallback to seed 0, no viable seed: {refusals}",
-        )
-
-    def _nothing(
-        self, inputs: SelectionInputs, others: tuple[Alternative, ...], reason: str
-    ) -> Selection:
-        return Selection(
-            strategy=self.strategy.name,
-            slot=inputs.state.spec.name,
-            seed=None,
-            blueprint=None,
-            score=None,
-            alternatives=others,
-            reason=reason,
-        )
+def _next_blueprint(seed: int, state: SlotState, plan: Plan) -> str:
+    """Return what a seed that the plan names is bound to, after a cull in the same plan."""
+    bound = [each.bound for each in state.seeds]
+    if seed in leaving(plan):
+        return next_binding(state.spec.catalogue, bound, seed)
+    return bound[seed]
 
 
-def _best(scores: list[float], arms: list[ArmStats]) -> int:
+def _argmax(scores: list[float], arms: list[ArmStats]) -> int:
     highest = max(scores)
     tied = [index for index, score in enumerate(scores) if score == highest]
-    if len(tied) == 1:
-        return tied[0]
     return max(tied, key=lambda index: _standing(arms[index]))
 
 
@@ -206,13 +178,13 @@ def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
     if len(scores) == 1:
         return "the only viable seed"
     if score == math.inf:
-        told = "first-order score" if arm.first_order is not None else "index"
-        return f"untried, first by {told} of {scores.count(math.inf)} untried"
+        order = "first-order score" if arm.first_order is not None else "index"
+        return f"untried, first by {order} of {scores.count(math.inf)} untried"
     return (
         f"highest score of {len(scores)} viable seeds, "
         f"mean reward {arm.mean_reward:.2f} of {arm.trials} trials"
     )
 
 
-def _told(refused: dict[int, str]) -> str:
+def _in_words(refused: dict[int, str]) -> str:
     return ", ".join([f"seed {seed} {reason}" for seed, reason in refused.items()])

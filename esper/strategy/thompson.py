@@ -7,29 +7,32 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.contracts.checks import require
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class Thompson:
-    """Chooses by a fresh draw from each arm's posterior, so the same counts can choose any arm."""
+class Thompson(Strategy):
+    """Chooses by a fresh draw from each arm's posterior, so the same counts can choose any arm.
+
+    A reward r in [0, 1] counts as r of a success and 1 - r of a failure.
+    """
 
     name: ClassVar[str] = "thompson"
-    window_size: ClassVar[int] = 0
 
     prior_alpha: float = 1.0
     prior_beta: float = 1.0
 
     def __post_init__(self) -> None:
         for key, value in (("prior_alpha", self.prior_alpha), ("prior_beta", self.prior_beta)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"strategy.{key} must be > 0 and finite, got {value}")
+            require(0 < value < math.inf, f"strategy.{key}", "> 0 and finite", value)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
     ) -> list[float]:
-        """Return a draw per arm; `rng` moves on."""
-        return [
-            rng.betavariate(arm.successes + self.prior_alpha, arm.failures + self.prior_beta)
-            for arm in arms
-        ]
+        """Return a draw per arm; advances `rng`."""
+        return [self._draw(arm.trials, arm.trials * arm.mean_reward, rng) for arm in arms]
+
+    def _draw(self, trials: int, successes: float, rng: Random) -> float:
+        failures = trials - successes
+        return rng.betavariate(successes + self.prior_alpha, failures + self.prior_beta)

@@ -7,24 +7,22 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.contracts.checks import require
+from esper.strategy.base import SelectionContext, Strategy
 
 
 @dataclass(frozen=True)
-class UCB:
+class UCB(Strategy):
     """Chooses by upper confidence bound.  An untried arm scores infinity, so each is tried once."""
 
     name: ClassVar[str] = "ucb"
-    window_size: ClassVar[int] = 0
 
     exploration_constant: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.exploration_constant < math.inf:
-            raise ValueError(
-                "strategy.exploration_constant must be >= 0 and finite, "
-                f"got {self.exploration_constant}"
-            )
+        constant = self.exploration_constant
+        valid = 0 <= constant < math.inf
+        require(valid, "strategy.exploration_constant", ">= 0 and finite", constant)
 
     def scores(
         self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random

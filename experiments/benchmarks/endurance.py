@@ -45,7 +45,7 @@ def _faults(found: dict[str, Any]) -> list[Figure]:
     return [
         _figure(found, "faults/lost_runs", rows["lost_runs"], rows["runs"]),
         _figure(found, "faults/wrong_results", rows["wrong_results"], rows["runs"]),
-        _figure(found, "faults/told_otherwise", rows["runs_told_otherwise"], rows["runs"]),
+        _figure(found, "faults/misreported", rows["runs_misreported"], rows["runs"]),
         Figure(
             name="faults/not_recovered",
             value=1 - found["recovery_rate"],

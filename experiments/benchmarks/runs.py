@@ -15,7 +15,7 @@ from experiments.benchmarks.figure import Figure
 
 ESPER = Path(sys.executable).with_name("esper")
 RNG_SEEDS = tuple(zlib.crc32(word) % 10_000 for word in (b"germinate", b"fossilize", b"cull"))
-"""Seeds that nobody picked: the checksums of three words."""
+"""Seeds chosen without looking at results: the checksums of three words."""
 HELP_ROUNDS = 7
 POLL_S = 0.01
 
@@ -68,13 +68,13 @@ def default_runs() -> list[Figure]:
 
 def _lacking(name: str, goal: int, counts: list[int]) -> Figure:
     """Return how many runs have none of something; the goal is how many may."""
-    told = ", ".join(map(str, counts))
+    shown = ", ".join(map(str, counts))
     return Figure(
         name=f"train_default/{name}",
         value=counts.count(0),
         unit=f"of {len(counts)} runs",
         goal=goal,
-        reference=f"rng seeds {', '.join(map(str, RNG_SEEDS))}: {told}",
+        reference=f"rng seeds {', '.join(map(str, RNG_SEEDS))}: {shown}",
     )
 
 

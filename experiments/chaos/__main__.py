@@ -1,14 +1,14 @@
-"""Put faults into real runs at seeded random moments, and see whether all is as it must be after.
+"""Inject faults into real runs at seeded random moments, and check the results.
 
     python -m experiments.chaos [--faults 100] [--rng-seed 0]
 
 injects about so many, and one of each kind at least.
 
-After each: the run finished, or was resumed to its end; its metrics, events and network are those
-of the undisturbed run where they must be; no stale optimizer entry, no file that belongs to nobody;
-and the run tells of as many recoveries as the injector counted faults that need one.  Exit code 1
-when anything was not so.  With 1,000 faults it writes `experiments/results/chaos.json`, with fewer
-only where `--out` says.
+After each, this must hold: the run finished, or was resumed to its end; its metrics, events and
+network are those of the undisturbed run where they must be; there is no stale optimizer entry and
+no orphaned file; and the run reports as many recoveries as the injector counted faults that need
+one.  Otherwise the exit code is 1.  With 1,000 faults it writes `experiments/results/chaos.json`,
+with fewer only where `--out` says.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from experiments.chaos.undisturbed import counted, plain
 RESULT = Path(__file__).parents[1] / "results" / "chaos.json"
 FAULTS = 1_000
 MOST_ROUNDS = 4
-"""A fault can miss its run; so often are the missing ones tried again."""
+"""Rounds in which faults that missed their run are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ COLUMNS = {
     "faults": "faults",
     "recovered": "recovered",
     "recoveries_due": "due",
-    "recoveries_told": "told",
+    "recoveries_reported": "reported",
     "lost_runs": "lost",
     "wrong_results": "wrong",
 }
-"""Count -> its title: recoveries that were due and that the runs told of, runs lost, runs with a
+"""Count -> its title: recoveries that were due and that the runs reported, runs lost, runs with a
 wrong result."""
 
 
@@ -93,7 +93,7 @@ class Attempt:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Inject, write and print; return 1 when anything is not as it must be."""
+    """Inject, write and print; return 1 when there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--rng-seed", type=int, default=0)
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(_shown(rows))
     for each in found:
-        print(f"{each['kind']}: told {each['told']}, due {each['due']}: {each['problems']}")
+        print(f"{each['kind']}: reported {each['reported']}, due {each['due']}: {each['problems']}")
     for name in record["skipped"]:
         print(f"{name}: left out, there is no redis-server here")
     print(_verdict(rows["all"], found))
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def inject(faults: int, rng_seed: int, kinds: Mapping[str, Kind], folder: Path) -> list[Outcome]:
-    """Inject about so many faults, each kind its share and one at least; return what became."""
+    """Inject about so many faults, of each kind its share and one at least; return outcomes."""
     steady, unsteady = _references(folder)
     wanted = {name: max(1, round(faults * kind.share)) for name, kind in kinds.items()}
     outcomes: list[Outcome] = []
@@ -147,7 +147,7 @@ def inject(faults: int, rng_seed: int, kinds: Mapping[str, Kind], folder: Path) 
 def _missing(
     wanted: Mapping[str, int], outcomes: Sequence[Outcome], kinds: Mapping[str, Kind]
 ) -> list[Attempt]:
-    """Return runs in which the faults that are still wanted can happen."""
+    """Return attempts for the faults that are still missing."""
     attempts: list[Attempt] = []
     for name, number in wanted.items():
         done = [outcome for outcome in outcomes if outcome.kind == name]
@@ -159,7 +159,7 @@ def _missing(
 
 
 def _references(folder: Path) -> tuple[Setting, Setting]:
-    """Run what others are compared with: with the usual blueprints, and with unsteady ones."""
+    """Run the references: one with the usual blueprints, one with unsteady ones."""
     steady, unsteady = folder / "steady", folder / "unsteady"
     for each in (steady, unsteady):
         each.mkdir()
@@ -170,7 +170,7 @@ def _references(folder: Path) -> tuple[Setting, Setting]:
 
 
 def _attempted(attempt: Attempt, rng_seed: int, steady: Setting, unsteady: Setting) -> Outcome:
-    """Make one attempt in a folder of its own, which goes again."""
+    """Make one attempt in a temporary folder."""
     kind = KINDS[attempt.kind]
     base = unsteady if kind.attempt is misbehave else steady
     name = "".join(letter for letter in attempt.kind if letter.isalpha())
@@ -197,11 +197,11 @@ def _shown(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _verdict(everything: Mapping[str, int], found: Sequence[object]) -> str:
-    """Return in one line whether all is as it must be."""
+    """Return the result in one line."""
     counts = (
         f"{everything['faults']} faults in {everything['runs']} runs: {everything['lost_runs']} "
         f"runs lost, {everything['wrong_results']} results wrong, "
-        f"{everything['recoveries_told']} of {everything['recoveries_due']} recoveries told"
+        f"{everything['recoveries_reported']} of {everything['recoveries_due']} recoveries reported"
     )
     return f"{'FAILED' if found else 'passed'}: {counts}"
 

@@ -1,4 +1,4 @@
-"""Files that are not what was written: checkpoints, before a resumption, and the kernel cache."""
+"""Spoiled files: checkpoints, before a run resumes, and the kernel cache."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def spoil_checkpoint(kind: str, faults: int, rng: Random, setting: Setting) -> O
     if code or not is_finished(setting.run):
         outcome.lose(f"exit code {code} when resumed: {setting.said()}")
         return outcome
-    outcome.told = recoveries(setting.run, ["checkpoint"])
+    outcome.reported = recoveries(setting.run, ["checkpoint"])
     outcome.expect_none(differences(setting.run, setting.reference))
     outcome.expect_none(miscounted(setting.run))
     return outcome
@@ -60,12 +60,12 @@ def spoil_cache(kind: str, faults: int, rng: Random, setting: Setting) -> Outcom
     if code or not is_finished(setting.run):
         outcome.lose(f"exit code {code}: {setting.said()}")
         return outcome
-    # A spoiled entry that nobody asked for is still as it was, and needs no recovery; one that is
-    # gone altogether is only looked up in vain.
+    # A spoiled entry that the run did not read is unchanged and needs no recovery; neither does an
+    # entry that is missing altogether.
     outcome.due = sum(
         before != b"" and entry.read_bytes() != before for entry, before in spoiled.items()
     )
-    outcome.told = recoveries(setting.run, ["cache"])
+    outcome.reported = recoveries(setting.run, ["cache"])
     outcome.expect_none(differences(setting.run, setting.reference))
     outcome.expect_none(miscounted(setting.run))
     left = [path.name for path in folder.iterdir() if path.suffix != ".json"]

@@ -63,7 +63,7 @@ def _be_child(work: Callable[[], int], log: Path) -> None:
         for target, source in ((0, nothing), (1, output), (2, output)):
             os.dup2(source, target)
         code = work()
-    except BaseException:  # noqa: BLE001 - a child must not go on as its parent
+    except BaseException:  # noqa: BLE001 - a child must not continue as its parent
         traceback.print_exc()
     finally:
         sys.stdout.flush()

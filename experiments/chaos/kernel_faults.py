@@ -16,10 +16,10 @@ from experiments.chaos.forks import forked
 from experiments.chaos.left import compared, orphans
 from experiments.chaos.outcome import Outcome
 from experiments.chaos.regions import Call, Region, watch
-from experiments.chaos.saboteur import NAME, Misdeed, Saboteur, Strike, hire
+from experiments.chaos.saboteur import NAME, Misbehaviour, Saboteur, Strike, hire
 from experiments.chaos.setting import Setting, is_finished, miscounted, recoveries
 
-DEEDS = {
+BEHAVIOURS = {
     "NaN kernel": ("NaN",),
     "raising kernel": ("raise", "wrong shape"),
     "raising backward": ("raise backward", "broken backward"),
@@ -42,25 +42,27 @@ PATIENT = (*UNSTEADY, "recovery.quarantine_after=1000")
 FIRST_EPOCH, LAST_EPOCH, MOST_PASSAGES = 4, 20, 8
 MOST_IN_A_ROW = 4
 MOST_ROLLBACKS = 2
-"""After one more a run goes on without growth, and nothing could fail any more."""
+"""After one more, growth ends and no kernel can fail any more."""
 CLOSING = {"closing": Region("esper.grower.grower", "Grower.close")}
 
 
-def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misdeed]:
-    """Return what kernels are to do in which epochs, so many times in all."""
-    plan: dict[int, Misdeed] = {}
+def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misbehaviour]:
+    """Return which misbehaviour happens in which epoch, so many times in all."""
+    plan: dict[int, Misbehaviour] = {}
     left = min(faults, MOST_ROLLBACKS) if kind == "NaN kernel" else faults
     for epoch in rng.sample(range(FIRST_EPOCH, LAST_EPOCH), LAST_EPOCH - FIRST_EPOCH):
         if left == 0:
             break
         times = min(left, rng.randint(1, MOST_IN_A_ROW)) if kind in REPEATED else 1
-        plan[epoch] = Misdeed(rng.choice(DEEDS[kind]), rng.randint(1, MOST_PASSAGES), times)
+        plan[epoch] = Misbehaviour(
+            rng.choice(BEHAVIOURS[kind]), rng.randint(1, MOST_PASSAGES), times
+        )
         left -= times
     return plan
 
 
 def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
-    """Let kernels of one run misbehave so many times at most; see what became of it."""
+    """Let kernels of one run misbehave so many times at most; return the outcome."""
     outcome = Outcome(kind)
     record = setting.folder / "record.json"
     options = rng.choice((UNSTEADY, PATIENT))
@@ -73,7 +75,7 @@ def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
     found = json.loads(record.read_text(encoding="utf-8"))
     strikes = [Strike(**strike) for strike in found["strikes"]]
     outcome.faults, outcome.due = len(strikes), sum(map(_is_due, strikes))
-    outcome.told = recoveries(setting.run, ("kernel", "training", "governor"))
+    outcome.reported = recoveries(setting.run, ("kernel", "training", "governor"))
     outcome.expect_none([*found["problems"], *orphans(setting.run), *miscounted(setting.run)])
     if kind in EQUAL:
         names = ("metrics.jsonl", "network.safetensors")
@@ -81,7 +83,7 @@ def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
     return outcome
 
 
-def sabotaged(command: Sequence[str], plan: dict[int, Misdeed], record: Path) -> int:
+def sabotaged(command: Sequence[str], plan: dict[int, Misbehaviour], record: Path) -> int:
     """Run a command in this process while a saboteur works, and leave a record of it."""
     boss = Saboteur(plan)
     hire(boss)
@@ -107,8 +109,8 @@ def _problems(host: Any) -> list[str]:
 
 
 def _is_due(strike: Strike) -> bool:
-    """Return whether somebody had to do something about it."""
-    if strike.deed == "slow":
+    """Return whether a fault needs a recovery."""
+    if strike.behaviour == "slow":
         return False
-    # What an isolated kernel gives never reaches the host, so there is nothing to recover from.
-    return not (strike.deed == "NaN" and strike.is_isolated)
+    # The output of an isolated kernel never reaches the host, so nothing needs a recovery.
+    return not (strike.behaviour == "NaN" and strike.is_isolated)

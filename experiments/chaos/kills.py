@@ -1,4 +1,4 @@
-"""Kill -9 at random moments; each run resumed must end as the one that nobody touched, bit by bit.
+"""Kill -9 at random moments; each resumed run must end like an undisturbed one, bit by bit.
 
     python -m experiments.chaos.kills --kills 50
 
@@ -42,7 +42,7 @@ COMMAND = (
     "policy=schedule",
     "strategy=thompson",
 )
-"""A run of 40 epochs in about two seconds, which germinates three times, culls and keeps."""
+"""A run of 40 epochs in about two seconds that germinates three times, culls and fossilizes."""
 ORDER = (
     ("germination", "kill"),
     ("checkpoint file", "torn"),
@@ -104,7 +104,7 @@ def plan(calls: Mapping[str, Sequence[int]], kills: int, rng_seed: int) -> list[
 
 
 def killed(case: Case, folder: Path, command: Sequence[str]) -> Case:
-    """Run, kill and resume until the run is finished; note how it differs from the undisturbed."""
+    """Run, kill and resume until the run is finished; note its differences."""
     run, log, place = (folder / f"{case.number}{suffix}" for suffix in ("", ".log", ".place"))
     arguments, waiting = [*command, f"hydra.run.dir={run}"], list(case.faults)
     while True:
@@ -116,7 +116,9 @@ def killed(case: Case, folder: Path, command: Sequence[str]) -> Case:
             code = forked(partial(run_command, arguments), log)
         if code != KILLED:
             break
-        case.kills.append({**json.loads(place.read_text()), "epochs_told": _epochs_told(run)})
+        case.kills.append(
+            {**json.loads(place.read_text()), "epochs_recorded": _epochs_recorded(run)}
+        )
         arguments = ["train", "--resume", str(run)]
     if code:
         case.differences.append(f"exit code {code}: {log.read_text()[-500:]}")
@@ -125,13 +127,13 @@ def killed(case: Case, folder: Path, command: Sequence[str]) -> Case:
     return case
 
 
-def _epochs_told(run: Path) -> int:
+def _epochs_recorded(run: Path) -> int:
     metrics = run / "metrics.jsonl"
     return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
 
 
 def measure(kills: int, rng_seed: int, command: Sequence[str] = COMMAND) -> dict[str, Any]:
-    """Kill and resume runs; return what became of them."""
+    """Kill and resume runs; return counts and every case."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain(folder / "undisturbed", command)
@@ -156,7 +158,7 @@ def measure(kills: int, rng_seed: int, command: Sequence[str] = COMMAND) -> dict
 
 
 def sweeps(num_sweeps: int, kills: int, rng_seed: int) -> list[dict[str, Any]]:
-    """Kill some sweeps so many times each; return what became of them."""
+    """Kill some sweeps so many times each; return the record of each."""
     with tempfile.TemporaryDirectory() as name:
         found = []
         for number in range(num_sweeps):
@@ -192,8 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for difference in case["differences"]:
             print(f"  run {case['number']}: {difference}")
     for sweep in killed_sweeps:
-        told = "; ".join(sweep["differences"]) or "ends like the undisturbed one"
-        print(f"sweep killed {sweep['kills']} times: {told}")
+        result = "; ".join(sweep["differences"]) or "ends like the undisturbed one"
+        print(f"sweep killed {sweep['kills']} times: {result}")
     return 0 if ok else 1
 
 

@@ -1,8 +1,8 @@
-"""What a run left behind, and how it differs from what an undisturbed one left.
+"""The files that a run left, and how they differ from those of an undisturbed one.
 
-Equal are: every line of `metrics.jsonl` and `events.jsonl` without what a clock gave, the network's
-bytes, and the summary's results.  Events of checkpoints and recoveries tell of the disturbance
-itself and are left out; so is the run's name in the ledger, its folder.
+These must be equal: every line of `metrics.jsonl` and `events.jsonl` without clock fields, the
+network's bytes, and the summary's results.  Events of checkpoints and recoveries report the
+disturbance itself and are left out, as is the run's name in the ledger, its folder.
 """
 
 import json
@@ -34,11 +34,11 @@ DISTURBANCE = frozenset({"checkpoint", "recovery"})
 NOT_COMPARED = frozenset(
     {"run_dir", "recoveries", "failures_not_recovered", "git_sha", "control_fraction"}
 )
-"""Keys of the summary that tell of the disturbance, the place or the clock."""
+"""Keys of the summary that depend on the disturbance, the place or the clock."""
 
 
 def differences(run: Path, reference: Path) -> list[str]:
-    """Return in what a finished run differs from the undisturbed one; empty when in nothing."""
+    """Return how a finished run differs from the undisturbed one; empty when it does not."""
     return [*orphans(run), *compared(run, reference, COMPARED)]
 
 
@@ -73,23 +73,27 @@ def lines_of(path: Path) -> list[Json]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def without_clock(record: Any) -> Any:
-    """Return nested JSON without what a clock gave: `time`, `..._ms` and `..._s`."""
+def without_clock(record: Any, *others: str) -> Any:
+    """Return nested JSON without its clock fields (`time`, `..._ms`, `..._s`) and some others."""
     if isinstance(record, list):
-        return [without_clock(item) for item in record]
+        return [without_clock(item, *others) for item in record]
     if not isinstance(record, dict):
         return record
     return {
-        key: without_clock(value)
+        key: without_clock(value, *others)
         for key, value in record.items()
-        if key not in ("time", "run") and not key.endswith(("_ms", "_s"))
+        if key not in ("time", *others) and not key.endswith(("_ms", "_s"))
     }
 
 
 def _unequal_lines(mine: Path, theirs: Path) -> list[str]:
     """Return the first line in which two records differ."""
     ours, others = (
-        [without_clock(line) for line in lines_of(path) if line.get("kind") not in DISTURBANCE]
+        [
+            without_clock(line, "run")
+            for line in lines_of(path)
+            if line.get("kind") not in DISTURBANCE
+        ]
         for path in (mine, theirs)
     )
     if len(ours) != len(others):
@@ -115,8 +119,8 @@ def _unequal_keys(one: Json, other: Json) -> list[str]:
 def _results(path: Path) -> Json:
     summary: Json = json.loads(path.read_text(encoding="utf-8"))
     kept = {key: value for key, value in summary.items() if key not in NOT_COMPARED}
-    found: Json = without_clock(kept)
-    return found
+    results: Json = without_clock(kept, "run")
+    return results
 
 
 COMPARED: dict[str, Callable[[Path, Path], list[str]]] = {

@@ -1,4 +1,4 @@
-"""What became of injected faults: counts, and everything that should not be."""
+"""Results of injected faults: counts, and every problem."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -12,16 +12,16 @@ class Outcome:
     faults: how many the injector counted.
     due: how many of them need a recovery; a slow kernel, or a checkpoint that is not needed, does
         not.
-    told: how many recoveries the run's events tell of.
+    reported: how many recoveries the run's events report.
     is_lost: whether it neither finished nor could be resumed to its end.
-    is_wrong: whether its results are not what they must be.
-    problems: all of it in words.
+    is_wrong: whether its results differ from what they must be.
+    problems: everything that went wrong, in words.
     """
 
     kind: str
     faults: int = 0
     due: int = 0
-    told: int = 0
+    reported: int = 0
     is_lost: bool = False
     is_wrong: bool = False
     problems: list[str] = field(default_factory=list)
@@ -32,10 +32,10 @@ class Outcome:
         self.problems.append(problem)
 
     def expect_none(self, problems: Iterable[str]) -> None:
-        """Note what is wrong, if anything is."""
-        found = list(problems)
-        self.is_wrong = self.is_wrong or bool(found)
-        self.problems += found
+        """Note every problem, if there is any."""
+        noted = list(problems)
+        self.is_wrong = self.is_wrong or bool(noted)
+        self.problems += noted
 
 
 def table(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
@@ -56,8 +56,8 @@ def _row(outcomes: list[Outcome]) -> dict[str, Any]:
         "faults": sum(each.faults for each in outcomes),
         "recovered": sum(each.faults for each in fine),
         "recoveries_due": sum(each.due for each in outcomes),
-        "recoveries_told": sum(each.told for each in outcomes),
-        "runs_told_otherwise": sum(each.told != each.due for each in outcomes),
+        "recoveries_reported": sum(each.reported for each in outcomes),
+        "runs_misreported": sum(each.reported != each.due for each in outcomes),
         "lost_runs": sum(each.is_lost for each in outcomes),
         "wrong_results": sum(each.is_wrong for each in outcomes),
     }
@@ -68,5 +68,5 @@ def problems(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     return [
         asdict(each)
         for each in outcomes
-        if each.is_lost or each.is_wrong or each.problems or each.told != each.due
+        if each.is_lost or each.is_wrong or each.problems or each.reported != each.due
     ]

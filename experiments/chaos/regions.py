@@ -1,9 +1,9 @@
-"""Named regions of the program, counted from outside: what happens in the n-th entry of one.
+"""Named regions of the program, and their entries and calls, counted from outside.
 
-A region is a function of the product.  It is replaced in this process by one that hands each entry
-to whoever watches; the product knows nothing of it.  Within an entry the calls that Python makes
-are counted, its own and those into C, so a moment is (region, entry, calls): between any two calls
-of any two lines, a write and the flush after it included.
+A region is a function of the product.  `watch` replaces it in this process by one that passes each
+entry to a callback; the product's code stays as it is.  Within an entry, the profiler counts
+Python's calls, those into C included, so a moment is (region, entry, calls): between any two calls,
+for example between a write and the flush after it.
 """
 
 import functools
@@ -16,14 +16,14 @@ from typing import Any
 
 Call = functools.partial[Any]
 Around = Callable[[str, Call], Any]
-"""Is given a region's name and the call that enters it, makes it, and returns its result."""
+"""Takes a region's name and the call that enters it, makes the call and returns its result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """A function of the product.
 
-    word: an argument that a call must have to count, by its name in upper case; any where empty.
+    word: an argument that a call must have to count; empty counts every call.
     """
 
     module: str
@@ -55,7 +55,7 @@ REGIONS = {
 
 
 def watch(around: Around, regions: Mapping[str, Region] = REGIONS) -> None:
-    """Let `around` do every entry of every region, from now on and in this process alone."""
+    """Pass every entry of every region to `around`, from now on and in this process only."""
     for name, region in regions.items():
         *outer, last = region.path.split(".")
         owner: Any = importlib.import_module(region.module)
@@ -84,7 +84,7 @@ class Census:
     _open: list[list[int]] = field(default_factory=list)
 
     def around(self, name: str, call: Call) -> Any:
-        """Do an entry and count its calls, those of regions within it included."""
+        """Make an entry and count its calls, those of regions within it included."""
         counter = [0]
         self._open.append(counter)
         sys.setprofile(self._count)
@@ -103,7 +103,7 @@ class Census:
 
 @dataclass
 class Trigger:
-    """Does something once: after so many calls within the n-th entry of a region, or at its end.
+    """Calls `then` once: after so many calls within one entry of a region, or at its end.
 
     entry: counted from 0.
     calls: made within the entry before it happens.
@@ -117,7 +117,7 @@ class Trigger:
     _calls: int = 0
 
     def around(self, name: str, call: Call) -> Any:
-        """Do an entry; what is to happen happens in it if it is the one."""
+        """Make an entry; call `then` within it if it is the chosen one."""
         if name != self.region:
             return call()
         self._entries += 1

@@ -1,8 +1,8 @@
-"""Kernels that misbehave when they are told to: a blueprint as a user could have written it.
+"""Kernels that misbehave on request: a blueprint as a user could have written it.
 
 `unsteady` is `mlp` with a saboteur: in the forward pass of the network's training, at chosen steps
-of chosen epochs, it does what a kernel should not do.  Elsewhere (in probes, twins, evaluations) it
-is `mlp`, so that what was injected can be counted.
+of chosen epochs, it misbehaves.  Elsewhere (in probes, twins, evaluations) it is `mlp`, so that the
+injected faults can be counted.
 """
 
 import time
@@ -28,35 +28,35 @@ LASTING = "broken backward"
 
 
 @dataclass(frozen=True, slots=True)
-class Misdeed:
-    """What is to happen in an epoch.
+class Misbehaviour:
+    """A fault to inject in an epoch.
 
     passage: through any kernel, counted from 1, at which it happens first.
     times: passages in a row in which it happens.
     """
 
-    deed: str
+    behaviour: str
     passage: int
     times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A fault that was done.  is_isolated: whether nothing of the kernel reached the host then."""
+    """An injected fault.  is_isolated: whether the kernel's output did not reach the host."""
 
     epoch: int
-    deed: str
+    behaviour: str
     is_isolated: bool
 
 
 @dataclass
 class Saboteur:
-    """Chooses the moments of misdeeds, and counts them.
+    """Chooses the moments of misbehaviours, and counts them.
 
     plan: what happens in which epochs.
     """
 
-    plan: Mapping[int, Misdeed] = field(default_factory=dict)
+    plan: Mapping[int, Misbehaviour] = field(default_factory=dict)
     strikes: list[Strike] = field(default_factory=list)
     _model: nn.Module | None = None
     _epoch: int = 0
@@ -64,7 +64,7 @@ class Saboteur:
     _broken: nn.Module | None = None
 
     def around(self, name: str, call: Call) -> Any:
-        """Train an epoch; the first model that is ever trained is the network, others are twins."""
+        """Train an epoch; the first model trained is the network, others are twins."""
         model = call.args[1]
         self._model = self._model or model
         if model is not self._model:
@@ -76,8 +76,8 @@ class Saboteur:
         finally:
             self._passages = None
 
-    def deed(self, kernel: nn.Module) -> str | None:
-        """Return what a kernel is to do now instead of its work; None for nothing."""
+    def behaviour(self, kernel: nn.Module) -> str | None:
+        """Return how a kernel must misbehave now; None if it must not."""
         if self._passages is None:
             return None
         self._passages += 1
@@ -86,9 +86,9 @@ class Saboteur:
         planned = self.plan.get(self._epoch)
         if planned is None or not 0 <= self._passages - planned.passage < planned.times:
             return None
-        self._broken = kernel if planned.deed == LASTING else None
-        self.strikes.append(Strike(self._epoch, planned.deed, self._is_isolated(kernel)))
-        return planned.deed
+        self._broken = kernel if planned.behaviour == LASTING else None
+        self.strikes.append(Strike(self._epoch, planned.behaviour, self._is_isolated(kernel)))
+        return planned.behaviour
 
     def _is_isolated(self, kernel: nn.Module) -> bool:
         assert self._model is not None, "it is being trained"
@@ -104,8 +104,8 @@ _boss = Saboteur()
 
 
 def hire(boss: Saboteur) -> None:
-    """Let every `unsteady` kernel of this process obey a saboteur from now on."""
-    global _boss  # noqa: PLW0603 - kernels are copied and built out of anyone's sight
+    """Let a saboteur control every `unsteady` kernel of this process from now on."""
+    global _boss  # noqa: PLW0603 - kernels are copied and built where no argument reaches
     _boss = boss
     watch(boss.around, {"training": REGIONS["training"]})
 
@@ -118,14 +118,16 @@ class Unsteady(nn.Module):
         self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what the layers give, or misbehave."""
-        deed = _boss.deed(self)
-        result: Tensor = self.layers(x) if deed is None else DEEDS[deed](self.layers, x)
+        """Return the layers' output, or misbehave."""
+        behaviour = _boss.behaviour(self)
+        result: Tensor = (
+            self.layers(x) if behaviour is None else BEHAVIOURS[behaviour](self.layers, x)
+        )
         return result
 
 
 class _BrokenBackward(torch.autograd.Function):
-    """Hands values on, and fails when a gradient comes back."""
+    """Passes values through, and fails in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -178,7 +180,7 @@ def _poison(layers: nn.Module, x: Tensor) -> Tensor:
     return result
 
 
-DEEDS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+BEHAVIOURS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "raise": _raise,
     "raise backward": _raise_backward,
     LASTING: _raise_backward,
@@ -206,5 +208,5 @@ BLUEPRINT = Blueprint(
 
 
 def enlist() -> None:
-    """Offer `unsteady` in this process; whoever only imports this has no such blueprint."""
+    """Register `unsteady` in this process; importing this module alone does not."""
     register(BLUEPRINT)

@@ -38,8 +38,8 @@ def has_redis() -> bool:
 
 @contextlib.contextmanager
 def redis_server(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a server of one's own; yield its url and its process."""
-    assert SERVER is not None, "asked before"
+    """Run a private server; yield its url and its process id."""
+    assert SERVER is not None, "see has_redis"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -67,7 +67,7 @@ def kill_redis(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome
     _check(outcome, setting)
     if died is not None and not outcome.is_lost:
         outcome.due = int(_is_missed(setting.run, is_store, died))
-        outcome.told = recoveries(setting.run, ["store", "stream"])
+        outcome.reported = recoveries(setting.run, ["store", "stream"])
         warnings = setting.log.read_text(errors="replace").count("the run goes on")
         if warnings != outcome.due:
             outcome.expect_none([f"{warnings} warnings: {setting.said()}"])
@@ -96,15 +96,15 @@ def _check(outcome: Outcome, setting: Setting) -> None:
 def _during(
     command: Sequence[str], kill: Callable[[], bool], rng: Random, setting: Setting
 ) -> datetime | None:
-    """Run a command and kill something in the middle; return when, None if it never came to it."""
+    """Run a command and kill a process meanwhile; return when, None if it ended before."""
     region = rng.choice(REGIONS)
     entry = rng.randrange(len(setting.calls[region]))
     calls = rng.randrange(setting.calls[region][entry])
-    forked(partial(_with_death, command, (region, entry, calls), kill, setting.place), setting.log)
+    forked(partial(_with_kill, command, (region, entry, calls), kill, setting.place), setting.log)
     return datetime.fromisoformat(setting.place.read_text()) if setting.has_struck() else None
 
 
-def _with_death(
+def _with_kill(
     command: Sequence[str], moment: tuple[str, int, int], kill: Callable[[], bool], place: Path
 ) -> int:
     def strike(frame: FrameType | None) -> None:
@@ -116,7 +116,7 @@ def _with_death(
 
 
 def _is_missed(run: Path, is_store: bool, died: datetime) -> bool:
-    """Return whether the run had anything for the server after it died."""
+    """Return whether the run had something to send after the server died."""
     wanted = {"reward"} if is_store else {"checkpoint"}
     events = lines_of(run / "events.jsonl")
     times = [datetime.fromisoformat(e["time"]) for e in events if e["kind"] in wanted]
@@ -130,20 +130,20 @@ def _kill(pid: int) -> bool:
 
 
 def _kill_children(name: str) -> bool:
-    """Kill this process's children of a name, wait until they are gone; return if any was."""
-    found = False
+    """Kill this process's children of a name; return whether there was one."""
+    has_killed = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             facts = (process / "stat").read_text()
             command = facts[facts.index("(") + 1 : facts.rindex(")")]
             parent = int(facts[facts.rindex(")") + 2 :].split()[1])
             if parent == os.getpid() and command.startswith(name):
-                found = _kill(int(process.name))
-    return found
+                has_killed = _kill(int(process.name))
+    return has_killed
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process is there and no corpse that waits for its parent."""
+    """Return whether a process exists and is no zombie."""
     try:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:

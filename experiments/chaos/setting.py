@@ -1,4 +1,4 @@
-"""Where and on what faults are tried: a short run, its undisturbed twin, a folder for all."""
+"""The setting of a case: a short run, its undisturbed reference, and a folder."""
 
 import json
 from collections import Counter
@@ -54,7 +54,7 @@ class Setting:
         return [*SHORT, *further, f"hydra.run.dir={self.run}"]
 
     def resumption(self) -> list[str]:
-        """Return the command that takes the run up again."""
+        """Return the command that resumes the run."""
         return ["train", "--resume", str(self.run)]
 
     def disturb(self, command: Sequence[str], fault: Fault | None) -> int:
@@ -64,11 +64,11 @@ class Setting:
 
     @property
     def place(self) -> Path:
-        """A file that is there when the last fault has struck."""
+        """A file that exists once the last fault has struck."""
         return self.folder / "place.json"
 
     def has_struck(self) -> bool:
-        """Return whether the last fault has happened: its process may never have come to it."""
+        """Return whether the last fault struck; its process may end before that moment."""
         return self.place.exists()
 
     def said(self) -> str:
@@ -86,38 +86,38 @@ def is_finished(run: Path) -> bool:
 
 
 def recoveries(run: Path, where: Iterable[str]) -> int:
-    """Return how many recoveries a run's events tell of, in the named places of the program.
+    """Return how many recoveries a run's events report, in the named places of the program.
 
-    Quarantines and breakers that open or close follow from failures that were told already.
+    Quarantines and breakers that open or close follow from failures that were reported already.
     """
     places = frozenset(where)
-    told = 0
+    reported = 0
     for event in lines_of(run / "events.jsonl"):
         if event["kind"] == "recovery" and event["where"] in places:
-            told += 0 if _follows(event) else event["count"]
+            reported += 0 if _follows(event) else event["count"]
         if event["kind"] == "governor" and "governor" in places:
-            told += event["action"] in GOVERNED
-    return told
+            reported += event["action"] in GOVERNED
+    return reported
 
 
 def miscounted(run: Path) -> list[str]:
-    """Return where a run's summary counts other recoveries than its events tell of."""
+    """Return where a run's summary counts other recoveries than its events report."""
     summary: Json = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     events = lines_of(run / "events.jsonl")
-    told: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    reported: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for event in events:
         if event["kind"] == "recovery":
-            told[event["recovered"]][event["strategy"]] += event["count"]
+            reported[event["recovered"]][event["strategy"]] += event["count"]
     rollbacks = [e for e in events if e["kind"] == "governor" and e["action"] in GOVERNED]
     pairs = {
-        "recoveries": dict(told[True]),
-        "failures_not_recovered": dict(told[False]),
+        "recoveries": dict(reported[True]),
+        "failures_not_recovered": dict(reported[False]),
         "rollbacks": len(rollbacks),
     }
     return [
-        f"summary.json: {key} {summary[key]}, the events tell of {found}"
-        for key, found in pairs.items()
-        if summary[key] != found
+        f"summary.json: {key} {summary[key]}, the events report {counted}"
+        for key, counted in pairs.items()
+        if summary[key] != counted
     ]
 
 

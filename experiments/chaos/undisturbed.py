@@ -1,4 +1,4 @@
-"""Runs that nobody touches: what others are compared with, and a count of their regions."""
+"""Undisturbed runs, the reference for disturbed ones, and the calls in their regions."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from experiments.chaos.left import lines_of
 from experiments.chaos.regions import Census, watch
 
 GROWTH = {"GERMINATED": 3, "CULLED": 1, "FOSSILIZED": 1}
-"""What a run must do at least for disturbances of it to mean something."""
+"""Moves that a run must make at least, for disturbances of it to mean something."""
 
 
 def plain(folder: Path, command: Sequence[str]) -> None:

@@ -1,11 +1,11 @@
-"""Soak: the equivalent of 24 hours of decisions in one process, with nothing growing but networks.
+"""Soak: the equivalent of 24 hours of decisions in one process; only networks may grow.
 
     python -m experiments.soak [--runs 250] [--steps 864000]
 
 writes `experiments/results/soak.json`; a smaller one writes nothing, unless `--out` names a file.
 864,000 control steps are one every 0.1 s for a day.  The runs share one process; so do the steps of
 many growers, and those of the one that lives long; two processes work side by side.  What counts as
-flat is said in `flat.py`; a leak ends the command with exit code 1.
+flat is defined in `flat.py`; a leak ends the command with exit code 1.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _soaked(soaks: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Return what each soak found, in a process of its own; the longest is begun first."""
+    """Run each soak in a process of its own, the longest first; return their results."""
     fresh = get_context("spawn")
     with ProcessPoolExecutor(
         2, mp_context=fresh, initializer=torch.set_num_threads, initargs=(1,), max_tasks_per_child=1
@@ -58,18 +58,18 @@ def _soaked(soaks: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict
 
 
 def lines(name: str, soak: Mapping[str, Any]) -> list[str]:
-    """Return what a soak found, in words."""
+    """Return a soak's results in words."""
     counts = {key: value for key, value in soak.items() if isinstance(value, int) and key != "ok"}
-    told = [f"{name}: {'flat' if soak['ok'] else 'GROWS'} ({counts})"]
+    shown = [f"{name}: {'flat' if soak['ok'] else 'GROWS'} ({counts})"]
     for series, found in soak["drift"].items():
-        told.append(
+        shown.append(
             f"  {series:10s} median {soak['median'][series]:g}, over the whole soak "
             f"{found['growth']:+.2%} [{found['low']:+.2%}, {found['high']:+.2%}]"
             f"{'' if found['flat'] else '  GROWS'}"
         )
     for series, steady in soak["constant"].items():
-        told.append(f"  {series:10s} {'constant' if steady else 'NOT CONSTANT'}")
-    return told
+        shown.append(f"  {series:10s} {'constant' if steady else 'NOT CONSTANT'}")
+    return shown
 
 
 if __name__ == "__main__":

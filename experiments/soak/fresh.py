@@ -1,4 +1,4 @@
-"""The same work in a process that has done nothing before: what it takes when nothing has piled up.
+"""Time the same work in a fresh process, in which nothing has piled up.
 
 The machine's own speed swings by a half within minutes, and not alike for all kinds of work, so a
 process that grows slower shows only beside a fresh one that does the same at the same time.

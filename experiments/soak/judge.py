@@ -20,7 +20,7 @@ CONSTANT = ("files", "threads")
 
 
 def judge(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return what a soak says of itself; `ok` only when nothing in it grows.
+    """Return the results of a soak; `ok` only when nothing in it grows.
 
     Args:
         samples: one after each unit of work (a run, or many control steps).

@@ -1,4 +1,4 @@
-"""What a process holds at a moment, and what work takes: memory, objects, files, threads, time.
+"""Measure what a process holds and how long work takes: memory, objects, files, threads, time.
 
 Read from `/proc`, so it needs Linux.
 """

@@ -28,7 +28,7 @@ COUNTS = ("seeds_germinated", "seeds_culled", "seeds_fossilized")
 
 
 def soak_runs(num_runs: int) -> dict[str, Any]:
-    """Run so many runs and return what they left behind in the process."""
+    """Run so many runs and return how the process changed."""
     samples: list[Sample] = []
     counts: list[Counter[str]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -74,6 +74,6 @@ def _in_fresh_process(number: int, store: Path) -> Span:
 
 
 def _run(config: RunConfig) -> dict[str, Any]:
-    """Return the summary of a run; its folder goes again."""
+    """Return the summary of a run in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         return run(config, Path(folder), {})

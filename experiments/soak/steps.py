@@ -2,7 +2,7 @@
 
 A step evaluates a tiny network on a few samples and decides.  Between two steps stands what gates
 need to see, one optimizer step on the same samples.  The long one's network learns nothing (its
-kernels get no gradient), so no place is ever taken for good and it germinates and culls for ever.
+kernels get no gradient), so no seed is ever fossilized and it germinates and culls for ever.
 """
 
 from collections import Counter
@@ -87,7 +87,7 @@ def field(epochs: int, rng_seed: int) -> Field:
 
 
 def soak_steps(num_steps: int) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Return what takes so many control steps, and then tells what they left in the process."""
+    """Return the soaks that share so many control steps, by name."""
     long = max(BUDGET, int(num_steps * LONG_SHARE)) if num_steps > BUDGET else 0
     soaks = {"many": partial(_many, _budgets(num_steps - long))}
     return {**soaks, "long": partial(_long, _budgets(long))} if long else {**soaks}

@@ -163,7 +163,7 @@ def test_every_change_is_legal_and_planning_is_pure(
     assert (plan.slot, plan.risk) == ("block", decision.risk)
     assert plan.expected_improvement in {None, *knowledge.gains.values()}
     assert plan.reasoning
-    assert plan.is_empty == ("nothing to do" in plan.reasoning)
+    assert (plan.changes == ()) == ("nothing to do" in plan.reasoning)
     assert plan.exceeds_concurrency <= (plan.kind == "ensemble")
 
 

@@ -198,19 +198,6 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def without_clock(record: Any) -> Any:
-    """Return nested JSON without the fields that a clock gives: `time`, `..._ms` and `..._s`."""
-    if isinstance(record, list):
-        return [without_clock(item) for item in record]
-    if not isinstance(record, dict):
-        return record
-    return {
-        key: without_clock(value)
-        for key, value in record.items()
-        if key != "time" and not key.endswith(("_ms", "_s"))
-    }
-
-
 def is_rising(values: Sequence[float]) -> bool:
     """Return whether no value is below the one before it."""
     pairs = itertools.pairwise(values)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Done, Run, esper_all, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import Done, Run, esper_all
 
 OF_THE_CLOCK = {"wall_s", "control_fraction", "run_dir"}
 """What a clock gives of a summary; the folder is named after the time."""

@@ -7,7 +7,8 @@ import pytest
 
 from esper.contracts.ledger import LedgerEntry
 from esper.store.sqlite import SQLite
-from tests.integration.harness import Done, Json, Run, is_rising, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import Done, Json, Run, is_rising
 from tests.redis_server import RedisServer
 
 COMPONENTS = {"accuracy", "speed", "memory", "stability", "cost", "risk"}

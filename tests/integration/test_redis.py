@@ -24,7 +24,8 @@ from esper.run.run import run
 from esper.store.redis import Redis as RedisStore
 from esper.strategy.viability import Viability
 from esper.training.options import Training
-from tests.integration.harness import Run, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import Run
 from tests.integration.in_process import code_of, only
 from tests.redis_server import RedisServer
 

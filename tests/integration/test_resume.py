@@ -11,7 +11,8 @@ import torch
 
 from esper import load_run
 from esper.run.task import scores
-from tests.integration.harness import esper, lines_of, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import esper, lines_of
 from tests.integration.in_process import code_of, summary_of
 from tests.integration.resumable import WHAT, WHEN
 

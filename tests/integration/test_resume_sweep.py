@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from esper.rundir.lock import lock_run_dir
-from tests.integration.harness import lines_of, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import lines_of
 from tests.integration.in_process import code_of
 from tests.integration.resumable import WHEN
 from tests.integration.test_resume import EPOCHS, RUN, STEPS, assert_same, whole

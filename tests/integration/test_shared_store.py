@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from esper.store.sqlite import SQLite
-from tests.integration.harness import Run, esper, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import Run, esper
 from tests.integration.in_process import code_of
 from tests.integration.option_cases import DENSE, EARLY
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import Done, Run, esper, esper_all, without_clock
+from experiments.chaos.left import without_clock
+from tests.integration.harness import Done, Run, esper, esper_all
 from tests.integration.option_cases import DENSE, EARLY
 from tests.unit.logger.test_wandb import settled
 

@@ -1,15 +1,29 @@
 """What an entry refuses."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-Make = Callable[..., Any]
+from esper.contracts.ledger import LedgerEntry
 
 
-def test_rewards_and_measurements_must_be_finite(make_entry: Make) -> None:
+def make_entry(**values: Any) -> LedgerEntry:
+    defaults: dict[str, Any] = {
+        "run": "run",
+        "event": "0",
+        "slot": "block",
+        "seed": 0,
+        "slot_kind": "dense",
+        "placement": "parallel",
+        "blueprint": "a",
+        "epoch": 7,
+        "reward": 0.5,
+    }
+    return LedgerEntry(**{**defaults, **values})
+
+
+def test_rewards_and_measurements_must_be_finite() -> None:
     for wrong in (math.nan, math.inf, 1e101):
         with pytest.raises(ValueError, match="reward must be finite"):
             make_entry(reward=wrong)
@@ -18,6 +32,6 @@ def test_rewards_and_measurements_must_be_finite(make_entry: Make) -> None:
             make_entry(**{key: math.nan})
 
 
-def test_unmeasured_is_none(make_entry: Make) -> None:
+def test_unmeasured_is_none() -> None:
     entry = make_entry(reward=None)
     assert (entry.reward, entry.accuracy_improvement, entry.memory_mb) == (None, None, None)

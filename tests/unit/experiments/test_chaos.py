@@ -110,7 +110,7 @@ def test_kills_are_spread_over_all_regions_and_drawn_from_the_seed() -> None:
 def test_misdeeds_are_as_many_as_asked_for_but_nan_stays_below_the_end_of_growth() -> None:
     for rng_seed in range(20):
         raising = kernel_faults.plan_of("raising kernel", 6, Random(rng_seed))
-        assert sum(misdeed.times for misdeed in raising.values()) == 6
+        assert sum(misbehaviour.times for misbehaviour in raising.values()) == 6
         poisoned = kernel_faults.plan_of("NaN kernel", 6, Random(rng_seed))
         assert len(poisoned) == kernel_faults.MOST_ROLLBACKS
 
@@ -150,7 +150,7 @@ assert (inside / "old").read_text() == "kept" and (inside / "new").exists()
     assert (folders[1] / "fine").read_text() == "fine"
 
 
-def make_run(folder: Path, **recoveries_told: Any) -> Path:
+def make_run(folder: Path, **recoveries_reported: Any) -> Path:
     """Write the folder of a finished run, with events of the recoveries given."""
     for name in ("last", "previous", "best"):
         (folder / "checkpoints" / name).mkdir(parents=True)
@@ -237,13 +237,13 @@ def test_a_summary_that_counts_other_recoveries_is_found(tmp_path: Path) -> None
 
 def test_the_table_counts_faults_of_lost_and_wrong_runs_as_not_recovered() -> None:
     fine = Outcome("slow", faults=5)
-    silent = Outcome("slow", faults=1, due=1, told=0)
+    silent = Outcome("slow", faults=1, due=1, reported=0)
     lost, wrong = Outcome("kill", faults=2), Outcome("kill", faults=3)
     lost.lose("it never ended")
     wrong.expect_none(["other weights"])
     rows = table([fine, silent, lost, wrong])
     assert rows["slow"]["recovered"] == 6
-    assert rows["slow"]["runs_told_otherwise"] == 1
+    assert rows["slow"]["runs_misreported"] == 1
     assert (rows["kill"]["lost_runs"], rows["kill"]["wrong_results"]) == (1, 1)
     assert (rows["all"]["faults"], rows["all"]["recovered"]) == (11, 6)
     assert len(problems([fine, silent, lost, wrong])) == 3
@@ -270,4 +270,4 @@ def test_a_small_profile_finds_every_run_resumed_and_every_recovery_told(tmp_pat
     assert killed["kills"] >= killed["runs"] == killed["bit_identical"] == 2
     chaos = json.loads((tmp_path / "chaos.json").read_text())
     assert chaos["recovery_rate"] == 1
-    assert chaos["kinds"]["all"]["faults"] == chaos["kinds"]["all"]["recoveries_told"] == 4
+    assert chaos["kinds"]["all"]["faults"] == chaos["kinds"]["all"]["recoveries_reported"] == 4

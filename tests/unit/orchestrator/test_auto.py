@@ -27,7 +27,7 @@ def test_each_adaptation_has_its_orchestrator(
     observation = observe("SHADOWING", "TRAINING", "DORMANT", "DORMANT")
     plan = Auto().plan(decide(adaptation), observation, known({0: 0.1}))
     assert plan.kind == kind
-    assert not plan.is_empty
+    assert plan.changes
 
 
 def test_its_keys_reach_the_orchestrators(observe: Any, decide: Any, known: Any) -> None:
@@ -43,5 +43,5 @@ def test_its_keys_reach_the_orchestrators(observe: Any, decide: Any, known: Any)
     )
     for orchestrator, decision, observation in pairs:
         plan = auto.plan(decision, observation, knowledge)
-        assert not plan.is_empty
+        assert plan.changes
         assert plan == orchestrator.plan(decision, observation, knowledge)

@@ -63,5 +63,5 @@ def test_an_empty_plan_says_why(
 ) -> None:
     observation = observe(observed["stage"], may_grow=observed.get("may_grow", True))
     plan = Diversify().plan(decide("add_neurons", barred=barred), observation, known())
-    assert plan.is_empty
+    assert not plan.changes
     assert plan.reasoning == f"nothing to do in slot 'block': {why}"

@@ -71,7 +71,7 @@ def test_an_even_ensemble_has_nothing_to_do(observe: Any, decide: Any, known: An
     plan = Ensemble().plan(
         decide("add_layer"), observe("SHADOWING", "SHADOWING", seeds=half), known()
     )
-    assert plan.is_empty
+    assert not plan.changes
     assert "all 2 seeds share evenly already" in plan.reasoning
 
 
@@ -88,5 +88,5 @@ def test_nobody_can_take_part(
 ) -> None:
     observation = observe(stage, may_grow=may_grow)
     plan = Ensemble().plan(decide("add_layer", barred=barred), observation, known())
-    assert plan.is_empty
+    assert not plan.changes
     assert "no seed can germinate" in plan.reasoning

@@ -40,7 +40,7 @@ def test_a_seed_exactly_at_the_threshold_or_unknown_stays(
     observe: Any, decide: Any, known: Any
 ) -> None:
     plan = Replace().plan(decide(), observe("SHADOWING", "TRAINING"), known({0: 0.3}))
-    assert plan.is_empty
+    assert not plan.changes
     assert "no live seed is known to score under 0.3" in plan.reasoning
 
 
@@ -61,13 +61,13 @@ def test_a_seed_stays_when_no_other_blueprint_is_on_offer(
 ) -> None:
     barred = ("mlp", "lora", "gated_mlp")
     plan = Replace().plan(decide(barred=barred), observe("SHADOWING"), known({0: 0.0}))
-    assert plan.is_empty
+    assert not plan.changes
     assert "no other blueprint" in plan.reasoning
 
 
 def test_nothing_is_replaced_once_growth_is_over(observe: Any, decide: Any, known: Any) -> None:
     plan = Replace().plan(decide(), observe("SHADOWING", may_grow=False), known({0: 0.0}))
-    assert plan.is_empty
+    assert not plan.changes
     assert "growth is over" in plan.reasoning
 
 
@@ -85,5 +85,5 @@ def test_in_an_empty_slot_any_other_decision_finds_nothing_to_do(
     observe: Any, decide: Any, known: Any, adaptation: str | None
 ) -> None:
     plan = Replace().plan(decide(adaptation), observe("DORMANT"), known())
-    assert plan.is_empty
+    assert not plan.changes
     assert "no seed is live" in plan.reasoning

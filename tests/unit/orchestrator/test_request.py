@@ -9,7 +9,7 @@ from esper.contracts.plan import Action, SeedChange
 from esper.contracts.slot import SeedState
 from esper.contracts.stage import SeedStage
 from esper.orchestrator.diversify import Diversify
-from esper.orchestrator.request import PlanRequest, measured_score, verdict
+from esper.orchestrator.request import PlanRequest, measured_score
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,13 @@ def test_the_composite_score_counts_where_there_is_one(
     observation = observe("SHADOWING", seeds={0: {"gain": 0.02}})
     seed = observation.slots[0].seeds[0]
     for composites, score in (({0: 0.1}, 0.1), ({0: 0.8}, 0.8), ({0: 0.0}, 0.0), ({}, 0.6)):
-        request = PlanRequest.read(decide(), observation, known(composites))
+        request = PlanRequest(
+            kind="replace",
+            decision=decide(),
+            slot=observation.slots[0],
+            may_grow=True,
+            knowledge=known(composites),
+        )
         assert request.score(seed) == pytest.approx(score)
 
 
@@ -73,8 +79,8 @@ def test_a_verdict_that_the_lifecycle_does_not_hold_is_nothing_to_do(
     observe: Any, decide: Any, known: Any, kind: str, stage: str
 ) -> None:
     decision = decide(None, kind=DecisionKind(kind), seed=0)
-    plan = verdict(PlanRequest.read(decision, observe(stage), known()))
-    assert plan.is_empty
+    plan = Diversify().plan(decision, observe(stage), known())
+    assert not plan.changes
     assert stage in plan.reasoning
 
 

@@ -44,7 +44,7 @@ def test_a_lone_seed_at_full_alpha_has_nothing_to_gain(
     observe: Any, decide: Any, known: Any
 ) -> None:
     plan = Specialize().plan(decide("remove_neurons"), observe("SHADOWING"), known())
-    assert plan.is_empty
+    assert not plan.changes
     assert "no live seed can get a higher alpha target" in plan.reasoning
 
 
@@ -81,4 +81,4 @@ def test_in_an_empty_slot_only_a_decision_to_add_germinates_one_seed_to_be_raise
 ) -> None:
     plan = Specialize().plan(decide("add_neurons"), observe("DORMANT", "DORMANT"), known())
     assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=0.6),)
-    assert Specialize().plan(decide("remove_neurons"), observe("DORMANT"), known()).is_empty
+    assert not Specialize().plan(decide("remove_neurons"), observe("DORMANT"), known()).changes

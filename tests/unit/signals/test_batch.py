@@ -6,9 +6,9 @@ import pytest
 from esper.contracts.observation import Observation
 from esper.contracts.stage import SeedStage
 from esper.signals.batch import batch
-from esper.signals.features import feature_vector, scaled
-from esper.signals.scale import UNKNOWN
-from esper.signals.slot_features import SlotFeature, scaled_slots, slot_features
+from esper.signals.features import Feature, feature_vector
+from esper.signals.scale import UNKNOWN, scaled
+from esper.signals.slot_features import SlotFeature, slot_features
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 
@@ -26,9 +26,10 @@ def test_a_batch_holds_what_one_observation_at_a_time_gives() -> None:
     together = batch(observations)
     assert together.features_NC.shape == (3, 27)
     for row, observation in enumerate(observations):
-        alone = scaled(feature_vector(observation))
+        alone = scaled(feature_vector(observation), Feature)
         np.testing.assert_allclose(together.features_NC[row], alone, rtol=1e-6)
-        for place, expected in enumerate(scaled_slots(slot_features(observation))):
+        for place, raw in enumerate(slot_features(observation)):
+            expected = scaled(raw, SlotFeature)
             np.testing.assert_allclose(together.slots_NSC[row, place], expected, rtol=1e-6)
 
 

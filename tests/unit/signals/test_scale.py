@@ -1,8 +1,10 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.signals.scale import UNKNOWN, Scale, change, count, loss, share
+from esper.signals.scale import UNKNOWN, Column, Scale, change, count, loss, scaled, share
 
 SCALES = [share(), count(100), loss(), change(0.1), change(-0.5), Scale(centre=3.0, spread=2.0)]
 
@@ -36,3 +38,16 @@ def test_a_smaller_loss_scales_higher() -> None:
     scaled = [loss()(value) for value in (0.01, 0.1, 1.0, 2.3, 5.5)]
     assert scaled == sorted(scaled, reverse=True)
     assert len(set(scaled)) == 5
+
+
+class Pair(Column):
+    LEFT = share()
+    RIGHT = change(0.1)
+    AGAIN = share()
+
+
+def test_columns_count_from_0_and_a_row_is_scaled_column_by_column() -> None:
+    assert [int(column) for column in Pair] == [0, 1, 2]
+    assert scaled([0.75, -0.05, math.nan], Pair) == pytest.approx([0.5, -0.5, UNKNOWN])
+    with pytest.raises(ValueError, match="zip"):
+        scaled([0.0, 0.0], Pair)

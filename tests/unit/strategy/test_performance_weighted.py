@@ -63,13 +63,14 @@ def test_recent_rewards_weigh_more() -> None:
 
 def test_only_the_window_counts() -> None:
     strategy = PerformanceWeighted(window_size=2, decay_factor=1.0)
-    scored = strategy._recent_scores([_arm(0, 1.0, 0.2, 0.4), _arm(1, 0.2, 0.4), _arm(2, 0.3)])
+    arms = [_arm(0, 1.0, 0.2, 0.4), _arm(1, 0.2, 0.4), _arm(2, 0.3)]
+    scored = [strategy._recent_score(arm) for arm in arms]
     assert scored == pytest.approx([0.3, 0.3, 0.3])
 
 
 def test_where_no_recent_reward_is_known_the_mean_stands_in() -> None:
     arm = ArmStats(seed=0, blueprint="a", trials=3, mean_reward=0.7)
-    assert PerformanceWeighted()._recent_scores([arm]) == [0.7]
+    assert PerformanceWeighted()._recent_score(arm) == 0.7
 
 
 def test_a_higher_temperature_evens_out_and_urgency_sharpens() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_the_fallback_waives_the_rest_of_seed_0_and_nothing_else(
 
     live = {"stage": SeedStage.BLENDING}
     for filled, (selection,) in (chosen(s0=live), chosen(s1=live), chosen(barred=("a",))):
-        assert filled.is_empty
+        assert not filled.changes
         assert (selection.seed, selection.blueprint) == (None, None)
         assert selection.reason.startswith("no viable seed: ")
 
@@ -158,7 +159,7 @@ def test_without_fallback_the_answer_is_an_explicit_none(make_state: Make, make_
     state = make_state(1, s0={"last_used_epoch": 2})
     inputs = SelectionInputs(state=state, epoch=3)
     filled, (selection,) = _selector(fallback_to_zero=False).choose(make_plan(), inputs)
-    assert filled.is_empty
+    assert not filled.changes
     assert selection.reason == "no viable seed: seed 0 rests until epoch 7"
 
 
@@ -167,7 +168,7 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     filled, (selection,) = _selector(Fixed()).choose(
         make_plan(), SelectionInputs(state=state, epoch=0)
     )
-    assert filled.is_empty
+    assert not filled.changes
     assert selection.reason == "fixed wants none of the viable"
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
 
@@ -185,10 +186,10 @@ def test_other_changes_pass_untouched(make_state: Make, make_plan: Make) -> None
 
 def test_candidates_are_known_before_their_memory_is(make_state: Make, make_plan: Make) -> None:
     state = make_state(3, s1={"stage": SeedStage.FOSSILIZED})
-    selector = _selector(memory_budget_mb=10.0)
-    inputs = SelectionInputs(state=state, epoch=0)
+    selector = _selector()
+    inputs = SelectionInputs(state=state, epoch=0, memory_budget_mb=10.0)
     assert selector.candidates(make_plan(), inputs) == (0, 2)
-    measured = SelectionInputs(state=state, epoch=0, memory_mb={0: 9.0, 2: 1.0})
+    measured = replace(inputs, memory_mb={0: 9.0, 2: 1.0})
     assert selector.choose(make_plan(), measured)[1][0].seed == 2
 
 

@@ -1,6 +1,5 @@
 """Viability: every limit by hand, and that a live seed is never offered."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,16 +7,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.contracts.plan import Action, SeedChange
+from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
-from esper.strategy.viability import SelectionInputs, Taken, Viability, viable
+from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
 Make = Callable[..., Any]
 
 
+def _plan(*changes: SeedChange, exceeds_concurrency: bool = False) -> Plan:
+    return Plan(
+        slot="block",
+        kind="test",
+        changes=changes,
+        reasoning="",
+        exceeds_concurrency=exceeds_concurrency,
+    )
+
+
+def _germinate(seed: int | None = None) -> SeedChange:
+    return SeedChange(action=Action.GERMINATE, seed=seed)
+
+
+def _cull(seed: int) -> SeedChange:
+    return SeedChange(action=Action.CULL, seed=seed)
+
+
 def test_a_seed_never_used_is_viable_at_once(make_state: Make) -> None:
     """A predecessor refused seeds that were never used and let fresh ones through."""
-    seeds, refused = viable(Viability(), SelectionInputs(state=make_state(), epoch=0), Taken())
+    seeds, refused = viable(Viability(), SelectionInputs(state=make_state(), epoch=0), _plan())
     assert seeds == [0, 1, 2, 3]
     assert refused == {}
 
@@ -25,59 +42,58 @@ def test_a_seed_never_used_is_viable_at_once(make_state: Make) -> None:
 def test_a_used_seed_rests(make_state: Make) -> None:
     state = make_state(3, s0={"last_used_epoch": 6}, s1={"last_used_epoch": 5})
     inputs = SelectionInputs(state=state, epoch=10)
-    assert viable(Viability(), inputs, Taken()) == ([1, 2], {0: "rests until epoch 11"})
-    assert viable(Viability(), inputs, Taken(), rested=False) == ([0, 1, 2], {})
-    assert viable(Viability(min_dormant_epochs=0), inputs, Taken())[0] == [0, 1, 2]
+    assert viable(Viability(), inputs, _plan()) == ([1, 2], {0: "rests until epoch 11"})
+    assert viable(Viability(), inputs, _plan(), rested=False) == ([0, 1, 2], {})
+    assert viable(Viability(min_dormant_epochs=0), inputs, _plan())[0] == [0, 1, 2]
 
 
 def test_live_seeds_and_those_of_the_plan_count_to_the_limit(make_state: Make) -> None:
     state = make_state(4, s1={"stage": SeedStage.TRAINING})
     inputs = SelectionInputs(state=state, epoch=0)
-    assert viable(Viability(), inputs, Taken())[0] == [0, 2, 3]
+    assert viable(Viability(), inputs, _plan())[0] == [0, 2, 3]
     full = "2 of 2 live seeds taken"
-    assert viable(Viability(), inputs, Taken(seeds=(0,))) == (
+    assert viable(Viability(), inputs, _plan(_germinate(0))) == (
         [],
         {0: "is in this plan already", 1: "is TRAINING", 2: full, 3: full},
     )
-    leaving = Taken(seeds=(0,), leaving=(1,))
-    assert viable(Viability(), inputs, leaving)[0] == [2, 3]
-    ensemble = Taken(seeds=(0,), exceeds_concurrency=True)
+    swapped = _plan(_cull(1), _germinate(0))
+    assert viable(Viability(), inputs, swapped)[0] == [2, 3]
+    ensemble = _plan(_germinate(0), exceeds_concurrency=True)
     assert viable(Viability(), inputs, ensemble)[0] == [2, 3]
-    assert viable(Viability(max_concurrent_seeds=3), inputs, Taken(seeds=(0,)))[0] == [2, 3]
+    assert viable(Viability(max_concurrent_seeds=3), inputs, _plan(_germinate(0)))[0] == [2, 3]
 
 
 def test_fossilized_seeds_take_no_place_and_are_not_offered(make_state: Make) -> None:
     stages = (SeedStage.FOSSILIZED, SeedStage.FOSSILIZED, SeedStage.EMBARGOED)
     state = make_state(4, **{f"s{index}": {"stage": stage} for index, stage in enumerate(stages)})
-    seeds, refused = viable(Viability(), SelectionInputs(state=state, epoch=0), Taken())
+    seeds, refused = viable(Viability(), SelectionInputs(state=state, epoch=0), _plan())
     assert seeds == [3]
     assert refused == {0: "is FOSSILIZED", 1: "is FOSSILIZED", 2: "is EMBARGOED"}
 
 
 def test_memory_stays_within_80_percent_of_the_budget(make_state: Make) -> None:
     inputs = SelectionInputs(
-        state=make_state(4), epoch=0, memory_mb={0: 10.0, 1: 20.0, 2: 20.5}, memory_used_mb=60.0
+        state=make_state(4),
+        epoch=0,
+        memory_mb={0: 10.0, 1: 20.0, 2: 20.5},
+        memory_used_mb=60.0,
+        memory_budget_mb=100.0,
     )
-    options = Viability(memory_budget_mb=100.0)
-    assert viable(options, inputs, Taken()) == (
+    assert viable(Viability(), inputs, _plan()) == (
         [0, 1],
         {2: "needs 80.5 MB of 80 MB", 3: "its memory is not known"},
     )
-    assert viable(options, inputs, Taken(seeds=(0,)))[1][1] == "needs 90 MB of 80 MB"
+    assert viable(Viability(), inputs, _plan(_germinate(0)))[1][1] == "needs 90 MB of 80 MB"
 
 
-def test_a_plan_books_what_it_names(make_plan: Make) -> None:
-    plan = make_plan(
+def test_a_seed_that_the_plan_culls_or_fossilizes_leaves() -> None:
+    plan = _plan(
         SeedChange(action=Action.CULL, seed=2, rests=False),
         SeedChange(action=Action.GERMINATE, seed=2, blueprint="h"),
-        SeedChange(action=Action.GERMINATE),
         SeedChange(action=Action.FOSSILIZE, seed=1),
         SeedChange(action=Action.RETARGET, seed=0, alpha_target=0.5),
-        exceeds_concurrency=True,
     )
-    assert Taken.of(plan) == Taken(
-        seeds=(2,), blueprints=("h",), leaving=(2, 1), exceeds_concurrency=True
-    )
+    assert leaving(plan) == {1, 2}
 
 
 SEEDS = st.builds(
@@ -105,7 +121,7 @@ def test_what_is_offered_is_dormant_rested_and_within_the_limit(
     state = make_state(len(seeds), **{f"s{index}": values for index, values in enumerate(seeds)})
     options = Viability(min_dormant_epochs=rest, max_concurrent_seeds=limit)
     inputs = SelectionInputs(state=state, epoch=epoch)
-    offered, refused = viable(options, inputs, Taken(seeds=tuple(taken)))
+    offered, refused = viable(options, inputs, _plan(*map(_germinate, taken)))
     assert sorted([*offered, *refused]) == list(range(len(seeds)))
     assert not taken & set(offered)
     for index in offered:
@@ -121,9 +137,6 @@ def test_options_out_of_range_are_refused() -> None:
     for key, wrong in (
         ("min_dormant_epochs", -1),
         ("max_concurrent_seeds", 0),
-        ("memory_budget_mb", 0.0),
-        ("memory_budget_mb", math.nan),
-        ("memory_budget_mb", math.inf),
     ):
         with pytest.raises(ValueError, match=rf"viability\.{key} must be"):
             Viability(**{key: wrong})
