@@ -18,6 +18,20 @@ from omegaconf.errors import (
 
 from esper.options import OPTIONS
 
+_IS_GONE = "is gone: verdicts on kernels are kept in memory only"
+
+MOVED_KEYS = {
+    "kernels.max_parameters": "is now safety.parameter_budget",
+    "kernels.max_memory_mb": "is now safety.memory_budget_mb",
+    "viability.memory_budget_mb": "is now safety.memory_budget_mb",
+    "kernels.cache_dir": _IS_GONE,
+    "kernels.disk_mb": _IS_GONE,
+    "kernels.ahead": _IS_GONE,
+    "kernels.ahead_mb": _IS_GONE,
+    "kernels.memory_entries": _IS_GONE,
+}
+"""Keys of earlier versions, each with the key or the change that replaced it."""
+
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -53,6 +67,8 @@ def _explain_cause(cause: BaseException | None, text: str) -> str:
 
 def unknown_key(key: str, schema: type[Any] | None) -> str:
     """Return the line for a key that `schema`, a class of options, does not have."""
+    if key in MOVED_KEYS:
+        return f"unknown key {key}: it {MOVED_KEYS[key]}"
     parent, _, last = key.rpartition(".")
     if schema is None or not is_dataclass(schema):
         return f"unknown key {key}"
