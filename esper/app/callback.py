@@ -18,9 +18,9 @@ from esper.app import resume, sweep
 from esper.app.errors import INTERRUPTED, one_line, print_error
 from esper.app.explain import explain
 from esper.app.schema import to_run_config
-from esper.contracts.errors import ConfigError, DataError, EsperError, InterruptionError
+from esper.contracts.errors import ConfigError, EsperError, InterruptionError
 from esper.rundir.layout import SUMMARY, write_json
-from esper.rundir.records import RunState, is_run, load_summary
+from esper.rundir.records import RunState, is_run, load_summary, state_of
 
 
 class JobCallback(Callback):
@@ -83,14 +83,12 @@ class JobCallback(Callback):
 
 
 def _record_failure(run_dir: Path, error: BaseException) -> None:
-    """Write into the run's summary how and why it ended, beside the numbers that it may hold."""
+    """Write into the run's summary how and why it ended; numbers of a finished run are kept."""
+    is_finished = state_of(run_dir) is RunState.FINISHED
+    numbers = (load_summary(run_dir) or {}) if is_finished else {}
     is_interrupted = isinstance(error, InterruptionError)
     status = RunState.INTERRUPTED if is_interrupted else RunState.FAILED
-    try:
-        summary = load_summary(run_dir) or {}
-    except DataError:
-        summary = {}
-    write_json(run_dir / SUMMARY, summary | {"status": status, "error": one_line(error)})
+    write_json(run_dir / SUMMARY, {**numbers, "status": status, "error": one_line(error)})
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf refuse, said in one line: the key, its value and what is allowed."""
+"""One line for each refusal of Hydra and OmegaConf: the key, its value and what is allowed."""
 
 import re
 import types
@@ -60,7 +60,10 @@ def _explain_cause(cause: BaseException | None, text: str) -> str:
     if isinstance(cause, ValidationError):
         return _wrong_type(cause, text)
     if isinstance(cause, MissingMandatoryValue):
-        return _unset(str(cause.full_key))
+        key = str(cause.full_key)
+        if key in OPTIONS:
+            return f"{key} must be chosen, one of {', '.join(OPTIONS[key])}"
+        return f"{key} must be given a value"
     lines = dict.fromkeys((_first_line(text), _first_line(str(cause or ""))))
     return ": ".join(filter(None, lines))
 
@@ -91,8 +94,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     listed = re.search(r"Available options in '.*':\n((?:\t.*\n?)*)", str(error))
     if not group or listed is None:
         return f"there is no configuration named '{file}'"
-    found = listed.group(1).split()
-    allowed = [name for name in found if not name.endswith("_schema")]
+    allowed = [name for name in listed.group(1).split() if not name.endswith("_schema")]
     near = get_close_matches(option, allowed, n=2)
     return f"unknown option {group}={option}{_hint(near, allowed, 'allowed')}"
 
@@ -100,16 +102,12 @@ def _unknown_option(error: MissingConfigException) -> str:
 def _wrong_type(cause: ValidationError, text: str) -> str:
     key = str(cause.full_key)
     given = text.partition(f"{key}=")[2]
-    kind = _field_type(cause.object_type, key.rpartition(".")[2])
+    schema: Any = cause.object_type
+    kinds = {each.name: each.type for each in fields(schema)} if is_dataclass(schema) else {}
+    kind = kinds.get(key.rpartition(".")[2])
     if kind is None:
         return f"{key}: {_first_line(str(cause))}"
     return f"{key} must be {_type_words(kind, key)}" + (f", got {given}" if given else "")
-
-
-def _field_type(schema: type[Any] | None, name: str) -> Any:
-    if schema is None or not is_dataclass(schema):
-        return None
-    return next((option.type for option in fields(schema) if option.name == name), None)
 
 
 def _type_words(kind: Any, key: str) -> str:
@@ -120,12 +118,6 @@ def _type_words(kind: Any, key: str) -> str:
     if get_origin(kind) is tuple:
         return f"a list, {key}=[a,b]"
     return _WORDS.get(kind, str(kind))
-
-
-def _unset(key: str) -> str:
-    if key in OPTIONS:
-        return f"{key} must be chosen, one of {', '.join(OPTIONS[key])}"
-    return f"{key} must be given a value"
 
 
 def _first_line(text: str) -> str:

@@ -5,7 +5,6 @@ Hydra rewrites its own files at each start, one after the other; this one is wri
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,75 +29,55 @@ _OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher"
 _OF_LAUNCHERS = ("hydra/launcher", "hydra")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """The command that started a run or a sweep.
+def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:
+    """Return the command line that resumes the run or the sweep in `folder`, and where to start it.
 
-    folder: of the run or sweep, absolute.
-    cwd: where it was started, if that still exists: paths among the options may be relative to it.
-    """
+    That is where it was started before, if that folder still exists: paths among its options may
+    be relative to it.
 
-    folder: Path
-    cwd: Path
-    flags: tuple[str, ...]
-    overrides: tuple[str, ...]
-    is_sweep: bool
-
-    def arguments(self, further: Sequence[str]) -> list[str]:
-        """Return the command line that resumes it; `further` options replace those before.
-
-        Raises:
-            ConfigError: if one of them would make other jobs of a sweep.
-        """
-        for option in further:
-            if option.startswith("-"):
-                raise ConfigError(f"--resume takes options only, got {option}")
-            if self.is_sweep and _key(option).split(".")[0] not in (*FREE, "epochs"):
-                raise ConfigError(
-                    f"{self.folder} is a sweep and goes on with its own options, got {option} "
-                    f"(allowed: {', '.join(('epochs', *FREE))})"
-                )
-        chosen = {_key(option) for option in further} & OPTIONS.keys()
-        # Another option of a group has other keys than the one before.
-        kept = [
-            each
-            for each in self.overrides
-            if "." not in _key(each) or _key(each).split(".")[0] not in chosen
-        ]
-        # The last of each key in its first place: jobs are numbered by the order of the options.
-        options = {_key(each): each for each in [*kept, *further]}
-        place = "hydra.sweep.dir" if self.is_sweep else "hydra.run.dir"
-        return [
-            *(["-m"] if self.is_sweep else []),
-            *self.flags,
-            *options.values(),
-            f"{place}={_quoted(self.folder)}",
-            f"++{_RESUMES}=true",
-        ]
-
-
-def read_command(folder: Path) -> Command:
-    """Return the command that started the run or the sweep in `folder`.
+    Args:
+        folder: of a run or a sweep.
+        further: options that replace those before.
 
     Raises:
-        ConfigError: if it holds neither.
+        ConfigError: if the folder holds neither, or `further` options would make other jobs of a
+            sweep.
     """
     folder = folder.resolve()
     of_sweep = is_sweep(folder)
-    values = load_object(folder / COMMAND if of_sweep else folder / HYDRA / COMMAND)
-    if values is None or not {"cwd", "flags", "overrides"} <= values.keys():
+    command = load_object(folder / COMMAND if of_sweep else folder / HYDRA / COMMAND)
+    if command is None or not {"cwd", "flags", "overrides"} <= command.keys():
         raise ConfigError(
             f"{folder} cannot be resumed: it is no folder of a run or a sweep of Esper's"
             f"{_runs_in(folder)}"
         )
-    cwd = Path(values["cwd"])
-    return Command(
-        folder=folder,
-        cwd=cwd if cwd.is_dir() else Path.cwd(),
-        flags=tuple(values["flags"]),
-        overrides=tuple(values["overrides"]),
-        is_sweep=of_sweep,
-    )
+    _check_further(folder, further, of_sweep=of_sweep)
+    options = _replaced(command["overrides"], further)
+    place = "hydra.sweep.dir" if of_sweep else "hydra.run.dir"
+    started = [f"{place}={_quoted(folder)}", f"++{_RESUMES}=true"]
+    mode = ["-m"] if of_sweep else []
+    cwd = Path(command["cwd"])
+    return [*mode, *command["flags"], *options, *started], cwd if cwd.is_dir() else Path.cwd()
+
+
+def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> None:
+    for option in further:
+        if option.startswith("-"):
+            raise ConfigError(f"--resume takes options only, got {option}")
+        if of_sweep and _group(option) not in (*FREE, "epochs"):
+            raise ConfigError(
+                f"{folder} is a sweep and goes on with its own options, got {option} "
+                f"(allowed: {', '.join(('epochs', *FREE))})"
+            )
+
+
+def _replaced(overrides: Sequence[str], further: Sequence[str]) -> list[str]:
+    """Return `overrides` with `further` ones in the places of those of the same keys."""
+    chosen = {_key(option) for option in further} & OPTIONS.keys()
+    # Another option of a group has other keys than the one before.
+    kept = [each for each in overrides if _group(each) not in chosen or _key(each) in chosen]
+    # The last of each key in its first place: jobs are numbered by the order of the options.
+    return list({_key(each): each for each in [*kept, *further]}.values())
 
 
 def write_run_command(config: DictConfig) -> None:
@@ -169,7 +148,7 @@ def _command(config: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
 def _of_jobs(overrides: Sequence[str]) -> list[str]:
     """Return the options that determine the jobs of a sweep."""
     free = (*(key for key in FREE if key != "experiment"), *_OF_LAUNCHERS)
-    return [each for each in overrides if _key(each).split(".")[0] not in free]
+    return [each for each in overrides if _group(each) not in free]
 
 
 def _flags(config: DictConfig) -> list[str]:
@@ -205,3 +184,7 @@ def _quoted(folder: Path) -> str:
 
 def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
+
+
+def _group(override: str) -> str:
+    return _key(override).partition(".")[0]

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from esper.app import sweep
 from esper.app.arguments import flags_first
 from esper.app.explain import explain
-from esper.app.resume import read_command
+from esper.app.resume import command_to_resume
 from esper.app.schema import conf_dir, register, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.logger.format import percent
@@ -56,9 +56,8 @@ def resume(folder: Path, further: Sequence[str]) -> None:
         ConfigError: if there is nothing to resume, or as `train` does.
         SystemExit: as `train` does.
     """
-    command = read_command(folder)
-    arguments = command.arguments(further)
-    with contextlib.chdir(command.cwd):
+    arguments, cwd = command_to_resume(folder, further)
+    with contextlib.chdir(cwd):
         train(arguments)
 
 

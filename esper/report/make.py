@@ -41,9 +41,9 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
             jobs.append(job_of(folder))
             written += _report_run(folder, target)
         else:
-            found = collect(folder)
-            jobs += found
-            written += _report_jobs(_title(folder), found, target)
+            swept = collect(folder)
+            jobs += swept
+            written += _report_jobs(_title(folder), swept, target)
     if len(folders) > 1:
         parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
         written += _report_jobs("Comparison", jobs, Path(out) if out else parent / "report")

@@ -56,7 +56,8 @@ class RunCheckpoints:
     def resume(self) -> list[tuple[EventKind, Any]]:
         """Restore the newest sound checkpoint; return the events of that, to publish them later.
 
-        Without any checkpoint the run starts anew, and lines of a former start are removed.
+        Without any checkpoint the run starts from its first epoch, and the lines that a former
+        start left are removed.
 
         Raises:
             CheckpointError: if there are some but none is sound, or they are of another run.

@@ -5,25 +5,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-HYDRA = ".hydra"
-"""The folder in which Hydra keeps what it composed a run from."""
-
-COMMAND = "command.json"
-"""The command that started a run or a sweep: in a run's `.hydra`, and in the folder of a sweep."""
-
-CONFIG = "config.json"
-"""The checked options of a run."""
-
-CHECKPOINTS = "checkpoints"
-"""The folder of a run's checkpoints, in its own."""
-
+HYDRA = ".hydra"  # the folder in which Hydra keeps what it composed a run from
+COMMAND = "command.json"  # how a run or sweep was started: in a run's .hydra, in a sweep's folder
+CONFIG = "config.json"  # the checked options of a run
+CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
-
-SNAPSHOT = "ledger_snapshot.json"
-"""The store's entries when the run began."""
+SNAPSHOT = "ledger_snapshot.json"  # the store's entries when the run began
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -26,26 +26,25 @@ _NEEDED = {
 
 
 class RunState(StrEnum):
-    """What a folder holds."""
+    """What a folder holds.
+
+    EMPTY: nothing, or there is no such folder.  FOREIGN: files, but none of a run.
+    RUNNING: a run that a process trains.  INTERRUPTED: one that was stopped or killed.
+    FAILED: one that an error ended; its summary holds the error.  FINISHED: one trained to its end.
+    """
 
     EMPTY = "empty"
-    """Nothing, or there is no such folder."""
     FOREIGN = "foreign"
-    """Files, but none of a run."""
     RUNNING = "running"
-    """A run that a process trains."""
     INTERRUPTED = "interrupted"
-    """A run that was stopped or killed before its end."""
     FAILED = "failed"
-    """A run that an error ended; its summary holds the error."""
     FINISHED = "finished"
-    """A run that was trained to its end."""
 
 
 def state_of(run_dir: Path) -> RunState:
     """Return what `run_dir` holds.
 
-    A run removes its summary when it starts, so a summary is the word of a run that has ended.
+    A run removes its summary when it starts, so a folder with a summary holds a run that ended.
     """
     if not any((run_dir / mark).exists() for mark in _MARKS):
         has_files = run_dir.is_dir() and any(run_dir.iterdir())

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from esper.app.resume import Command, read_command
+from esper.app.resume import command_to_resume
 from esper.contracts.errors import ConfigError
-from esper.rundir.layout import COMMAND, write_json
+from esper.rundir.layout import COMMAND, HYDRA, write_json
 
 
 def refusal_of(folder: Path) -> str:
     with pytest.raises(ConfigError) as refused:
-        read_command(folder)
+        command_to_resume(folder, [])
     return str(refused.value)
 
 
@@ -28,17 +28,35 @@ def test_a_folder_of_runs_is_refused_and_the_latest_of_them_are_named(tmp_path: 
     )
     assert "in it are runs/run2, " in refusal_of(tmp_path.parent)
     with pytest.raises(ConfigError, match=r"Esper's$"):
-        read_command(tmp_path / "notes")
+        command_to_resume(tmp_path / "notes", [])
+
+
+def resumed(folder: Path, overrides: list[str], further: list[str]) -> list[str]:
+    """Return the command line that resumes a run which was started with `overrides`."""
+    (folder / HYDRA).mkdir(exist_ok=True)
+    command = {"cwd": str(folder), "flags": [], "overrides": overrides}
+    write_json(folder / HYDRA / COMMAND, command)
+    arguments, cwd = command_to_resume(folder, further)
+    assert cwd == folder
+    return arguments
 
 
 def test_the_last_of_two_values_for_a_key_is_replaced_like_the_only_one(tmp_path: Path) -> None:
-    command = Command(tmp_path, tmp_path, (), ("epochs=3", "rng_seed=1", "epochs=9"), False)
+    before = ["epochs=3", "rng_seed=1", "epochs=9"]
     place = [f"hydra.run.dir='{tmp_path}'", "++hydra.callbacks.job_callback.resumes=true"]
-    assert command.arguments([]) == ["epochs=9", "rng_seed=1", *place]
-    assert command.arguments(["epochs=12"]) == ["epochs=12", "rng_seed=1", *place]
+    assert resumed(tmp_path, before, []) == ["epochs=9", "rng_seed=1", *place]
+    assert resumed(tmp_path, before, ["epochs=12"]) == ["epochs=12", "rng_seed=1", *place]
 
 
 def test_another_option_of_a_group_replaces_the_keys_of_the_one_before(tmp_path: Path) -> None:
-    before = ("logger=wandb", "logger.project=mine", "epochs=3")
-    command = Command(tmp_path, tmp_path, (), before, False)
-    assert command.arguments(["logger=none"])[:-2] == ["logger=none", "epochs=3"]
+    before = ["logger=wandb", "logger.project=mine", "epochs=3"]
+    assert resumed(tmp_path, before, ["logger=none"])[:-2] == ["logger=none", "epochs=3"]
+
+
+def test_a_run_whose_start_folder_is_gone_is_resumed_from_here(tmp_path: Path) -> None:
+    (tmp_path / HYDRA).mkdir()
+    command = {"cwd": str(tmp_path / "gone"), "flags": ["--config-dir", "/own"], "overrides": []}
+    write_json(tmp_path / HYDRA / COMMAND, command)
+    arguments, cwd = command_to_resume(tmp_path, [])
+    assert cwd == Path.cwd()
+    assert arguments[:2] == ["--config-dir", "/own"]
