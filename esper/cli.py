@@ -46,7 +46,7 @@ def train(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Go on with an interrupted run, or sweep, where it was last saved.",
+            help="Continue an interrupted run, or sweep, where it was last saved.",
         ),
     ] = None,
 ) -> None:
@@ -134,7 +134,7 @@ def execute(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     sys.excepthook = _unexpected
     sys.exit(execute(sys.argv[1:]))
 
@@ -142,5 +142,5 @@ def main() -> None:
 def _unexpected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Say in one line what nobody foresaw; Python itself then leaves with exit code 1."""
+    """Print an unexpected error as one line; Python itself then exits with code 1."""
     print_error(error)

@@ -57,7 +57,7 @@ def config_of(rng_seed: int, **changes: Any) -> RunConfig:
 def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run a configuration in a folder of its own; return its summary and its events."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        summary = run(config, Path(folder), {})
+        summary = run(config, Path(folder))
         with (Path(folder) / "events.jsonl").open() as lines:
             events = [json.loads(line) for line in lines]
     return summary, events

@@ -1,7 +1,8 @@
 """The words behind `esper train`, checked before Hydra sees them.
 
 Hydra's parser answers a wrong flag with its page of usage, and takes options on one side of its
-flags only; here a wrong flag is one line, and flags may stand anywhere.
+flags only; here a wrong flag is one line, and flags may stand anywhere.  This is the only module
+that uses Hydra's internals.
 """
 
 import io
@@ -27,48 +28,37 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: for an unknown flag, flags that exclude each other, or a group set to nothing.
     """
-    parsed = _parse(arguments)
-    if parsed is None:
-        return list(arguments)
-    _check_flags(parsed)
-    _check_groups(parsed.overrides)
+    usage = io.StringIO()
+    try:
+        with redirect_stderr(usage), redirect_stdout(io.StringIO()):
+            parsed = get_args_parser().parse_intermixed_args(list(arguments))
+    except SystemExit as stop:
+        if not stop.code:
+            return list(arguments)  # a question such as --help, which Hydra answers itself
+        raise ConfigError(usage.getvalue().strip().rpartition("error: ")[2]) from stop
+    _check(parsed)
     flags = list(arguments)
     for override in parsed.overrides:
         flags.remove(override)
     return [*flags, *parsed.overrides]
 
 
-def _parse(arguments: Sequence[str]) -> Namespace | None:
-    """Return what Hydra's parser reads, None for a question that it answers itself."""
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said), redirect_stdout(io.StringIO()):
-            return get_args_parser().parse_intermixed_args(list(arguments))
-    except SystemExit as stop:
-        if not stop.code:
-            return None
-        raise ConfigError(said.getvalue().strip().rpartition("error: ")[2]) from stop
-
-
-def _check_flags(flags: Namespace) -> None:
-    asked = [flags.run, flags.multirun, flags.cfg, flags.info, flags.shell_completion]
-    if sum(map(bool, asked)) > 1:
+def _check(parsed: Namespace) -> None:
+    commands = [parsed.run, parsed.multirun, parsed.cfg, parsed.info, parsed.shell_completion]
+    if sum(map(bool, commands)) > 1:
         raise ConfigError(
             "only one of --run, --multirun, --cfg, --info and --shell-completion can be given"
         )
-    if flags.resolve and not flags.cfg:
+    if parsed.resolve and not parsed.cfg:
         raise ConfigError("--resolve needs --cfg job, hydra or all")
-
-
-def _check_groups(overrides: Sequence[str]) -> None:
-    for override in overrides:
+    for override in parsed.overrides:
         group, _, option = override.partition("=")
         if group in OPTIONS and option in ("", "null"):
             raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {option}")
 
 
 def complete(incomplete: str) -> list[str]:
-    """Return what can stand for the unfinished last word of an `esper train` command line."""
+    """Return the completions of the last word of an `esper train` command line."""
     in_bash = _bash_words()
     words = in_bash or [incomplete]
     key, equals, _ = words[-1].rpartition("=")
@@ -77,19 +67,22 @@ def complete(incomplete: str) -> list[str]:
 
 
 def _query(words: list[str]) -> list[str]:
-    """Return Hydra's answers; none where the words before make no configuration."""
+    """Return Hydra's completions; none where the words before make no configuration."""
     register()
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_dir())))
-    line = " ".join(word for word in words[:-1] if not word.startswith("-"))
+    overrides = [word for word in words[:-1] if not word.startswith("-")]
+    line = " ".join([*overrides, words[-1]])
     try:
-        plugin = DefaultCompletionPlugin(loader)
-        return list(plugin._query(config_name="train", line=f"{line} {words[-1]}"))
+        return list(DefaultCompletionPlugin(loader)._query(config_name="train", line=line))
     except (HydraException, OmegaConfBaseException):
         return []
 
 
 def _bash_words() -> list[str]:
-    """Return the words behind `esper train`, whole again; none when the shell is not bash."""
+    """Return the words after `esper train`, empty when the shell is not bash.
+
+    Bash splits `key=value` at the `=`; here each is one word.
+    """
     if os.environ.get("_ESPER_COMPLETE") != "complete_bash":
         return []
     last = int(os.environ.get("COMP_CWORD", "0"))

@@ -1,4 +1,4 @@
-"""What `esper doctor` shows: versions, device, accounts, and what is missing and how to get it."""
+"""`esper doctor`: versions, device, accounts, and what is missing and how to get it."""
 
 import os
 import platform
@@ -32,26 +32,29 @@ EXTRAS = {
 REDIS_TIMEOUT_S = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One row: what was looked at, what was found, and what to do about it if anything.
+    """One row of the table.
 
-    ok: None when it is an offer rather than a fault.
+    what: the subject that was examined.
+    state: its version or condition.
+    advice: the command that mends it, empty where nothing is to do.
+    ok: None when the row is an offer rather than a fault.
     """
 
     what: str
-    found: str
-    ok: bool | None = True
+    state: str
     advice: str = ""
+    ok: bool | None = True
 
 
 def examine() -> list[Finding]:
     """Return everything worth knowing about this installation; changes nothing."""
     return [
-        Finding(what="esper", found=esper.__version__),
-        Finding(what="python", found=f"{platform.python_version()} in {sys.prefix}"),
+        Finding("esper", esper.__version__),
+        Finding("python", f"{platform.python_version()} in {sys.prefix}"),
         *[_required(package) for package in REQUIRED],
-        _device(),
+        Finding("device", _device()),
         _login(),
         *[_extra(extra, *facts) for extra, facts in EXTRAS.items()],
         _redis_server(),
@@ -61,71 +64,55 @@ def examine() -> list[Finding]:
 
 def _required(package: str) -> Finding:
     try:
-        return Finding(what=package, found=version(package))
+        return Finding(package, version(package))
     except PackageNotFoundError:
-        advice = f"pip install {package}"
-        return Finding(what=package, found="missing", ok=False, advice=advice)
+        return Finding(package, "missing", f"pip install {package}", ok=False)
 
 
-def _device() -> Finding:
-    import torch  # 1.5 s: only once the doctor is really asked
+def _device() -> str:
+    import torch  # takes 1.5 s
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return Finding(what="device", found=f"cuda: {', '.join(names)}")
+        return f"cuda: {', '.join(names)}"
     cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    if torch.backends.mps.is_available():
-        return Finding(what="device", found=f"mps; {cores}")
-    return Finding(what="device", found=f"cpu: {cores}")
+    return f"mps; {cores}" if torch.backends.mps.is_available() else f"cpu: {cores}"
 
 
 def _login() -> Finding:
     if is_logged_in():
-        return Finding(what="W&B", found="logged in")
-    return Finding(
-        what="W&B",
-        found="not logged in: runs stay offline",
-        ok=None,
-        advice="wandb login",
-    )
+        return Finding("W&B", "logged in")
+    return Finding("W&B", "not logged in: runs stay offline", "wandb login", ok=None)
 
 
 def _extra(extra: str, package: str, needed_by: str) -> Finding:
     what = f"extra {extra}"
     try:
-        return Finding(what=what, found=f"{package} {version(package)}")
+        return Finding(what, f"{package} {version(package)}")
     except PackageNotFoundError:
-        return Finding(
-            what=what,
-            found=f"not installed; {needed_by} needs it",
-            ok=None,
-            advice=f"pip install 'esper-morph[{extra}]'",
-        )
+        advice = f"pip install 'esper-morph[{extra}]'"
+        return Finding(what, f"not installed; {needed_by} needs it", advice, ok=None)
 
 
 def _redis_server() -> Finding:
-    """Ask the server that `store=redis` would take, for as long as one notices at most."""
-    advice = f"redis-server, or {redis.VARIABLE}=redis://<host>:6379/0"
+    """Ask the server that `store=redis` would use; gives up after `REDIS_TIMEOUT_S`."""
     try:
         url = redis.address()
         client = redis.connect("store=redis", url, REDIS_TIMEOUT_S)
         with closing(client), redis.redis_errors("server", url):
             number = client.info("server")["redis_version"]
     except EsperError as error:
-        return Finding(what="redis", found=str(error), ok=None, advice=advice)
-    return Finding(what="redis", found=f"{redis.shown(url)} answers, version {number}")
+        advice = f"redis-server, or {redis.VARIABLE}=redis://<host>:6379/0"
+        return Finding("redis", str(error), advice, ok=None)
+    return Finding("redis", f"{redis.shown(url)} answers, version {number}")
 
 
 def _output_folder() -> Finding:
     here = Path.cwd()
     if os.access(here, os.W_OK):
-        return Finding(what="output", found=f"to {here}")
-    return Finding(
-        what="output",
-        found=f"{here} cannot be written",
-        ok=False,
-        advice="change to another folder, or set hydra.run.dir=<folder>",
-    )
+        return Finding("output", f"to {here}")
+    advice = "change to another folder, or set hydra.run.dir=<folder>"
+    return Finding("output", f"{here} cannot be written", advice, ok=False)
 
 
 def show(findings: Sequence[Finding]) -> None:
@@ -135,6 +122,6 @@ def show(findings: Sequence[Finding]) -> None:
         table.add_column(title, overflow="fold")
     marks = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]--[/]"}
     for finding in findings:
-        cells = (escape(text) for text in (finding.what, finding.found, finding.advice))
+        cells = (escape(text) for text in (finding.what, finding.state, finding.advice))
         table.add_row(marks[finding.ok], *cells)
     Console().print(table)

@@ -1,4 +1,4 @@
-"""One line for whatever went wrong, and the traceback for those who ask with `ESPER_DEBUG=1`."""
+"""Print an error as one line, and its traceback with `ESPER_DEBUG=1`."""
 
 import os
 import traceback
@@ -12,18 +12,18 @@ INTERRUPTED = 130
 
 
 def one_line(error: BaseException) -> str:
-    """Return what went wrong as one line.
+    """Return an error as one line.
 
-    An `EsperError` says it itself; an `OSError` names its file; anything else is unexpected, so its
-    type is named and how to see where it came from.
+    An `EsperError` is its text, an `OSError` names its file.  Any other error is unexpected: its
+    line names its type, and how to see where it was raised.
     """
     if isinstance(error, EsperError):
-        return _single_spaced(str(error))
-    if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return _single_spaced(f"{error.strerror}{where}")
-    text = _single_spaced(str(error))
-    return f"{type(error).__name__}: {text} (ESPER_DEBUG=1 shows where)"
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error} (ESPER_DEBUG=1 shows where)"
+    return " ".join(text.split())
 
 
 def print_error(error: BaseException) -> None:
@@ -32,9 +32,5 @@ def print_error(error: BaseException) -> None:
         traceback.print_exception(error)
     if isinstance(error, InterruptionError):
         typer.secho(one_line(error), fg="yellow", err=True)
-        return
-    typer.secho(f"error: {one_line(error)}", fg="red", err=True)
-
-
-def _single_spaced(text: str) -> str:
-    return " ".join(text.split())
+    else:
+        typer.secho(f"error: {one_line(error)}", fg="red", err=True)

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf refuse, said in one line: the key, its value and what is allowed."""
+"""One line for each refusal of Hydra and OmegaConf: the key, its value and what is allowed."""
 
 import re
 import types
@@ -17,6 +17,20 @@ from omegaconf.errors import (
 )
 
 from esper.options import OPTIONS
+
+_IS_GONE = "is gone: verdicts on kernels are kept in memory only"
+
+MOVED_KEYS = {
+    "kernels.max_parameters": "is now safety.parameter_budget",
+    "kernels.max_memory_mb": "is now safety.memory_budget_mb",
+    "viability.memory_budget_mb": "is now safety.memory_budget_mb",
+    "kernels.cache_dir": _IS_GONE,
+    "kernels.disk_mb": _IS_GONE,
+    "kernels.ahead": _IS_GONE,
+    "kernels.ahead_mb": _IS_GONE,
+    "kernels.memory_entries": _IS_GONE,
+}
+"""Keys of earlier versions, each with the key or the change that replaced it."""
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -46,13 +60,18 @@ def _explain_cause(cause: BaseException | None, text: str) -> str:
     if isinstance(cause, ValidationError):
         return _wrong_type(cause, text)
     if isinstance(cause, MissingMandatoryValue):
-        return _unset(str(cause.full_key))
+        key = str(cause.full_key)
+        if key in OPTIONS:
+            return f"{key} must be chosen, one of {', '.join(OPTIONS[key])}"
+        return f"{key} must be given a value"
     lines = dict.fromkeys((_first_line(text), _first_line(str(cause or ""))))
     return ": ".join(filter(None, lines))
 
 
 def unknown_key(key: str, schema: type[Any] | None) -> str:
     """Return the line for a key that `schema`, a class of options, does not have."""
+    if key in MOVED_KEYS:
+        return f"unknown key {key}: it {MOVED_KEYS[key]}"
     parent, _, last = key.rpartition(".")
     if schema is None or not is_dataclass(schema):
         return f"unknown key {key}"
@@ -75,8 +94,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     listed = re.search(r"Available options in '.*':\n((?:\t.*\n?)*)", str(error))
     if not group or listed is None:
         return f"there is no configuration named '{file}'"
-    found = listed.group(1).split()
-    allowed = [name for name in found if not name.endswith("_schema")]
+    allowed = [name for name in listed.group(1).split() if not name.endswith("_schema")]
     near = get_close_matches(option, allowed, n=2)
     return f"unknown option {group}={option}{_hint(near, allowed, 'allowed')}"
 
@@ -84,16 +102,12 @@ def _unknown_option(error: MissingConfigException) -> str:
 def _wrong_type(cause: ValidationError, text: str) -> str:
     key = str(cause.full_key)
     given = text.partition(f"{key}=")[2]
-    kind = _field_type(cause.object_type, key.rpartition(".")[2])
+    schema: Any = cause.object_type
+    kinds = {each.name: each.type for each in fields(schema)} if is_dataclass(schema) else {}
+    kind = kinds.get(key.rpartition(".")[2])
     if kind is None:
         return f"{key}: {_first_line(str(cause))}"
     return f"{key} must be {_type_words(kind, key)}" + (f", got {given}" if given else "")
-
-
-def _field_type(schema: type[Any] | None, name: str) -> Any:
-    if schema is None or not is_dataclass(schema):
-        return None
-    return next((option.type for option in fields(schema) if option.name == name), None)
 
 
 def _type_words(kind: Any, key: str) -> str:
@@ -104,12 +118,6 @@ def _type_words(kind: Any, key: str) -> str:
     if get_origin(kind) is tuple:
         return f"a list, {key}=[a,b]"
     return _WORDS.get(kind, str(kind))
-
-
-def _unset(key: str) -> str:
-    if key in OPTIONS:
-        return f"{key} must be chosen, one of {', '.join(OPTIONS[key])}"
-    return f"{key} must be given a value"
 
 
 def _first_line(text: str) -> str:

@@ -1,14 +1,10 @@
-"""What started a run or a sweep, kept in its folder so that `--resume` can start it again.
+"""The command that started a run or a sweep, kept in its folder so that `--resume` can repeat it.
 
-Hydra writes its own files anew at each start, one after the other; this one is always whole.
+Hydra rewrites its own files at each start, one after the other; this one is written in one step.
 """
 
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,63 +12,90 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from esper.app.schema import conf_dir
-from esper.app.sweep import summary_of
+from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
-from esper.rundir.layout import CHECKPOINTS, COMMAND, write_json
+from esper.run.config_file import config_values
+from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
 from esper.rundir.lock import lock_run_dir
+from esper.rundir.records import RunState, is_sweep, load_object, load_summary, state_of
 from esper.rundir.same_config import FREE, check_same
 
-_RESUMED = "ESPER_RESUMED"
-"""Environment variable with the folder that is taken up again.
-
-A launcher's processes inherit it; they learn of nothing else than Hydra's configuration.
-"""
+_RESUMES = "hydra.callbacks.job_callback.resumes"
 _MOST_NAMED = 5
 
-_OF_A_PLACE = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode")
-_OF_LAUNCHERS = ("hydra/launcher", "hydra")
+_OF_THE_START = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)
 _OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
+_OF_LAUNCHERS = ("hydra/launcher", "hydra")
 
 
-@contextmanager
-def taking_up(folder: Path) -> Iterator[None]:
-    """Let `is_taken_up` be true of a run, or of a sweep and its jobs."""
-    before = os.environ.get(_RESUMED)
-    os.environ[_RESUMED] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_RESUMED]
-        else:
-            os.environ[_RESUMED] = before
+def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:
+    """Return the command line that resumes the run or the sweep in `folder`, and where to start it.
+
+    That is where it was started before, if that folder still exists: paths among its options may
+    be relative to it.
+
+    Args:
+        folder: of a run or a sweep.
+        further: options that replace those before.
+
+    Raises:
+        ConfigError: if the folder holds neither, or `further` options would make other jobs of a
+            sweep.
+    """
+    folder = folder.resolve()
+    of_sweep = is_sweep(folder)
+    command = load_object(folder / COMMAND if of_sweep else folder / HYDRA / COMMAND)
+    if command is None or not {"cwd", "flags", "overrides"} <= command.keys():
+        raise ConfigError(
+            f"{folder} cannot be resumed: it is no folder of a run or a sweep of Esper's"
+            f"{_runs_in(folder)}"
+        )
+    _check_further(folder, further, of_sweep=of_sweep)
+    options = _replaced(command["overrides"], further)
+    place = "hydra.sweep.dir" if of_sweep else "hydra.run.dir"
+    started = [f"{place}={_quoted(folder)}", f"++{_RESUMES}=true"]
+    mode = ["-m"] if of_sweep else []
+    cwd = Path(command["cwd"])
+    return [*mode, *command["flags"], *options, *started], cwd if cwd.is_dir() else Path.cwd()
 
 
-def is_taken_up(run_dir: Path) -> bool:
-    """Return whether a run, or the sweep that it is a job of, goes on where it was saved."""
-    folder = os.environ.get(_RESUMED)
-    # The folder of a job may be a link to elsewhere, or lie further down in that of the sweep.
-    places = (run_dir, *run_dir.absolute().parents)
-    return folder is not None and any(place.resolve() == Path(folder) for place in places)
+def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> None:
+    for option in further:
+        if option.startswith("-"):
+            raise ConfigError(f"--resume takes options only, got {option}")
+        if of_sweep and _group(option) not in (*FREE, "epochs"):
+            raise ConfigError(
+                f"{folder} is a sweep and goes on with its own options, got {option} "
+                f"(allowed: {', '.join(('epochs', *FREE))})"
+            )
 
 
-def note_run(config: DictConfig) -> None:
-    """Keep what started a run, or a job of a sweep as a run of its own, in its folder."""
+def _replaced(overrides: Sequence[str], further: Sequence[str]) -> list[str]:
+    """Return `overrides` with `further` ones in the places of those of the same keys."""
+    chosen = {_key(option) for option in further} & OPTIONS.keys()
+    # Another option of a group has other keys than the one before.
+    kept = [each for each in overrides if _group(each) not in chosen or _key(each) in chosen]
+    # The last of each key in its first place: jobs are numbered by the order of the options.
+    return list({_key(each): each for each in [*kept, *further]}.values())
+
+
+def write_run_command(config: DictConfig) -> None:
+    """Write the command of a run, or of a job of a sweep as a run of its own, to its folder."""
     run_dir = Path(config.hydra.runtime.output_dir)
-    write_json(run_dir / ".hydra" / COMMAND, _command(config, _OF_SWEEPS))
+    write_json(run_dir / HYDRA / COMMAND, _command(config, _OF_SWEEPS))
 
 
-def note_sweep(config: DictConfig) -> None:
-    """Keep what started a sweep, in its folder.
+def write_sweep_command(config: DictConfig, *, resumes: bool) -> None:
+    """Write the command of a sweep to its folder.
 
     Raises:
         ConfigError: if the folder holds runs of a sweep with other options: they would be lost.
     """
     folder = Path(config.hydra.sweep.dir)
     command = _command(config, ())
-    before = _read(folder / COMMAND)
-    if before is not None and not is_taken_up(folder) and any(folder.glob(f"**/{CHECKPOINTS}")):
+    before = load_object(folder / COMMAND)
+    if before is not None and not resumes and any(folder.glob(f"**/{CHECKPOINTS}")):
         kept, wanted = (_of_jobs(each["overrides"]) for each in (before, command))
         if kept != wanted:
             other = ", ".join(sorted({*kept} ^ {*wanted})) or "the same in another order"
@@ -84,114 +107,48 @@ def note_sweep(config: DictConfig) -> None:
     write_json(folder / COMMAND, command)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What goes on with a run or a sweep.
-
-    folder: its own, absolute.
-    cwd: where it was started, if that is still there: paths among the options may start from it.
-    """
-
-    folder: Path
-    cwd: Path
-    flags: tuple[str, ...]
-    overrides: tuple[str, ...]
-    is_sweep: bool
-
-    def arguments(self, further: Sequence[str]) -> list[str]:
-        """Return the command line, `further` options in the place of those of the same keys.
-
-        Raises:
-            ConfigError: if one of them would make other jobs of a sweep.
-        """
-        flags = [word for word in further if word.startswith("-")]
-        if flags:
-            raise ConfigError(f"--resume takes options only, got {flags[0]}")
-        for override in further if self.is_sweep else ():
-            if _key(override).split(".")[0] not in (*FREE, "epochs"):
-                raise ConfigError(
-                    f"{self.folder} is a sweep and goes on with its own options, got {override} "
-                    f"(allowed: {', '.join(('epochs', *FREE))})"
-                )
-        # In their places, the last of each key: jobs are numbered by the order of the options.
-        kept = {_key(each): each for each in self.overrides if self._stays(each, further)}
-        kept |= {_key(override): override for override in further}
-        place = "hydra.sweep.dir" if self.is_sweep else "hydra.run.dir"
-        mode = ["-m"] if self.is_sweep else []
-        return [*mode, *self.flags, *kept.values(), f"{place}={_quoted(self.folder)}"]
-
-    def _stays(self, override: str, further: Sequence[str]) -> bool:
-        """Return whether an option still has its group: another option of that has other keys."""
-        chosen = {_key(each) for each in further} & OPTIONS.keys()
-        return _key(override).split(".")[0] not in chosen or "." not in _key(override)
-
-
-def command_of(folder: Path) -> Command:
-    """Return what goes on with the run or the sweep in `folder`.
+def check(run_dir: Path, config: RunConfig) -> None:
+    """Refuse to resume a run that cannot continue under a configuration; changes nothing.
 
     Raises:
-        ConfigError: if it holds neither.
-    """
-    folder = folder.resolve()
-    is_sweep = (folder / COMMAND).exists()
-    noted = _read(folder / COMMAND if is_sweep else folder / ".hydra" / COMMAND)
-    if noted is None:
-        raise ConfigError(
-            f"{folder} cannot be resumed: it is no folder of a run or a sweep of Esper's"
-            f"{_runs_in(folder)}"
-        )
-    cwd = Path(noted["cwd"])
-    return Command(
-        folder=folder,
-        cwd=cwd if cwd.is_dir() else Path.cwd(),
-        flags=tuple(noted["flags"]),
-        overrides=tuple(noted["overrides"]),
-        is_sweep=is_sweep,
-    )
-
-
-def check(run_dir: Path, raw: Mapping[str, Any]) -> None:
-    """Look whether the run in a folder can go on under a configuration; nothing is changed.
-
-    Raises:
-        EsperError: if it cannot: another process trains it, its checkpoints are broken, or of
-            another configuration.
+        EsperError: if another process trains it, or its checkpoints are broken or of another
+            configuration.
         SystemExit: with 0 if it is finished.
     """
     from esper.checkpoint.rotation import CheckpointRotation  # torch
 
+    is_finished = state_of(run_dir) is RunState.FINISHED
+    over = (load_summary(run_dir) or {}).get("epochs", 0) if is_finished else 0
     with lock_run_dir(run_dir):
-        summary = summary_of(run_dir) or {}
-        over = summary["epochs"] if summary.get("status") == "finished" else 0
-        found = CheckpointRotation(run_dir / CHECKPOINTS).latest()
-        if found is not None:
-            facts = found.saved.facts
-            # A finished run that is given no more epochs is not trained: fewer are no error.
-            wanted = {**raw, "epochs": max(raw["epochs"], over)}
-            check_same(facts["config"], wanted, facts["epoch"])
-        if raw["epochs"] <= over:
-            longer = f"it goes on with a longer budget: epochs={2 * over}"
-            typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
-            raise SystemExit(0)
+        newest = CheckpointRotation(run_dir / CHECKPOINTS).latest()
+    if newest is not None:
+        facts = newest.saved.facts
+        # A finished run that gets no more epochs is not trained: fewer are no error.
+        wanted = {**config_values(config), "epochs": max(config.epochs, over)}
+        check_same(facts["config"], wanted, facts["epoch"])
+    if config.epochs <= over:
+        longer = f"it goes on with a longer budget: epochs={2 * over}"
+        typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
+        raise SystemExit(0)
 
 
 def _command(config: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
     # As they were typed: a reference such as ${rng_seed} is another value in each job.
-    given = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-    assert isinstance(given, dict)
-    overrides = [str(each) for each in (*given["task"], *given["hydra"])]
-    skipped = (*_OF_A_PLACE, *left_out)
+    given: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    skipped = (*_OF_THE_START, *left_out)
     return {
         "cwd": config.hydra.runtime.cwd,
         "flags": _flags(config),
-        "overrides": [each for each in overrides if not _key(each).startswith(skipped)],
+        "overrides": [
+            each for each in given["task"] + given["hydra"] if not _key(each).startswith(skipped)
+        ],
     }
 
 
 def _of_jobs(overrides: Sequence[str]) -> list[str]:
-    """Return the options on which it depends what the jobs of a sweep are."""
+    """Return the options that determine the jobs of a sweep."""
     free = (*(key for key in FREE if key != "experiment"), *_OF_LAUNCHERS)
-    return [each for each in overrides if _key(each).split(".")[0] not in free]
+    return [each for each in overrides if _group(each) not in free]
 
 
 def _flags(config: DictConfig) -> list[str]:
@@ -209,16 +166,16 @@ def _flags(config: DictConfig) -> list[str]:
 
 def _runs_in(folder: Path) -> str:
     """Return the names of the latest runs and sweeps in a folder, in words."""
-    depths = ("*", "*/*")
-    runs = {each.parent.parent for d in depths for each in folder.glob(f"{d}/.hydra/{COMMAND}")}
-    sweeps = {each.parent for d in depths for each in folder.glob(f"{d}/{COMMAND}")}
-    found = sorted(str(p.relative_to(folder)) for p in runs | sweeps if p.name != ".hydra")
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"; in it are {', '.join(found[-_MOST_NAMED:])}{more}" if found else ""
+    depths = ("*", "*/*", "*/*/*")
+    parents = [path.parent for depth in depths for path in folder.glob(f"{depth}/{COMMAND}")]
+    places = {parent.parent if parent.name == HYDRA else parent for parent in parents}
+    names = sorted(str(place.relative_to(folder)) for place in places)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"; in it are {', '.join(names[-_MOST_NAMED:])}{more}" if names else ""
 
 
 def _quoted(folder: Path) -> str:
-    """Return a path as Hydra reads it back: quotes and what leads to them escaped."""
+    """Return a path as Hydra reads it back: quotes, and backslashes before them, escaped."""
     text = re.sub(
         r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), str(folder)
     )
@@ -229,13 +186,5 @@ def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError as error:
-        raise ConfigError(f"{path} is broken: {error}") from error
-    if not isinstance(noted, dict) or {"cwd", "flags", "overrides"} - noted.keys():
-        raise ConfigError(f"{path} is broken: it must hold cwd, flags and overrides")
-    return noted
+def _group(override: str) -> str:
+    return _key(override).partition(".")[0]

@@ -1,4 +1,4 @@
-"""Between Hydra's configurations and `RunConfig`: schemas, checks, plain values."""
+"""Between Hydra's configurations and `RunConfig`: schemas and checks."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from esper.app.explain import explain, unknown_key
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
-from esper.options import OPTIONS, option_name
+from esper.options import OPTIONS
 
 
 def conf_dir() -> Path:
@@ -28,7 +28,7 @@ def conf_dir() -> Path:
 
 
 def register() -> None:
-    """Store the schemas of all groups where Hydra looks them up; doing it again changes nothing."""
+    """Store the schemas of all groups where Hydra looks them up; a second call changes nothing."""
     store = ConfigStore.instance()
     run = writable(OmegaConf.structured(RunConfig))
     for group, options in OPTIONS.items():
@@ -56,20 +56,8 @@ def to_run_config(cfg: DictConfig) -> RunConfig:
     return config
 
 
-def to_raw(cfg: DictConfig, config: RunConfig) -> dict[str, Any]:
-    """Return a composed configuration as plain values, each group with its option's `name`."""
-    raw = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(raw, dict)
-    names = {group: option_name(group, getattr(config, group)) for group in OPTIONS}
-    return {str(key): _named(value, names.get(str(key))) for key, value in raw.items()}
-
-
-def _named(value: Any, name: str | None) -> Any:
-    return value if name is None else {"name": name, **value}
-
-
 def writable(node: DictConfig) -> DictConfig:
-    """Return `node` open for overrides: Hydra refuses them in what a frozen dataclass gave."""
+    """Return `node` open for overrides; one made from a frozen dataclass is read-only."""
     OmegaConf.set_readonly(node, False)
     for child in node.values():
         if isinstance(child, DictConfig):
@@ -78,7 +66,7 @@ def writable(node: DictConfig) -> DictConfig:
 
 
 def _refuse_unknown_keys(cfg: DictConfig, schema: type[Any], prefix: str) -> None:
-    """Raise `ConfigError` for a key that was added with `+` and that no field would take."""
+    """Raise `ConfigError` for a key that was added with `+` and that the schema does not have."""
     known = [option.name for option in fields(schema)]
     for key, child in cfg.items_ex(resolve=False):
         if key not in known:

@@ -3,8 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from esper.app import sweep
 from esper.app.arguments import flags_first
 from esper.app.explain import explain
-from esper.app.resume import command_of, is_taken_up, taking_up
-from esper.app.schema import conf_dir, register, to_raw, to_run_config
+from esper.app.resume import command_to_resume
+from esper.app.schema import conf_dir, register, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.logger.format import percent
-from esper.rundir.layout import COMMAND
-from esper.rundir.lock import lock_run_dir
+from esper.rundir.records import is_sweep
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -37,15 +35,18 @@ def train(arguments: Sequence[str]) -> None:
     ordered = flags_first(arguments)
     register()
     app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
+    argv, sys.argv = sys.argv, ["esper train", *ordered]
     try:
-        with _as_command_line(ordered):
-            app(train_task)()
+        app(train_task)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error  # a ValueError of Hydra's: jobs end otherwise
+    finally:
+        sys.argv = argv
 
 
 def resume(folder: Path, further: Sequence[str]) -> None:
-    """Go on with the run, or with the jobs of the sweep, in `folder`.
+    """Continue the run, or the jobs of the sweep, in `folder`.
 
     Args:
         folder: of a run or a sweep.
@@ -55,9 +56,8 @@ def resume(folder: Path, further: Sequence[str]) -> None:
         ConfigError: if there is nothing to resume, or as `train` does.
         SystemExit: as `train` does.
     """
-    command = command_of(folder)
-    arguments = command.arguments(further)
-    with taking_up(command.folder), contextlib.chdir(command.cwd):
+    arguments, cwd = command_to_resume(folder, further)
+    with contextlib.chdir(cwd):
         train(arguments)
 
 
@@ -65,31 +65,18 @@ def train_task(cfg: DictConfig) -> float | None:
     """Run one job and return its best validation accuracy, the number that sweepers maximise."""
     job = HydraConfig.get()
     run_dir = Path(job.runtime.output_dir)
-    in_sweep = job.mode == RunMode.MULTIRUN
     config = to_run_config(cfg)
-    raw = to_raw(cfg, config)
-    resumes = is_taken_up(run_dir)
-    if in_sweep:
-        known = sweep.finished(run_dir, list(job.overrides.task))
-        if known is None and resumes:
-            known = sweep.longer(run_dir, config.epochs)
-        if known is not None:
-            typer.echo(f"job {run_dir.name}: finished before, left as it is")
-            return known.get("best_val_accuracy")
-    is_resumed = resumes
-    if in_sweep:
-        is_resumed = sweep.is_interrupted(run_dir, raw)
-        if not is_resumed:
-            with lock_run_dir(run_dir):
-                sweep.forget(run_dir)
-    from esper.run.run import run  # torch
+    summary = sweep.finished_summary(run_dir, config) if job.mode == RunMode.MULTIRUN else None
+    if summary is not None:
+        typer.echo(f"job {run_dir.name}: finished before, left as it is")
+    else:
+        from esper.run.run import run  # torch
 
-    # A job of a sweep that is taken up by itself still belongs to it.
-    group = run_dir.parent if in_sweep or (run_dir.parent / COMMAND).exists() else None
-    name = None if group is None else group.name
-    summary = run(config, run_dir, raw, sweep=name, resume=is_resumed)
-    if group is not None:
-        typer.echo(_job_line(run_dir.name, job.overrides.task, summary))
+        # A job of a sweep that is resumed alone still belongs to the sweep.
+        is_job = job.mode == RunMode.MULTIRUN or is_sweep(run_dir.parent)
+        summary = run(config, run_dir, sweep=run_dir.parent.name if is_job else None)
+        if is_job:
+            typer.echo(_job_line(run_dir.name, job.overrides.task, summary))
     best: float | None = summary["best_val_accuracy"]
     return best
 
@@ -100,19 +87,3 @@ def _job_line(name: str, overrides: Sequence[str], summary: Mapping[str, Any]) -
         f"{summary['seeds_fossilized']} of {summary['seeds_germinated']} kernels kept, "
         f"{summary['wall_s']:.1f} s"
     )
-
-
-@contextmanager
-def _as_command_line(arguments: Sequence[str]) -> Iterator[None]:
-    """Let Hydra read `arguments` as its command line, and raise instead of printing."""
-    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = ["esper train", *arguments]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = argv
-        if full_error is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full_error

@@ -32,7 +32,7 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     folders = [Path(path) for path in paths]
     if len(folders) > 1:
         # A pattern such as runs/train/* also finds runs that were refused, and reports.
-        folders = [f for f in folders if (f / METRICS).exists() or not _is_hollow(f)]
+        folders = [f for f in folders if not f.is_dir() or _has_lines(f)]
     written: list[Path] = []
     jobs: list[Job] = []
     for folder in folders:
@@ -51,11 +51,9 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     return written
 
 
-def _is_hollow(folder: Path) -> bool:
-    """Return whether a folder holds neither lines of a run nor jobs of a sweep."""
-    return (
-        not any((job / METRICS).exists() for job in folder.iterdir()) if folder.is_dir() else False
-    )
+def _has_lines(folder: Path) -> bool:
+    """Return whether a folder holds the lines of a run, or those of a sweep's jobs."""
+    return any(any(folder.glob(pattern)) for pattern in (METRICS, f"*/{METRICS}"))
 
 
 def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:

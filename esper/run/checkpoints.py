@@ -1,4 +1,4 @@
-"""Keep a run: a checkpoint an epoch, and the way back to where the last one was saved."""
+"""Save a run after each epoch, and resume it from the last checkpoint."""
 
 import logging
 import math
@@ -15,8 +15,8 @@ from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.run.interrupt import Interrupt
-from esper.rundir.layout import CHECKPOINTS, COMMAND
-from esper.rundir.records import cut_back, finished_lines
+from esper.rundir.layout import CHECKPOINTS, EVENTS, METRICS
+from esper.rundir.records import cut_back, finished_lines, is_sweep
 from esper.rundir.same_config import check_same
 from esper.training.epoch import Progress
 
@@ -24,11 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 class RunCheckpoints:
-    """Saves a run and takes it up again.
+    """Saves a run and resumes it.
 
-    facts: of the run, kept in every checkpoint: `config` and `versions`.
+    facts: of the run, stored in every checkpoint: `config` and `versions`.
     began_s: when the run began, on the clock of `time.perf_counter`.
     lines: those of `metrics.jsonl` so far.
+    save_ms: time of the last save.
     """
 
     def __init__(
@@ -41,31 +42,33 @@ class RunCheckpoints:
     ) -> None:
         self.run_dir, self.grower, self.bus = run_dir, grower, bus
         self.lines: list[dict[str, Any]] = []
-        self._keeper = CheckpointRotation(run_dir / CHECKPOINTS)
+        self.save_ms = 0.0
+        self._rotation = CheckpointRotation(run_dir / CHECKPOINTS)
         self._facts = facts
         self._progress: Progress | None = None
-        self._spent_ms = 0.0
         self._best = -math.inf
         self._began_s = began_s
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds that the run has taken so far, those before it was taken up again included."""
+        """Seconds that the run has trained, those before it was resumed included."""
         return time.perf_counter() - self._began_s
 
     def resume(self) -> list[EventBody]:
-        """Make the grower stand where the newest sound checkpoint was saved; return what to tell.
+        """Restore the newest sound checkpoint; return the events of that, to publish them later.
 
-        Without any checkpoint the run starts anew.
+        Without any checkpoint the run starts from its first epoch, and the lines that a former
+        start left are removed.
 
         Raises:
             CheckpointError: if there are some but none is sound, or they are of another run.
         """
-        found = self._keeper.latest()
-        if found is None:
-            cut_back(self.run_dir, 0)
+        newest = self._rotation.latest()
+        if newest is None:
+            for name in (METRICS, EVENTS):
+                (self.run_dir / name).unlink(missing_ok=True)
             return []
-        saved, facts = found.saved.tree, found.saved.facts
+        saved, facts = newest.saved.tree, newest.saved.facts
         check_same(facts["config"], self._facts["config"], facts["epoch"])
         self.grower.load_state_dict(saved["grower"])
         if saved["progress"] is not None:
@@ -77,28 +80,25 @@ class RunCheckpoints:
         cut_back(self.run_dir, self.grower.epoch)
         self.lines = finished_lines(self.run_dir, self.grower.epoch)
         events: list[EventBody] = []
-        for name, reason in found.refused:
-            _log.warning("%s; the one before it is used", reason)
-            self._keeper.discard(name)
-            events.append(_refused(reason))
-        self._keeper.tidy()
-        note = CheckpointNote(action="resumed", folder=found.folder.name, save_ms=None)
+        for name, reason in newest.refused:
+            message = f"{reason}; the one before it is used"
+            _log.warning(message)
+            self._rotation.discard(name)
+            events.append(_refused(message))
+        self._rotation.tidy()
+        note = CheckpointNote(action="resumed", folder=newest.folder.name, save_ms=None)
         return [*events, note]
 
-    def progress(self) -> Progress:
-        """Return how far the epoch to come was trained before; hand it out once."""
+    def take_progress(self) -> Progress:
+        """Return the steps of the epoch to come that the checkpoint holds; none the second time."""
         progress, self._progress = self._progress or Progress(), None
         return progress
 
-    def spent_ms(self) -> float:
-        """Return the milliseconds of the last save."""
-        return self._spent_ms
-
-    def epoch(self, line: dict[str, Any], step: StepReport) -> None:
+    def save_epoch(self, line: dict[str, Any], step: StepReport) -> None:
         """Save the run at the end of an epoch whose line was written.
 
-        It is the best one if no other was as good, and if the network is still what was evaluated:
-        nothing was culled in the control step, and nothing rolled back.
+        It is the best one if no other was as good, and if the network is still the one that was
+        evaluated: the control step culled nothing, and rolled nothing back.
         """
         is_culled = any(move.to_stage is SeedStage.CULLED for move in step.moves)
         is_changed = is_culled or step.has_rolled_back
@@ -106,26 +106,23 @@ class RunCheckpoints:
         is_best = goodness > self._best
         self._best = max(self._best, goodness)
         self.lines.append(line)
-        self._save(None, is_best=is_best)
+        self.save(None, is_best=is_best)
 
-    def save(self, progress: Progress) -> None:
-        """Save the run in the middle of an epoch."""
-        self._save(progress, is_best=False)
-
-    def farewell(self, stop: Interrupt) -> str:
-        """Say where an interrupted run stands and how it goes on."""
+    def where_it_stopped(self, interrupt: Interrupt) -> str:
+        """Return the line about an interrupted run: after which epoch, and how to resume it."""
+        sweep = self.run_dir.parent
+        folder = sweep if is_sweep(sweep) else self.run_dir
         return (
-            f"stopped by {stop.signal_name} after epoch {self.grower.epoch} of "
-            f"{self.grower.epochs}; nothing is lost: esper train --resume {self._whole}"
+            f"stopped by {interrupt.signal_name} after epoch {self.grower.epoch} of "
+            f"{self.grower.epochs}; nothing is lost: esper train --resume {folder}"
         )
 
-    @property
-    def _whole(self) -> Path:
-        """What to resume: the sweep of a job, else the run itself."""
-        sweep = self.run_dir.parent
-        return sweep if (sweep / COMMAND).exists() else self.run_dir
+    def save(self, progress: Progress | None, *, is_best: bool = False) -> None:
+        """Save the run, with the `progress` of the epoch if in the middle of one.
 
-    def _save(self, progress: Progress | None, *, is_best: bool) -> None:
+        Raises:
+            EsperError: if the checkpoint cannot be written; the one before is kept.
+        """
         began = time.perf_counter()
         tree = {
             "grower": self.grower.state_dict(),
@@ -139,33 +136,33 @@ class RunCheckpoints:
             "elapsed_s": self.elapsed_s,
         }
         try:
-            self._keeper.save(tree, facts, is_best=is_best)
+            self._rotation.save(tree, facts, is_best=is_best)
         except OSError as error:
-            where = error.filename or self._keeper.folder
-            is_kept = bool(self._keeper.candidates())
+            where = error.filename or self._rotation.folder
+            is_kept = bool(self._rotation.candidates())
             left = "the checkpoint before is intact" if is_kept else "nothing was saved before"
             raise EsperError(
                 f"cannot save the run: {error.strerror or error}: {where}; {left}: "
                 f"esper train --resume {self.run_dir}"
             ) from error
-        self._spent_ms = (time.perf_counter() - began) * 1e3
-        note = CheckpointNote(action="saved", folder="last", save_ms=self._spent_ms)
+        self.save_ms = (time.perf_counter() - began) * 1e3
+        note = CheckpointNote(action="saved", folder="last", save_ms=self.save_ms)
         self.grower.emit(note)
 
 
 def _goodness(line: Mapping[str, Any]) -> float:
-    """Return the accuracy, or where that is unknown the loss, turned round."""
+    """Return the accuracy, or where that is unknown the negative loss: higher is better."""
     if line["val_accuracy"] is not None:
         return float(line["val_accuracy"])
     loss = line["val_loss"]
     return -math.inf if loss is None or math.isnan(loss) else -float(loss)
 
 
-def _refused(reason: str) -> Recovery:
+def _refused(message: str) -> Recovery:
     return Recovery(
         where="checkpoint",
         error=CheckpointError.__name__,
         strategy="fallback",
         recovered=True,
-        message=f"{reason}; the one before it is used",
+        message=message,
     )

@@ -10,43 +10,43 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Whether a run was asked to stop, and by what.
+    """A request to stop a run.
 
-    signal_name: the first signal that came, None while none has.
+    signal_name: the first signal that the process got, None while it got none.
     """
 
     def __init__(self) -> None:
         self.signal_name: str | None = None
 
     @property
-    def is_asked(self) -> bool:
-        """True once a signal has come."""
+    def is_requested(self) -> bool:
+        """True once the process got a signal."""
         return self.signal_name is not None
 
-    def ask(self, number: int, frame: FrameType | None = None) -> None:
-        """Note the first signal; the second does not wait for anything.
+    def request(self, number: int, frame: FrameType | None = None) -> None:
+        """Handle a signal: the first one is noted, the second one stops the process at once.
 
         Raises:
             KeyboardInterrupt: at the second signal.
         """
-        if self.is_asked:
+        if self.is_requested:
             raise KeyboardInterrupt
         self.signal_name = signal.Signals(number).name
 
 
 @contextmanager
 def catch_signals() -> Iterator[Interrupt]:
-    """Turn SIGINT and SIGTERM into a wish to stop, in the block alone.
+    """Turn SIGINT and SIGTERM into a stop request inside the `with` block.
 
-    Only a process's main thread can listen; elsewhere the signals stay its business.
+    Python lets only the main thread handle signals; in another one nothing is changed.
     """
-    stop = Interrupt()
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield interrupt
         return
-    before = {number: signal.signal(number, stop.ask) for number in _SIGNALS}
+    before = {number: signal.signal(number, interrupt.request) for number in _SIGNALS}
     try:
-        yield stop
+        yield interrupt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The epochs: train, evaluate, let the grower step, tell people."""
+"""The epochs: train, let the grower evaluate and step, log the epoch, save the run."""
 
 import time
 from typing import Any
@@ -18,22 +18,24 @@ _QUIET = frozenset({SeedStage.DORMANT, SeedStage.EMBARGOED})
 
 
 def run_epochs(
-    task: Task, grower: Grower, bus: EventBus, keeping: RunCheckpoints, stop: Interrupt
-) -> list[dict[str, Any]]:
-    """Train for what is left of the budget and return the lines of `metrics.jsonl`.
+    task: Task, grower: Grower, bus: EventBus, checkpoints: RunCheckpoints, interrupt: Interrupt
+) -> None:
+    """Train for what is left of the budget; the lines of the epochs are in `checkpoints.lines`.
 
     Raises:
-        InterruptionError: when it was asked to stop; where it stood was saved.
+        InterruptionError: when the interrupt was requested; the run was saved.
     """
-    told_ms = 0.0
+    logging_ms = 0.0
     for epoch in range(grower.epoch + 1, task.epochs + 1):
         began = time.perf_counter()
-        progress = keeping.progress()
+        progress = checkpoints.take_progress()
         busy_before_ms = progress.busy_ms
-        trained = task.train_on(grower.host.model, grower.host.optimizer, epoch, progress, stop)
+        trained = task.train_on(
+            grower.host.model, grower.host.optimizer, epoch, progress, interrupt
+        )
         if trained is None:
-            keeping.save(progress)
-            raise InterruptionError(keeping.farewell(stop))
+            checkpoints.save(progress)
+            raise InterruptionError(checkpoints.where_it_stopped(interrupt))
         # Steps taken by the twins listen to hosts of their own: this counts the network's alone.
         step = grower.step(
             task.evaluate,
@@ -44,17 +46,17 @@ def run_epochs(
         total_ms = (time.perf_counter() - began) * 1e3
         assert trained.busy_ms is not None, "the task measures it"
         busy_ms = trained.busy_ms - busy_before_ms + step.evaluation_ms + step.attribution_ms
-        # Telling of an epoch is part of its control, but only known once its line is written.
-        line = metrics_line(grower, step, trained, told_ms + total_ms - busy_ms)
-        # The line is written first: what a checkpoint holds must be told of before it counts.
-        line["checkpoint_ms"] = keeping.spent_ms()
+        # Logging an epoch belongs to its control, but takes place after its line is made: the
+        # line counts the logging of the epoch before.
+        line = metrics_line(grower, step, trained, logging_ms + total_ms - busy_ms)
+        line["checkpoint_ms"] = checkpoints.save_ms
+        # Write the line before the checkpoint, so that a resumed run never lacks it.
         began = time.perf_counter()
         bus.epoch(line)
-        told_ms = (time.perf_counter() - began) * 1e3
-        keeping.epoch(line, step)
-        if stop.is_asked and epoch < task.epochs:
-            raise InterruptionError(keeping.farewell(stop))
-    return keeping.lines
+        logging_ms = (time.perf_counter() - began) * 1e3
+        checkpoints.save_epoch(line, step)
+        if interrupt.is_requested and epoch < task.epochs:
+            raise InterruptionError(checkpoints.where_it_stopped(interrupt))
 
 
 def metrics_line(

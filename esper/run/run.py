@@ -2,11 +2,12 @@
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError, DataError
@@ -20,56 +21,47 @@ from esper.logger.console import ConsoleSink
 from esper.logger.jsonl import Jsonl
 from esper.logger.serialise import plain
 from esper.model.fit import check_fit
-from esper.options import option_name
 from esper.run.checkpoints import RunCheckpoints
+from esper.run.config_file import config_values
 from esper.run.interrupt import catch_signals
 from esper.run.loop import run_epochs
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
-from esper.rundir.layout import SNAPSHOT, SUMMARY, write_json
+from esper.rundir.layout import CONFIG, SNAPSHOT, SUMMARY, write_json
 from esper.rundir.lock import lock_run_dir
+from esper.rundir.records import RunState
 from esper.training.optimizer import build_optimizer
 
 EXAMPLE_BATCH = 4
 LEAST_VALIDATION = 2
 
 
-def run(
-    config: RunConfig,
-    run_dir: Path,
-    raw: dict[str, Any],
-    sweep: str | None = None,
-    *,
-    resume: bool = False,
-) -> dict[str, Any]:
-    """Train and grow one network; leave everything about it in `run_dir`; return the summary.
+def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str, Any]:
+    """Train and grow one network, write its records to `run_dir`, and return the summary.
+
+    Where `run_dir` holds checkpoints, the run is resumed from the newest one.
 
     Args:
         config: checked options.
         run_dir: an existing folder.
-        raw: the configuration as plain values, for those who are told of the run.
         sweep: name of the sweep that the run belongs to.
-        resume: whether to go on from the checkpoints in `run_dir`, where there are any.
 
     Raises:
-        InterruptionError: if a signal asked to stop; where the run stood was saved.
+        InterruptionError: if a signal asked to stop; the run was saved.
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
     with lock_run_dir(run_dir):
-        return _run(config, run_dir, raw, sweep, resume=resume)
+        return _run(config, run_dir, sweep)
 
 
-def _run(
-    config: RunConfig, run_dir: Path, raw: dict[str, Any], sweep: str | None, *, resume: bool
-) -> dict[str, Any]:
+def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
     began_s = time.perf_counter()
+    values = config_values(config)
     torch.set_num_threads(config.training.threads)
     data = _load(config)
-    torch.manual_seed(config.rng_seed)
-    model = config.model.build(data.spec).to(_device(config.device))
-    check_fit(model, example_input(data), _answer_shape(data))
+    model = _build_model(config, data)
     optimizer = build_optimizer(model, config.training)
-    # The displays of jobs side by side would fall over one another: a sweep has a line a job.
+    # The displays of jobs side by side would overwrite each other: a sweep has a line a job.
     screen = [] if sweep else [ConsoleSink()]
     bus = EventBus(Jsonl(run_dir), *screen, *config.logger.build(run_dir))
     grower = Grower(
@@ -82,25 +74,47 @@ def _run(
         chance_loss=math.log(data.spec.num_classes),
         **grower_options(config, run_id=str(run_dir.resolve())),
     )
-    keeping = RunCheckpoints(run_dir, grower, bus, {"config": raw, "versions": versions()}, began_s)
+    facts = {"config": values, "versions": versions()}
+    checkpoints = RunCheckpoints(run_dir, grower, bus, facts, began_s)
+    task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
     summary: dict[str, Any] | None = None
     try:
-        resumed = keeping.resume() if resume else []
+        resumed = checkpoints.resume()
         (run_dir / SUMMARY).unlink(missing_ok=True)
+        write_json(run_dir / CONFIG, values)
         if grower.settler.snapshot and not grower.epoch:
             write_json(run_dir / SNAPSHOT, plain(grower.settler.snapshot))
-        facts = {**_facts(config, run_dir, raw), "sweep": sweep, "resumed_epoch": grower.epoch}
-        bus.start(facts)
+        bus.start(
+            {
+                "name": config.name,
+                "epochs": config.epochs,
+                "run_dir": _shown(run_dir),
+                "config": values,
+                **_option_names(values),
+                "sweep": sweep,
+                "resumed_epoch": grower.epoch,
+            }
+        )
         for body in resumed:
             grower.emit(body)
-        task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
-        with catch_signals() as stop:
-            lines = run_epochs(task, grower, bus, keeping, stop)
-        finished = _conclude(config, run_dir, (data, grower, lines), keeping.elapsed_s)
+        with catch_signals() as interrupt:
+            run_epochs(task, grower, bus, checkpoints, interrupt)
+        numbers = _test_and_save(grower, data, checkpoints)
+        finished = {
+            "status": RunState.FINISHED.value,
+            "epochs": config.epochs,
+            "rng_seed": config.rng_seed,
+            **numbers,
+            "wall_s": checkpoints.elapsed_s,
+            **_option_names(values),
+            "git_sha": git_sha(),
+            "versions": versions(),
+            "run_dir": _shown(run_dir),
+        }
         write_json(run_dir / SUMMARY, finished)
         summary = finished
     except (EscalatedError, RuntimeError, OSError) as error:
-        _tell_escalation(grower, error)
+        _publish_escalation(grower, error)
         raise
     finally:
         grower.close()
@@ -108,8 +122,8 @@ def _run(
     return summary
 
 
-def _tell_escalation(grower: Grower, error: Exception) -> None:
-    """Tell of an error that no run can go on after, and raise it as one line."""
+def _publish_escalation(grower: Grower, error: Exception) -> None:
+    """Publish an error that ends the run, and raise it as one line, if kernels can escalate it."""
     try:
         escalate(error)
     except EscalatedError as last:
@@ -117,29 +131,18 @@ def _tell_escalation(grower: Grower, error: Exception) -> None:
         raise
 
 
-def _conclude(
-    config: RunConfig,
-    run_dir: Path,
-    trained: tuple[DataSet, Grower, list[dict[str, Any]]],
-    elapsed_s: float,
-) -> dict[str, Any]:
-    """Test the final network, save it, and return the summary."""
-    data, grower, lines = trained
-    losses_N, hits_N = _test(grower, data)
+def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -> dict[str, Any]:
+    """Test and save the final network; return the run's numbers.
+
+    The test split is used here only.
+    """
+    grower.host.model.eval()
+    losses_N, hits_N = scores(grower.host.model, data.test)
     grower.report_failures()
     test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
-    save_network(grower.host, run_dir)
-    return {
-        "status": "finished",
-        "epochs": config.epochs,
-        "rng_seed": config.rng_seed,
-        **plain(summarise(grower, lines, test)),
-        "wall_s": elapsed_s,
-        **_names(config),
-        "git_sha": git_sha(),
-        "versions": versions(),
-        "run_dir": _shown(run_dir),
-    }
+    save_network(grower.host, checkpoints.run_dir)
+    numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test))
+    return numbers
 
 
 def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, Any]:
@@ -178,7 +181,7 @@ def example_input(data: DataSet) -> Tensor:
 
 
 def _load(config: RunConfig) -> DataSet:
-    """Return the data on its device, with enough to decide by."""
+    """Return the data on its device, with enough validation samples for a standard error."""
     data: DataSet = config.data.load()
     if len(data.val) < LEAST_VALIDATION:
         raise DataError(
@@ -188,9 +191,13 @@ def _load(config: RunConfig) -> DataSet:
     return data.to(_device(config.device))
 
 
-def _answer_shape(data: DataSet) -> tuple[int, ...]:
-    """Return the shape of the scores that a model must give for `example_input`."""
-    return (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)
+def _build_model(config: RunConfig, data: DataSet) -> nn.Module:
+    """Return the host on its device; raises `ConfigError` unless it takes the data."""
+    torch.manual_seed(config.rng_seed)
+    model: nn.Module = config.model.build(data.spec).to(_device(config.device))
+    answers = (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)
+    check_fit(model, example_input(data), answers)
+    return model
 
 
 def _device(name: str) -> torch.device:
@@ -202,29 +209,13 @@ def _device(name: str) -> torch.device:
         raise ConfigError(f"device={name} is not available here (allowed: auto, cpu)") from error
 
 
-def _test(grower: Grower, data: DataSet) -> tuple[Tensor, Tensor]:
-    """Score the final network on the test split: the only time that it is touched."""
-    grower.host.model.eval()
-    return scores(grower.host.model, data.test)
-
-
-def _facts(config: RunConfig, run_dir: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": config.name,
-        "epochs": config.epochs,
-        "run_dir": _shown(run_dir),
-        "config": raw,
-        **_names(config),
-    }
-
-
-def _names(config: RunConfig) -> dict[str, str]:
+def _option_names(values: Mapping[str, Any]) -> dict[str, str]:
     groups = ("data", "model", "strategy", "orchestrator", "policy", "reward")
-    return {group: option_name(group, getattr(config, group)) for group in groups}
+    return {group: values[group]["name"] for group in groups}
 
 
 def _shown(run_dir: Path) -> str:
-    """Return a path as short as it can be from where the user stands."""
+    """Return the path of a folder, relative where it lies in the working directory."""
     try:
         return str(run_dir.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -16,7 +16,7 @@ _LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-lear
 def summarise(
     grower: Grower, lines: Sequence[Mapping[str, Any]], test: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Return what a finished run says of itself, times and names of options excepted.
+    """Return the numbers of a finished run, without times and names of options.
 
     Args:
         grower: after the last step.
@@ -72,7 +72,7 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many epochs were over before the first kernel could be felt."""
+    """Return the number of epochs before the first kernel could change the network's output."""
     first = grower.settler.tally.first_germinated
     return len(lines) if first is None else first + grower.options.growth.training_epochs
 
@@ -80,15 +80,18 @@ def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
 def git_sha() -> str | None:
     """Return the commit of the working directory, None outside git."""
     try:
-        found = subprocess.run(
+        done = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, Esper and the libraries that numbers depend on."""
-    found = {name: version(name) for name in _LIBRARIES}
-    return {"python": platform.python_version(), "esper": version("esper-morph"), **found}
+    return {
+        "python": platform.python_version(),
+        "esper": version("esper-morph"),
+        **{name: version(name) for name in _LIBRARIES},
+    }

@@ -1,4 +1,4 @@
-"""What a run trains on: batches of an epoch, losses, scores on the decision-validation split."""
+"""What a run trains: batches of an epoch, losses, scores on the decision-validation split."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PROBE_BATCH = 256
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on, how, for how long, and from which seed of randomness."""
+    """The data that a run trains on, the options of training, its budget and its seed."""
 
     data: DataSet
     batch_size: int
@@ -39,7 +39,7 @@ class Task:
     def train(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> TrainReport:
         """Train one epoch; the same epoch has the same batches for every model."""
         report = self.train_on(model, optimizer, epoch, Progress(), Interrupt())
-        assert report is not None, "nobody could ask it to pause"
+        assert report is not None, "no signal can request this interrupt"
         return report
 
     def train_on(
@@ -48,11 +48,11 @@ class Task:
         optimizer: Optimizer,
         epoch: int,
         progress: Progress,
-        stop: Interrupt,
+        interrupt: Interrupt,
     ) -> TrainReport | None:
-        """Train what is left of an epoch; None when it was asked to stop before its end.
+        """Train the steps of an epoch that `progress` lacks; None if interrupted before its end.
 
-        An epoch that goes on finds torch's generator where the step before left it.
+        The first step seeds torch's generator; an epoch that is resumed leaves it as it is.
         """
         seed = _epoch_seed(self.rng_seed, epoch)
         if not progress.num_steps:
@@ -61,7 +61,7 @@ class Task:
         drawn = batches(self.data.train, self.batch_size, generator, self.training.steps_per_epoch)
         left = islice(drawn, progress.num_steps, None)
         plan = Epoch(self.training, epoch, self.epochs, self.num_steps)
-        return plan.train(model, optimizer, left, progress, lambda: stop.is_asked)
+        return plan.train(model, optimizer, left, progress, lambda: interrupt.is_requested)
 
     def loss(self, model: nn.Module) -> Tensor:
         """Return the mean loss on the first training samples, with its graph."""

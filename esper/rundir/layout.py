@@ -5,32 +5,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-COMMAND = "command.json"
-"""What started a run or a sweep: in a run's `.hydra`, and in the folder of a sweep."""
-
-CHECKPOINTS = "checkpoints"
-"""The folder of a run's checkpoints, in its own."""
-
-
+HYDRA = ".hydra"  # the folder in which Hydra keeps what it composed a run from
+COMMAND = "command.json"  # how a run or sweep was started: in a run's .hydra, in a sweep's folder
+CONFIG = "config.json"  # the checked options of a run
+CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
-
-SNAPSHOT = "ledger_snapshot.json"
-"""What the store held when the run began."""
-
-FINISHED = Path(".hydra") / "finished.json"
-"""Overrides of a job of a sweep that is finished."""
-
-RECORDS = (SUMMARY, METRICS, EVENTS)
+SNAPSHOT = "ledger_snapshot.json"  # the store's entries when the run began
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write all of a file or nothing of it.
+    """Write `value` to a file in one step, so that no reader sees half of it.
 
     Raises:
-        OSError: naming the file, if it cannot be written; what stood there before is kept.
+        OSError: naming the file, if it cannot be written; its former content is kept.
     """
     part = path.with_suffix(".part")
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,16 +1,20 @@
-"""Read a run directory back into values."""
+"""Read the folder of a run: which state it is in, and its records as values."""
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from esper.contracts.errors import CheckpointError, DataError
-from esper.rundir.layout import COMMAND, EVENTS, METRICS, SUMMARY
+from esper.rundir.layout import CHECKPOINTS, COMMAND, CONFIG, EVENTS, HYDRA, METRICS, SUMMARY
+from esper.rundir.lock import is_locked
 
+_MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
@@ -21,10 +25,54 @@ _NEEDED = {
 }
 
 
+class RunState(StrEnum):
+    """What a folder holds.
+
+    EMPTY: nothing, or there is no such folder.  FOREIGN: files, but none of a run.
+    RUNNING: a run that a process trains.  INTERRUPTED: one that was stopped or killed.
+    FAILED: one that an error ended; its summary holds the error.  FINISHED: one trained to its end.
+    """
+
+    EMPTY = "empty"
+    FOREIGN = "foreign"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    FINISHED = "finished"
+
+
+def state_of(run_dir: Path) -> RunState:
+    """Return what `run_dir` holds.
+
+    A run removes its summary when it starts, so a folder with a summary holds a run that ended.
+    """
+    if not any((run_dir / mark).exists() for mark in _MARKS):
+        has_files = run_dir.is_dir() and any(run_dir.iterdir())
+        return RunState.FOREIGN if has_files else RunState.EMPTY
+    try:
+        status = (load_summary(run_dir) or {}).get("status")
+    except DataError:
+        status = None  # the file was torn: the run did not end
+    if status in (RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED):
+        return RunState(status)
+    return RunState.RUNNING if is_locked(run_dir) else RunState.INTERRUPTED
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run, however far the run came."""
+    return state_of(folder) not in (RunState.EMPTY, RunState.FOREIGN)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return whether a folder holds the jobs of a sweep."""
+    return (folder / COMMAND).exists()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run directory holds.
+    """The records in the folder of a run.
 
+    config: the values of config.json.
     metrics: the lines of metrics.jsonl, by epoch.
     events: the lines of events.jsonl, oldest first.
     summary: None while the run is unfinished.
@@ -38,7 +86,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Return the run's name and when it started, as far as its folder tells."""
+        """Return the run's name and that of its folder."""
         return f"{self.config.get('name') or self.path.parent.name} {self.path.name}"
 
     @property
@@ -52,7 +100,7 @@ class Run:
 
 
 def load_run(path: Path | str) -> Run:
-    """Return what the run directory `path` holds; a torn last line is left out while it runs.
+    """Return the records of a run; a torn last line of an unfinished run is left out.
 
     Raises:
         DataError: if a file is missing or broken; the text names the file and the line.
@@ -60,16 +108,15 @@ def load_run(path: Path | str) -> Run:
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"no run at {folder}: not a folder")
-    if (folder / COMMAND).exists():
+    if is_sweep(folder):
         raise DataError(f"{folder} is a sweep, not a run; its jobs are {folder}/0 and so on")
     summary = load_summary(folder)
-    return Run(
-        path=folder,
-        config=_load_yaml(folder / ".hydra" / "config.yaml", dict),
-        metrics=_load_lines(folder / METRICS, _check_metrics, torn=summary is None),
-        events=_load_lines(folder / EVENTS, _check_event, torn=summary is None),
-        summary=summary,
-    )
+    metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)
+    events = _load_lines(folder / EVENTS, _check_event, torn=summary is None)
+    config = load_object(folder / CONFIG)
+    if config is None:
+        raise DataError(f"{folder} holds no {CONFIG}: the run is of an earlier version of Esper")
+    return Run(path=folder, config=config, metrics=metrics, events=events, summary=summary)
 
 
 def load_summary(folder: Path) -> dict[str, Any] | None:
@@ -78,16 +125,24 @@ def load_summary(folder: Path) -> dict[str, Any] | None:
     Raises:
         DataError: if it is broken.
     """
-    path = folder / SUMMARY
+    return load_object(folder / SUMMARY)
+
+
+def load_object(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file, None where there is no file.
+
+    Raises:
+        DataError: if the file is broken.
+    """
     if not path.exists():
         return None
     try:
-        found = json.loads(_read(path))
+        value = json.loads(_read(path))
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: must hold one object, holds a {type(found).__name__}")
-    return found
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: must hold one object, holds a {type(value).__name__}")
+    return value
 
 
 def load_overrides(folder: Path) -> list[str]:
@@ -96,56 +151,46 @@ def load_overrides(folder: Path) -> list[str]:
     Raises:
         DataError: if `.hydra/overrides.yaml` is missing or broken.
     """
-    return [str(item) for item in _load_yaml(folder / ".hydra" / "overrides.yaml", list)]
-
-
-def is_run(folder: Path) -> bool:
-    """Say whether `folder` is a run directory, however far the run came."""
-    return (folder / METRICS).exists() or (folder / ".hydra" / "config.yaml").exists()
+    path = folder / HYDRA / "overrides.yaml"
+    try:
+        overrides = yaml.safe_load(_read(path))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not valid YAML") from error
+    if not isinstance(overrides, list):
+        raise DataError(f"{path}: must hold a list, holds a {type(overrides).__name__}")
+    return [str(override) for override in overrides]
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: is {_run_dir(path)} a run directory?") from error
+        run_dir = path.parent.parent if path.parent.name == HYDRA else path.parent
+        raise DataError(f"{path} is missing: is {run_dir} a run directory?") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _run_dir(path: Path) -> Path:
-    return path.parent.parent if path.parent.name == ".hydra" else path.parent
+def _load_lines(
+    path: Path, check: Callable[[dict[str, Any]], str | None], *, torn: bool
+) -> tuple[dict[str, Any], ...]:
+    """Return the records of a JSONL file; `torn` allows its last line to be half written.
 
-
-def _load_yaml(path: Path, kind: type[Any]) -> Any:
-    try:
-        found = yaml.safe_load(_read(path))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark is not None else ""
-        raise DataError(f"{path}{where}: not valid YAML") from error
-    if not isinstance(found, kind):
-        raise DataError(f"{path}: must hold a {kind.__name__}, holds a {type(found).__name__}")
-    return found
-
-
-def _load_lines(path: Path, check: Any, *, torn: bool) -> tuple[dict[str, Any], ...]:
-    """Return the records of a JSONL file; `torn` allows its last line to be half written."""
+    `check` returns what a record lacks, None where it is whole.
+    """
     lines = _read(path).split("\n")
-    last = len(lines) - 1
+    last = lines.pop()  # empty unless the file was cut off within it
+    if last and not torn:
+        lines.append(last)
     records = []
-    for number, line in enumerate(lines):
-        if not line and number == last:
-            break
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
         except ValueError as error:
-            if torn and number == last:
-                break
-            raise DataError(f"{path} line {number + 1}: not valid JSON") from error
+            raise DataError(f"{path} line {number}: not valid JSON") from error
         problem = check(record) if isinstance(record, dict) else "not an object"
         if problem:
-            raise DataError(f"{path} line {number + 1}: {problem}")
+            raise DataError(f"{path} line {number}: {problem}")
         records.append(record)
     return tuple(records)
 
@@ -162,9 +207,9 @@ def _check_event(record: dict[str, Any]) -> str | None:
 
 
 def cut_back(run_dir: Path, epoch: int) -> None:
-    """Drop every line after `epoch` from both files, and every line that is torn.
+    """Drop every line after `epoch` from both JSONL files, and every torn line.
 
-    A resumed run goes on from its checkpoint and writes those lines again.
+    A run that is resumed from a checkpoint of `epoch` writes those lines again.
     """
     for path in (run_dir / METRICS, run_dir / EVENTS):
         if path.exists():
@@ -181,8 +226,7 @@ def finished_lines(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
         CheckpointError: if some are missing.
     """
     path = run_dir / METRICS
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = list(_load_lines(path, _check_metrics, torn=False)) if path.exists() else []
     if [line["epoch"] for line in lines] != list(range(1, epoch + 1)):
         raise CheckpointError(f"{path} must hold the lines of epochs 1 to {epoch}: some are gone")
     return lines

@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 BELONGS = (
     ".hydra/*",
+    "config.json",
     "metrics.jsonl",
     "events.jsonl",
     "summary.json",

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from esper.rundir.records import RunState, state_of
 from experiments.chaos.child import Fault, disturbed, run_command
 from experiments.chaos.forks import forked
 from experiments.chaos.left import differences
@@ -49,7 +50,7 @@ def killed_sweep(kills: int, rng_seed: int, folder: Path) -> dict[str, Any]:
         code = forked(partial(disturbed, arguments, fault), log)
         if code != KILLED:
             break
-        finished = sum((rough / job / ".hydra" / "finished.json").exists() for job in JOBS)
+        finished = sum(state_of(rough / job) is RunState.FINISHED for job in JOBS)
         struck.append({**asdict(fault), "jobs_finished": finished})
     if code == KILLED:
         code = forked(partial(run_command, arguments), log)

@@ -76,4 +76,4 @@ def _in_fresh_process(number: int, store: Path) -> Span:
 def _run(config: RunConfig) -> dict[str, Any]:
     """Return the summary of a run in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        return run(config, Path(folder), {})
+        return run(config, Path(folder))

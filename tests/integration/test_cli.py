@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from esper import load_run
+from esper.strategy.ucb import UCB
 from tests.integration.harness import esper
 from tests.integration.in_process import TINY, code_of, only, summary_of
 
@@ -170,8 +172,10 @@ def test_options_of_ones_own_are_found_in_a_folder_of_ones_own() -> None:
     own.mkdir(parents=True)
     (own / "bold.yaml").write_text("defaults: [ucb, _self_]\nexploration_constant: 9\n")
     assert code_of("train", *TINY, "--config-dir", "own", "strategy=bold") == 0
-    config = yaml.safe_load(only("runs/train/*/.hydra/config.yaml").read_text())
+    run_dir = only("runs/train/*")
+    config = yaml.safe_load((run_dir / ".hydra" / "config.yaml").read_text())
     assert config["strategy"] == {"exploration_constant": 9.0}
+    assert load_run(run_dir).config.strategy == UCB(exploration_constant=9.0)
 
 
 def test_an_interrupted_run_leaves_with_130() -> None:

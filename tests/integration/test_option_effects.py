@@ -199,6 +199,7 @@ def test_no_logger_leaves_nothing_but_the_record(runs: dict[str, Run]) -> None:
     assert {path.name for path in runs["standard"].path.iterdir()} == {
         ".hydra",
         "checkpoints",
+        "config.json",
         "metrics.jsonl",
         "events.jsonl",
         "summary.json",

@@ -78,7 +78,7 @@ def config(server: RedisServer, logger: Any) -> RunConfig:
 
 def run_in(folder: Path, config: RunConfig) -> Run:
     folder.mkdir()
-    run(config, folder, {})
+    run(config, folder)
     return Run(folder)
 
 

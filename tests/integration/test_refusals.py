@@ -13,7 +13,14 @@ from tests.integration.refusal_cases import FILES, REFUSALS
 
 QUICK = ["train", "logger=none", "epochs=2", "training.steps_per_epoch=2"]
 LONG = ["train", "logger=none", "epochs=40", "training.steps_per_epoch=2", "hydra.run.dir=run"]
-RECORD = {".hydra", "checkpoints", "metrics.jsonl", "events.jsonl", "summary.json"}
+RECORD = {
+    ".hydra",
+    "checkpoints",
+    "config.json",
+    "metrics.jsonl",
+    "events.jsonl",
+    "summary.json",
+}
 
 
 @pytest.fixture(scope="module")

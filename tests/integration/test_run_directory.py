@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from esper.contracts.stage import ALLOWED_MOVES, SeedStage
-from tests.integration.harness import Done, Json, Run, leaves
+from tests.integration.harness import Done, Json, Run, leaves, strict_json
 from tests.unit.logger.test_wandb import settled
 
 CHECKPOINTS = {
@@ -19,6 +19,7 @@ FILES = CHECKPOINTS | {
     ".hydra/config.yaml",
     ".hydra/hydra.yaml",
     ".hydra/overrides.yaml",
+    "config.json",
     "metrics.jsonl",
     "events.jsonl",
     "summary.json",
@@ -104,6 +105,14 @@ def test_the_folder_of_hydra_says_how_to_repeat_the_run(
     assert config["strategy"] == {"exploration_constant": 2.0}
     overrides = yaml.safe_load((run.path / ".hydra" / "overrides.yaml").read_text())
     assert overrides == default_command[1:]
+
+
+def test_the_checked_options_are_plain_values_with_the_names_of_the_groups(run: Run) -> None:
+    config = strict_json((run.path / "config.json").read_text(encoding="utf-8"))
+    assert config["rng_seed"] == run.summary["rng_seed"]
+    assert config["strategy"] == {"name": "ucb", "exploration_constant": 2.0}
+    manifest = (run.path / "checkpoints" / "last" / "manifest.json").read_text(encoding="utf-8")
+    assert strict_json(manifest)["facts"]["config"] == config
 
 
 def test_there_is_a_line_an_epoch_with_every_key(run: Run) -> None:

@@ -59,6 +59,7 @@ def test_every_job_is_a_whole_run(done: dict[str, Done], folder: Path) -> None:
         assert {path.name for path in run.path.iterdir()} == {
             ".hydra",
             "checkpoints",
+            "config.json",
             "metrics.jsonl",
             "events.jsonl",
             "summary.json",

@@ -78,8 +78,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
     facts = {"config": {}, "versions": {}}
-    keeping = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
-    run_epochs(task, grower, bus, keeping, Interrupt())
+    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
+    run_epochs(task, grower, bus, checkpoints, Interrupt())
     assert bus.failures == []
     return run
 

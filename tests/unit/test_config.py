@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from esper.app.explain import explain
-from esper.app.schema import conf_dir, register, to_raw, to_run_config, writable
+from esper.app.schema import conf_dir, register, to_run_config, writable
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.growth.options import Growth
@@ -193,15 +193,6 @@ def test_registering_twice_changes_nothing() -> None:
     before = composed()
     register()
     assert composed() == before
-
-
-def test_the_plain_configuration_names_the_option_of_each_group() -> None:
-    cfg = composed("strategy=thompson", "logger=none")
-    raw = to_raw(cfg, to_run_config(cfg))
-    assert raw["strategy"] == {"name": "thompson", "prior_alpha": 1.0, "prior_beta": 1.0}
-    assert raw["logger"] == {"name": "none"}
-    assert raw["epochs"] == 40
-    assert "name" not in raw["viability"]
 
 
 def options() -> dict[str, st.SearchStrategy[Any]]:

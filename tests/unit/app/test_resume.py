@@ -1,43 +1,17 @@
-"""What is taken up again: a run, a sweep with its jobs, and what is told where there is neither."""
+"""The command line that resumes a run or a sweep, and the refusal where there is neither."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from esper.app.resume import Command, command_of, is_taken_up, taking_up
+from esper.app.resume import command_to_resume
 from esper.contracts.errors import ConfigError
-from esper.rundir.layout import COMMAND, write_json
-
-
-def test_a_sweep_is_taken_up_with_its_jobs_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert not is_taken_up(Path("sweep"))
-    with taking_up(tmp_path / "sweep"):
-        assert is_taken_up(Path("sweep"))
-        assert is_taken_up(tmp_path / "sweep" / "0")
-        (tmp_path / "elsewhere").mkdir()
-        (tmp_path / "sweep").mkdir()
-        (tmp_path / "sweep" / "1").symlink_to(tmp_path / "elsewhere")
-        assert is_taken_up(Path("sweep/1"))
-        assert not is_taken_up(tmp_path / "other")
-        with taking_up(tmp_path / "other"):
-            assert not is_taken_up(Path("sweep"))
-        assert is_taken_up(Path("sweep"))
-    assert not is_taken_up(Path("sweep"))
-
-
-def test_processes_of_a_launcher_know_what_is_taken_up(tmp_path: Path) -> None:
-    with taking_up(tmp_path):
-        assert str(tmp_path) in os.environ.values()
-    assert str(tmp_path) not in os.environ.values()
+from esper.rundir.layout import COMMAND, HYDRA, write_json
 
 
 def refusal_of(folder: Path) -> str:
     with pytest.raises(ConfigError) as refused:
-        command_of(folder)
+        command_to_resume(folder, [])
     return str(refused.value)
 
 
@@ -54,11 +28,35 @@ def test_a_folder_of_runs_is_refused_and_the_latest_of_them_are_named(tmp_path: 
     )
     assert "in it are runs/run2, " in refusal_of(tmp_path.parent)
     with pytest.raises(ConfigError, match=r"Esper's$"):
-        command_of(tmp_path / "notes")
+        command_to_resume(tmp_path / "notes", [])
+
+
+def resumed(folder: Path, overrides: list[str], further: list[str]) -> list[str]:
+    """Return the command line that resumes a run which was started with `overrides`."""
+    (folder / HYDRA).mkdir(exist_ok=True)
+    command = {"cwd": str(folder), "flags": [], "overrides": overrides}
+    write_json(folder / HYDRA / COMMAND, command)
+    arguments, cwd = command_to_resume(folder, further)
+    assert cwd == folder
+    return arguments
 
 
 def test_the_last_of_two_values_for_a_key_is_replaced_like_the_only_one(tmp_path: Path) -> None:
-    command = Command(tmp_path, tmp_path, (), ("epochs=3", "rng_seed=1", "epochs=9"), False)
-    place = f"hydra.run.dir='{tmp_path}'"
-    assert command.arguments([]) == ["epochs=9", "rng_seed=1", place]
-    assert command.arguments(["epochs=12"]) == ["epochs=12", "rng_seed=1", place]
+    before = ["epochs=3", "rng_seed=1", "epochs=9"]
+    place = [f"hydra.run.dir='{tmp_path}'", "++hydra.callbacks.job_callback.resumes=true"]
+    assert resumed(tmp_path, before, []) == ["epochs=9", "rng_seed=1", *place]
+    assert resumed(tmp_path, before, ["epochs=12"]) == ["epochs=12", "rng_seed=1", *place]
+
+
+def test_another_option_of_a_group_replaces_the_keys_of_the_one_before(tmp_path: Path) -> None:
+    before = ["logger=wandb", "logger.project=mine", "epochs=3"]
+    assert resumed(tmp_path, before, ["logger=none"])[:-2] == ["logger=none", "epochs=3"]
+
+
+def test_a_run_whose_start_folder_is_gone_is_resumed_from_here(tmp_path: Path) -> None:
+    (tmp_path / HYDRA).mkdir()
+    command = {"cwd": str(tmp_path / "gone"), "flags": ["--config-dir", "/own"], "overrides": []}
+    write_json(tmp_path / HYDRA / COMMAND, command)
+    arguments, cwd = command_to_resume(tmp_path, [])
+    assert cwd == Path.cwd()
+    assert arguments[:2] == ["--config-dir", "/own"]

@@ -83,7 +83,7 @@ def write_run(
         "model": {"num_seeds": 4, "slots": "auto", "hidden": [64, 12]},
         "strategy": {"prior_alpha": 1.0, "prior_beta": 1.0},
     }
-    (path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     text = yaml.safe_dump(list(overrides))
     (path / ".hydra" / "overrides.yaml").write_text(text, encoding="utf-8")
     bus = EventBus(Jsonl(path), *sinks)

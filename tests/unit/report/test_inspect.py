@@ -43,5 +43,5 @@ def test_names_with_brackets_are_not_taken_for_markup(tmp_path: Path, make_run: 
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"config\.yaml is missing"):
+    with pytest.raises(DataError, match=r"metrics\.jsonl is missing"):
         inspect(tmp_path)

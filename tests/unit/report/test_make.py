@@ -1,12 +1,12 @@
 """A report is one page that needs nothing else, with its figures beside it."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from esper.contracts.errors import DataError
 from esper.report.make import report
@@ -85,7 +85,7 @@ def test_what_users_name_cannot_break_the_page(tmp_path: Path, make_run: Any) ->
         text = (path / name).read_text().replace("block1", "<script>$x$&")
         (path / name).write_text(text)
     config = {"name": "<b>bold</b>"}
-    (path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    (path / "config.json").write_text(json.dumps(config))
     page_file, *_ = report([path])
     _, text = read(page_file)
     assert "<script>$x$& seed 0" in text

@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from esper.config import RunConfig
 from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
 from esper.logger.none import NoLogger
 from esper.policy.never import Never
-from esper.run.load import load_config, load_run
+from esper.run.load import load_run
 from esper.run.run import run
 from esper.run.task import Task, scores
 from esper.rundir.layout import NETWORK
 from esper.store.sqlite import SQLite
-from esper.strategy.thompson import Thompson
 from esper.training.options import Training
 
 EPOCHS = 12
@@ -31,28 +29,19 @@ def small(**changes: Any) -> RunConfig:
     return RunConfig(epochs=EPOCHS, logger=NoLogger(), training=training, **changes)
 
 
-def keep_config(run_dir: Path, config: RunConfig) -> None:
-    """Write what Hydra leaves of a configuration that differs from the default in nothing else."""
-    hydra = run_dir / ".hydra"
-    hydra.mkdir()
-    values = {
-        "epochs": config.epochs,
-        "rng_seed": config.rng_seed,
-        "data": {"batch_size": 32},
-        "model": {"slots": ["auto"], "hidden": [2, 4], "channels": [8, 16]},
-        "growth": {"ramp": "linear"},
-    }
-    choices = {"data": "digits", "model": "cnn"}
-    (hydra / "config.yaml").write_text(yaml.safe_dump(values))
-    (hydra / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"choices": choices}}}))
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     run_dir = tmp_path_factory.mktemp("run")
-    config = small()
-    keep_config(run_dir, config)
-    return run_dir, run(config, run_dir, {})
+    return run_dir, run(small(), run_dir)
+
+
+def copy_of(run_dir: Path, folder: Path) -> Path:
+    """Copy the records of a run, without its network."""
+    copy = folder / "copy"
+    copy.mkdir()
+    for name in ("config.json", "metrics.jsonl", "events.jsonl", "summary.json"):
+        (copy / name).write_bytes((run_dir / name).read_bytes())
+    return copy
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -97,7 +86,7 @@ def test_the_best_before_growth_ends_where_the_first_kernel_is_felt(
 
 
 def test_a_run_without_growth_costs_the_plain_training(tmp_path: Path) -> None:
-    summary = run(small(policy=Never()), tmp_path, {})
+    summary = run(small(policy=Never()), tmp_path)
     assert summary["seeds_germinated"] == 0
     assert summary["best_before_growth"] == summary["best_val_accuracy"]
     # block1: (1*2 + 2*8) 3x3 kernels on 8x8; block2 pools to 4x4; the head is 16 to 10.
@@ -112,7 +101,7 @@ def test_a_loaded_network_scores_what_the_run_scored(
 ) -> None:
     run_dir, summary = finished
     loaded = load_run(run_dir)
-    assert loaded.config.epochs == EPOCHS
+    assert loaded.config == small()
     assert loaded.summary == summary
     network = loaded.network()
     losses_N, hits_N = scores(network, Digits().load().test)
@@ -121,34 +110,21 @@ def test_a_loaded_network_scores_what_the_run_scored(
     assert any("esper_kernels" in name for name, _ in network.named_parameters())
 
 
-def test_a_run_that_is_not_there_or_not_ours_is_refused(tmp_path: Path) -> None:
+def test_a_run_that_is_not_there_or_of_another_version_is_refused(
+    tmp_path: Path, finished: tuple[Path, dict[str, Any]]
+) -> None:
     with pytest.raises(DataError, match="no run at"):
         load_run(tmp_path / "nowhere")
-    hydra = tmp_path / ".hydra"
-    hydra.mkdir()
-    with pytest.raises(DataError, match="cannot read"):
-        load_config(tmp_path)
-    (hydra / "config.yaml").write_text("epochs: 3\nwings: 2\n")
-    (hydra / "hydra.yaml").write_text("hydra: {runtime: {choices: {}}}\n")
-    with pytest.raises(DataError, match="wings"):
-        load_config(tmp_path)
-
-
-def test_a_users_own_preset_is_known_by_its_keys(tmp_path: Path) -> None:
-    hydra = tmp_path / ".hydra"
-    hydra.mkdir()
-    (hydra / "config.yaml").write_text("strategy: {prior_alpha: 3.0, prior_beta: 1.0}\n")
-    (hydra / "hydra.yaml").write_text("hydra: {runtime: {choices: {strategy: bold}}}\n")
-    assert load_config(tmp_path).strategy == Thompson(prior_alpha=3.0)
+    copy = copy_of(finished[0], tmp_path)
+    values = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(values | {"wings": 2}))
+    with pytest.raises(DataError, match=r"config\.json: it is no configuration .*wings"):
+        load_run(copy)
 
 
 def test_a_broken_network_is_refused(tmp_path: Path, finished: tuple[Path, dict[str, Any]]) -> None:
     run_dir, _ = finished
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("metrics.jsonl", "events.jsonl", "summary.json"):
-        (copy / name).write_bytes((run_dir / name).read_bytes())
-    keep_config(copy, small())
+    copy = copy_of(run_dir, tmp_path)
     (copy / NETWORK).write_bytes((run_dir / NETWORK).read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=NETWORK):
         load_run(copy).network()
@@ -159,7 +135,7 @@ def test_a_second_run_starts_from_what_the_first_one_learned(tmp_path: Path) -> 
     first, second = tmp_path / "first", tmp_path / "second"
     for run_dir in (first, second):
         run_dir.mkdir()
-        run(small(store=store), run_dir, {})
+        run(small(store=store), run_dir)
     tried = [
         [e["blueprint"] for e in lines(folder / "events.jsonl") if e["kind"] == "selection"]
         for folder in (first, second)
@@ -177,7 +153,7 @@ def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     if torch.backends.mps.is_available():
         pytest.skip("this machine has the device")
     with pytest.raises(ConfigError, match="device=mps"):
-        run(small(device="mps"), tmp_path, {})
+        run(small(device="mps"), tmp_path)
 
 
 def test_an_epoch_has_the_same_batches_for_every_model() -> None:

@@ -1,4 +1,4 @@
-"""What was written is read back; what is missing or broken is named with its file and line."""
+"""The state of a folder, and its records; what is missing or broken is named with its file."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from esper.contracts.errors import DataError
-from esper.rundir.records import load_run
+from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
+from esper.rundir.lock import is_locked, lock_run_dir
+from esper.rundir.records import RunState, is_run, load_overrides, load_run, state_of
 
 
 def test_a_run_is_read_back_whole(tmp_path: Path, make_run: Any) -> None:
@@ -20,13 +22,23 @@ def test_a_run_is_read_back_whole(tmp_path: Path, make_run: Any) -> None:
     assert run.name == "digits 1"
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl", ".hydra/config.yaml"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
 def test_a_missing_file_is_named(name: str, tmp_path: Path, make_run: Any) -> None:
     path = make_run(tmp_path / "run")
     (path / name).unlink()
     with pytest.raises(DataError) as raised:
         load_run(path)
     assert str(raised.value) == f"{path / name} is missing: is {path} a run directory?"
+
+
+def test_a_run_without_config_json_is_of_an_earlier_version(tmp_path: Path, make_run: Any) -> None:
+    path = make_run(tmp_path / "run")
+    (path / "config.json").unlink()
+    with pytest.raises(DataError) as raised:
+        load_run(path)
+    assert str(raised.value) == (
+        f"{path} holds no config.json: the run is of an earlier version of Esper"
+    )
 
 
 def test_a_torn_last_line_is_left_out_while_the_run_is_unfinished(
@@ -74,8 +86,8 @@ def test_a_broken_line_in_the_middle_is_named_even_while_the_run_goes_on(
     [
         ("summary.json", '{"status": ', "summary.json: not valid JSON"),
         ("summary.json", "[]", "summary.json: must hold one object, holds a list"),
-        (".hydra/config.yaml", "a: [1\nb: 2", r"config.yaml line 2: not valid YAML"),
-        (".hydra/config.yaml", "- 1", r"config.yaml: must hold a dict, holds a list"),
+        ("config.json", "{", "config.json: not valid JSON"),
+        ("config.json", "[1]", "config.json: must hold one object, holds a list"),
     ],
 )
 def test_a_broken_file_is_named(
@@ -91,3 +103,58 @@ def test_a_broken_file_is_named(
 def test_no_folder_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no run at .*gone: not a folder"):
         load_run(tmp_path / "gone")
+
+
+def test_a_folder_without_files_of_a_run_is_empty_or_foreign(tmp_path: Path) -> None:
+    assert state_of(tmp_path / "gone") is state_of(tmp_path) is RunState.EMPTY
+    (tmp_path / "notes.txt").write_text("mine")
+    assert state_of(tmp_path) is RunState.FOREIGN
+    assert state_of(tmp_path / "notes.txt") is RunState.EMPTY
+    assert not is_run(tmp_path)
+
+
+@pytest.mark.parametrize("mark", ["metrics.jsonl", "events.jsonl", f"{HYDRA}/{COMMAND}"])
+def test_a_run_that_began_and_left_no_summary_was_interrupted(mark: str, tmp_path: Path) -> None:
+    (tmp_path / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / mark).write_text("")
+    assert state_of(tmp_path) is RunState.INTERRUPTED
+    assert is_run(tmp_path)
+
+
+def test_checkpoints_alone_are_those_of_an_interrupted_run(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINTS).mkdir()
+    assert state_of(tmp_path) is RunState.INTERRUPTED
+
+
+@pytest.mark.parametrize("state", [RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED])
+def test_a_summary_says_how_its_run_ended(state: RunState, tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"status": state})
+    assert state_of(tmp_path) is state
+
+
+@pytest.mark.parametrize("text", ['{"status": "fin', '{"status": "good"}', "{}", "[]"])
+def test_a_summary_that_names_no_state_is_that_of_an_interrupted_run(
+    text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    assert state_of(tmp_path) is RunState.INTERRUPTED
+
+
+def test_a_run_whose_folder_is_locked_is_running(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+    with lock_run_dir(tmp_path):
+        assert is_locked(tmp_path)
+        assert state_of(tmp_path) is RunState.RUNNING
+    assert not is_locked(tmp_path)
+    assert state_of(tmp_path) is RunState.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("[a", "not valid YAML"), ("a: 1", "must hold a list, holds a dict")]
+)
+def test_broken_overrides_are_named(text: str, problem: str, tmp_path: Path, make_run: Any) -> None:
+    path = make_run(tmp_path / "run", overrides=("epochs=3",))
+    assert load_overrides(path) == ["epochs=3"]
+    (path / ".hydra" / "overrides.yaml").write_text(text)
+    with pytest.raises(DataError, match=f"overrides.yaml: {problem}"):
+        load_overrides(path)
