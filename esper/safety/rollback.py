@@ -15,7 +15,8 @@ from esper.growth.host import Host, Moment
 from esper.growth.host_state import laid_out
 from esper.growth.lifecycle import cull_and_embargo
 from esper.probe.tensors import Tensors, copied, put_tensors, tensors_of
-from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
+from esper.safety.governor import Health, HealthKind, LossMonitor
+from esper.safety.options import GovernorOptions
 from esper.signals.windows import finite_or_none
 
 _Moments = dict[str, list[dict[str, Any]]]

@@ -11,7 +11,7 @@ from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import KernelBuilt
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.kernels.errors import Strategy
+from esper.kernels.errors import Remedy
 from esper.kernels.faults import NOBODY
 from tests.unit.growth.faulty import Trouble, bank_in, offered
 from tests.unit.safety.failing_runs import MISTAKE, Run, kinds
@@ -121,7 +121,7 @@ def test_what_failed_in_a_step_of_no_single_kernel_is_told_as_training(
     troubles: dict[str, Trouble],
 ) -> None:
     run = Run.of("good")
-    bank_in(run.host, "1").care.notes.add(NOBODY, ConnectionError("gone"), Strategy.RETRY)
+    bank_in(run.host, "1").care.notes.add(NOBODY, ConnectionError("gone"), Remedy.RETRY)
     (told,) = run.live()
     assert (told.where, told.strategy, told.seed, told.recovered) == (
         "training",
