@@ -35,7 +35,7 @@ from esper.growth.param_groups import stale_entries
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
-from esper.safety.recovery import Recovering
+from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
@@ -82,7 +82,7 @@ class Grower:
         self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, choices.setup)
         self.pending = Trials(self.host)
-        self.recovering = Recovering(self.pending, choices.recovery)
+        self.recovering = KernelGuard(self.pending, choices.recovery)
         self.bus.subscribe(self.recovering.tally, [EventKind.RECOVERY])
         self.governing = Governor(self.pending, choices.governor, choices.chance_loss)
         self.tracker = SignalTracker(choices.signals)

@@ -20,7 +20,7 @@ from esper.growth import attach
 from esper.growth.host import Host, Moment
 from esper.growth.lifecycle import cull_and_embargo, reactivate
 from esper.growth.slot import Activation, Seed
-from esper.kernels.faults import FaultTracker
+from esper.kernels.faults import FaultLog
 from esper.kernels.kernel import Kernel, KernelError, told
 from esper.kernels.pipeline import KernelPipeline
 
@@ -174,7 +174,7 @@ class Before:
     last_cull_epoch: int | None
     kernels: dict[int, tuple[nn.Module, float]]
     bank: dict[str, Any]
-    care: FaultTracker | None
+    care: FaultLog | None
     groups: list[dict[str, Any]]
     state: dict[torch.Tensor, Any]
     num_deeds: int
@@ -195,7 +195,7 @@ def remember(host: Host, slot: str) -> Before:
         last_cull_epoch=place.last_cull_epoch,
         kernels=kernels,
         bank={} if bank is None else bank.bookkeeping(),
-        care=None if bank is None else copy.deepcopy(bank.care),
+        care=None if bank is None else copy.deepcopy(bank.faults),
         groups=list(host.optimizer.param_groups),
         state=dict(host.optimizer.state),
         num_deeds=len(host.op_log),
@@ -216,7 +216,7 @@ def restore(host: Host, before: Before) -> None:
         bank.set_alpha(seed, alpha)
     if bank is not None and before.care is not None:
         bank.take_bookkeeping(before.bank)
-        bank.care = before.care
+        bank.faults = before.care
     place.seeds = before.seeds
     place.rests_until, place.last_cull_epoch = before.rests_until, before.last_cull_epoch
     host.optimizer.param_groups[:] = before.groups

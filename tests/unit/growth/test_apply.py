@@ -18,7 +18,7 @@ from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.options import Recover
 from esper.growth.param_groups import stale_entries
-from esper.kernels.errors import Strategy
+from esper.kernels.errors import Remedy
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
@@ -96,10 +96,10 @@ def lived_in() -> Host:
     train(host.model, host.optimizer, epoch=1)
     bank = bank_of(host.slots["block1"].module)
     assert bank is not None
-    bank.care.options = Recover(failures=2)
-    bank.care.fossils.add("0")
-    bank.care.failed("0", ValueError("mistake"), Strategy.FALLBACK)
-    bank.care.failed("1", MemoryError(), Strategy.DEGRADE)
+    bank.faults.options = Recover(failures=2)
+    bank.faults.fossils.add(0)
+    bank.faults.failed(0, ValueError("mistake"), Remedy.FALLBACK)
+    bank.faults.failed(1, MemoryError(), Remedy.DEGRADE)
     host.op_log.clear()
     return host
 
@@ -133,9 +133,9 @@ def facts(host: Host) -> dict[str, Any]:
                 list(bank.kernels),
                 [id(k) for k in bank.kernels.values()],
                 [bank.is_finite(int(seed)) for seed in bank.kernels],
-                bank.care.state(),
-                bank.care.options,
-                sorted(bank.care.fossils),
+                bank.faults.state(),
+                bank.faults.options,
+                sorted(bank.faults.fossils),
             )
         ),
     }

@@ -29,7 +29,7 @@ def make_slot(*blueprints: str, alpha: float | None = 0.5, options: Recover | No
     host = make_host("sequential", ["1"])
     for seed, blueprint in enumerate(blueprints):
         plant(host, "1", seed, blueprint, alpha=alpha)
-    bank_in(host, "1").care.options = options or Recover(backoff_s=0.0)
+    bank_in(host, "1").faults.options = options or Recover(backoff_s=0.0)
     return host
 
 
@@ -44,8 +44,8 @@ def bare_output() -> Tensor:
 
 
 def incidents(host: Host, seed: int = 0) -> list[tuple[str, str, int]]:
-    found = bank_in(host, "1").care.notes.take(str(seed))
-    return [(incident.error, incident.strategy, incident.count) for incident in found]
+    found = bank_in(host, "1").faults.take(seed)
+    return [(incident.error, incident.remedy, incident.count) for incident in found]
 
 
 ERRORS = (ZeroDivisionError("mistake"), MemoryError("full"), torch.OutOfMemoryError("full"))
@@ -118,7 +118,7 @@ def test_the_third_failure_is_the_last_call_until_it_is_allowed_again(
         assert torch.equal(output(host), bare_output())
     assert troubles["bad"].num_calls == 3
     assert incidents(host) == [("ValueError", "fallback", 3)]
-    bank_in(host, "1").care.allow("0", 1)
+    bank_in(host, "1").faults.allow(0, 1)
     output(host)
     assert troubles["bad"].num_calls == 4
 
@@ -139,7 +139,7 @@ def test_what_may_pass_is_called_again_and_is_no_failure(troubles: dict[str, Tro
     assert torch.equal(output(host), whole)
     assert troubles["bad"].num_calls == 4
     assert incidents(host) == [("ConnectionError", "retry", 1)]
-    assert bank_in(host, "1").care.resting == set()
+    assert bank_in(host, "1").faults.resting == set()
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_who_wants_to_stop_is_not_held_back(
     assert incidents(host) == []
 
 
-def test_where_nobody_reads_the_notes_the_error_is_the_callers(
+def test_where_recovery_is_off_the_error_is_raised(
     troubles: dict[str, Trouble],
 ) -> None:
     host = make_slot("bad")
-    bank_in(host, "1").care.options = None
+    bank_in(host, "1").faults.options = None
     troubles["bad"].gives = lambda y: y[:1]
     with pytest.raises(WrongOutputError, match=r"gave shape \(1, 6\), must be \(7, 6\)"):
         output(host)
@@ -214,26 +214,26 @@ def test_no_tensor_of_a_failed_call_is_kept(troubles: dict[str, Trouble]) -> Non
     trouble.forward = ValueError("mistake")
     output(host)
     assert trouble.forward.__traceback__ is not None
-    notes = bank_in(host, "1").care.notes.state()
+    notes = bank_in(host, "1").faults.state()["faults"]
     assert notes == [
         {
-            "seed": "0",
+            "seed": 0,
             "error": "ValueError",
-            "strategy": "fallback",
+            "remedy": "fallback",
             "message": "mistake",
             "count": 1,
         }
     ]
 
 
-def test_a_copy_has_notes_of_its_own(troubles: dict[str, Trouble]) -> None:
+def test_a_copy_has_faults_of_its_own(troubles: dict[str, Trouble]) -> None:
     host = make_slot("bad")
     twin = copy.deepcopy(host.model)
     troubles["bad"].forward = ValueError("mistake")
     for _ in range(3):
         twin.train()(make_input("sequential"))
     assert incidents(host) == []
-    assert bank_in(host, "1").care.resting == set()
+    assert bank_in(host, "1").faults.resting == set()
 
 
 def test_failures_are_part_of_a_banks_bookkeeping(troubles: dict[str, Trouble]) -> None:
@@ -243,7 +243,7 @@ def test_failures_are_part_of_a_banks_bookkeeping(troubles: dict[str, Trouble]) 
         output(host)
     bank_in(other, "1").take_bookkeeping(bank_in(host, "1").bookkeeping())
     output(other)
-    assert bank_in(other, "1").care.resting == {"0"}
+    assert bank_in(other, "1").faults.resting == {0}
     assert incidents(other) == [("ValueError", "fallback", 3)]
 
 
