@@ -51,10 +51,8 @@ class DecisionReview:
         return self.observation.slot(self.decision.slot)
 
     @property
-    def fossilized(self) -> SeedState | None:
-        """The seed that the decision fossilizes, None if it does not fossilize."""
-        if self.decision.kind is not DecisionKind.FOSSILIZE:
-            return None
+    def seed(self) -> SeedState:
+        """The seed that the decision judges."""
         return next(seed for seed in self.slot.seeds if seed.seed == self.decision.seed)
 
 
@@ -99,6 +97,11 @@ class PlanReview:
         """Return the seeds to which the plan does one of `actions`."""
         named = {change.seed for change in self.plan.changes if change.action in actions}
         return [seed for seed in self.slot.seeds if seed.seed in named]
+
+
+def is_share(value: object) -> bool:
+    """Return whether a value is a number in [0, 1]; True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def parameters_over(limits: Safety, usage: Usage, added: int) -> str | None:

@@ -1,8 +1,9 @@
 """Rules on decisions: what must hold before a decision can be planned.
 
-A rule looks at one decision and returns why it is refused, or None.  Rules are asked in the order
-of `DECISION_RULES`; each relies on those before it.  What a decision does to the network is judged
-by `plan_rules`, once its seeds are chosen and their kernels built.
+A rule looks at one decision and returns why it is refused, or None.  `DECISION_RULES` lists the
+rules for each kind of decision in the order in which they are asked; each relies on those before
+it.  What a decision does to the network is judged by `plan_rules`, once its seeds are chosen and
+their kernels built.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from esper.contracts.decision import Adaptation, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
-from esper.safety.context import DecisionReview
+from esper.safety.context import DecisionReview, is_share
 
 _DORMANT = frozenset({SeedStage.DORMANT})
 
@@ -41,7 +42,7 @@ def numbers(review: DecisionReview) -> str | None:
     shares = {"confidence": decision.confidence, "urgency": decision.urgency, "risk": decision.risk}
     if decision.uncertainty is not None:
         shares["uncertainty"] = decision.uncertainty
-    wrong = [f"{name} {value!r}" for name, value in shares.items() if not _is_share(value)]
+    wrong = [f"{name} {value!r}" for name, value in shares.items() if not is_share(value)]
     if wrong:
         return f"{', '.join(wrong)} must be in [0, 1]"
     count = decision.num_seeds
@@ -60,9 +61,9 @@ def barred(review: DecisionReview) -> str | None:
 def known_adaptation(review: DecisionReview) -> str | None:
     """Refuse an adaptation by an unknown word, or one beside a verdict."""
     word = review.decision.adaptation
-    if review.is_adaptation and not isinstance(word, Adaptation):
-        return f"adaptation {word!r} is not known"
-    if not review.is_adaptation and word is not None:
+    if review.is_adaptation:
+        return None if isinstance(word, Adaptation) else f"adaptation {word!r} is not known"
+    if word is not None:
         return f"adaptation {word!r} does not belong to {review.decision.kind}"
     return None
 
@@ -85,40 +86,34 @@ def seed_exists(review: DecisionReview) -> str | None:
 
 
 def governor(review: DecisionReview) -> str | None:
-    """Refuse all but culls while the governor suspects the network."""
-    if not review.observation.is_suspect or review.decision.kind is DecisionKind.CULL:
-        return None
-    return "the governor suspects the network: nothing but a cull is carried out"
+    """Refuse anything but a cull while the governor suspects the network."""
+    if review.observation.is_suspect:
+        return "the governor suspects the network: nothing but a cull is carried out"
+    return None
 
 
 def measured(review: DecisionReview) -> str | None:
     """Refuse to fossilize a seed whose gain was not measured."""
-    seed = review.fossilized
-    if seed is None or (seed.gain is not None and math.isfinite(seed.gain)):
-        return None
-    return f"gain is {seed.gain}"
+    gain = review.seed.gain
+    return None if gain is not None and math.isfinite(gain) else f"gain is {gain}"
 
 
 def ablation_veto(review: DecisionReview) -> str | None:
     """Refuse to fossilize a seed without which the network is better; NaN is refused too."""
-    seed = review.fossilized
-    if seed is None or seed.ablation is None or seed.ablation >= 0:
-        return None
-    return f"ablation {seed.ablation:.4g} is a veto"
+    ablation = review.seed.ablation
+    return None if ablation is None or ablation >= 0 else f"ablation {ablation:.4g} is a veto"
 
 
 def growth_window(review: DecisionReview) -> str | None:
     """Refuse adaptations once growth is over: each of them may germinate a seed."""
-    if not review.is_adaptation or review.observation.may_grow:
-        return None
-    return f"epoch {review.observation.epoch} is past the growth window"
+    seen = review.observation
+    return None if seen.may_grow else f"epoch {seen.epoch} is past the growth window"
 
 
 def growable(review: DecisionReview) -> str | None:
     """Refuse an adaptation for which the slot has no seed in the right stage, or too few seeds."""
     decision = review.decision
-    if decision.adaptation is None:
-        return None
+    assert decision.adaptation is not None, "known_adaptation comes first"
     seeds, needed = review.slot.seeds, NEEDED_STAGES[decision.adaptation]
     if not any(seed.stage in needed for seed in seeds):
         stages = ", ".join(stage for stage in SeedStage if stage in needed)
@@ -130,15 +125,13 @@ def growable(review: DecisionReview) -> str | None:
 
 def cooldown(review: DecisionReview) -> str | None:
     """Refuse to adapt a slot that rests after a change."""
-    if not review.is_adaptation or review.observation.epoch >= review.slot.rests_until:
+    if review.observation.epoch >= review.slot.rests_until:
         return None
     return f"slot '{review.decision.slot}' rests until epoch {review.slot.rests_until}"
 
 
 def health(review: DecisionReview) -> str | None:
     """Refuse to adapt while the loss, or the gradient of a live seed of the slot, is not finite."""
-    if not review.is_adaptation:
-        return None
     if not math.isfinite(review.observation.metrics.val_loss):
         return f"validation loss is {review.observation.metrics.val_loss}"
     for seed in review.slot.live:
@@ -184,40 +177,24 @@ def max_adaptations_per_epoch(review: DecisionReview) -> str | None:
     """Refuse more adaptations in an epoch than allowed."""
     most = review.limits.max_adaptations_per_epoch
     done = sum(other.kind is DecisionKind.ADAPT for other in review.accepted)
-    if not review.is_adaptation or done < most:
-        return None
-    return f"{done} adaptations this epoch already (at most {most})"
+    return None if done < most else f"{done} adaptations this epoch already (at most {most})"
 
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
 DecisionRule = Callable[[DecisionReview], str | None]
 
-FORM_RULES: tuple[DecisionRule, ...] = (known_kind, reason, numbers, barred)
-"""Rules on every decision, those to wait included."""
+_FORM: tuple[DecisionRule, ...] = (known_kind, reason, numbers, barred)
+_TARGET: tuple[DecisionRule, ...] = (known_adaptation, slot_exists, seed_exists)
+_GROWTH: tuple[DecisionRule, ...] = (governor, growth_window, growable, cooldown, health)
+_TRUST: tuple[DecisionRule, ...] = (confidence, uncertainty, risk, one_change_a_target)
 
-DECISION_RULES: tuple[DecisionRule, ...] = (
-    *FORM_RULES,
-    known_adaptation,
-    slot_exists,
-    seed_exists,
-    governor,
-    measured,
-    ablation_veto,
-    growth_window,
-    growable,
-    cooldown,
-    health,
-    confidence,
-    uncertainty,
-    risk,
-    one_change_a_target,
-    max_adaptations_per_epoch,
-)
-"""Every rule on decisions to change something, in the order in which they are asked."""
+DECISION_RULES: dict[DecisionKind, tuple[DecisionRule, ...]] = {
+    DecisionKind.WAIT: _FORM,
+    DecisionKind.CULL: (*_FORM, *_TARGET, *_TRUST),
+    DecisionKind.FOSSILIZE: (*_FORM, *_TARGET, governor, measured, ablation_veto, *_TRUST),
+    DecisionKind.ADAPT: (*_FORM, *_TARGET, *_GROWTH, *_TRUST, max_adaptations_per_epoch),
+}
+"""The rules for each kind of decision, in the order in which they are asked."""

@@ -105,8 +105,6 @@ class LossMonitor:
             is_finite: False if a loss or gradient of the epoch's training was not finite.
             is_grown: False if no kernel is on trial, came or went since the network was clean.
         """
-        if not self.options.enabled:
-            return Health(kind=HealthKind.CLEAN, reason="the governor is off", limit=None)
         limit = self.limit
         broken = _not_finite(val_loss, train_loss, is_finite)
         if broken is not None:

@@ -51,7 +51,7 @@ class Safety:
 class GovernorOptions:
     """When the losses of a network call for a rollback, and how many rollbacks end its growth.
 
-    enabled: False judges every network as clean.
+    enabled: False switches the governor off.
     rise: > 1, multiple of the median clean loss above which a loss is suspect.
     window: number of last clean losses that the median is taken of.
     sustained: suspect evaluations in a row that call for a rollback.

@@ -8,9 +8,9 @@ plan culls makes room for what it adds, and a plan that only culls is within eve
 from collections.abc import Callable
 
 from esper.contracts.decision import DecisionKind
-from esper.contracts.plan import Action, SeedChange
+from esper.contracts.plan import Action
 from esper.contracts.stage import ALLOWED_MOVES, LIVE, RETARGETABLE, SeedStage
-from esper.safety.context import PlanReview, memory_over, parameters_over
+from esper.safety.context import PlanReview, is_share, memory_over, parameters_over
 
 _VERDICTS = {DecisionKind.FOSSILIZE: Action.FOSSILIZE, DecisionKind.CULL: Action.CULL}
 _ADAPTING = (Action.GERMINATE, Action.RETARGET, Action.CULL)
@@ -52,8 +52,10 @@ def blueprint(review: PlanReview) -> str | None:
 def alpha_target(review: PlanReview) -> str | None:
     """Refuse an alpha target outside of (0, 1], NaN included."""
     for change in review.plan.changes:
-        if change.action in (Action.GERMINATE, Action.RETARGET) and not _is_target(change):
-            return f"alpha target {change.alpha_target!r} of seed {change.seed} is not in (0, 1]"
+        alpha = change.alpha_target
+        is_valid = is_share(alpha) and alpha > 0
+        if change.action in (Action.GERMINATE, Action.RETARGET) and not is_valid:
+            return f"alpha target {alpha!r} of seed {change.seed} is not in (0, 1]"
     return None
 
 
@@ -132,11 +134,6 @@ def memory_budget(review: PlanReview) -> str | None:
     leaving = [(seed.seed, seed.bound) for seed in review.seeds(Action.CULL)]
     culled = sum(review.kernels[key].memory_mb for key in leaving if key in review.kernels)
     return memory_over(review.limits, review.usage, added - culled)
-
-
-def _is_target(change: SeedChange) -> bool:
-    target = change.alpha_target
-    return isinstance(target, int | float) and not isinstance(target, bool) and 0 < target <= 1
 
 
 PlanRule = Callable[[PlanReview], str | None]

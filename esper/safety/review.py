@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.observation import Observation
 from esper.safety.context import DecisionReview, PlanReview
-from esper.safety.decision_rules import DECISION_RULES, FORM_RULES
+from esper.safety.decision_rules import DECISION_RULES, known_kind
 from esper.safety.options import Safety
 from esper.safety.plan_rules import PLAN_RULES
 
@@ -37,7 +37,8 @@ def review(
 
 def _review_decision(review: DecisionReview) -> Refusal | None:
     decision = review.decision
-    for rule in FORM_RULES if decision.kind is DecisionKind.WAIT else DECISION_RULES:
+    is_known = isinstance(decision.kind, DecisionKind)
+    for rule in DECISION_RULES[decision.kind] if is_known else (known_kind,):
         reason = rule(review)
         if reason is not None:
             return Refusal(rule=rule.__name__, reason=reason, decision=decision)

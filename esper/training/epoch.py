@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -102,6 +103,7 @@ def _gradients(
     return loss, logits
 
 
+@dataclass
 class Progress:
     """Results of an epoch's steps so far; means are computed at its end to keep steps fast.
 
@@ -111,12 +113,11 @@ class Progress:
     is_finite: False if the last step had a loss or a gradient that was not finite.
     """
 
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.answers: list[Tensor] = []
-        self.targets: list[Tensor] = []
-        self.busy_ms = 0.0
-        self.is_finite = True
+    losses: list[Tensor] = field(default_factory=list)
+    answers: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)
+    busy_ms: float = 0.0
+    is_finite: bool = True
 
     @property
     def num_steps(self) -> int:
@@ -167,9 +168,9 @@ def clip_each_group(optimizer: Optimizer, max_norm: float) -> Sequence[Tensor]:
     """
     if max_norm <= 0:
         return ()
-    found = ([p.grad for p in g["params"] if p.grad is not None] for g in optimizer.param_groups)
-    groups = [grads for grads in found if grads]
-    if len({grad.device for grads in groups for grad in grads}) == 1:
+    grads = [[p.grad for p in g["params"] if p.grad is not None] for g in optimizer.param_groups]
+    groups = [group for group in grads if group]
+    if len({grad.device for group in groups for grad in group}) == 1:
         return _clip_at_once(groups, max_norm)
     return [
         torch.nn.utils.clip_grad_norm_(group["params"], max_norm)

@@ -8,7 +8,6 @@ that the step equals, to the bit, that of a network without the kernels left out
 
 import traceback
 from collections.abc import Callable
-from itertools import compress
 from typing import TypeVar
 
 import torch
@@ -32,9 +31,9 @@ class Safeguard:
         self._banks = [
             m for m in modules if isinstance(m, KernelBank) and m.faults.options is not None
         ]
-        has_statistics = [isinstance(getattr(m, "running_mean", None), Tensor) for m in modules]
-        norms = list(compress(modules, has_statistics)) if self._banks else []
-        self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+        norms = [m for m in modules if isinstance(getattr(m, "running_mean", None), Tensor)]
+        buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+        self._statistics = buffers if self._banks else []
         self._devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
         self._statistics_before = [buffer.clone() for buffer in self._statistics]
         self._rng_before: tuple[Tensor, list[Tensor]]

@@ -183,9 +183,9 @@ def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> W
         memory_mb=None if memory is None else memory + come - gone,
         changed_seeds=world.usage.changed_seeds + len({change.seed for change in plan.changes}),
     )
-    found = World(replace(world.seen, slots=slots), usage, world.kernels)
+    changed = World(replace(world.seen, slots=slots), usage, world.kernels)
     only_culls = len(culled) == len(plan.changes)
-    return found if only_culls or _is_within(world, found, grows=bool(grown)) else None
+    return changed if only_culls or _is_within(world, changed, grows=bool(grown)) else None
 
 
 def _with_kernel(seed: SeedState, costs: Mapping[tuple[int, str], KernelCost]) -> SeedState | None:

@@ -20,7 +20,7 @@ MISTAKE = ValueError("mistake")
 
 @dataclass
 class Run:
-    """A network with kernels, and the recovery that looks after them."""
+    """A network with kernels, and the guard of its run."""
 
     host: Host
     guard: KernelGuard
@@ -36,11 +36,11 @@ class Run:
         return cls(host, guard)
 
     def forward(self, host: Host | None = None) -> torch.Tensor:
-        found: torch.Tensor = (host or self.host).model.train()(make_input("sequential"))
-        return found
+        output: torch.Tensor = (host or self.host).model.train()(make_input("sequential"))
+        return output
 
     def live(self, calls: int = 1) -> list[Recovery]:
-        """Live through an epoch; return what is recoveries at its end."""
+        """Live through an epoch; return the events of its end."""
         self.epoch += 1
         for _ in range(calls):
             self.forward()

@@ -19,19 +19,19 @@ def troubles() -> Iterator[dict[str, Trouble]]:
         yield found
 
 
-def test_where_nothing_fails_nothing_is_told(troubles: dict[str, Trouble]) -> None:
+def test_where_nothing_fails_nothing_is_reported(troubles: dict[str, Trouble]) -> None:
     run = Run.of("good")
     assert run.live() == []
     assert run.guard.state_dict() == Run.of("good").guard.state_dict()
 
 
-def test_a_failure_is_told_once_with_what_failed_and_how_often(
+def test_a_failure_is_reported_once_with_what_failed_and_how_often(
     troubles: dict[str, Trouble],
 ) -> None:
     run = Run.of("good", "bad")
     troubles["bad"].forward = MISTAKE
-    told = run.live(calls=2)
-    assert told == [
+    recoveries = run.live(calls=2)
+    assert recoveries == [
         Recovery(
             where="kernel",
             error="ValueError",
@@ -114,8 +114,8 @@ def test_it_rests_whole_epochs_and_comes_back_as_it_was(troubles: dict[str, Trou
     assert run.takes_part()
     assert run.host.seed("1", 0).activation.rests
     assert torch.equal(run.forward(), whole)
-    told = run.live()
-    assert kinds(told) == [("circuit_breaker", 1, True)]
+    recoveries = run.live()
+    assert kinds(recoveries) == [("circuit_breaker", 1, True)]
     assert not run.host.seed("1", 0).activation.rests
     assert run.live() == []
 

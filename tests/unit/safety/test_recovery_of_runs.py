@@ -30,13 +30,13 @@ def test_epochs_in_which_a_kernel_fails_bring_its_blueprint_into_quarantine(
     run = Run.of("bad", "good", "bad", failures=9, quarantine_after=3)
     troubles["bad"].forward = MISTAKE
     assert [kind for kind, _, _ in kinds(run.live(calls=2))] == ["fallback", "fallback"]
-    told = run.live()
-    assert kinds(told) == [
+    recoveries = run.live()
+    assert kinds(recoveries) == [
         ("fallback", 1, True),
         ("quarantine", 1, False),
         ("fallback", 1, True),
     ]
-    assert told[1].message == "blueprint 'bad' failed 3 times and is barred from the run"
+    assert recoveries[1].message == "blueprint 'bad' failed 3 times and is barred from the run"
     for barred, then in (((), ("bad",)), (("good", "bad"), ("good", "bad"))):
         decision = Decision(
             kind=DecisionKind.ADAPT, reason="a test wants it", slot="1", barred=barred
@@ -72,9 +72,9 @@ def test_three_failed_builds_are_a_quarantine_and_none_is_a_recovery(
     troubles: dict[str, Trouble],
 ) -> None:
     run = Run.of("good")
-    told = [kinds(run.guard.build_failed(attempt())) for _ in range(4)]
+    recoveries = [kinds(run.guard.build_failed(attempt())) for _ in range(4)]
     failed, barred = ("degrade", 1, False), ("quarantine", 1, False)
-    assert told == [[failed], [failed], [failed, barred], [failed]]
+    assert recoveries == [[failed], [failed], [failed, barred], [failed]]
     assert run.guard.quarantined == {"odd"}
 
 
@@ -116,13 +116,13 @@ def test_a_twin_rests_with_the_network_and_its_own_failures_do_not_count(
     run.guard.pending.changes.clear()
 
 
-def test_what_failed_in_a_step_of_no_single_kernel_is_told_as_training(
+def test_what_failed_in_a_step_of_no_single_kernel_is_reported_as_training(
     troubles: dict[str, Trouble],
 ) -> None:
     run = Run.of("good")
     bank_in(run.host, "1").faults.note(None, ConnectionError("gone"), Remedy.RETRY)
-    (told,) = run.live()
-    assert (told.where, told.strategy, told.seed, told.recovered) == (
+    (recoveries,) = run.live()
+    assert (recoveries.where, recoveries.strategy, recoveries.seed, recoveries.recovered) == (
         "training",
         "retry",
         None,
@@ -130,7 +130,7 @@ def test_what_failed_in_a_step_of_no_single_kernel_is_told_as_training(
     )
 
 
-def tell(run: Run, story: list[int]) -> list[Any]:
+def lived(run: Run, story: list[int]) -> list[Any]:
     return [(run.live(calls), run.takes_part()) for calls in story]
 
 
@@ -142,16 +142,16 @@ def test_a_run_that_is_taken_up_again_goes_on_at_the_same_failure(
     story, trouble = [2, 1, 1, 1, 1, 1, 1], troubles["bad"]
     run, other = (Run.of("bad", rest_epochs=2, quarantine_after=2) for _ in range(2))
     trouble.forward, trouble.calls = MISTAKE, {1, 2, 3}
-    tell(run, story[:done])
+    lived(run, story[:done])
     saved = json.loads(json.dumps(run.guard.state_dict()))
     bookkeeping, num_calls = bank_in(run.host, "1").bookkeeping(), trouble.num_calls
-    expected = tell(run, story[done:])
+    expected = lived(run, story[done:])
 
     trouble.num_calls = num_calls
     bank_in(other.host, "1").take_bookkeeping(bookkeeping)
     other.guard.load_state_dict(saved)
     other.epoch = done
-    assert tell(other, story[done:]) == expected
+    assert lived(other, story[done:]) == expected
     assert other.guard.state_dict() == run.guard.state_dict()
 
 
@@ -160,9 +160,9 @@ def test_the_story_of_that_test_holds_a_rest_a_trial_and_a_quarantine(
 ) -> None:
     run = Run.of("bad", rest_epochs=2, quarantine_after=2)
     troubles["bad"].forward, troubles["bad"].calls = MISTAKE, {1, 2, 3}
-    found = tell(run, [2, 1, 1, 1, 1, 1, 1])
-    assert [part for _, part in found] == [True, False, False, True, True, True, True]
-    assert [[kind for kind, _, _ in kinds(told)] for told, _ in found] == [
+    story = lived(run, [2, 1, 1, 1, 1, 1, 1])
+    assert [part for _, part in story] == [True, False, False, True, True, True, True]
+    assert [[kind for kind, _, _ in kinds(recoveries)] for recoveries, _ in story] == [
         ["fallback"],
         ["fallback", "circuit_breaker", "quarantine"],
         [],

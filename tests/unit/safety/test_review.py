@@ -10,7 +10,8 @@ from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 
 def test_each_rule_says_what_it_refuses_and_no_name_occurs_twice() -> None:
-    rules = (*DECISION_RULES, *PLAN_RULES)
+    on_decisions = {rule for rules in DECISION_RULES.values() for rule in rules}
+    rules = (*on_decisions, *PLAN_RULES)
     assert all((rule.__doc__ or "").startswith("Refuse") for rule in rules)
     assert len({rule.__name__ for rule in rules}) == len(rules)
 

@@ -66,9 +66,9 @@ def everything(host: Host) -> dict[str, Tensor]:
     return found
 
 
-def incidents(host: Host, seed: int | None = 0) -> list[tuple[str, str, int]]:
+def faults(host: Host, seed: int | None = 0) -> list[tuple[str, str, int]]:
     found = bank_in(host, "1").faults.take(seed)
-    return [(incident.error, incident.remedy, incident.count) for incident in found]
+    return [(fault.error, fault.remedy, fault.count) for fault in found]
 
 
 ERRORS = (
@@ -89,8 +89,8 @@ def test_the_step_is_to_the_bit_that_of_a_network_without_the_kernel(
     troubles["bad"].backward = error
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host, 1) == [(type(error).__name__, "degrade", 1)]
-    assert incidents(host, 0) == []
+    assert faults(host, 1) == [(type(error).__name__, "degrade", 1)]
+    assert faults(host, 0) == []
 
 
 def test_the_guilty_kernel_stays_out_until_the_epoch_is_over(troubles: dict[str, Trouble]) -> None:
@@ -114,9 +114,9 @@ def test_of_several_kernels_just_the_guilty_are_left_out(
     train(host)
     guilty = {seed for seed, name in enumerate(order) if name != "good"}
     assert bank_in(host, "1").faults.resting == guilty
-    assert incidents(host, order.index("bad")) == [("RuntimeError", "degrade", 1)]
-    assert incidents(host, order.index("worse")) == [("ValueError", "degrade", 1)]
-    assert incidents(host, order.index("good")) == []
+    assert faults(host, order.index("bad")) == [("RuntimeError", "degrade", 1)]
+    assert faults(host, order.index("worse")) == [("ValueError", "degrade", 1)]
+    assert faults(host, order.index("good")) == []
 
 
 def test_where_no_kernel_fails_again_the_whole_network_takes_the_step(
@@ -129,7 +129,7 @@ def test_where_no_kernel_fails_again_the_whole_network_takes_the_step(
     train(host)
     assert same(everything(host), everything(expected))
     assert bank_in(host, "1").faults.resting == set()
-    assert incidents(host, None) == [("RuntimeError", "retry", 1)]
+    assert faults(host, None) == [("RuntimeError", "retry", 1)]
 
 
 def test_a_cause_that_passes_is_waited_for_before_a_kernel_is_suspected(
@@ -142,7 +142,7 @@ def test_a_cause_that_passes_is_waited_for_before_a_kernel_is_suspected(
     train(host)
     assert same(everything(host), everything(expected))
     assert troubles["bad"].num_calls == 3 + 1
-    assert incidents(host, None) == [("ConnectionError", "retry", 1)]
+    assert faults(host, None) == [("ConnectionError", "retry", 1)]
 
 
 def test_a_cause_that_does_not_pass_is_the_kernels(troubles: dict[str, Trouble]) -> None:
@@ -150,7 +150,7 @@ def test_a_cause_that_does_not_pass_is_the_kernels(troubles: dict[str, Trouble])
     troubles["bad"].backward = ConnectionError("gone")
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host) == [("ConnectionError", "degrade", 1)]
+    assert faults(host) == [("ConnectionError", "degrade", 1)]
 
 
 def wrong_batch() -> list[tuple[Tensor, Tensor]]:
@@ -166,10 +166,10 @@ def test_what_the_host_does_wrong_is_raised_as_it_is(
         train(host, data=wrong_batch())
     if blueprints:
         assert bank_in(host, "1").faults.resting == set()
-        assert incidents(host) == []
+        assert faults(host) == []
 
 
-def test_the_hosts_error_is_told_and_not_the_kernels_beside_it(
+def test_the_hosts_error_is_raised_and_not_the_kernels_beside_it(
     troubles: dict[str, Trouble],
 ) -> None:
     host = make_network("bad")
@@ -208,7 +208,7 @@ def test_a_lost_device_stops_the_run_with_one_line(troubles: dict[str, Trouble])
     assert troubles["bad"].num_calls == 1
 
 
-def test_who_wants_to_stop_is_not_held_back(troubles: dict[str, Trouble]) -> None:
+def test_an_interrupt_is_never_caught(troubles: dict[str, Trouble]) -> None:
     host = make_network("bad")
     troubles["bad"].backward = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -238,7 +238,7 @@ def test_a_kernel_that_breaks_the_layer_after_it_is_found(troubles: dict[str, Tr
     troubles["bad"].gives = lambda y: y.as_subclass(Strange)
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host) == [("TypeError", "degrade", 1)]
+    assert faults(host) == [("TypeError", "degrade", 1)]
 
 
 @pytest.mark.parametrize("calls", [{1, 3}, {1, 3, 4}])
