@@ -117,8 +117,8 @@ def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
     assert strategies(told)[-1] == ("quarantine", 1, False)
     (outcome,) = grower.settlement.outcomes
     assert (outcome.settled_epoch, outcome.reason) == (3, "blueprint 'bad' is in quarantine")
-    (refusal,) = told.of(EventKind.SAFETY)
-    assert refusal.reason == "every blueprint of slot '0' is barred"
+    assert told.of(EventKind.PLAN)[-1].is_empty
+    assert told.of(EventKind.PLAN)[-1].reasoning.endswith("every blueprint on offer is barred")
     found = summarise(grower, [line_of_an_epoch()], {})
     assert found["recoveries"] == {}
     assert found["failures_not_recovered"] == {
