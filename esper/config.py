@@ -14,8 +14,7 @@ from esper.options import OPTIONS, option_name
 from esper.orchestrator.auto import Auto
 from esper.policy.heuristic import Heuristic
 from esper.reward.multi_metric import MultiMetric
-from esper.safety.governor import GovernorOptions
-from esper.safety.review import Safety
+from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
 from esper.store.memory import Memory
 from esper.strategy.ucb import UCB

@@ -80,7 +80,7 @@ def _check_notes(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank | No
     if bank is None:
         return
     for seed, kernel in kernels.items():
-        for found in bank.care.notes.take(str(seed)):
+        for found in bank.faults.take(seed):
             problem = f"fails: {found.error}: {found.message}"
             raise KernelError(slot, seed, kernel.blueprint, problem)
 

@@ -38,7 +38,7 @@ from esper.growth.prepare import prepare
 from esper.kernels.pipeline import KernelPipeline
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
-from esper.safety.recovery import Recovering
+from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
@@ -88,8 +88,8 @@ class Grower:
         self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, options.setup)
         self.trials = Trials(self.host)
-        self.recovery = Recovering(self.trials, options.recovery)
-        self.bus.subscribe(self.recovery.tally, [EventKind.RECOVERY])
+        self.guard = KernelGuard(self.trials, options.recovery)
+        self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, options.governor, options.chance_loss)
         self.tracker = SignalTracker(options.signals)
         self.policy = options.policy.build(rng_seed)
@@ -145,7 +145,7 @@ class Grower:
         self.host.end_epoch()
         metrics = self._metrics(network, trained)
         flops = TRAINING * self.host.flops * self._num_samples(trained)
-        self._emit_all(self.recovery.review(self.epoch))
+        self._emit_all(self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self._emit_all(inspection.events)
         if not inspection.has_rolled_back:
@@ -163,7 +163,7 @@ class Grower:
         self._emit_all(cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs))
         self._settle()
         self.trials.follow()
-        self.recovery.prepare(self.epoch)
+        self.guard.prepare(self.epoch)
         if not inspection.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
@@ -187,7 +187,7 @@ class Grower:
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
             "trials": trials_state(self.trials),
-            "recovery": self.recovery.state_dict(),
+            "guard": self.guard.state_dict(),
             "governor": self.governor.state_dict(self.epoch),
             "tracker": self.tracker.state_dict(),
             "policy": self.policy.state_dict(),
@@ -208,7 +208,7 @@ class Grower:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
         load_trials_state(self.trials, state["trials"])
-        self.recovery.load_state_dict(state["recovery"])
+        self.guard.load_state_dict(state["guard"])
         self.governor.load_state_dict(state["governor"], self.epoch)
         self.tracker.load_state_dict(state["tracker"])
         self.policy.load_state_dict(state["policy"])
@@ -224,11 +224,11 @@ class Grower:
         if isinstance(body, LifecycleMove):
             self._moves.append(body)
         if isinstance(body, KernelBuilt) and body.error is not None:
-            self._emit_all(self.recovery.build_failed(body))
+            self._emit_all(self.guard.build_failed(body))
 
     def report_failures(self) -> None:
         """Emit the failures of kernels since the last call; call it after a test of the network."""
-        self._emit_all(self.recovery.notice(self.epoch))
+        self._emit_all(self.guard.notice(self.epoch))
 
     def close(self) -> None:
         """Close the store and drop prepared kernels."""
@@ -262,7 +262,7 @@ class Grower:
     def _advance(self, metrics: EpochMetrics) -> None:
         """Advance every seed by one epoch."""
         self._emit_all(health(self.host))
-        self._emit_all(self.recovery.cull(self.epoch))
+        self._emit_all(self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
         self._emit_all(advance_epoch(self.host, metrics, rest_epochs))
 
@@ -280,7 +280,7 @@ class Grower:
         decisions = self.policy.decide(observation)
         self._emit_all(decisions)
         self.num_decisions += len(decisions)
-        wanted = [self.recovery.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
+        wanted = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, refused = self.reviewer.review(wanted, observation)
         self._emit_all(refused)
         return accepted

@@ -14,8 +14,7 @@ from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels
 from esper.model.base import HostOptions
 from esper.options import OPTIONS
-from esper.safety.governor import GovernorOptions
-from esper.safety.review import Safety
+from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
 from esper.strategy.viability import Viability
 

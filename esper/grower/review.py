@@ -3,17 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from esper.blueprint import catalogue
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.observation import Observation
 from esper.contracts.plan import KernelCost, Plan
-from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel
-from esper.safety.context import excess
-from esper.safety.review import Safety, Usage
+from esper.safety.context import PlanReview, Usage, excess
+from esper.safety.options import Safety
+from esper.safety.review import review, review_plan
 
 
 class Reviewer:
@@ -21,14 +20,13 @@ class Reviewer:
 
     def __init__(self, safety: Safety, host: Host) -> None:
         self.safety, self.host = safety, host
-        self._least = least_costs(host)
         self._epoch, self._changed = 0, 0
 
     def review(
         self, decisions: Sequence[Decision], observation: Observation
     ) -> tuple[list[Decision], list[Refusal]]:
         """Return the decisions that may be planned, and the others with the rule they broke."""
-        return self.safety.review(decisions, observation, self._usage(observation.epoch))
+        return review(decisions, observation, self.safety)
 
     def excess(self, kernel: Kernel) -> str | None:
         """Return why a kernel is more than the network may have besides, None if it fits."""
@@ -55,7 +53,16 @@ class Reviewer:
         now = replace(observation, slots=self.host.states(epoch))
         has_slot = plan.slot in self.host.slots
         costs = kernel_costs(self.host, plan.slot, ready) if has_slot else {}
-        return self.safety.review_plan(plan, decision, now, self._usage(epoch), costs)
+        return review_plan(
+            PlanReview(
+                plan=plan,
+                decision=decision,
+                observation=now,
+                usage=self._usage(epoch),
+                kernels=costs,
+                limits=self.safety,
+            )
+        )
 
     def note(self, plan: Plan, epoch: int) -> None:
         """Count what a plan has changed; call it once the plan was carried out."""
@@ -69,7 +76,6 @@ class Reviewer:
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
-            least=self._least,
             changed_seeds=self._changed_in(epoch),
         )
 
@@ -90,24 +96,6 @@ def kernel_costs(
     costs = {(index, life.blueprint): (life.parameters, life.trainable) for index, life in live}
     costs |= {key: (kernel.parameters, kernel.trainable) for key, kernel in ready.items()}
     return {key: kernel_cost(*counts) for key, counts in costs.items()}
-
-
-def least_costs(host: Host) -> dict[str, KernelCost]:
-    """Return what the smallest kernel on offer in each slot takes at the least.
-
-    A slot that offers blueprints of users is left out: what they take is known once they are built.
-    """
-    specs = {name: slot.spec for name, slot in host.slots.items()}
-    return {
-        name: kernel_cost(min(_parameters(spec)), trainable=0)
-        for name, spec in specs.items()
-        if all(offered in catalogue.BUILT_IN for offered in spec.catalogue)
-    }
-
-
-def _parameters(spec: SlotSpec) -> list[int]:
-    site = (spec.kind, spec.in_shape, spec.out_shape)
-    return [catalogue.BUILT_IN[name].parameters(*site) for name in spec.catalogue]
 
 
 def host_memory_mb(host: Host) -> float:

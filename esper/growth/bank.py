@@ -1,12 +1,12 @@
 """Mix kernels into the output of a slot.
 
-While a kernel is isolated the slot's output is the host's, bit for bit, whatever the kernel
-returns: the forward pass hands the host's values on and only the backward pass knows of the
-kernel, which receives the gradient that it would have at alpha 1 (a straight-through estimator).
-Once blended, `y = h + sum_i alpha_i * k_i(source)`, and gradients reach everything upstream.
+While a kernel is isolated, the slot's output is the host's, bit for bit, whatever the kernel
+returns.  Only the backward pass uses the kernel: it receives the gradient that it would have at
+alpha 1 (a straight-through estimator).  Once blended, `y = h + sum_i alpha_i * k_i(source)`, and
+gradients reach everything upstream.
 
-A kernel can be a user's code, and may fail while the network runs.  Where somebody looks after the
-kernels (`care`), the slot then gives what it would give without this one.
+A kernel can be a user's code and may fail while the network runs.  If recovery is on
+(`faults.options`), the slot then returns what it would return without this kernel.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from esper.contracts.slot import Placement
 from esper.kernels.errors import Remedy, WrongOutputError, call_again, escalate, remedy_of
-from esper.kernels.faults import FaultTracker
+from esper.kernels.faults import FaultLog
 
 
 class _Isolate(torch.autograd.Function):
-    """Return the values of `host`; hand the gradient to both `host` and `kernel`.
+    """Return a copy of `host`; pass the gradient to both `host` and `kernel`.
 
-    A copy of the values: the host may go on to change the slot's output in place.
+    A copy, because the host may change the slot's output in place.
     """
 
     @staticmethod
@@ -39,11 +39,14 @@ class _Isolate(torch.autograd.Function):
 
 
 class KernelBank(nn.Module):
-    """The kernels of one slot.  Exists only while the slot has any.
+    """The kernels of one slot, named by the index of their seed.  Exists only while it has any.
 
-    `alphas` are 0-dim buffers, so that a change of alpha recompiles nothing.  A muted kernel is
-    left out altogether, as if it had never been, and so is one that rests after failures.  Kernels
-    are kept in the order of their seeds, so that the sum is the same in whichever order they came.
+    Alphas are 0-dim buffers, so that a change of alpha does not recompile.  Muted kernels, and
+    kernels that rest after failures, are left out of the forward pass.  Kernels are sorted by seed,
+    so that the sum does not depend on the order in which they were added.
+
+    isolated, muted: names of kernels.
+    faults: failures of the kernels, and which of them rest.
     """
 
     def __init__(self, placement: Placement) -> None:
@@ -52,11 +55,11 @@ class KernelBank(nn.Module):
         self.kernels = nn.ModuleDict()
         self.isolated: set[str] = set()
         self.muted: set[str] = set()
-        self.care = FaultTracker()
+        self.faults = FaultLog()
         self._finite: dict[str, Tensor] = {}
 
     def add(self, seed: int, kernel: nn.Module, like: Tensor | None) -> None:
-        """Take in an isolated kernel with alpha 0, on the device and dtype of `like`."""
+        """Add an isolated kernel with alpha 0, on the device and dtype of `like`."""
         assert str(seed) not in self.kernels, f"seed {seed} has a kernel already"
         if like is not None:
             kernel = kernel.to(device=like.device, dtype=like.dtype)
@@ -67,13 +70,14 @@ class KernelBank(nn.Module):
         self.isolated.add(str(seed))
 
     def remove(self, seed: int) -> nn.Module:
-        """Give back a kernel and forget it."""
-        kernel = self.kernels.pop(str(seed))
+        """Remove a kernel and return it."""
+        name = str(seed)
+        kernel = self.kernels.pop(name)
         delattr(self, f"alpha_{seed}")
-        self.isolated.discard(str(seed))
-        self.muted.discard(str(seed))
-        self.care.forget(str(seed))
-        self._finite.pop(str(seed), None)
+        self.isolated.discard(name)
+        self.muted.discard(name)
+        self.faults.forget(seed)
+        self._finite.pop(name, None)
         return kernel
 
     def alpha(self, seed: int) -> float:
@@ -85,26 +89,26 @@ class KernelBank(nn.Module):
         self.get_buffer(f"alpha_{seed}").fill_(alpha)
 
     def is_finite(self, seed: int) -> bool:
-        """Return whether a kernel's weights, and all that it gave while isolated, are finite."""
+        """Return whether a kernel's weights, and all its outputs while isolated, are finite."""
         weights = [w for w in self.kernels[str(seed)].parameters() if w.is_floating_point()]
         seen = self._finite.get(str(seed))
         return all(bool(w.isfinite().all()) for w in weights) and (seen is None or bool(seen))
 
     def bookkeeping(self) -> dict[str, Any]:
-        """Return what no parameter or buffer holds: isolation, finiteness so far, and failures."""
+        """Return the state that is in no parameter or buffer: isolation, finiteness, faults."""
         return {
             "isolated": sorted(self.isolated, key=int),
             "finite": dict(self._finite),
-            "care": self.care.state(),
+            "faults": self.faults.state(),
         }
 
     def take_bookkeeping(self, saved: dict[str, Any]) -> None:
-        """Take over what `bookkeeping` gave of a bank with the same kernels."""
+        """Load what `bookkeeping` returned for a bank with the same kernels."""
         self.isolated, self._finite = set(saved["isolated"]), dict(saved["finite"])
-        self.care.load_state(saved["care"])
+        self.faults.load_state(saved["faults"])
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Refuse: kernels are no layer of the block."""
+        """Refuse to run: kernels are not a layer of the block."""
         raise RuntimeError(
             "a slot's kernels were called as a layer: the forward of its block iterates over its "
             "submodules; give the slot to one of them"
@@ -114,59 +118,57 @@ class KernelBank(nn.Module):
         """Return the slot's output for the block's output `host` and input `block_input`.
 
         Raises:
-            EscalatedError: if a kernel's error is one that the run cannot go on after.
+            EscalatedError: if a kernel's error is one after which the run has to stop.
         """
         source = host if self.placement is Placement.SERIES else block_input
         learning = self.training and torch.is_grad_enabled()
+        resting = self.faults.resting
         output = host
-        for seed, kernel in self.kernels.items():
-            if seed in self.muted or seed in self.care.resting:
+        for name, kernel in self.kernels.items():
+            if name in self.muted or (resting and int(name) in resting):
                 continue
-            if seed in self.isolated and not learning:
+            if name in self.isolated and not learning:
                 continue
             try:
-                output = self._mixed(seed, kernel, output, source)
-            # A kernel can be a user's code, so this is a boundary that takes any exception.
+                output = self._mixed(name, kernel, output, source)
+            # A kernel can be a user's code, so this boundary catches any exception.
             except Exception as error:
-                if self.care.options is None:
+                if self.faults.options is None:
                     raise
-                again = partial(self._mixed, seed, kernel, output, source)
-                output = self._recovered(seed, output, error, again)
+                again = partial(self._mixed, name, kernel, output, source)
+                output = self._recovered(int(name), output, error, again)
         return output
 
-    def _mixed(self, seed: str, kernel: nn.Module, output: Tensor, source: Tensor) -> Tensor:
-        if seed in self.isolated:
-            return self._isolate(seed, output, _checked(kernel(source.detach()), output))
-        alpha = self._buffers[f"alpha_{seed}"]
+    def _mixed(self, name: str, kernel: nn.Module, output: Tensor, source: Tensor) -> Tensor:
+        if name in self.isolated:
+            return self._isolate(name, output, _checked(kernel(source.detach()), output))
+        alpha = self._buffers[f"alpha_{name}"]
         assert alpha is not None, "a kernel has its alpha"
         return _blend(output, alpha, kernel, source)
 
     def _recovered(
-        self, seed: str, output: Tensor, error: Exception, again: Callable[[], Tensor]
+        self, seed: int, output: Tensor, error: Exception, again: Callable[[], Tensor]
     ) -> Tensor:
-        """Return what another try gives, or `output`: the slot's without the kernel that failed."""
-        assert self.care.options is not None, "somebody looks after the kernel"
+        """Return the result of calling again, or `output`, which lacks the failed kernel."""
+        assert self.faults.options is not None, "recovery is on"
+        if remedy_of(error) is Remedy.RETRY:
+            try:
+                mixed = call_again(again, self.faults.options)
+            except Exception as last:  # noqa: BLE001 - the same boundary
+                error = last
+            else:
+                self.faults.note(seed, error, Remedy.RETRY)
+                return mixed
         escalate(error)
         remedy = remedy_of(error)
-        if remedy is not Remedy.RETRY:
-            self.care.failed(seed, error, remedy)
-            return output
-        try:
-            mixed = call_again(again, self.care.options)
-        except Exception as last:  # noqa: BLE001 - the same boundary
-            escalate(last)
-            remedy = remedy_of(last)
-            retried = remedy is Remedy.RETRY
-            self.care.failed(seed, last, Remedy.FALLBACK if retried else remedy)
-            return output
-        self.care.notes.add(seed, error, Remedy.RETRY)
-        return mixed
+        self.faults.failed(seed, error, Remedy.FALLBACK if remedy is Remedy.RETRY else remedy)
+        return output
 
-    def _isolate(self, seed: str, output: Tensor, residual: Tensor) -> Tensor:
+    def _isolate(self, name: str, output: Tensor, residual: Tensor) -> Tensor:
         finite = residual.detach().isfinite().all()
-        seen = self._finite.get(seed)
-        # A tensor, read once an epoch: looking at each step would make an accelerator wait.
-        self._finite[seed] = finite if seen is None else seen & finite
+        seen = self._finite.get(name)
+        # A tensor that is read once an epoch: reading it each step would make an accelerator wait.
+        self._finite[name] = finite if seen is None else seen & finite
         mixed: Tensor = _Isolate.apply(output, residual)  # type: ignore[no-untyped-call]
         return mixed
 
@@ -174,7 +176,7 @@ class KernelBank(nn.Module):
 def _blend(output: Tensor, alpha: Tensor, kernel: nn.Module, source: Tensor) -> Tensor:
     """Return `output + alpha * kernel(source)`.
 
-    In eval mode torch's transformer encoder hands padded batches to its layers as nested tensors.
+    In eval mode torch's transformer encoder passes padded batches to its layers as nested tensors.
     """
     if not output.is_nested:
         mixed: Tensor = output + alpha * _checked(kernel(source), output)
@@ -186,12 +188,12 @@ def _blend(output: Tensor, alpha: Tensor, kernel: nn.Module, source: Tensor) -> 
 
 
 def _checked(residual: Any, output: Tensor) -> Tensor:
-    """Return what a kernel gave if its sum with `output` has the shape and dtype of `output`.
+    """Return a kernel's output if its sum with `output` has the shape and dtype of `output`.
 
-    A lower precision does no harm, and autocast mixes precisions by itself.
+    A lower precision is allowed, and so are the precisions that autocast mixes.
 
     Raises:
-        WrongOutputError: if it has not.
+        WrongOutputError: if the sum has another shape or dtype.
     """
     if not isinstance(residual, Tensor):
         raise WrongOutputError(f"gave a {type(residual).__name__}, must give a tensor")

@@ -1,12 +1,12 @@
-"""What is done about an error, by its type: one table, read from the top.
+"""Map errors to remedies: one table, `REMEDIES`, read from the top.
 
     retry            call again, with pauses: the cause is outside and may pass
-    fallback         the host's output only, for this one call
-    degrade          the slot goes on with the kernels that work, until the epoch is over
-    circuit_breaker  the kernel rests some epochs, then is tried once
-    escalate         stop with one line: nothing that comes after it would be right
+    fallback         use the host's output only, for this one call
+    degrade          leave the kernel out until the epoch is over
+    circuit_breaker  let the kernel rest for some epochs, then try it for one
+    escalate         stop the run with one line: no later result would be right
 
-Whatever is done, the failure counts, for the kernel and for its blueprint (`recovery`).
+Each failure also counts for the kernel and for its blueprint (`esper.safety.recovery`).
 """
 
 import errno
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _LONGEST_MESSAGE = 200
 _BACKOFF_FACTOR = 4.0
 _HARMLESS_CODES = frozenset({1, 2, 9, 98, 209, 701})
-"""CUDA's codes of calls that were refused (value, memory, launch size): the device still works."""
+"""CUDA's codes of refused calls (value, memory, launch size) after which the device works."""
 _LOST_WORDS = ("device-side assert", "illegal memory access", "device lost", "device is lost")
 _FULL_CODES = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING_CODES = frozenset(
@@ -35,7 +35,7 @@ _PASSING_CODES = frozenset(
 
 
 class Remedy(StrEnum):
-    """What is done about a failure."""
+    """What to do about a failure."""
 
     RETRY = "retry"
     FALLBACK = "fallback"
@@ -45,15 +45,18 @@ class Remedy(StrEnum):
 
 
 class KeepsFailingError(EsperError):
-    """A kernel has failed so often in a row that it is left alone for a while."""
+    """A kernel has failed so often in a row that it rests for some epochs."""
 
 
 class WrongOutputError(EsperError):
-    """A kernel gave something that cannot be added to its host's output."""
+    """A kernel returned something that cannot be added to its host's output."""
 
 
 class EscalatedError(EsperError):
-    """A run cannot go on.  recovery: what to tell of it."""
+    """The run has to stop.
+
+    recovery: the event that reports it.
+    """
 
     def __init__(self, error: Exception) -> None:
         what = "the disk is full" if is_disk_full(error) else "the device is lost"
@@ -69,32 +72,32 @@ class EscalatedError(EsperError):
 
 
 def is_device_lost(error: Exception) -> bool:
-    """Return whether nothing can be computed any more on the device that raised."""
+    """Return whether the device that raised can compute nothing any more."""
     if isinstance(error, torch.AcceleratorError):
         return getattr(error, "error_code", None) not in _HARMLESS_CODES
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_WORDS)
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Return whether there was no room to write."""
+    """Return whether the disk or its quota is full."""
     return isinstance(error, OSError) and error.errno in _FULL_CODES
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out; on the cpu torch says so in words only."""
+    """Return whether memory ran out; on the CPU torch says so in the message only."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def is_passing(error: Exception) -> bool:
-    """Return whether the cause may be gone at the next try."""
+    """Return whether the cause may be gone at the next call."""
     if isinstance(error, ConnectionError | TimeoutError | BlockingIOError | InterruptedError):
         return True
     return isinstance(error, OSError) and error.errno in _PASSING_CODES
 
 
-STRATEGIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Remedy], ...] = (
+REMEDIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Remedy], ...] = (
     (EscalatedError, Remedy.ESCALATE),
     (is_device_lost, Remedy.ESCALATE),
     (is_disk_full, Remedy.ESCALATE),
@@ -104,19 +107,19 @@ STRATEGIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Remedy], 
     (KeepsFailingError, Remedy.CIRCUIT_BREAKER),
     (Exception, Remedy.FALLBACK),
 )
-"""The first line whose type or predicate an error meets says what is done."""
+"""The first line whose type or predicate fits an error gives its remedy."""
 
 
 def remedy_of(error: Exception) -> Remedy:
-    """Return what the table says about an error."""
-    for kind, strategy in STRATEGIES:
+    """Return the remedy for an error."""
+    for kind, remedy in REMEDIES:
         if isinstance(error, kind) if isinstance(kind, type) else kind(error):
-            return strategy
-    raise AssertionError("the last line takes any exception")
+            return remedy
+    raise AssertionError("the last line fits any exception")
 
 
 def escalate(error: Exception) -> None:
-    """Raise `EscalatedError` if the run cannot go on after `error`; else do nothing."""
+    """Raise `EscalatedError` if the run has to stop after `error`; else do nothing."""
     if isinstance(error, EscalatedError):
         raise error
     if remedy_of(error) is Remedy.ESCALATE:
@@ -124,24 +127,22 @@ def escalate(error: Exception) -> None:
 
 
 def call_again(call: Callable[[], T], options: Recover) -> T:
-    """Call what has just failed again until it works, with longer and longer pauses.
+    """Repeat a call that has just failed until it works, after pauses that grow fourfold.
 
     Raises:
-        Exception: what the last call raised, or the first that another try cannot mend.
+        Exception: what the last call raised, or the first error that is not to be retried.
     """
-    pause = options.backoff_s
-    for left in reversed(range(options.retries)):
-        time.sleep(pause)
-        pause *= _BACKOFF_FACTOR
+    for number in range(options.retries):
+        time.sleep(options.backoff_s * _BACKOFF_FACTOR**number)
         try:
             return call()
         except OSError as error:
-            if not left or remedy_of(error) is not Remedy.RETRY:
+            if number == options.retries - 1 or remedy_of(error) is not Remedy.RETRY:
                 raise
     raise AssertionError("retries are >= 1")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, cut short: the device's take many."""
+    """Return the first line of an error's text, at most 200 characters of it."""
     text = str(error).strip()
     return text.splitlines()[0][:_LONGEST_MESSAGE] if text else "no message"

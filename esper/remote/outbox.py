@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 
 from esper.contracts.errors import DataError
 from esper.contracts.event import Recovery
-from esper.safety.breaker import Breaker
 
 LIMIT = 10_000
 """Items that wait at most; beyond it the oldest are given up."""
@@ -50,10 +49,11 @@ class Outbox(Generic[_Item]):
     ) -> None:
         self.dropped = 0
         self._deliver, self._where, self._limit = deliver, where, limit
-        self._breaker = Breaker(failures=1, rest=rest_s)
+        self._rest_s = rest_s
+        self._retry_at_s: float | None = None
         self._waiting: deque[_Item] = deque()
         self._recoveries: list[Recovery] = []
-        self._is_down = self._has_warned = False
+        self._has_warned = False
 
     def __len__(self) -> int:
         """Return how many items wait."""
@@ -62,7 +62,7 @@ class Outbox(Generic[_Item]):
     def send(self, items: Sequence[_Item]) -> None:
         """Deliver `items` and what waits; what cannot be delivered waits on."""
         self.keep(items)
-        if self._breaker.allows(time.monotonic()):
+        if self._retry_at_s is None or time.monotonic() >= self._retry_at_s:
             self._attempt()
 
     def keep(self, items: Sequence[_Item]) -> None:
@@ -92,16 +92,15 @@ class Outbox(Generic[_Item]):
                 return
             for _ in page:
                 self._waiting.popleft()
-        self._breaker.succeeded()
-        if self._is_down:
+        if self._retry_at_s is not None:
             _log.info("the %s is back and has everything that waited", self._where)
-        self._is_down = False
+        self._retry_at_s = None
 
     def _note(self, error: DataError) -> None:
-        self._breaker.failed(time.monotonic())
-        if self._is_down:
+        was_down = self._retry_at_s is not None
+        self._retry_at_s = time.monotonic() + self._rest_s
+        if was_down:
             return
-        self._is_down = True
         message = (
             f"{error}; the run goes on, and what it has for the {self._where} waits, "
             "at most until it ends"

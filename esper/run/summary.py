@@ -44,9 +44,9 @@ def summarise(
         "decisions": grower.num_decisions,
         "adaptations_succeeded": tally.succeeded,
         "rollbacks": grower.governor.rollbacks,
-        "recoveries": dict(grower.recovery.recovered),
-        "failures_not_recovered": dict(grower.recovery.unrecovered),
-        "quarantined": sorted(grower.recovery.quarantined),
+        "recoveries": dict(grower.guard.recovered),
+        "failures_not_recovered": dict(grower.guard.unrecovered),
+        "quarantined": sorted(grower.guard.quarantined),
         "epochs_not_finite": sum(not _is_finite(line) for line in lines),
         "grown": [
             {

@@ -1,83 +1,63 @@
-"""A circuit breaker: what keeps failing is left alone for a while, then tried once.
+"""Circuit breaker: leave alone what keeps failing for a while, then try it once.
 
     closed --failures in a row--> open --rest--> half open --success--> closed
                                    ^                 |
                                    +-----failure-----+
 
-It has no clock.  `now` is any number that rises: epochs for kernels, seconds for servers.
+It has no clock: `now` is the number of the epoch.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 
+@dataclass(slots=True)
 class Breaker:
-    """Says whether something that may fail is to be tried.
+    """State of one breaker.
 
-    Args:
-        failures: so many in a row open it, >= 1.
-        rest: how long it stays open before one trial, in units of `now`, >= 0.
-
-    Raises:
-        ValueError: if an argument is out of its range.
+    count: failures in a row.
+    opened_at: when it opened, or when its trial began; None while it is closed.
+    failed_at: when it last failed, None if it never did.
+    is_on_trial: True while it is half open.
     """
 
-    def __init__(self, failures: int = 3, rest: float = 5.0) -> None:
-        if failures < 1:
-            raise ValueError(f"failures must be >= 1, got {failures}")
-        if not rest >= 0:
-            raise ValueError(f"rest must be >= 0, got {rest}")
-        self.failures = failures
-        self.rest = rest
-        self.count = 0
-        self.opened_at: float | None = None
-        self.is_on_trial = False
+    count: int = 0
+    opened_at: int | None = None
+    failed_at: int | None = None
+    is_on_trial: bool = False
 
     @property
-    def state(self) -> str:
-        """`closed`, `open`, or `half_open` while a trial is under way."""
-        if self.opened_at is None:
-            return "closed"
-        return "half_open" if self.is_on_trial else "open"
+    def is_open(self) -> bool:
+        """True if a try is not allowed, for the rest is not over."""
+        return self.opened_at is not None and not self.is_on_trial
 
-    def allows(self, now: float) -> bool:
-        """Return whether to try now; when it has rested, this hands out the one trial.
+    def allows(self, now: int, rest: int) -> bool:
+        """Return whether to try now; once `rest` is over, this starts the one trial.
 
-        A trial that nobody reported on is given up, and another allowed, after another rest.
+        If a trial is neither a success nor a failure, another is allowed after another rest.
         """
         if self.opened_at is None:
             return True
-        if now - self.opened_at < self.rest:
+        if now - self.opened_at < rest:
             return False
         self.is_on_trial = True
         self.opened_at = now
         return True
 
-    def succeeded(self) -> None:
-        """Note that a try worked: it is closed, and failures count from 0."""
+    def succeed(self) -> None:
+        """Close it: failures count from 0 again."""
         self.count, self.opened_at, self.is_on_trial = 0, None, False
 
-    def failed(self, now: float) -> bool:
-        """Note that a try failed; return whether this is the one that opens it.
+    def fail(self, now: int, most: int) -> bool:
+        """Count a failure; return whether it opens the breaker.
 
-        A failure of something that began before it opened changes nothing.
+        The `most`-th failure in a row opens it, and so does any during a trial.  While it is open
+        further failures change nothing.
         """
-        if self.opened_at is not None and not self.is_on_trial:
+        self.failed_at = now
+        if self.is_open:
             return False
         self.count += 1
-        if self.count < self.failures and not self.is_on_trial:
+        if self.count < most and not self.is_on_trial:
             return False
         self.opened_at, self.is_on_trial = now, False
         return True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that changes, as plain values."""
-        return {
-            "count": self.count,
-            "opened_at": self.opened_at,
-            "is_on_trial": self.is_on_trial,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Stand where `state_dict` was taken."""
-        self.count, self.opened_at = state["count"], state["opened_at"]
-        self.is_on_trial = state["is_on_trial"]

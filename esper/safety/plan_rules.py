@@ -1,18 +1,19 @@
-"""Rules of safety on plans: what is really about to be done, to which seeds, with which kernels.
+"""Rules on plans: what may be done to the network, once seeds are chosen and kernels built.
 
-A decision says what a policy wants; only its plan says what changes, once the strategy has chosen
-its seeds and their kernels are built.  Each rule looks at one plan and returns why it is refused,
-or None.  They are asked in the order of the table in `safety`; each may rely on those before it.
-What a plan culls is given back to what it adds, and a plan that only culls is within every limit.
+A rule looks at one plan and returns why it is refused, or None.  Rules are asked in the order of
+`PLAN_RULES`; each relies on those before it, and on the rules that the decision has passed.  What a
+plan culls makes room for what it adds, and a plan that only culls is within every limit.
 """
 
+from collections.abc import Callable
+
 from esper.contracts.decision import DecisionKind
-from esper.contracts.plan import Action, SeedChange
+from esper.contracts.plan import Action
 from esper.contracts.stage import ALLOWED_MOVES, LIVE, RETARGETABLE, SeedStage
-from esper.safety.context import PlanReview, memory_over, parameters_over
+from esper.safety.context import PlanReview, is_share, memory_over, parameters_over
 
 _VERDICTS = {DecisionKind.FOSSILIZE: Action.FOSSILIZE, DecisionKind.CULL: Action.CULL}
-_ADAPTING = frozenset({Action.GERMINATE, Action.RETARGET, Action.CULL})
+_ADAPTING = (Action.GERMINATE, Action.RETARGET, Action.CULL)
 _TARGETS = {
     Action.GERMINATE: SeedStage.GERMINATED,
     Action.RETARGET: SeedStage.BLENDING,
@@ -22,24 +23,8 @@ _TARGETS = {
 _REPLACE = [Action.CULL, Action.GERMINATE]
 
 
-def slot_exists(review: PlanReview) -> str | None:
-    """Refuse a plan for a slot that the host has not."""
-    name = review.plan.slot
-    exists = any(slot.spec.name == name for slot in review.observation.slots)
-    return None if exists else f"there is no slot {name!r}"
-
-
-def seed_exists(review: PlanReview) -> str | None:
-    """Refuse a change of no seed, or of one that the slot has not."""
-    known = {seed.seed for seed in review.slot.seeds}
-    for change in review.plan.changes:
-        if type(change.seed) is not int or change.seed not in known:
-            return f"slot '{review.plan.slot}' has no seed {change.seed!r}"
-    return None
-
-
 def as_decided(review: PlanReview) -> str | None:
-    """Refuse what the decision did not ask for: another slot, another verdict, or one beside it."""
+    """Refuse what the decision did not ask for: another slot, another seed or another action."""
     plan, decision = review.plan, review.decision
     if plan.slot != decision.slot:
         return f"the decision is on slot {decision.slot!r}, the plan on '{plan.slot}'"
@@ -56,7 +41,7 @@ def as_decided(review: PlanReview) -> str | None:
 
 
 def blueprint(review: PlanReview) -> str | None:
-    """Refuse a germination whose blueprint is not named, not the slot's, or barred."""
+    """Refuse a germination whose blueprint is not named, not on offer in the slot, or barred."""
     offered = set(review.slot.spec.catalogue) - set(review.decision.barred)
     for change in review.plan.changes:
         if change.action is Action.GERMINATE and change.blueprint not in offered:
@@ -67,13 +52,15 @@ def blueprint(review: PlanReview) -> str | None:
 def alpha_target(review: PlanReview) -> str | None:
     """Refuse an alpha target outside of (0, 1], NaN included."""
     for change in review.plan.changes:
-        if change.action in (Action.GERMINATE, Action.RETARGET) and not _is_target(change):
-            return f"alpha target {change.alpha_target!r} of seed {change.seed} is not in (0, 1]"
+        alpha = change.alpha_target
+        is_valid = is_share(alpha) and alpha > 0
+        if change.action in (Action.GERMINATE, Action.RETARGET) and not is_valid:
+            return f"alpha target {alpha!r} of seed {change.seed} is not in (0, 1]"
     return None
 
 
 def one_change_a_seed(review: PlanReview) -> str | None:
-    """Refuse two changes of a seed, but for a cull without rest that is germinated anew."""
+    """Refuse two changes of a seed, except a cull without rest followed by a germination."""
     for seed in review.slot.seeds:
         changes = [change for change in review.plan.changes if change.seed == seed.seed]
         actions = [change.action for change in changes]
@@ -83,10 +70,11 @@ def one_change_a_seed(review: PlanReview) -> str | None:
 
 
 def lifecycle(review: PlanReview) -> str | None:
-    """Refuse a change that the lifecycle does not allow in its seed's stage."""
+    """Refuse a change of a seed that does not exist, or in a stage that does not allow it."""
     stages = {seed.seed: seed.stage for seed in review.slot.seeds}
     for change in review.plan.changes:
-        assert change.seed is not None, "seed_exists comes first"
+        if type(change.seed) is not int or change.seed not in stages:
+            return f"slot '{review.plan.slot}' has no seed {change.seed!r}"
         stage, target = stages[change.seed], _TARGETS[change.action]
         retargets = change.action is Action.RETARGET
         if target not in ALLOWED_MOVES[stage] or (retargets and stage not in RETARGETABLE):
@@ -94,21 +82,6 @@ def lifecycle(review: PlanReview) -> str | None:
         if change.action is Action.CULL and not change.rests:
             stages[change.seed] = SeedStage.DORMANT
     return None
-
-
-def growth_window(review: PlanReview) -> str | None:
-    """Refuse a germination once growth is over."""
-    if not review.germinated or review.observation.may_grow:
-        return None
-    return f"epoch {review.observation.epoch} is past the growth window"
-
-
-def governor(review: PlanReview) -> str | None:
-    """Refuse all but culls while the governor suspects the network."""
-    only_culls = all(change.action is Action.CULL for change in review.plan.changes)
-    if only_culls or not review.observation.is_suspect:
-        return None
-    return "the governor suspects the network: nothing but a cull is carried out"
 
 
 def max_live_seeds(review: PlanReview) -> str | None:
@@ -122,22 +95,29 @@ def max_live_seeds(review: PlanReview) -> str | None:
 
 
 def max_changes_per_epoch(review: PlanReview) -> str | None:
-    """Refuse a plan with which more seeds are changed in an epoch than may be."""
+    """Refuse a plan with which more seeds are changed in an epoch than allowed."""
     most, done = review.limits.max_changes_per_epoch, review.usage.changed_seeds
     after = done + review.plan.num_seeds
-    only_culls = all(change.action is Action.CULL for change in review.plan.changes)
-    if only_culls or after <= most:
+    if review.only_culls or after <= most:
         return None
     return f"{done} seeds were changed this epoch, {after} with this plan (at most {most})"
+
+
+def kernel_costs(review: PlanReview) -> str | None:
+    """Refuse to germinate a kernel of unknown cost where there is a budget."""
+    limits = review.limits
+    if limits.parameter_budget is None and limits.memory_budget_mb is None:
+        return None
+    for seed, name in review.germinated:
+        if (seed, name) not in review.kernels:
+            return f"kernel '{name}' of seed {seed} was not measured"
+    return None
 
 
 def parameter_budget(review: PlanReview) -> str | None:
     """Refuse a plan that gives the network more parameters than it may have."""
     if review.limits.parameter_budget is None or not review.germinated:
         return None
-    unknown = _unknown(review)
-    if unknown is not None:
-        return unknown
     added = sum(review.kernels[key].parameters for key in review.germinated)
     culled = sum(seed.parameters for seed in review.seeds(Action.CULL))
     return parameters_over(review.limits, review.usage, added - culled)
@@ -146,27 +126,28 @@ def parameter_budget(review: PlanReview) -> str | None:
 def memory_budget(review: PlanReview) -> str | None:
     """Refuse a plan with which the network takes more memory than it may take.
 
-    A culled kernel whose memory is not known gives none back.
+    A culled kernel whose memory is not known makes no room.
     """
     if review.limits.memory_budget_mb is None or not review.germinated:
         return None
-    unknown = _unknown(review)
-    if unknown is not None:
-        return unknown
     added = sum(review.kernels[key].memory_mb for key in review.germinated)
     leaving = [(seed.seed, seed.bound) for seed in review.seeds(Action.CULL)]
     culled = sum(review.kernels[key].memory_mb for key in leaving if key in review.kernels)
     return memory_over(review.limits, review.usage, added - culled)
 
 
-def _unknown(review: PlanReview) -> str | None:
-    """Return that a kernel of the plan was not measured, None if each was."""
-    for seed, name in review.germinated:
-        if (seed, name) not in review.kernels:
-            return f"kernel '{name}' of seed {seed} was not measured"
-    return None
+PlanRule = Callable[[PlanReview], str | None]
 
-
-def _is_target(change: SeedChange) -> bool:
-    target = change.alpha_target
-    return isinstance(target, int | float) and not isinstance(target, bool) and 0 < target <= 1
+PLAN_RULES: tuple[PlanRule, ...] = (
+    as_decided,
+    blueprint,
+    alpha_target,
+    one_change_a_seed,
+    lifecycle,
+    max_live_seeds,
+    max_changes_per_epoch,
+    kernel_costs,
+    parameter_budget,
+    memory_budget,
+)
+"""Every rule on plans, in the order in which they are asked."""

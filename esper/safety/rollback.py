@@ -15,7 +15,8 @@ from esper.growth.host_state import put_weights, weights_of
 from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.slot import Seed
 from esper.probe.tensors import Tensors
-from esper.safety.governor import GovernorOptions, Health, HealthKind, LossMonitor
+from esper.safety.governor import Health, HealthKind, LossMonitor
+from esper.safety.options import GovernorOptions
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Train a model for one epoch.  Only the host's learning rate is set here; kernels follow it."""
+"""Train a model for one epoch.  Sets the host's learning rate only; kernels follow it."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 
 from esper.contracts.metrics import TrainReport
 from esper.growth.param_groups import TAG, host_group
+from esper.signals.windows import finite_or_none
 from esper.training.objective import mean_loss
 from esper.training.options import Training
 from esper.training.safeguard import Safeguard
@@ -40,44 +42,47 @@ class Epoch:
         progress: "Progress | None" = None,
         is_asked_to_pause: Callable[[], bool] = lambda: False,
     ) -> TrainReport | None:
-        """Train on every batch once and report the means over its samples.
+        """Train on every batch once; return the means over their samples.
 
         Args:
             model: the network.
-            optimizer: of its parameters.
-            batches: those of the epoch that are left.
-            progress: what the steps before them gave; those to come are added to it.
-            is_asked_to_pause: asked before each step; where it is, None is returned.
+            optimizer: the optimizer of its parameters.
+            batches: the batches that are left of the epoch.
+            progress: results of the steps before them; the results of these are added.
+            is_asked_to_pause: called before each step; if it returns True, training stops and None
+                is returned.
 
-        A step whose loss, or gradient of the host, is not finite is not taken, and ends the epoch:
-        what came after it could only do more harm.  A step that raises is taken without the kernels
-        that it fails with; see `safeguard` for what it raises all the same.
+        If the loss or the host's gradient is not finite, the step is not taken and the epoch ends,
+        because further steps could only do more harm.  A step that raises is taken without the
+        kernels that make it fail; see `safeguard` for the errors that are raised.
         """
         model.train()
-        told = progress or Progress()
+        progress = progress or Progress()
         guard = Safeguard(model)
         for x_B, y_B in batches:
             if is_asked_to_pause():
                 return None
             started = time.perf_counter()
-            self._set_learning_rate(optimizer, told.num_steps)
+            self._set_learning_rate(optimizer, progress.num_steps)
             loss, logits = guard.run(partial(_gradients, model, optimizer, x_B, y_B))
             norms = clip_each_group(optimizer, self.options.clip_norm)
-            told.is_finite = _are_finite(loss, norms)
-            if told.is_finite:
+            # The first norm is the host's; an isolated kernel's does not count.
+            finite = [math.isfinite(float(value)) for value in (loss.detach(), *norms[:1])]
+            progress.is_finite = all(finite)
+            if progress.is_finite:
                 optimizer.step()
-            told.busy_ms += (time.perf_counter() - started) * 1e3
-            told.add(loss, logits, y_B)
-            if not told.is_finite:
+            progress.busy_ms += (time.perf_counter() - started) * 1e3
+            progress.add(loss, logits, y_B)
+            if not progress.is_finite:
                 break
         return TrainReport(
-            loss=_finite(told.loss),
-            accuracy=told.accuracy,
-            num_samples=told.num_samples,
-            num_steps=told.num_steps,
-            busy_ms=told.busy_ms,
+            loss=finite_or_none(progress.loss),
+            accuracy=progress.accuracy,
+            num_samples=progress.num_samples,
+            num_steps=progress.num_steps,
+            busy_ms=progress.busy_ms,
             learning_rate=host_group(optimizer)["lr"],
-            is_finite=told.is_finite,
+            is_finite=progress.is_finite,
         )
 
     def _set_learning_rate(self, optimizer: Optimizer, step: int) -> None:
@@ -90,7 +95,7 @@ class Epoch:
 def _gradients(
     model: nn.Module, optimizer: Optimizer, x_B: Tensor, y_B: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Set the gradients of a batch; return its mean loss and the answers."""
+    """Set the gradients of a batch; return its mean loss and its logits."""
     optimizer.zero_grad(set_to_none=True)
     logits = model(x_B)
     loss = mean_loss(logits, y_B)
@@ -98,71 +103,74 @@ def _gradients(
     return loss, logits
 
 
+@dataclass
 class Progress:
-    """What the steps of an epoch gave so far, put together at its end: a step only takes notes.
+    """Results of an epoch's steps so far; means are computed at its end to keep steps fast.
 
-    busy_ms: time spent in them.
-    is_finite: False when the last one found a loss or a gradient that was not.
+    losses: mean loss of each step.
+    answers, targets: predicted and true classes of each step.
+    busy_ms: milliseconds spent in the steps.
+    is_finite: False if the last step had a loss or a gradient that was not finite.
     """
 
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.answers: list[Tensor] = []
-        self.targets: list[Tensor] = []
-        self.busy_ms = 0.0
-        self.is_finite = True
+    losses: list[Tensor] = field(default_factory=list)
+    answers: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)
+    busy_ms: float = 0.0
+    is_finite: bool = True
 
     @property
     def num_steps(self) -> int:
-        """Steps taken."""
+        """Number of steps so far."""
         return len(self.losses)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all notes."""
+        """Return all results."""
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over the notes that `state_dict` gave, on the device of the network."""
+        """Load what `state_dict` returned, on the device of the network."""
         vars(self).update(state)
         for name in ("losses", "answers", "targets"):
-            setattr(self, name, [note.to(device) for note in state[name]])
+            setattr(self, name, [tensor.to(device) for tensor in state[name]])
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Note a step's mean loss, its answers and what they should have been."""
+        """Add a step: its mean loss, its logits and the true classes."""
         self.losses.append(loss.detach())
         self.answers.append(logits.argmax(dim=-1))
         self.targets.append(targets)
 
     @property
     def num_samples(self) -> int:
-        """Samples of all steps."""
+        """Number of samples of all steps."""
         return sum(map(len, self.targets))
 
     @property
     def loss(self) -> float:
-        """Mean loss of the samples."""
+        """Mean loss over the samples."""
         losses: list[float] = torch.stack(self.losses).tolist()
         pairs = zip(losses, self.targets, strict=True)
         return sum(loss * len(targets) for loss, targets in pairs) / self.num_samples
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Share of right answers, in [0, 1]."""
         right = torch.cat(self.answers) == torch.cat(self.targets)
         return int(right.sum()) / right.numel()
 
 
 def clip_each_group(optimizer: Optimizer, max_norm: float) -> Sequence[Tensor]:
-    """Clip the gradient norm of every parameter group by itself; return the norms before.
+    """Clip the gradient norm of each parameter group separately; return the norms before.
 
-    One norm over all groups would let a kernel shrink the host's step, and one that is not finite
-    destroy it.  Nothing is clipped, and nothing returned, where `max_norm` is 0.
+    With one norm over all groups, a kernel with large gradients would shrink the host's step, and
+    one with gradients that are not finite would destroy it.  If `max_norm` is 0, nothing is clipped
+    and nothing returned.
     """
     if max_norm <= 0:
         return ()
-    found = ([p.grad for p in g["params"] if p.grad is not None] for g in optimizer.param_groups)
-    groups = [grads for grads in found if grads]
-    if len({grad.device for grads in groups for grad in grads}) == 1:
+    grads = [[p.grad for p in g["params"] if p.grad is not None] for g in optimizer.param_groups]
+    groups = [group for group in grads if group]
+    if len({grad.device for group in groups for grad in group}) == 1:
         return _clip_at_once(groups, max_norm)
     return [
         torch.nn.utils.clip_grad_norm_(group["params"], max_norm)
@@ -172,9 +180,9 @@ def clip_each_group(optimizer: Optimizer, max_norm: float) -> Sequence[Tensor]:
 
 @torch.no_grad()
 def _clip_at_once(groups: list[list[Tensor]], max_norm: float) -> Sequence[Tensor]:
-    """Clip groups on one device, to the bit as torch's `clip_grad_norm_` would one by one.
+    """Clip groups on one device, bit-identical to torch's `clip_grad_norm_` on each group.
 
-    That function takes longer for its bookkeeping than a small group for its step.
+    The overhead of that function is longer than the step of a small group.
     """
     norms = torch.stack(torch._foreach_norm([grad for grads in groups for grad in grads]))
     parts = torch.split(norms, [len(grads) for grads in groups])
@@ -183,13 +191,3 @@ def _clip_at_once(groups: list[list[Tensor]], max_norm: float) -> Sequence[Tenso
     for grads, factor in zip(groups, factors.unbind(), strict=True):
         torch._foreach_mul_(grads, factor)
     return totals.unbind()
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _are_finite(loss: Tensor, norms: Sequence[Tensor]) -> bool:
-    """Look at the loss and the norm of the host's gradient; an isolated kernel's is its own."""
-    felt = [loss.detach(), *norms[:1]]
-    return all(math.isfinite(float(value)) for value in felt)

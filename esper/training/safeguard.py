@@ -1,14 +1,13 @@
 """Find the kernels that make a training step fail, and take the step without them.
 
-What fails in a kernel's backward pass, or in the host because of what a kernel gave it, does not
-name the kernel.  The step is tried without any of them, then with one more at a time: those that it
-fails with stay out until the epoch is over.  Every try starts from the same place as the first, so
-that the step is, to the bit, that of a network which never had the kernels left out.
+An error in a kernel's backward pass, or in the host because of a kernel's output, does not name the
+kernel.  So the step is tried without any kernel, then with one more at a time; each kernel with
+which it fails rests until the epoch is over.  Every try starts from the same state as the first, so
+that the step equals, to the bit, that of a network without the kernels left out.
 """
 
 import traceback
 from collections.abc import Callable
-from itertools import compress
 from typing import TypeVar
 
 import torch
@@ -16,132 +15,126 @@ from torch import Tensor, nn
 
 from esper.growth.bank import KernelBank
 from esper.kernels.errors import Remedy, call_again, escalate, remedy_of
-from esper.kernels.faults import NOBODY
 
 T = TypeVar("T")
 
 
 class Safeguard:
-    """Stands over the steps of one epoch.  A network without kernels costs and changes nothing.
+    """Protects the steps of one epoch.  Costs and changes nothing for a network without kernels.
 
-    What a try moves and the next one finds as it was: running statistics of norms, and torch's
-    global generators on the devices of the network.
+    State that a try changes and the next one needs as it was: running statistics of norms, and
+    torch's global generators on the devices of the network.
     """
 
     def __init__(self, model: nn.Module) -> None:
         modules = list(model.modules())
         self._banks = [
-            m for m in modules if isinstance(m, KernelBank) and m.care.options is not None
+            m for m in modules if isinstance(m, KernelBank) and m.faults.options is not None
         ]
-        has_statistics = [isinstance(getattr(m, "running_mean", None), Tensor) for m in modules]
-        norms = list(compress(modules, has_statistics)) if self._banks else []
-        self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+        norms = [m for m in modules if isinstance(getattr(m, "running_mean", None), Tensor)]
+        buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+        self._statistics = buffers if self._banks else []
         self._devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
         self._statistics_before = [buffer.clone() for buffer in self._statistics]
-        self._chance_before: tuple[Tensor, list[Tensor]]
+        self._rng_before: tuple[Tensor, list[Tensor]]
 
     def run(self, attempt: Callable[[], T]) -> T:
-        """Return what `attempt` gives: forward and backward pass of a step, from zero gradients.
+        """Return the result of `attempt`: forward and backward pass of a step, from no gradients.
 
         Raises:
-            EscalatedError: if its error is one that the run cannot go on after.
-            Exception: what `attempt` raises without any kernel too.
+            EscalatedError: if its error is one after which the run has to stop.
+            Exception: the error of `attempt` if it fails without any kernel too.
         """
         if not self._banks:
             return attempt()
         self._remember()
         try:
             return attempt()
-        # Kernels can be users' code, so this is a boundary that takes any exception.
+        # Kernels can be users' code, so this boundary catches any exception.
         except Exception as error:  # noqa: BLE001
             return self._recovered(attempt, error)
 
     def _recovered(self, attempt: Callable[[], T], error: Exception) -> T:
         escalate(error)
-        # Its frames hold the activations of the step that failed, which may have been too many.
+        # Its frames hold the activations of the failed step, which may have been too many.
         traceback.clear_frames(error.__traceback__)
+        faults = self._banks[0].faults
+        assert faults.options is not None, "recovery is on in these banks"
         if remedy_of(error) is Remedy.RETRY:
             try:
-                return self._again(attempt, error)
+                result = call_again(lambda: self._attempt(attempt), faults.options)
             except Exception as last:  # noqa: BLE001 - the same boundary
                 escalate(last)
+            else:
+                faults.note(None, error, Remedy.RETRY)
+                return result
         return self._without_the_guilty(attempt, error)
 
-    def _again(self, attempt: Callable[[], T], error: Exception) -> T:
-        options = self._banks[0].care.options
-        assert options is not None, "the banks are those that are looked after"
-        result = call_again(lambda: self._attempt(attempt), options)
-        self._banks[0].care.notes.add(NOBODY, error, Remedy.RETRY)
-        return result
-
     def _without_the_guilty(self, attempt: Callable[[], T], error: Exception) -> T:
-        """Return the step with every kernel that it works with; note those that it fails with.
+        """Return the step with every kernel with which it works; note the others as failed.
 
         Raises:
-            Exception: `error`, if the step fails with all of them left out.
+            Exception: `error`, if the step fails without any kernel.
         """
         suspects = self._suspects()
         result = self._host_alone(attempt, suspects, error)
         is_stale, num_guilty = False, 0
         for bank, seed in suspects:
-            bank.care.resting.discard(seed)
+            bank.faults.resting.discard(seed)
             try:
                 result, is_stale = self._attempt(attempt), False
             except Exception as guilt:  # noqa: BLE001 - the same boundary
                 escalate(guilt)
-                bank.care.failed(seed, guilt, Remedy.DEGRADE)
+                bank.faults.failed(seed, guilt, Remedy.DEGRADE)
                 is_stale, num_guilty = True, num_guilty + 1
         if suspects and not num_guilty:
-            suspects[0][0].care.notes.add(NOBODY, error, Remedy.RETRY)
-        return self._once_more(attempt) if is_stale else result
+            suspects[0][0].faults.note(None, error, Remedy.RETRY)
+        if not is_stale:
+            return result
+        # The last suspect failed after its gradients were set.  A kernel that fails now and then
+        # may fail again; then one kernel fewer takes part.
+        self._restore()
+        return self.run(attempt)
 
     def _host_alone(
-        self, attempt: Callable[[], T], suspects: list[tuple[KernelBank, str]], error: Exception
+        self, attempt: Callable[[], T], suspects: list[tuple[KernelBank, int]], error: Exception
     ) -> T:
-        """Leave all suspects out and return the step, or let them in again and raise `error`."""
+        """Return the step without the suspects, or let them in again and raise `error`."""
         for bank, seed in suspects:
-            bank.care.rest(seed)
+            bank.faults.resting.add(seed)
         try:
             return self._attempt(attempt)
         except Exception as last:  # noqa: BLE001 - the same boundary
             escalate(last)
             for bank, seed in suspects:
-                bank.care.resting.discard(seed)
+                bank.faults.resting.discard(seed)
             raise error from None
 
-    def _once_more(self, attempt: Callable[[], T]) -> T:
-        """Return the step as it worked before the last suspect failed it: its gradients are needed.
-
-        One that fails now and then may fail now; it is one fewer with each time that this happens.
-        """
-        try:
-            return self._attempt(attempt)
-        except Exception as error:  # noqa: BLE001 - the same boundary
-            escalate(error)
-            return self._without_the_guilty(attempt, error)
-
-    def _suspects(self) -> list[tuple[KernelBank, str]]:
-        """Return the kernels that take part; those that are part of the network come first."""
-        found = [
-            (bank, seed)
+    def _suspects(self) -> list[tuple[KernelBank, int]]:
+        """Return the kernels that take part, fossilized ones first."""
+        suspects = [
+            (bank, int(name))
             for bank in self._banks
-            for seed in bank.kernels
-            if seed not in bank.care.resting and seed not in bank.muted
+            for name in bank.kernels
+            if name not in bank.muted and int(name) not in bank.faults.resting
         ]
-        return sorted(found, key=lambda pair: pair[1] not in pair[0].care.fossils)
+        return sorted(suspects, key=lambda pair: pair[1] not in pair[0].faults.fossils)
 
     def _remember(self) -> None:
         devices = [torch.cuda.get_rng_state(index) for index in self._devices]
-        self._chance_before = (torch.get_rng_state(), devices)
+        self._rng_before = (torch.get_rng_state(), devices)
         if self._statistics:
             torch._foreach_copy_(self._statistics_before, self._statistics)
 
     def _attempt(self, attempt: Callable[[], T]) -> T:
-        """Try the step once more from where its first try began."""
-        chance, devices = self._chance_before
-        torch.set_rng_state(chance)
+        """Repeat the step from the state before its first try."""
+        self._restore()
+        return attempt()
+
+    def _restore(self) -> None:
+        rng_state, devices = self._rng_before
+        torch.set_rng_state(rng_state)
         for index, state in zip(self._devices, devices, strict=True):
             torch.cuda.set_rng_state(state, index)
         if self._statistics:
             torch._foreach_copy_(self._statistics, self._statistics_before)
-        return attempt()

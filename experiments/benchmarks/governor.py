@@ -12,7 +12,8 @@ from torch.optim import AdamW
 from esper.growth.host import Host
 from esper.growth.options import Growth
 from esper.probe.tensors import tensors_of
-from esper.safety.governor import GovernorOptions, HealthKind, LossMonitor
+from esper.safety.governor import HealthKind, LossMonitor
+from esper.safety.options import GovernorOptions
 from esper.safety.rollback import Snapshot, roll_back
 from experiments.benchmarks.figure import Figure
 

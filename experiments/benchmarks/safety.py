@@ -1,8 +1,8 @@
-"""Whether anything is carried out that breaks a rule of safety, or refused that breaks none.
+"""Fuzz safety: count what it carries out against a rule, and what it refuses without one.
 
-Epochs of random decisions meet random networks.  What safety lets pass is planned, what it lets
-pass of the plans is carried out, and the next plan of the epoch meets the network as it is then.
-An oracle says of each decision and each plan what should have become of it.
+Each epoch of random decisions is reviewed beside a random network.  Accepted decisions become
+plans, accepted plans change the network, and the next plan of the epoch is reviewed beside the
+changed network.  An oracle says independently which decisions and plans keep every rule.
 """
 
 from collections import Counter
@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from esper.contracts.decision import Decision, DecisionKind
-from esper.safety.review import Safety
+from esper.safety.context import PlanReview
+from esper.safety.options import Safety
+from esper.safety.review import review, review_plan
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.safety_oracle import LIMITS, carried_out, is_allowed
 from experiments.benchmarks.safety_worlds import (
@@ -27,12 +29,12 @@ DECISIONS_A_WORLD = 20
 
 @dataclass
 class Tally:
-    """What became of fuzzed decisions.
+    """Counts of fuzzed decisions.
 
-    wrongly_executed: carried out though they, or their plans, break a rule.
-    wrongly_refused: refused though neither does.
-    told: how often each rule had the word, as `decision/<rule>` and `plan/<rule>`, and how often
-        each kind of decision was carried out, as `done/<kind>`.
+    wrongly_executed: carried out though the decision or its plan breaks a rule.
+    wrongly_refused: refused though neither breaks a rule.
+    counts: refusals by rule, as `decision/<rule>` and `plan/<rule>`, and decisions carried out by
+        kind, as `done/<kind>`.
     """
 
     decisions: int = 0
@@ -40,7 +42,7 @@ class Tally:
     executed: int = 0
     wrongly_executed: int = 0
     wrongly_refused: int = 0
-    told: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def fuzz(rng: Random, num_decisions: int, safety: Safety = LIMITS) -> Tally:
@@ -57,14 +59,14 @@ def live_through(
     decisions: list[Decision], world: World, rng: Random, tally: Tally, safety: Safety = LIMITS
 ) -> None:
     """Review the decisions of one epoch, plan and review the plans, and carry them out."""
-    accepted, refusals = safety.review(decisions, world.seen, world.usage)
+    accepted, refusals = review(decisions, world.seen, safety)
     tally.decisions += len(decisions)
-    tally.told.update(f"decision/{refusal.rule}" for refusal in refusals)
+    tally.counts.update(f"decision/{refusal.rule}" for refusal in refusals)
     passed = {id(decision) for decision in accepted}
     before: list[Decision] = []
     reviewed, world = world, turned(rng, world)
     for decision in decisions:
-        is_fine = is_allowed(decision, reviewed, before)
+        is_fine = is_allowed(decision, reviewed.seen, before)
         tally.wrongly_refused += is_fine and id(decision) not in passed
         if id(decision) in passed:
             before.append(decision)
@@ -74,34 +76,42 @@ def live_through(
 def _act(
     decision: Decision, is_fine: bool, world: World, rng: Random, tally: Tally, safety: Safety
 ) -> World:
-    """Return the network after a decision that was let pass, unchanged if its plan is refused."""
+    """Return the network after an accepted decision, unchanged if its plan is refused."""
     if decision.kind is DecisionKind.WAIT:
-        tally.told["done/wait"] += 1
+        tally.counts["done/wait"] += 1
         return world
     plan = random_plan(rng, decision, world.seen)
     tally.plans += 1
     after = carried_out(plan, decision, world)
-    costs = world.kernels.get(plan.slot, {})
-    refusal = safety.review_plan(plan, decision, world.seen, world.usage, costs)
+    refusal = review_plan(
+        PlanReview(
+            plan=plan,
+            decision=decision,
+            observation=world.seen,
+            usage=world.usage,
+            kernels=world.kernels.get(plan.slot, {}),
+            limits=safety,
+        )
+    )
     if refusal is not None:
-        tally.told[f"plan/{refusal.rule}"] += 1
+        tally.counts[f"plan/{refusal.rule}"] += 1
         tally.wrongly_refused += after is not None
         return world
     tally.executed += 1
     tally.wrongly_executed += not is_fine or after is None
-    tally.told[f"done/{decision.kind}"] += 1
+    tally.counts[f"done/{decision.kind}"] += 1
     return world if after is None else after
 
 
 def fuzzed(num_decisions: int = NUM_DECISIONS) -> list[Figure]:
     """Return how often safety was wrong, either way."""
     tally = fuzz(Random(0), num_decisions)
-    told = f"{tally.decisions:,} decisions, {tally.plans:,} plans, {tally.executed:,} executed"
+    total = f"{tally.decisions:,} decisions, {tally.plans:,} plans, {tally.executed:,} executed"
     wrong = {
         "fuzzed decisions executed against a rule": tally.wrongly_executed,
         "fuzzed decisions refused though they break none": tally.wrongly_refused,
     }
     return [
-        Figure(name=f"safety/{name}", value=number, unit="of all", goal=0, reference=told)
+        Figure(name=f"safety/{name}", value=number, unit="of all", goal=0, reference=total)
         for name, number in wrong.items()
     ]

@@ -1,7 +1,7 @@
-"""What safety must let pass and what not, written from the specification and not from its rules.
+"""Which decisions and plans keep every rule, written from the specification, not from the rules.
 
-A decision is looked at as it is.  A plan is carried out in thought, change by change; what comes of
-that is compared with what was, so that no rule of Esper's is repeated here.
+A decision is checked as it is.  A plan is simulated change by change, and the network after it is
+compared with the one before, so that no rule of `esper.safety` is repeated here.
 """
 
 import math
@@ -14,7 +14,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan, SeedChange
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.safety.review import Safety
+from esper.safety.options import Safety
 from experiments.benchmarks.safety_worlds import EPOCH, World
 
 LIMITS = Safety(
@@ -28,21 +28,21 @@ STEPS = {
     ("fossilize", "PROBATIONARY"): SeedStage.FOSSILIZED,
     **{("cull", stage): SeedStage.EMBARGOED for stage in LIVE},
 }
-"""What becomes of a seed by each change that is possible in its stage."""
+"""Stage of a seed after each change that is possible in its stage."""
 
 
-def is_allowed(decision: Decision, world: World, before: list[Decision]) -> bool:
-    """Return whether a decision may be planned, beside those of its epoch that were accepted."""
+def is_allowed(decision: Decision, seen: Observation, before: list[Decision]) -> bool:
+    """Return whether a decision may be planned, after the accepted ones of its epoch, `before`."""
     if type(decision.kind) is not DecisionKind or not _is_well_formed(decision):
         return False
     if decision.kind is DecisionKind.WAIT:
         return True
-    slot = next((s for s in world.seen.slots if s.spec.name == decision.slot), None)
+    slot = next((s for s in seen.slots if s.spec.name == decision.slot), None)
     if slot is None or not _is_sure(decision) or any(_collides(decision, b) for b in before):
         return False
     if decision.kind is not DecisionKind.ADAPT:
-        return _may_judge(decision, slot, world.seen)
-    return _may_adapt(decision, slot, world.seen, before) and _has_room(decision, world, before)
+        return _may_judge(decision, slot, seen)
+    return _may_adapt(decision, slot, seen, before)
 
 
 def _is_unit(value: Any) -> bool:
@@ -78,11 +78,10 @@ def _may_judge(decision: Decision, slot: SlotState, seen: Observation) -> bool:
     if decision.adaptation is not None:
         return False
     if decision.kind is DecisionKind.CULL:
-        return seed.stage.value in LIVE
+        return True
     measured = seed.gain is not None and math.isfinite(seed.gain)
     vetoed = seed.ablation is not None and not seed.ablation >= 0
-    is_ripe = seed.stage.value == "PROBATIONARY" and not seen.is_suspect
-    return is_ripe and measured and not vetoed
+    return measured and not vetoed and not seen.is_suspect
 
 
 def _may_adapt(
@@ -99,33 +98,9 @@ def _may_adapt(
         for seed in slot.seeds
         if seed.stage.value in LIVE
     )
-    offered = any(name not in decision.barred for name in slot.spec.catalogue)
     few = sum(other.kind is DecisionKind.ADAPT for other in before) < 2
     in_time = seen.may_grow and not seen.is_suspect and slot.rests_until <= EPOCH
-    return ready and fits and healthy and offered and few and in_time
-
-
-def _has_room(decision: Decision, world: World, before: list[Decision]) -> bool:
-    """Return whether one more kernel fits at best: all is gone that may go until then."""
-    seen, usage = world.seen, world.usage
-    memory = usage.memory_mb
-    if memory is None or not math.isfinite(memory):
-        return False
-    adapted = {each.slot for each in [*before, decision] if each.kind is DecisionKind.ADAPT}
-    judged = {(each.slot, each.seed) for each in before if each.seed is not None}
-    staying = going = 0
-    for slot in seen.slots:
-        for seed in slot.seeds:
-            if seed.stage.value in LIVE:
-                goes = slot.spec.name in adapted or (slot.spec.name, seed.seed) in judged
-                staying, going = staying + (not goes), going + goes
-    if staying >= 6:
-        return False
-    least = usage.least.get(str(decision.slot))
-    if going > 0 or least is None:
-        return True
-    few = least.parameters == 0 or usage.parameters + least.parameters <= 1000
-    return few and (least.memory_mb == 0 or memory + least.memory_mb <= 50)
+    return ready and fits and healthy and few and in_time
 
 
 def carried_out(plan: Plan, decision: Decision, world: World) -> World | None:
@@ -208,9 +183,9 @@ def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> W
         memory_mb=None if memory is None else memory + come - gone,
         changed_seeds=world.usage.changed_seeds + len({change.seed for change in plan.changes}),
     )
-    found = World(replace(world.seen, slots=slots), usage, world.kernels)
+    changed = World(replace(world.seen, slots=slots), usage, world.kernels)
     only_culls = len(culled) == len(plan.changes)
-    return found if only_culls or _is_within(world, found, grows=bool(grown)) else None
+    return changed if only_culls or _is_within(world, changed, grows=bool(grown)) else None
 
 
 def _with_kernel(seed: SeedState, costs: Mapping[tuple[int, str], KernelCost]) -> SeedState | None:

@@ -13,7 +13,7 @@ from esper.contracts.plan import Action, KernelCost, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import LIVE, SeedStage
 from esper.options import OPTIONS
-from esper.safety.review import Usage
+from esper.safety.context import Usage
 from esper.strategy.ledger import Ledger
 
 EPOCH = 10
@@ -29,7 +29,7 @@ Kernels = dict[str, dict[tuple[int, str], KernelCost]]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A network as safety sees it, and what each of its kernels takes."""
+    """A network as safety sees it, and the costs of its kernels."""
 
     seen: Observation
     usage: Usage
@@ -62,14 +62,15 @@ def random_world(rng: Random) -> World:
         slots=slots,
         is_suspect=rng.random() < 0.1,
     )
-    least = {name: _cost(rng, [0, 10, 100], [0.0, 1.0]) for name in names}
-    usage = Usage(
+    return World(seen, _random_usage(rng), kernels)
+
+
+def _random_usage(rng: Random) -> Usage:
+    return Usage(
         parameters=mostly(rng, [500, 800], [970, 999, 1000, 5000], 0.2),
         memory_mb=mostly(rng, [20.0, 40.0], [None, math.nan, 49.0, 50.0, 80.0], 0.15),
-        least=rng.choice([least, {}]),
         changed_seeds=rng.choice([0, 0, 0, 1, 3]),
     )
-    return World(seen, usage, kernels)
 
 
 def _cost(rng: Random, parameters: list[int], memories: list[float]) -> KernelCost:
@@ -120,7 +121,7 @@ def _random_seed(
 
 
 def random_epoch(rng: Random, seen: Observation) -> list[Decision]:
-    """Return the decisions of an epoch; of some, only sound wishes to grow many slots at once."""
+    """Return the decisions of an epoch; in some epochs only sound ones to grow many slots."""
     if rng.random() < 0.7:
         return [_random_decision(rng, seen) for _ in range(rng.randint(1, 8))]
     word = rng.choice(list(Adaptation))
@@ -169,11 +170,8 @@ def _fitting_words(slot: SlotState) -> list[Adaptation]:
 
 
 def turned(rng: Random, world: World) -> World:
-    """Return the world as it is when plans are made: now and then another than was decided on."""
-    if rng.random() < 0.75:
-        return world
-    is_suspect, may_grow = rng.random() < 0.3, rng.random() < 0.5
-    return replace(world, seen=replace(world.seen, is_suspect=is_suspect, may_grow=may_grow))
+    """Return the world when plans are made; sometimes its usage has changed since the decision."""
+    return world if rng.random() < 0.75 else replace(world, usage=_random_usage(rng))
 
 
 def random_plan(rng: Random, decision: Decision, now: Observation) -> Plan:

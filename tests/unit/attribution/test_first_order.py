@@ -110,7 +110,7 @@ def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
     host = make_host("mlp")
     blended(host, "block1", 3)
     bank = bank_of(host.slots["block1"].module)
-    bank.care.options = Recover() if looked_after else None
+    bank.faults.options = Recover() if looked_after else None
     with offered("bad", "good") as troubles:
         kernels = {
             seed: build_kernel(host, "block1", seed, name, 0)
@@ -122,7 +122,7 @@ def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
             first_order_scores(host, "block1", kernels, loss)
     assert caught.value.attempt.seed == 1
     assert list(bank.kernels) == ["3"]
-    assert bank.care.notes.state() == []
+    assert bank.faults.state()["faults"] == []
 
 
 def test_a_loss_that_fails_without_any_kernel_is_raised_as_it_is() -> None:

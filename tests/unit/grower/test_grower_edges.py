@@ -21,7 +21,7 @@ from esper.contracts.metrics import TrainReport
 from esper.contracts.slot import Placement, SlotKind
 from esper.grower.grower import Grower
 from esper.grower.options import GrowerOptions
-from esper.safety.governor import GovernorOptions
+from esper.safety.options import GovernorOptions
 from tests.unit.scripted import (
     EPOCHS,
     TRAIN,

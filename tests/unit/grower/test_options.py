@@ -13,7 +13,7 @@ from esper.growth.options import Growth
 from esper.growth.prepare import prepare
 from esper.options import OPTIONS
 from esper.policy.heuristic import Heuristic
-from esper.safety.review import Safety
+from esper.safety.options import Safety
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 

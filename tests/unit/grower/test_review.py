@@ -17,7 +17,7 @@ from esper.growth.host import Host
 from esper.growth.param_groups import stale_entries
 from esper.kernels.kernel import Kernel
 from esper.kernels.pipeline import build_kernel
-from esper.safety.review import Safety
+from esper.safety.options import Safety
 from experiments.benchmarks.safety_worlds import random_epoch, random_plan
 from tests.unit.growth.builders import germination, grow, make_host, make_metrics
 from tests.unit.policy.builders import make_observation
@@ -130,17 +130,6 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is not None
 
 
-def test_a_slot_in_which_no_kernel_fits_is_not_even_planned_for() -> None:
-    host = make_host("sequential", ["1"])
-    slot = host.slots["1"]
-    slot.spec = replace(slot.spec, catalogue=("mlp", "gated_mlp"))
-    smallest = build_kernel(host, "1", 0, "mlp", 0).parameters
-    for room, rules in ((smallest, []), (smallest - 1, ["parameter_budget"])):
-        safety = Safety(parameter_budget=host.num_parameters + room)
-        _, refusals = Reviewer(safety, host).review([adapt("1")], seen(host))
-        assert [refusal.rule for refusal in refusals] == rules
-
-
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
     kernel = build_kernel(host, "1", 0, "mlp", 0)
@@ -231,8 +220,8 @@ def live_an_epoch(reviewer: Reviewer, observation: Observation, rng: Random) -> 
 
 def test_whatever_is_decided_and_planned_a_real_network_keeps_its_limits() -> None:
     rng, told, host = Random(0), Counter[str](), None
-    for epoch in range(10, 160):
-        if host is None or sum(seed.stage is _S.FOSSILIZED for seed in host.seeds()) > 3:
+    for epoch in range(10, 310):
+        if host is None or epoch % 20 == 0:
             host = make_host("sequential", ["0", "1"])
             budget = host.num_parameters + 150
             limits = Safety(parameter_budget=budget, max_live_seeds=3, max_changes_per_epoch=2)

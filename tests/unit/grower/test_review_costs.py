@@ -1,6 +1,4 @@
-from dataclasses import replace
-
-from esper.grower.review import kernel_cost, kernel_costs, least_costs
+from esper.grower.review import kernel_cost, kernel_costs
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import grow, make_host
 
@@ -33,23 +31,3 @@ def test_what_is_no_longer_open_is_not_weighed() -> None:
     grow(host, "1", 0, "mlp")
     host.cull("1", 0, epoch=1, reason="a test wants it")
     assert kernel_costs(host, "1", {}) == {}
-
-
-def test_no_kernel_on_offer_takes_less_than_the_least() -> None:
-    host = make_host("cnn", placement="series")
-    for name, slot in host.slots.items():
-        if "noop" in slot.spec.catalogue:  # it would be the smallest everywhere
-            offered = tuple(each for each in slot.spec.catalogue if each != "noop")
-            slot.spec = replace(slot.spec, catalogue=offered)
-        least = least_costs(host)[name]
-        kernels = [build_kernel(host, name, 0, each, 0) for each in slot.spec.catalogue]
-        costs = [kernel_cost(kernel.parameters, kernel.trainable) for kernel in kernels]
-        assert least.parameters == min(cost.parameters for cost in costs) > 0
-        assert 0 < least.memory_mb <= min(cost.memory_mb for cost in costs)
-
-
-def test_what_a_users_kernel_takes_is_not_guessed() -> None:
-    host = make_host("sequential", ["0", "1"])
-    slot = host.slots["1"]
-    slot.spec = replace(slot.spec, catalogue=(*slot.spec.catalogue, "of_a_user"))
-    assert set(least_costs(host)) == {"0"}

@@ -97,10 +97,10 @@ def lived_in() -> Host:
     train(host.model, host.optimizer, epoch=1)
     bank = bank_of(host.slots["block1"].module)
     assert bank is not None
-    bank.care.options = Recover(failures=2)
-    bank.care.fossils.add("0")
-    bank.care.failed("0", ValueError("mistake"), Remedy.FALLBACK)
-    bank.care.failed("1", MemoryError(), Remedy.DEGRADE)
+    bank.faults.options = Recover(failures=2)
+    bank.faults.fossils.add(0)
+    bank.faults.failed(0, ValueError("mistake"), Remedy.FALLBACK)
+    bank.faults.failed(1, MemoryError(), Remedy.DEGRADE)
     host.op_log.clear()
     return host
 
@@ -134,9 +134,9 @@ def facts(host: Host) -> dict[str, Any]:
                 list(bank.kernels),
                 [id(k) for k in bank.kernels.values()],
                 [bank.is_finite(int(seed)) for seed in bank.kernels],
-                bank.care.state(),
-                bank.care.options,
-                sorted(bank.care.fossils),
+                bank.faults.state(),
+                bank.faults.options,
+                sorted(bank.faults.fossils),
             )
         ),
     }

@@ -29,7 +29,7 @@ def make_slot(*blueprints: str, alpha: float | None = 0.5, options: Recover | No
     host = make_host("sequential", ["1"])
     for seed, blueprint in enumerate(blueprints):
         plant(host, "1", seed, blueprint, alpha=alpha)
-    bank_in(host, "1").care.options = options or Recover(backoff_s=0.0)
+    bank_in(host, "1").faults.options = options or Recover(backoff_s=0.0)
     return host
 
 
@@ -43,9 +43,9 @@ def bare_output() -> Tensor:
     return found
 
 
-def incidents(host: Host, seed: int = 0) -> list[tuple[str, str, int]]:
-    found = bank_in(host, "1").care.notes.take(str(seed))
-    return [(incident.error, incident.remedy, incident.count) for incident in found]
+def faults(host: Host, seed: int = 0) -> list[tuple[str, str, int]]:
+    found = bank_in(host, "1").faults.take(seed)
+    return [(fault.error, fault.remedy, fault.count) for fault in found]
 
 
 ERRORS = (ZeroDivisionError("mistake"), MemoryError("full"), torch.OutOfMemoryError("full"))
@@ -68,7 +68,7 @@ def test_a_kernel_that_raises_leaves_the_hosts_own_output_to_the_bit(
     troubles["bad"].forward = error
     assert torch.equal(output(host), bare_output())
     strategy = "fallback" if isinstance(error, ZeroDivisionError) else "degrade"
-    assert incidents(host) == [(type(error).__name__, strategy, 1)]
+    assert faults(host) == [(type(error).__name__, strategy, 1)]
 
 
 @pytest.mark.parametrize("alpha", [None, 0.5], ids=["isolated", "blended"])
@@ -79,17 +79,21 @@ def test_what_cannot_be_added_counts_as_a_failure(
     host = make_slot("bad", alpha=alpha)
     troubles["bad"].gives = gives
     assert torch.equal(output(host), bare_output())
-    assert incidents(host) == [("WrongOutputError", "fallback", 1)]
+    assert faults(host) == [("WrongOutputError", "fallback", 1)]
 
 
-def test_a_kernel_that_works_is_felt_and_noted_nowhere(troubles: dict[str, Trouble]) -> None:
+def test_a_kernel_that_works_changes_the_output_and_logs_no_fault(
+    troubles: dict[str, Trouble],
+) -> None:
     host = make_slot("good")
     assert not torch.equal(output(host), bare_output())
-    assert incidents(host) == []
+    assert faults(host) == []
 
 
 @pytest.mark.parametrize("bad_seed", [0, 1])
-def test_the_other_kernels_of_the_slot_go_on(troubles: dict[str, Trouble], bad_seed: int) -> None:
+def test_the_other_kernels_of_the_slot_take_part(
+    troubles: dict[str, Trouble], bad_seed: int
+) -> None:
     names = ["good", "good"]
     names[bad_seed] = "bad"
     host = make_slot(*names)
@@ -117,8 +121,8 @@ def test_the_third_failure_is_the_last_call_until_it_is_allowed_again(
     for _ in range(5):
         assert torch.equal(output(host), bare_output())
     assert troubles["bad"].num_calls == 3
-    assert incidents(host) == [("ValueError", "fallback", 3)]
-    bank_in(host, "1").care.allow("0", 1)
+    assert faults(host) == [("ValueError", "fallback", 3)]
+    bank_in(host, "1").faults.allow(0, 1)
     output(host)
     assert troubles["bad"].num_calls == 4
 
@@ -138,8 +142,8 @@ def test_what_may_pass_is_called_again_and_is_no_failure(troubles: dict[str, Tro
     troubles["bad"].forward, troubles["bad"].calls = ConnectionError("gone"), {2, 3}
     assert torch.equal(output(host), whole)
     assert troubles["bad"].num_calls == 4
-    assert incidents(host) == [("ConnectionError", "retry", 1)]
-    assert bank_in(host, "1").care.resting == set()
+    assert faults(host) == [("ConnectionError", "retry", 1)]
+    assert bank_in(host, "1").faults.resting == set()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_what_does_not_pass_is_a_failure_after_its_retries(
     assert torch.equal(output(host), bare_output())
     assert trouble.num_calls == (3 if then is None else 2)
     error = "ConnectionError" if then is None else "MemoryError"
-    assert incidents(host) == [(error, strategy, 1)]
+    assert faults(host) == [(error, strategy, 1)]
 
 
 def test_a_lost_device_or_a_full_disk_stops_with_one_line(troubles: dict[str, Trouble]) -> None:
@@ -169,21 +173,19 @@ def test_a_lost_device_or_a_full_disk_stops_with_one_line(troubles: dict[str, Tr
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1)], ids=["ctrl-c", "exit"])
-def test_who_wants_to_stop_is_not_held_back(
-    troubles: dict[str, Trouble], stop: BaseException
-) -> None:
+def test_an_interrupt_is_never_caught(troubles: dict[str, Trouble], stop: BaseException) -> None:
     host = make_slot("bad")
     troubles["bad"].forward = stop
     with pytest.raises(type(stop)):
         output(host)
-    assert incidents(host) == []
+    assert faults(host) == []
 
 
-def test_where_nobody_reads_the_notes_the_error_is_the_callers(
+def test_where_recovery_is_off_the_error_is_raised(
     troubles: dict[str, Trouble],
 ) -> None:
     host = make_slot("bad")
-    bank_in(host, "1").care.options = None
+    bank_in(host, "1").faults.options = None
     troubles["bad"].gives = lambda y: y[:1]
     with pytest.raises(WrongOutputError, match=r"gave shape \(1, 6\), must be \(7, 6\)"):
         output(host)
@@ -194,18 +196,18 @@ def test_autocast_may_give_another_precision_than_the_host(troubles: dict[str, T
     troubles["bad"].gives = Tensor.float
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output(host)
-    assert incidents(host) == []
+    assert faults(host) == []
     troubles["bad"].gives = Tensor.double
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output(host)
-    assert incidents(host) == [("WrongOutputError", "fallback", 1)]
+    assert faults(host) == [("WrongOutputError", "fallback", 1)]
 
 
 def test_a_lower_precision_does_no_harm(troubles: dict[str, Trouble]) -> None:
     host = make_slot("bad")
     troubles["bad"].gives = Tensor.bfloat16
     assert output(host).dtype is torch.float32
-    assert incidents(host) == []
+    assert faults(host) == []
 
 
 def test_no_tensor_of_a_failed_call_is_kept(troubles: dict[str, Trouble]) -> None:
@@ -214,10 +216,10 @@ def test_no_tensor_of_a_failed_call_is_kept(troubles: dict[str, Trouble]) -> Non
     trouble.forward = ValueError("mistake")
     output(host)
     assert trouble.forward.__traceback__ is not None
-    notes = bank_in(host, "1").care.notes.state()
+    notes = bank_in(host, "1").faults.state()["faults"]
     assert notes == [
         {
-            "seed": "0",
+            "seed": 0,
             "error": "ValueError",
             "remedy": "fallback",
             "message": "mistake",
@@ -226,14 +228,14 @@ def test_no_tensor_of_a_failed_call_is_kept(troubles: dict[str, Trouble]) -> Non
     ]
 
 
-def test_a_copy_has_notes_of_its_own(troubles: dict[str, Trouble]) -> None:
+def test_a_copy_has_faults_of_its_own(troubles: dict[str, Trouble]) -> None:
     host = make_slot("bad")
     twin = copy.deepcopy(host.model)
     troubles["bad"].forward = ValueError("mistake")
     for _ in range(3):
         twin.train()(make_input("sequential"))
-    assert incidents(host) == []
-    assert bank_in(host, "1").care.resting == set()
+    assert faults(host) == []
+    assert bank_in(host, "1").faults.resting == set()
 
 
 def test_failures_are_part_of_a_banks_bookkeeping(troubles: dict[str, Trouble]) -> None:
@@ -243,8 +245,8 @@ def test_failures_are_part_of_a_banks_bookkeeping(troubles: dict[str, Trouble]) 
         output(host)
     bank_in(other, "1").take_bookkeeping(bank_in(host, "1").bookkeeping())
     output(other)
-    assert bank_in(other, "1").care.resting == {"0"}
-    assert incidents(other) == [("ValueError", "fallback", 3)]
+    assert bank_in(other, "1").faults.resting == {0}
+    assert faults(other) == [("ValueError", "fallback", 3)]
 
 
 def nested(features: int) -> Tensor:
@@ -264,4 +266,4 @@ def test_wrong_output_is_found_in_nested_batches_too(
     with torch.no_grad():
         mixed = bank_in(host, "1").eval().mix(host_output, nested(4))
     assert mixed is host_output
-    assert incidents(host) == [("WrongOutputError", "fallback", 1)]
+    assert faults(host) == [("WrongOutputError", "fallback", 1)]

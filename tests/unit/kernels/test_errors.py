@@ -7,7 +7,7 @@ import torch
 
 from esper.growth.options import Recover
 from esper.kernels.errors import (
-    STRATEGIES,
+    REMEDIES,
     EscalatedError,
     KeepsFailingError,
     Remedy,
@@ -29,7 +29,7 @@ def accelerator_error(code: int) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "strategy"),
+    ("error", "remedy"),
     [
         (ConnectionResetError("gone"), Remedy.RETRY),
         (TimeoutError("slow"), Remedy.RETRY),
@@ -52,8 +52,8 @@ def accelerator_error(code: int) -> Exception:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.value,
 )
-def test_the_type_of_an_error_says_what_is_done(error: Exception, strategy: Remedy) -> None:
-    assert remedy_of(error) is strategy
+def test_the_type_of_an_error_says_what_is_done(error: Exception, remedy: Remedy) -> None:
+    assert remedy_of(error) is remedy
 
 
 def test_a_real_lack_of_memory_on_the_cpu_is_known_by_its_words() -> None:
@@ -62,8 +62,8 @@ def test_a_real_lack_of_memory_on_the_cpu_is_known_by_its_words() -> None:
     assert remedy_of(caught.value) is Remedy.DEGRADE
 
 
-def test_every_strategy_is_in_the_table() -> None:
-    assert {strategy for _, strategy in STRATEGIES} == set(Remedy)
+def test_every_remedy_is_in_the_table() -> None:
+    assert {remedy for _, remedy in REMEDIES} == set(Remedy)
 
 
 def failing(errors: list[Exception]) -> Callable[[], str]:

@@ -10,7 +10,8 @@ from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import LIVE, SeedStage
-from esper.safety.review import Safety, Usage
+from esper.safety.options import Safety
+from esper.safety.review import review
 from esper.signals.options import Signals
 from esper.signals.tracker import SignalTracker
 
@@ -148,7 +149,7 @@ class World:
         seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow)
         wanted = self.policy.decide(seen)
         self.decisions += [(self.epoch, decision) for decision in wanted]
-        accepted, refused = self.safety.review(wanted, seen, Usage(parameters=100))
+        accepted, refused = review(wanted, seen, self.safety)
         self.refusals += refused
         for decision in accepted:
             self._carry_out(decision)

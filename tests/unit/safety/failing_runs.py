@@ -10,7 +10,7 @@ from esper.contracts.event import Event, Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
 from esper.growth.options import Recover
-from esper.safety.recovery import Recovering
+from esper.safety.recovery import KernelGuard
 from tests.unit.growth.builders import make_host, make_input
 from tests.unit.growth.faulty import bank_in, plant
 
@@ -20,10 +20,10 @@ MISTAKE = ValueError("mistake")
 
 @dataclass
 class Run:
-    """A network with kernels, and the recovery that looks after them."""
+    """A network with kernels, and the guard of its run."""
 
     host: Host
-    recovering: Recovering
+    guard: KernelGuard
     epoch: int = 0
 
     @classmethod
@@ -31,35 +31,35 @@ class Run:
         host = make_host("sequential", ["1"])
         for seed, blueprint in enumerate(blueprints):
             plant(host, "1", seed, blueprint)
-        recovering = Recovering(Trials(host), Recover(backoff_s=0.0, **options))
-        recovering.prepare(0)
-        return cls(host, recovering)
+        guard = KernelGuard(Trials(host), Recover(backoff_s=0.0, **options))
+        guard.prepare(0)
+        return cls(host, guard)
 
     def forward(self, host: Host | None = None) -> torch.Tensor:
-        found: torch.Tensor = (host or self.host).model.train()(make_input("sequential"))
-        return found
+        output: torch.Tensor = (host or self.host).model.train()(make_input("sequential"))
+        return output
 
     def live(self, calls: int = 1) -> list[Recovery]:
-        """Live through an epoch; return what is told at its end."""
+        """Live through an epoch; return the events of its end."""
         self.epoch += 1
         for _ in range(calls):
             self.forward()
-        told = self.recovery.review(self.epoch)
-        for recovery in told:
+        recoveries = self.guard.review(self.epoch)
+        for recovery in recoveries:
             event = Event(epoch=self.epoch, body=recovery)
-            self.recovery.tally(event)
-        self.recovery.prepare(self.epoch)
-        return told
+            self.guard.tally(event)
+        self.guard.prepare(self.epoch)
+        return recoveries
 
     def takes_part(self, seed: int = 0) -> bool:
-        return str(seed) not in bank_in(self.host, "1").care.resting
+        return seed not in bank_in(self.host, "1").faults.resting
 
 
-def kinds(told: list[Recovery]) -> list[tuple[str, int, bool]]:
-    return [(recovery.strategy, recovery.count, recovery.recovered) for recovery in told]
+def kinds(recoveries: list[Recovery]) -> list[tuple[str, int, bool]]:
+    return [(recovery.strategy, recovery.count, recovery.recovered) for recovery in recoveries]
 
 
 def fossilize(run: Run, seed: int = 0) -> None:
     for stage in (_S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED):
         run.host.advance("1", seed, stage, None, "a test wants it")
-    run.recovery.prepare(run.epoch)
+    run.guard.prepare(run.epoch)

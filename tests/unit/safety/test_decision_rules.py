@@ -1,133 +1,220 @@
-"""Rules on decisions that speak of the whole network: the governor, live seeds and budgets."""
+"""Rules on decisions, each asked of one decision."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
-from esper.contracts.plan import KernelCost
-from esper.contracts.slot import SlotState
+from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.safety.review import Safety, Usage
+from esper.safety.options import Safety
+from esper.safety.review import review
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
-RIPE = make_seed(SeedStage.PROBATIONARY)
+ADD, REMOVE = Adaptation.ADD_NEURONS, Adaptation.REMOVE_NEURONS
 
 
-def adapt(slot: str, word: Adaptation = Adaptation.ADD_NEURONS) -> Decision:
-    return Decision(kind=DecisionKind.ADAPT, slot=slot, adaptation=word, reason="a test")
+def adapt(**changes: Any) -> Decision:
+    decision = Decision(kind=DecisionKind.ADAPT, slot="block", adaptation=ADD, reason="a test")
+    return replace(decision, **changes)
 
 
-def judge(slot: str, kind: DecisionKind = DecisionKind.CULL, seed: int = 0) -> Decision:
-    return Decision(kind=kind, slot=slot, seed=seed, reason="a test")
+def cull(seed: Any = 0, **changes: Any) -> Decision:
+    decision = Decision(kind=DecisionKind.CULL, slot="block", seed=seed, reason="a test")
+    return replace(decision, **changes)
 
 
-def seen(*slots: SlotState, **changes: Any) -> Observation:
-    return make_observation(slots=slots, **changes)
+def fossilize(seed: Any = 0) -> Decision:
+    return cull(seed, kind=DecisionKind.FOSSILIZE)
 
 
-def rules_of(
-    decisions: list[Decision],
-    observation: Observation,
-    usage: Usage | None = None,
-    **limits: Any,
-) -> list[str]:
-    """Return the rules that refused decisions, in order."""
-    usage = usage or Usage(parameters=100, memory_mb=10.0)
-    return [refusal.rule for refusal in Safety(**limits).review(decisions, observation, usage)[1]]
+def with_seeds(*seeds: SeedState, **changes: Any) -> Observation:
+    slot: SlotState = make_slot(seeds=seeds)
+    return make_observation(slots=(slot, make_slot("other")), **changes)
+
+
+def broken_rule(
+    decision: Decision,
+    observation: Observation | None = None,
+) -> str | None:
+    """Return the rule that refused the decision, None if it was accepted."""
+    observation = observation or make_observation()
+    accepted, refusals = review([decision], observation, Safety())
+    assert len(accepted) + len(refusals) == 1
+    assert not refusals or (refusals[0].decision == decision and refusals[0].reason)
+    assert not refusals or refusals[0].plan is None
+    return refusals[0].rule if refusals else None
+
+
+def test_what_keeps_every_rule_passes() -> None:
+    ripe = with_seeds(make_seed(SeedStage.PROBATIONARY), make_seed())
+    waiting = Decision(kind=DecisionKind.WAIT, reason="a test")
+    for decision in (waiting, adapt(), cull(), fossilize()):
+        assert broken_rule(decision, ripe) is None
+
+
+def test_waiting_needs_no_confidence() -> None:
+    unsure = Decision(kind=DecisionKind.WAIT, reason="a test", learned=True, confidence=0.1)
+    assert broken_rule(unsure) is None
+
+
+@pytest.mark.parametrize(
+    ("decision", "rule"),
+    [
+        (adapt(kind="adapt"), "known_kind"),
+        (adapt(kind="explode"), "known_kind"),
+        (adapt(reason=" "), "reason"),
+        (adapt(confidence=math.nan), "numbers"),
+        (adapt(confidence=1.01), "numbers"),
+        (adapt(urgency=-0.01), "numbers"),
+        (adapt(risk=math.inf), "numbers"),
+        (adapt(risk=True), "numbers"),
+        (adapt(confidence=None), "numbers"),
+        (adapt(uncertainty=math.nan), "numbers"),
+        (adapt(num_seeds=0), "numbers"),
+        (adapt(num_seeds=1.0), "numbers"),
+        (Decision(kind=DecisionKind.WAIT, reason="a test", risk=math.nan), "numbers"),
+        (adapt(barred=None), "barred"),
+        (adapt(barred=(3,)), "barred"),
+        (adapt(adaptation=None), "known_adaptation"),
+        (adapt(adaptation="add_neurons"), "known_adaptation"),
+        (adapt(adaptation="grow"), "known_adaptation"),
+        (cull(adaptation=ADD), "known_adaptation"),
+        (adapt(slot=None), "slot_exists"),
+        (adapt(slot="blokc"), "slot_exists"),
+        (cull(None), "seed_exists"),
+        (cull(2), "seed_exists"),
+        (cull(-1), "seed_exists"),
+        (cull(False), "seed_exists"),
+        (adapt(seed=0), "seed_exists"),
+        (adapt(num_seeds=3), "growable"),
+        (adapt(risk=0.91), "risk"),
+    ],
+)
+def test_a_malformed_decision_is_refused_by_its_rule(decision: Decision, rule: str) -> None:
+    assert broken_rule(decision) == rule
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"gain": None}, "measured"),
+        ({"gain": math.nan}, "measured"),
+        ({"ablation": -1e-9}, "ablation_veto"),
+        ({"ablation": math.nan}, "ablation_veto"),
+        ({"ablation": None}, None),
+        ({"ablation": 0.0}, None),
+    ],
+)
+def test_no_seed_is_kept_unmeasured_or_against_a_veto(
+    changes: dict[str, Any], rule: str | None
+) -> None:
+    observation = with_seeds(make_seed(SeedStage.PROBATIONARY, **changes))
+    assert broken_rule(fossilize(), observation) == rule
+    assert broken_rule(cull(), observation) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "stage", "passes"),
+    [
+        (Adaptation.ADD_NEURONS, SeedStage.DORMANT, True),
+        (Adaptation.ADD_LAYER, SeedStage.DORMANT, True),
+        (Adaptation.REPLACE, SeedStage.DORMANT, False),
+        (Adaptation.REMOVE_NEURONS, SeedStage.DORMANT, False),
+        (Adaptation.ADD_NEURONS, SeedStage.SHADOWING, False),
+        (Adaptation.REPLACE, SeedStage.SHADOWING, True),
+        (Adaptation.REMOVE_NEURONS, SeedStage.SHADOWING, True),
+        (Adaptation.ADD_NEURONS, SeedStage.EMBARGOED, False),
+        (Adaptation.REPLACE, SeedStage.FOSSILIZED, False),
+    ],
+)
+def test_an_adaptation_needs_a_seed_that_it_can_act_on(
+    word: Adaptation, stage: SeedStage, passes: bool
+) -> None:
+    observation = with_seeds(make_seed(stage))
+    assert broken_rule(adapt(adaptation=word), observation) == (None if passes else "growable")
+
+
+def test_growth_is_over_after_its_window_and_verdicts_are_not() -> None:
+    observation = with_seeds(make_seed(SeedStage.PROBATIONARY), make_seed(), may_grow=False)
+    assert broken_rule(adapt(), observation) == "growth_window"
+    assert broken_rule(fossilize(), observation) is None
+
+
+def test_a_resting_slot_is_not_adapted_but_its_seeds_are_judged() -> None:
+    seeds = (make_seed(SeedStage.PROBATIONARY), make_seed())
+    for rests_until, rule in ((11, "cooldown"), (10, None)):
+        slot = make_slot(seeds=seeds, rests_until=rests_until)
+        assert broken_rule(adapt(), make_observation(epoch=10, slots=(slot,))) == rule
+        assert broken_rule(cull(), make_observation(epoch=10, slots=(slot,))) is None
+
+
+def test_a_sick_slot_or_network_is_not_adapted() -> None:
+    sick = with_seeds(make_seed(SeedStage.TRAINING, gradient_norm=math.inf), make_seed())
+    assert broken_rule(adapt(), sick) == "health"
+    assert broken_rule(adapt(slot="other"), sick) is None
+    assert broken_rule(cull(), sick) is None
+    observation = make_observation()
+    diverged = replace(observation, metrics=replace(observation.metrics, val_loss=math.nan))
+    assert broken_rule(adapt(), diverged) == "health"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"confidence": 0.75, "uncertainty": 0.2}, None),
+        ({"confidence": 0.749, "uncertainty": 0.1}, "confidence"),
+        ({"confidence": 0.9, "uncertainty": 0.201}, "uncertainty"),
+        ({"confidence": 0.9, "uncertainty": None}, "uncertainty"),
+    ],
+)
+def test_a_learned_policy_must_be_sure(changes: dict[str, Any], rule: str | None) -> None:
+    assert broken_rule(adapt(learned=True, **changes)) == rule
+
+
+def test_a_policy_of_rules_states_no_uncertainty_but_is_bound_by_one() -> None:
+    assert broken_rule(adapt(confidence=0.5)) is None
+    assert broken_rule(adapt(uncertainty=0.3)) == "uncertainty"
+
+
+def rules_of(decisions: list[Decision], observation: Observation) -> list[str]:
+    return [refusal.rule for refusal in review(decisions, observation, Safety())[1]]
 
 
 def test_a_suspect_network_may_lose_seeds_and_nothing_else() -> None:
-    slots = (make_slot("a", (RIPE, RIPE)), make_slot("b"))
+    ripe = make_seed(SeedStage.PROBATIONARY)
     wait = Decision(kind=DecisionKind.WAIT, reason="a test")
-    wanted = [wait, judge("a"), judge("a", DecisionKind.FOSSILIZE, 1), adapt("b")]
-    assert rules_of(wanted, seen(*slots)) == []
-    assert rules_of(wanted, seen(*slots, is_suspect=True)) == ["governor", "governor"]
-    ways = [adapt("a", Adaptation.REMOVE_NEURONS), adapt("a", Adaptation.REPLACE)]
-    for decision in ways:
-        assert rules_of([decision], seen(*slots, is_suspect=True)) == ["governor"]
+    wanted = [wait, cull(0), fossilize(1), adapt(slot="other")]
+    assert rules_of(wanted, with_seeds(ripe, ripe)) == []
+    suspect = with_seeds(ripe, ripe, is_suspect=True)
+    assert rules_of(wanted, suspect) == ["governor", "governor"]
+    for word in (REMOVE, Adaptation.REPLACE):
+        assert rules_of([adapt(adaptation=word)], suspect) == ["governor"]
 
 
-def test_no_slot_is_adapted_once_the_network_has_its_live_seeds_elsewhere() -> None:
-    slots = (make_slot("a", (RIPE, RIPE)), make_slot("b"))
-    assert rules_of([adapt("b")], seen(*slots), max_live_seeds=3) == []
-    assert rules_of([adapt("b")], seen(*slots), max_live_seeds=2) == ["max_live_seeds"]
-    # What leaves before leaves a place.
-    for kind in (DecisionKind.CULL, DecisionKind.FOSSILIZE):
-        assert rules_of([judge("a", kind), adapt("b")], seen(*slots), max_live_seeds=2) == []
-    # A refused decision takes nothing away.
-    again = [judge("b", DecisionKind.FOSSILIZE), adapt("b")]
-    assert rules_of(again, seen(*slots), max_live_seeds=2) == ["lifecycle", "max_live_seeds"]
+def test_a_seed_is_changed_once_an_epoch_and_an_adaptation_changes_its_slot() -> None:
+    seeds = (make_seed(SeedStage.PROBATIONARY), make_seed(SeedStage.PROBATIONARY), make_seed())
+    observation = with_seeds(*seeds)
+    again = ["one_change_a_target"]
+    assert rules_of([cull(0), cull(1)], observation) == []
+    assert rules_of([cull(0), fossilize(0)], observation) == again
+    assert rules_of([cull(0), adapt()], observation) == again
+    assert rules_of([adapt(), cull(0)], observation) == again
+    assert rules_of([adapt(), adapt()], observation) == again
+    assert rules_of([cull(0), adapt(slot="other")], observation) == []
 
 
-def test_a_slot_whose_own_seeds_may_make_room_is_left_to_its_plan() -> None:
-    slot = make_slot("a", (RIPE, RIPE, make_seed()))
-    for word in Adaptation:
-        assert rules_of([adapt("a", word)], seen(slot), max_live_seeds=2) == []
-    assert rules_of([adapt("a")], seen(slot), max_live_seeds=0) == ["max_live_seeds"]
+def test_a_refused_decision_takes_no_place() -> None:
+    seeds = (make_seed(SeedStage.PROBATIONARY, ablation=-0.1),)
+    assert rules_of([fossilize(0), cull(0)], with_seeds(*seeds)) == ["ablation_veto"]
 
 
-def least(parameters: int = 0, memory_mb: float = 0.0) -> dict[str, KernelCost]:
-    return {"block": KernelCost(parameters=parameters, memory_mb=memory_mb)}
-
-
-@pytest.mark.parametrize(
-    ("usage", "passes"),
-    [
-        (Usage(parameters=101), True),  # what a kernel takes is not known yet
-        (Usage(parameters=100, least=least(parameters=1)), False),
-        (Usage(parameters=90, least=least(parameters=10)), True),
-        (Usage(parameters=91, least=least(parameters=10)), False),
-    ],
-)
-def test_no_slot_is_adapted_where_not_even_the_smallest_kernel_fits(
-    usage: Usage, passes: bool
-) -> None:
-    rules = [] if passes else ["parameter_budget"]
-    assert rules_of([adapt("block")], seen(make_slot()), usage, parameter_budget=100) == rules
-    ripe = seen(make_slot(seeds=(RIPE, make_seed())))
-    # A plan may give back what a live seed has: only it knows.
-    for decision in (adapt("block"), judge("block")):
-        assert rules_of([decision], ripe, usage, parameter_budget=100) == []
-
-
-def test_a_slot_whose_kernels_are_smaller_may_still_grow() -> None:
-    observation = seen(make_slot("block"), make_slot("other"))
-    usage = Usage(parameters=95, least={**least(10), "other": KernelCost(parameters=5)})
-    wanted = [adapt("block"), adapt("other")]
-    accepted, refusals = Safety(parameter_budget=100).review(wanted, observation, usage)
-    assert accepted == [adapt("other")]
-    assert refusals[0].reason == "95 parameters, at least 105 afterwards (budget 100)"
-
-
-@pytest.mark.parametrize(
-    ("memory", "kernel", "passes"),
-    [
-        (9.0, 1.0, True),
-        (9.5, 1.0, False),
-        (10.1, 0.0, True),
-        (10.0, 0.1, False),
-        (None, 0.0, False),
-        (math.nan, 0.0, False),
-        (math.inf, 0.0, False),
-    ],
-)
-def test_the_memory_budget_holds_and_needs_a_measurement(
-    memory: float | None, kernel: float, passes: bool
-) -> None:
-    usage = Usage(parameters=1, memory_mb=memory, least=least(memory_mb=kernel))
-    rules = [] if passes else ["memory_budget"]
-    assert rules_of([adapt("block")], seen(make_slot()), usage, memory_budget_mb=10.0) == rules
-    ripe = seen(make_slot(seeds=(RIPE, make_seed())))
-    is_known = memory is not None and math.isfinite(memory)
-    rules = [] if is_known else ["memory_budget"]
-    assert rules_of([adapt("block")], ripe, usage, memory_budget_mb=10.0) == rules
-    assert rules_of([judge("block")], ripe, usage, memory_budget_mb=10.0) == []
-
-
-def test_without_a_limit_there_is_none() -> None:
-    usage = Usage(parameters=10**12, memory_mb=None, changed_seeds=10)
-    crowd = make_slot("a", (make_seed(SeedStage.TRAINING),) * 1000)
-    assert rules_of([adapt("block")], seen(crowd, make_slot()), usage) == []
+def test_two_slots_an_epoch_are_adapted_and_no_third() -> None:
+    observation = make_observation(slots=tuple(make_slot(name) for name in "abc"))
+    wanted = [adapt(slot=name) for name in "abc"]
+    accepted, refusals = review(wanted, observation, Safety())
+    assert [decision.slot for decision in accepted] == ["a", "b"]
+    assert [refusal.rule for refusal in refusals] == ["max_adaptations_per_epoch"]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esper.contracts.decision import DecisionKind
-from esper.safety.review import PLAN_RULES, RULES
+from esper.safety.decision_rules import DECISION_RULES
+from esper.safety.plan_rules import PLAN_RULES
 from experiments.benchmarks.safety import Tally, fuzz, fuzzed, live_through
 from experiments.benchmarks.safety_oracle import LIMITS
 from experiments.benchmarks.safety_worlds import random_epoch, random_world
@@ -25,21 +26,22 @@ def test_nothing_that_breaks_a_rule_is_carried_out_and_nothing_else_is_refused()
     tally = fuzz(Random(0), NUM_DECISIONS)
     assert tally.decisions >= NUM_DECISIONS
     assert (tally.wrongly_executed, tally.wrongly_refused) == (0, 0)
-    # The fuzz proves nothing about a rule that never had the word, or if nothing was carried out.
-    rules = [f"decision/{name}" for name in RULES] + [f"plan/{name}" for name in PLAN_RULES]
-    assert [name for name in rules if not tally.told[name]] == []
-    assert all(tally.told[f"done/{kind}"] >= 100 for kind in DecisionKind)
+    # The fuzz proves nothing about a rule that never refused, or if nothing was carried out.
+    rules = [f"decision/{rule.__name__}" for rules in DECISION_RULES.values() for rule in rules]
+    rules += [f"plan/{rule.__name__}" for rule in PLAN_RULES]
+    assert [name for name in rules if not tally.counts[name]] == []
+    assert all(tally.counts[f"done/{kind}"] >= 100 for kind in DecisionKind)
     assert tally.executed >= 900
 
 
 def test_what_is_carried_out_and_refused_adds_up() -> None:
     tally = fuzz(Random(1), 1000)
-    told: Counter[str] = Counter()
-    for name, number in tally.told.items():
-        told[name.split("/")[0]] += number
-    assert tally.plans == tally.executed + told["plan"]
-    assert told["done"] == tally.executed + tally.told["done/wait"]
-    assert tally.decisions == told["decision"] + tally.plans + tally.told["done/wait"]
+    counts: Counter[str] = Counter()
+    for name, number in tally.counts.items():
+        counts[name.split("/")[0]] += number
+    assert tally.plans == tally.executed + counts["plan"]
+    assert counts["done"] == tally.executed + tally.counts["done/wait"]
+    assert tally.decisions == counts["decision"] + tally.plans + tally.counts["done/wait"]
 
 
 @pytest.mark.parametrize(

@@ -19,19 +19,19 @@ def troubles() -> Iterator[dict[str, Trouble]]:
         yield found
 
 
-def test_where_nothing_fails_nothing_is_told(troubles: dict[str, Trouble]) -> None:
+def test_where_nothing_fails_nothing_is_reported(troubles: dict[str, Trouble]) -> None:
     run = Run.of("good")
     assert run.live() == []
-    assert run.recovery.state_dict() == Run.of("good").recovery.state_dict()
+    assert run.guard.state_dict() == Run.of("good").guard.state_dict()
 
 
-def test_a_failure_is_told_once_with_what_failed_and_how_often(
+def test_a_failure_is_reported_once_with_what_failed_and_how_often(
     troubles: dict[str, Trouble],
 ) -> None:
     run = Run.of("good", "bad")
     troubles["bad"].forward = MISTAKE
-    told = run.live(calls=2)
-    assert told == [
+    recoveries = run.live(calls=2)
+    assert recoveries == [
         Recovery(
             where="kernel",
             error="ValueError",
@@ -46,7 +46,7 @@ def test_a_failure_is_told_once_with_what_failed_and_how_often(
     ]
     life = run.host.seed("1", 1).activation
     assert (life.errors, life.recoveries, life.rests) == (2, 2, False)
-    assert run.recovery.review(run.epoch) == []
+    assert run.guard.review(run.epoch) == []
 
 
 def test_the_third_failure_in_a_row_opens_the_breaker_and_is_no_success(
@@ -60,8 +60,8 @@ def test_the_third_failure_in_a_row_opens_the_breaker_and_is_no_success(
     assert not run.takes_part()
     life = run.host.seed("1", 0).activation
     assert (life.errors, life.recoveries, life.rests) == (3, 2, True)
-    assert run.recovery.recovered == {"fallback": 2}
-    assert run.recovery.unrecovered["fallback"] == 1
+    assert run.guard.recovered == {"fallback": 2}
+    assert run.guard.unrecovered["fallback"] == 1
 
 
 def test_the_breaker_opens_in_the_middle_of_an_epoch_too(troubles: dict[str, Trouble]) -> None:
@@ -85,7 +85,7 @@ def test_a_retry_that_worked_is_an_error_that_was_recovered(troubles: dict[str, 
     assert kinds(run.live()) == [("retry", 1, True)]
     life = run.host.seed("1", 0).activation
     assert (life.errors, life.recoveries) == (1, 1)
-    assert run.recovery.quarantined == frozenset()
+    assert run.guard.quarantined == frozenset()
 
 
 def test_an_epoch_without_a_failure_starts_the_count_again(troubles: dict[str, Trouble]) -> None:
@@ -114,8 +114,8 @@ def test_it_rests_whole_epochs_and_comes_back_as_it_was(troubles: dict[str, Trou
     assert run.takes_part()
     assert run.host.seed("1", 0).activation.rests
     assert torch.equal(run.forward(), whole)
-    told = run.live()
-    assert kinds(told) == [("circuit_breaker", 1, True)]
+    recoveries = run.live()
+    assert kinds(recoveries) == [("circuit_breaker", 1, True)]
     assert not run.host.seed("1", 0).activation.rests
     assert run.live() == []
 
@@ -135,11 +135,11 @@ def test_a_trial_that_fails_once_is_another_rest(troubles: dict[str, Trouble]) -
 def test_a_fossil_that_fails_rests_and_is_never_culled(troubles: dict[str, Trouble]) -> None:
     run = Run.of("bad", quarantine_after=1, rest_epochs=1)
     fossilize(run)
-    assert bank_in(run.host, "1").care.fossils == {"0"}
+    assert bank_in(run.host, "1").faults.fossils == {0}
     troubles["bad"].forward = MISTAKE
     run.live(calls=3)
-    assert run.recovery.quarantined == {"bad"}
-    assert run.recovery.cull(run.epoch) == []
+    assert run.guard.quarantined == {"bad"}
+    assert run.guard.cull(run.epoch) == []
     assert not run.takes_part()
     troubles["bad"].heal()
     run.live()
@@ -152,9 +152,9 @@ def test_a_seed_on_probation_whose_kernel_rests_is_culled(troubles: dict[str, Tr
         run.host.advance("1", 0, stage, None, "a test wants it")
     troubles["bad"].forward = MISTAKE
     run.live(calls=2)
-    assert run.recovery.cull(run.epoch) == []
+    assert run.guard.cull(run.epoch) == []
     run.live()
-    moves = run.recovery.cull(run.epoch)
+    moves = run.guard.cull(run.epoch)
     assert [move.reason for move in moves[:1]] == ["its kernel rests after 3 failures"]
     assert {move.seed for move in moves} == {0}
 
@@ -170,7 +170,7 @@ def test_a_new_kernel_in_the_same_place_has_a_record_of_its_own(
         run.host.advance("1", 0, stage, None, "a test wants it")
     troubles["bad"].heal()
     plant(run.host, "1", 0, "bad")
-    run.recovery.prepare(run.epoch)
+    run.guard.prepare(run.epoch)
     assert run.takes_part()
     troubles["bad"].forward = MISTAKE
     assert kinds(run.live(calls=2)) == [("fallback", 2, True)]

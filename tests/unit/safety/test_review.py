@@ -1,244 +1,33 @@
-import math
-from dataclasses import replace
-from typing import Any
-
-import pytest
+"""The tables of rules, and what a review gives back."""
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
-from esper.contracts.observation import Observation
-from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
-from esper.safety.review import PLAN_RULES, RULES, Safety, Usage
-from tests.unit.policy.builders import CATALOGUE, make_observation, make_seed, make_slot
-
-ADD, REMOVE = Adaptation.ADD_NEURONS, Adaptation.REMOVE_NEURONS
-USAGE = Usage(parameters=100, memory_mb=10.0)
-
-
-def adapt(**changes: Any) -> Decision:
-    decision = Decision(kind=DecisionKind.ADAPT, slot="block", adaptation=ADD, reason="a test")
-    return replace(decision, **changes)
+from esper.safety.decision_rules import DECISION_RULES
+from esper.safety.options import Safety
+from esper.safety.plan_rules import PLAN_RULES
+from esper.safety.review import review
+from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 
-def cull(seed: Any = 0, **changes: Any) -> Decision:
-    decision = Decision(kind=DecisionKind.CULL, slot="block", seed=seed, reason="a test")
-    return replace(decision, **changes)
+def test_each_rule_says_what_it_refuses_and_no_name_occurs_twice() -> None:
+    on_decisions = {rule for rules in DECISION_RULES.values() for rule in rules}
+    rules = (*on_decisions, *PLAN_RULES)
+    assert all((rule.__doc__ or "").startswith("Refuse") for rule in rules)
+    assert len({rule.__name__ for rule in rules}) == len(rules)
 
 
-def fossilize(seed: Any = 0) -> Decision:
-    return cull(seed, kind=DecisionKind.FOSSILIZE)
-
-
-def with_seeds(*seeds: SeedState, **changes: Any) -> Observation:
-    slot: SlotState = make_slot(seeds=seeds)
-    return make_observation(slots=(slot, make_slot("other")), **changes)
-
-
-def broken_rule(
-    decision: Decision,
-    observation: Observation | None = None,
-    safety: Safety | None = None,
-    usage: Usage = USAGE,
-) -> str | None:
-    """Return the rule that refused the decision, None if it was accepted."""
-    observation = observation or make_observation()
-    accepted, refusals = (safety or Safety()).review([decision], observation, usage)
-    assert len(accepted) + len(refusals) == 1
-    assert not refusals or (refusals[0].decision == decision and refusals[0].reason)
-    assert not refusals or refusals[0].plan is None
-    return refusals[0].rule if refusals else None
-
-
-def test_what_keeps_every_rule_passes() -> None:
-    ripe = with_seeds(make_seed(SeedStage.PROBATIONARY), make_seed())
-    waiting = Decision(kind=DecisionKind.WAIT, reason="a test")
-    for decision in (waiting, adapt(), cull(), fossilize()):
-        assert broken_rule(decision, ripe) is None
-
-
-def test_waiting_needs_no_confidence() -> None:
-    unsure = Decision(kind=DecisionKind.WAIT, reason="a test", learned=True, confidence=0.1)
-    assert broken_rule(unsure) is None
-
-
-@pytest.mark.parametrize(
-    ("decision", "rule"),
-    [
-        (adapt(kind="adapt"), "known_kind"),
-        (adapt(kind="explode"), "known_kind"),
-        (adapt(reason=" "), "reason"),
-        (adapt(confidence=math.nan), "numbers"),
-        (adapt(confidence=1.01), "numbers"),
-        (adapt(urgency=-0.01), "numbers"),
-        (adapt(risk=math.inf), "numbers"),
-        (adapt(risk=True), "numbers"),
-        (adapt(confidence=None), "numbers"),
-        (adapt(uncertainty=math.nan), "numbers"),
-        (adapt(num_seeds=0), "numbers"),
-        (adapt(num_seeds=1.0), "numbers"),
-        (Decision(kind=DecisionKind.WAIT, reason="a test", risk=math.nan), "numbers"),
-        (adapt(barred=None), "barred"),
-        (adapt(barred=(3,)), "barred"),
-        (adapt(adaptation=None), "known_adaptation"),
-        (adapt(adaptation="add_neurons"), "known_adaptation"),
-        (adapt(adaptation="grow"), "known_adaptation"),
-        (cull(adaptation=ADD), "known_adaptation"),
-        (adapt(slot=None), "slot_exists"),
-        (adapt(slot="blokc"), "slot_exists"),
-        (cull(None), "seed_exists"),
-        (cull(2), "seed_exists"),
-        (cull(-1), "seed_exists"),
-        (cull(False), "seed_exists"),
-        (adapt(seed=0), "seed_exists"),
-        (adapt(num_seeds=3), "growable"),
-        (adapt(barred=CATALOGUE), "blueprint_left"),
-        (adapt(risk=0.91), "risk"),
-    ],
-)
-def test_a_malformed_decision_is_refused_by_its_rule(decision: Decision, rule: str) -> None:
-    assert broken_rule(decision) == rule
-
-
-@pytest.mark.parametrize("stage", SeedStage)
-def test_verdicts_follow_the_lifecycle(stage: SeedStage) -> None:
-    observation = with_seeds(make_seed(stage, gain=0.1, ablation=0.1))
-    live = ["GERMINATED", "TRAINING", "BLENDING", "SHADOWING", "PROBATIONARY"]
-    assert broken_rule(cull(), observation) == (None if stage in live else "lifecycle")
-    kept = stage is SeedStage.PROBATIONARY
-    assert broken_rule(fossilize(), observation) == (None if kept else "lifecycle")
-
-
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"gain": None}, "measured"),
-        ({"gain": math.nan}, "measured"),
-        ({"ablation": -1e-9}, "ablation_veto"),
-        ({"ablation": math.nan}, "ablation_veto"),
-        ({"ablation": None}, None),
-        ({"ablation": 0.0}, None),
-    ],
-)
-def test_no_seed_is_kept_unmeasured_or_against_a_veto(
-    changes: dict[str, Any], rule: str | None
-) -> None:
-    observation = with_seeds(make_seed(SeedStage.PROBATIONARY, **changes))
-    assert broken_rule(fossilize(), observation) == rule
-    assert broken_rule(cull(), observation) is None
-
-
-@pytest.mark.parametrize(
-    ("word", "stage", "passes"),
-    [
-        (Adaptation.ADD_NEURONS, SeedStage.DORMANT, True),
-        (Adaptation.ADD_LAYER, SeedStage.DORMANT, True),
-        (Adaptation.REPLACE, SeedStage.DORMANT, False),
-        (Adaptation.REMOVE_NEURONS, SeedStage.DORMANT, False),
-        (Adaptation.ADD_NEURONS, SeedStage.SHADOWING, False),
-        (Adaptation.REPLACE, SeedStage.SHADOWING, True),
-        (Adaptation.REMOVE_NEURONS, SeedStage.SHADOWING, True),
-        (Adaptation.ADD_NEURONS, SeedStage.EMBARGOED, False),
-        (Adaptation.REPLACE, SeedStage.FOSSILIZED, False),
-    ],
-)
-def test_an_adaptation_needs_a_seed_that_it_can_act_on(
-    word: Adaptation, stage: SeedStage, passes: bool
-) -> None:
-    observation = with_seeds(make_seed(stage))
-    assert broken_rule(adapt(adaptation=word), observation) == (None if passes else "growable")
-
-
-def test_growth_is_over_after_its_window_and_verdicts_are_not() -> None:
-    observation = with_seeds(make_seed(SeedStage.PROBATIONARY), make_seed(), may_grow=False)
-    assert broken_rule(adapt(), observation) == "growth_window"
-    assert broken_rule(fossilize(), observation) is None
-
-
-def test_a_resting_slot_is_not_adapted_but_its_seeds_are_judged() -> None:
-    seeds = (make_seed(SeedStage.PROBATIONARY), make_seed())
-    for rests_until, rule in ((11, "cooldown"), (10, None)):
-        slot = make_slot(seeds=seeds, rests_until=rests_until)
-        assert broken_rule(adapt(), make_observation(epoch=10, slots=(slot,))) == rule
-        assert broken_rule(cull(), make_observation(epoch=10, slots=(slot,))) is None
-
-
-def test_a_sick_slot_or_network_is_not_adapted() -> None:
-    sick = with_seeds(make_seed(SeedStage.TRAINING, gradient_norm=math.inf), make_seed())
-    assert broken_rule(adapt(), sick) == "health"
-    assert broken_rule(adapt(slot="other"), sick) is None
-    assert broken_rule(cull(), sick) is None
-    observation = make_observation()
-    diverged = replace(observation, metrics=replace(observation.metrics, val_loss=math.nan))
-    assert broken_rule(adapt(), diverged) == "health"
-
-
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"confidence": 0.75, "uncertainty": 0.2}, None),
-        ({"confidence": 0.749, "uncertainty": 0.1}, "confidence"),
-        ({"confidence": 0.9, "uncertainty": 0.201}, "uncertainty"),
-        ({"confidence": 0.9, "uncertainty": None}, "uncertainty"),
-    ],
-)
-def test_a_learned_policy_must_be_sure(changes: dict[str, Any], rule: str | None) -> None:
-    assert broken_rule(adapt(learned=True, **changes)) == rule
-
-
-def test_a_policy_of_rules_states_no_uncertainty_but_is_bound_by_one() -> None:
-    assert broken_rule(adapt(confidence=0.5)) is None
-    assert broken_rule(adapt(uncertainty=0.3)) == "uncertainty"
-
-
-def rules_of(decisions: list[Decision], observation: Observation) -> list[str]:
-    return [refusal.rule for refusal in Safety().review(decisions, observation, USAGE)[1]]
-
-
-def test_a_seed_is_changed_once_an_epoch_and_an_adaptation_changes_its_slot() -> None:
-    seeds = (make_seed(SeedStage.PROBATIONARY), make_seed(SeedStage.PROBATIONARY), make_seed())
-    observation = with_seeds(*seeds)
-    again = ["one_change_a_target"]
-    assert rules_of([cull(0), cull(1)], observation) == []
-    assert rules_of([cull(0), fossilize(0)], observation) == again
-    assert rules_of([cull(0), adapt()], observation) == again
-    assert rules_of([adapt(), cull(0)], observation) == again
-    assert rules_of([adapt(), adapt()], observation) == again
-    assert rules_of([cull(0), adapt(slot="other")], observation) == []
-
-
-def test_a_refused_decision_takes_no_place() -> None:
-    seeds = (make_seed(SeedStage.PROBATIONARY, ablation=-0.1),)
-    assert rules_of([fossilize(0), cull(0)], with_seeds(*seeds)) == ["ablation_veto"]
-
-
-def test_two_slots_an_epoch_are_adapted_and_no_third() -> None:
-    observation = make_observation(slots=tuple(make_slot(name) for name in "abc"))
-    wanted = [adapt(slot=name) for name in "abc"]
-    accepted, refusals = Safety().review(wanted, observation, USAGE)
-    assert [decision.slot for decision in accepted] == ["a", "b"]
-    assert [refusal.rule for refusal in refusals] == ["max_adaptations_per_epoch"]
-
-
-def test_every_rule_in_the_table_says_what_it_refuses() -> None:
-    for name, rule in [*RULES.items(), *PLAN_RULES.items()]:
-        assert rule.__doc__
-        assert rule.__doc__.startswith("Refuse")
-        assert rule.__name__ == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"min_confidence": 1.5}, r"safety.min_confidence must be in \[0, 1\], got 1.5"),
-        ({"max_uncertainty": math.nan}, "safety.max_uncertainty"),
-        ({"max_risk": -0.1}, "safety.max_risk"),
-        ({"max_adaptations_per_epoch": -1}, "safety.max_adaptations_per_epoch must be >= 0"),
-        ({"max_changes_per_epoch": -1}, "safety.max_changes_per_epoch must be >= 0, got -1"),
-        ({"max_live_seeds": -1}, "safety.max_live_seeds must be >= 0 or null, got -1"),
-        ({"parameter_budget": 0}, "safety.parameter_budget must be > 0 or null, got 0"),
-        ({"memory_budget_mb": math.nan}, "safety.memory_budget_mb"),
-    ],
-)
-def test_a_bad_limit_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Safety(**changes)
+def test_each_decision_is_reviewed_beside_those_accepted_before_it() -> None:
+    ripe = make_seed(SeedStage.PROBATIONARY, ablation=-0.1)
+    observation = make_observation(slots=(make_slot(seeds=(ripe, make_seed())),))
+    adapt = Decision(
+        kind=DecisionKind.ADAPT, slot="block", adaptation=Adaptation.ADD_NEURONS, reason="a test"
+    )
+    keep = Decision(kind=DecisionKind.FOSSILIZE, slot="block", seed=0, reason="a test")
+    cull = Decision(kind=DecisionKind.CULL, slot="block", seed=0, reason="a test")
+    accepted, refusals = review([keep, cull, adapt], observation, Safety())
+    assert accepted == [cull]
+    assert [(refusal.rule, refusal.decision) for refusal in refusals] == [
+        ("ablation_veto", keep),
+        ("one_change_a_target", adapt),
+    ]
+    assert [refusal.plan for refusal in refusals] == [None, None]

@@ -13,7 +13,7 @@ from esper.contracts.metrics import TrainReport
 from esper.contracts.stage import LIVE
 from esper.grower.grower import Grower
 from esper.growth.param_groups import stale_entries
-from esper.safety.governor import GovernorOptions
+from esper.safety.options import GovernorOptions
 from tests.unit.scripted import (
     Told,
     adapt,

@@ -38,7 +38,7 @@ def make_network(*blueprints: str, alpha: float | None = 0.5) -> Host:
     for seed, blueprint in enumerate(blueprints):
         plant(host, "1", seed, blueprint, alpha=alpha)
     if blueprints:
-        bank_in(host, "1").care.options = OPTIONS
+        bank_in(host, "1").faults.options = OPTIONS
     return host
 
 
@@ -66,9 +66,9 @@ def everything(host: Host) -> dict[str, Tensor]:
     return found
 
 
-def incidents(host: Host, seed: str = "0") -> list[tuple[str, str, int]]:
-    found = bank_in(host, "1").care.notes.take(seed)
-    return [(incident.error, incident.remedy, incident.count) for incident in found]
+def faults(host: Host, seed: int | None = 0) -> list[tuple[str, str, int]]:
+    found = bank_in(host, "1").faults.take(seed)
+    return [(fault.error, fault.remedy, fault.count) for fault in found]
 
 
 ERRORS = (
@@ -89,8 +89,8 @@ def test_the_step_is_to_the_bit_that_of_a_network_without_the_kernel(
     troubles["bad"].backward = error
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host, "1") == [(type(error).__name__, "degrade", 1)]
-    assert incidents(host, "0") == []
+    assert faults(host, 1) == [(type(error).__name__, "degrade", 1)]
+    assert faults(host, 0) == []
 
 
 def test_the_guilty_kernel_stays_out_until_the_epoch_is_over(troubles: dict[str, Trouble]) -> None:
@@ -101,7 +101,7 @@ def test_the_guilty_kernel_stays_out_until_the_epoch_is_over(troubles: dict[str,
     assert troubles["bad"].num_calls == 2
     # Beside the bad one, without it twice (alone, as the second suspect), and in two steps.
     assert troubles["good"].num_calls == 1 + 1 + 2
-    assert bank_in(host, "1").care.resting == {"0"}
+    assert bank_in(host, "1").faults.resting == {0}
 
 
 @pytest.mark.parametrize("order", [("bad", "good", "worse"), ("worse", "bad", "good")])
@@ -112,11 +112,11 @@ def test_of_several_kernels_just_the_guilty_are_left_out(
     troubles["bad"].backward = RuntimeError("mistake")
     troubles["worse"].backward = ValueError("another")
     train(host)
-    guilty = {str(seed) for seed, name in enumerate(order) if name != "good"}
-    assert bank_in(host, "1").care.resting == guilty
-    assert incidents(host, str(order.index("bad"))) == [("RuntimeError", "degrade", 1)]
-    assert incidents(host, str(order.index("worse"))) == [("ValueError", "degrade", 1)]
-    assert incidents(host, str(order.index("good"))) == []
+    guilty = {seed for seed, name in enumerate(order) if name != "good"}
+    assert bank_in(host, "1").faults.resting == guilty
+    assert faults(host, order.index("bad")) == [("RuntimeError", "degrade", 1)]
+    assert faults(host, order.index("worse")) == [("ValueError", "degrade", 1)]
+    assert faults(host, order.index("good")) == []
 
 
 def test_where_no_kernel_fails_again_the_whole_network_takes_the_step(
@@ -128,8 +128,8 @@ def test_where_no_kernel_fails_again_the_whole_network_takes_the_step(
     troubles["bad"].backward, troubles["bad"].calls = RuntimeError("now and then"), {1}
     train(host)
     assert same(everything(host), everything(expected))
-    assert bank_in(host, "1").care.resting == set()
-    assert incidents(host, "") == [("RuntimeError", "retry", 1)]
+    assert bank_in(host, "1").faults.resting == set()
+    assert faults(host, None) == [("RuntimeError", "retry", 1)]
 
 
 def test_a_cause_that_passes_is_waited_for_before_a_kernel_is_suspected(
@@ -142,7 +142,7 @@ def test_a_cause_that_passes_is_waited_for_before_a_kernel_is_suspected(
     train(host)
     assert same(everything(host), everything(expected))
     assert troubles["bad"].num_calls == 3 + 1
-    assert incidents(host, "") == [("ConnectionError", "retry", 1)]
+    assert faults(host, None) == [("ConnectionError", "retry", 1)]
 
 
 def test_a_cause_that_does_not_pass_is_the_kernels(troubles: dict[str, Trouble]) -> None:
@@ -150,7 +150,7 @@ def test_a_cause_that_does_not_pass_is_the_kernels(troubles: dict[str, Trouble])
     troubles["bad"].backward = ConnectionError("gone")
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host) == [("ConnectionError", "degrade", 1)]
+    assert faults(host) == [("ConnectionError", "degrade", 1)]
 
 
 def wrong_batch() -> list[tuple[Tensor, Tensor]]:
@@ -165,11 +165,11 @@ def test_what_the_host_does_wrong_is_raised_as_it_is(
     with pytest.raises(IndexError, match="Target 10 is out of bounds"):
         train(host, data=wrong_batch())
     if blueprints:
-        assert bank_in(host, "1").care.resting == set()
-        assert incidents(host) == []
+        assert bank_in(host, "1").faults.resting == set()
+        assert faults(host) == []
 
 
-def test_the_hosts_error_is_told_and_not_the_kernels_beside_it(
+def test_the_hosts_error_is_raised_and_not_the_kernels_beside_it(
     troubles: dict[str, Trouble],
 ) -> None:
     host = make_network("bad")
@@ -179,25 +179,25 @@ def test_the_hosts_error_is_told_and_not_the_kernels_beside_it(
         train(host, data=wrong_batch())
 
 
-@pytest.mark.parametrize(("fossil", "left_out"), [("1", "0"), ("0", "1")])
+@pytest.mark.parametrize(("fossil", "left_out"), [(1, 0), (0, 1)])
 def test_what_is_part_of_the_network_stays_where_there_is_no_room_for_two(
-    troubles: dict[str, Trouble], fossil: str, left_out: str
+    troubles: dict[str, Trouble], fossil: int, left_out: int
 ) -> None:
     host = make_network("bad", "good")
     bank = bank_in(host, "1")
-    bank.care.fossils.add(fossil)
+    bank.faults.fossils.add(fossil)
 
     def fail(gradient: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("no room for two")
 
     def crowded(y: Tensor) -> Tensor:
-        if not bank.care.resting:
+        if not bank.faults.resting:
             y.register_hook(fail)
         return y
 
     troubles["bad"].gives = crowded
     train(host)
-    assert bank.care.resting == {left_out}
+    assert bank.faults.resting == {left_out}
 
 
 def test_a_lost_device_stops_the_run_with_one_line(troubles: dict[str, Trouble]) -> None:
@@ -208,16 +208,16 @@ def test_a_lost_device_stops_the_run_with_one_line(troubles: dict[str, Trouble])
     assert troubles["bad"].num_calls == 1
 
 
-def test_who_wants_to_stop_is_not_held_back(troubles: dict[str, Trouble]) -> None:
+def test_an_interrupt_is_never_caught(troubles: dict[str, Trouble]) -> None:
     host = make_network("bad")
     troubles["bad"].backward = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         train(host)
 
 
-def test_where_nobody_reads_the_notes_a_step_is_tried_once(troubles: dict[str, Trouble]) -> None:
+def test_where_recovery_is_off_a_step_is_tried_once(troubles: dict[str, Trouble]) -> None:
     host = make_network("bad")
-    bank_in(host, "1").care.options = None
+    bank_in(host, "1").faults.options = None
     troubles["bad"].backward = RuntimeError("mistake")
     with pytest.raises(RuntimeError, match=r"^mistake$"):
         train(host)
@@ -238,7 +238,7 @@ def test_a_kernel_that_breaks_the_layer_after_it_is_found(troubles: dict[str, Tr
     troubles["bad"].gives = lambda y: y.as_subclass(Strange)
     train(host)
     assert same(everything(host), everything(expected))
-    assert incidents(host) == [("TypeError", "degrade", 1)]
+    assert faults(host) == [("TypeError", "degrade", 1)]
 
 
 @pytest.mark.parametrize("calls", [{1, 3}, {1, 3, 4}])
@@ -249,5 +249,5 @@ def test_kernels_that_fail_now_and_then_do_not_end_a_run(
     troubles["bad"].backward, troubles["bad"].calls = RuntimeError("now and then"), calls
     troubles["worse"].backward = RuntimeError("always")
     train(host, steps=4)
-    assert "1" in bank_in(host, "1").care.resting
+    assert 1 in bank_in(host, "1").faults.resting
     assert all(bool(tensor.isfinite().all()) for tensor in tensors(host.model).values())

@@ -1,0 +1,84 @@
+"""Options of safety: limits on decisions and plans, and when the governor rolls a network back."""
+
+import math
+from dataclasses import dataclass
+
+from esper.contracts.checks import require
+
+
+@dataclass(frozen=True)
+class Safety:
+    """Limits on what any policy may do.
+
+    min_confidence: least confidence of a learned policy's decision, in [0, 1].
+    max_uncertainty: most epistemic uncertainty of a decision, in [0, 1]; a learned policy must
+        state its own.
+    max_adaptations_per_epoch: slots that may be adapted in an epoch.
+    max_changes_per_epoch: seeds that may be changed in an epoch; culls count, but always pass.
+    max_live_seeds: live seeds that the whole network may have, None for no limit.
+    max_risk: most risk of a decision, in [0, 1].
+    parameter_budget: parameters that the network may have, None for no limit.
+    memory_budget_mb: MiB that the network and its optimizer may take, None for no limit.
+
+    Raises:
+        ValueError: if a limit is out of its range.
+    """
+
+    min_confidence: float = 0.75
+    max_uncertainty: float = 0.2
+    max_adaptations_per_epoch: int = 2
+    max_changes_per_epoch: int = 64
+    max_live_seeds: int | None = None
+    max_risk: float = 0.9
+    parameter_budget: int | None = None
+    memory_budget_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("min_confidence", "max_uncertainty", "max_risk"):
+            share = getattr(self, key)
+            require(0 <= share <= 1, f"safety.{key}", "in [0, 1]", share)
+        for key in ("max_adaptations_per_epoch", "max_changes_per_epoch"):
+            count = getattr(self, key)
+            require(count >= 0, f"safety.{key}", ">= 0", count)
+        live = self.max_live_seeds
+        require(live is None or live >= 0, "safety.max_live_seeds", ">= 0 or null", live)
+        for key in ("parameter_budget", "memory_budget_mb"):
+            budget = getattr(self, key)
+            require(budget is None or budget > 0, f"safety.{key}", "> 0 or null", budget)
+
+
+@dataclass(frozen=True)
+class GovernorOptions:
+    """When the losses of a network call for a rollback, and how many rollbacks end its growth.
+
+    enabled: False switches the governor off.
+    rise: > 1, multiple of the median clean loss above which a loss is suspect.
+    window: number of last clean losses that the median is taken of.
+    sustained: suspect evaluations in a row that call for a rollback.
+    max_rollbacks: the rollback with which growth ends.
+    armed_below: share of chance level, in (0, 1]; finite losses can be suspect once the median has
+        been under it.
+    floor: share of chance level, in [0, 1), up to which no loss is suspect: a tiny loss changes by
+        large factors without harm.
+
+    Raises:
+        ValueError: if an option is out of its range.
+    """
+
+    enabled: bool = True
+    rise: float = 3.0
+    window: int = 10
+    sustained: int = 2
+    max_rollbacks: int = 3
+    armed_below: float = 0.7
+    floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(1 < self.rise < math.inf, "governor.rise", "> 1 and finite", self.rise)
+        for key in ("window", "sustained", "max_rollbacks"):
+            count = getattr(self, key)
+            is_count = isinstance(count, int) and count >= 1
+            require(is_count, f"governor.{key}", "a whole number >= 1", count)
+        armed_below, floor = self.armed_below, self.floor
+        require(0 < armed_below <= 1, "governor.armed_below", "in (0, 1]", armed_below)
+        require(0 <= floor < 1, "governor.floor", "in [0, 1)", floor)
