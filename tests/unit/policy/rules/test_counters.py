@@ -31,7 +31,7 @@ def test_a_counter_goes_on_where_it_was() -> None:
     assert other.update(after(1, 1)) == 2
 
 
-def test_only_a_wish_from_which_nothing_came_is_vain() -> None:
+def test_only_a_request_that_led_to_no_germination_is_unmet() -> None:
     wishes = UnmetRequests()
     wishes.update(after(0, 0))
     assert wishes["block"] == 0

@@ -7,7 +7,14 @@ import pytest
 from esper.contracts.decision import Adaptation, DecisionKind
 from esper.contracts.stage import SeedStage
 from esper.policy.base import wait
-from esper.policy.rules.growth import GrowthRules, Trigger, growable_slots, obstacle, together, wish
+from esper.policy.rules.growth import (
+    GrowthRules,
+    Trigger,
+    growable_slots,
+    obstacle,
+    request_growth,
+    together,
+)
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
 NOW = Trigger(fires=True, reason="it is time")
@@ -63,26 +70,26 @@ def test_the_network_does_not_grow_when_it_may_not_or_has_diverged() -> None:
     assert obstacle(broken) == "validation loss is nan"
 
 
-def test_a_wish_asks_for_what_the_rules_say() -> None:
+def test_a_request_asks_for_what_the_rules_say() -> None:
     rules = GrowthRules(adaptation="add_layer", seeds_per_adaptation=3)
     observation = make_observation(slots=(make_slot("a"), make_slot("b")))
-    decision = wish(observation, NOW, rules, [], lambda slots: slots[-1])
+    decision = request_growth(observation, NOW, rules, [], lambda slots: slots[-1])
     assert decision.kind is DecisionKind.ADAPT
     assert (decision.slot, decision.seed) == ("b", None)
     assert (decision.adaptation, decision.num_seeds) == (Adaptation.ADD_LAYER, 3)
     assert decision.reason == "it is time"
 
 
-def test_a_wish_that_cannot_be_waits_and_says_why() -> None:
+def test_a_request_that_cannot_be_waits_and_says_why() -> None:
     def first(slots: Any) -> Any:
         return slots[0]
 
     early = Trigger(fires=False, reason="too early")
     resting = make_observation(slots=(make_slot(rests_until=99),))
     waits = [
-        wish(make_observation(), early, GrowthRules(), [], first),
-        wish(make_observation(may_grow=False), NOW, GrowthRules(), [], first),
-        wish(resting, NOW, GrowthRules(), [], first),
+        request_growth(make_observation(), early, GrowthRules(), [], first),
+        request_growth(make_observation(may_grow=False), NOW, GrowthRules(), [], first),
+        request_growth(resting, NOW, GrowthRules(), [], first),
     ]
     assert {decision.kind for decision in waits} == {DecisionKind.WAIT}
     assert [decision.reason for decision in waits] == [
