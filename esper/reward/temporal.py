@@ -2,9 +2,9 @@
 
     value = sum_w weight_w * mean gain of window w / sum_w weight_w,   w over the windows measured
 
-Windows are epochs since germination: immediate, short, medium, and long after them.  Weights of
-windows that were not measured, or are not yet due, are left out of both sums.  The settled gain is
-one more measurement, at the age at which it settled.
+Windows are spans of epochs since germination: immediate, short, medium, long.  Windows without a
+measurement are left out of both sums.  The settled gain is one more measurement, at the age at
+which it settled.
 """
 
 from collections.abc import Sequence
@@ -47,6 +47,6 @@ def weighted_gain(outcome: Outcome, windows: Windows) -> float | None:
 
 
 def _weighted_mean(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> float:
-    """Return the mean of the samples' means, weighted over those that hold anything."""
+    """Return the weighted mean of the windows' means; windows without samples are left out."""
     due = [(fmean(values), w) for values, w in zip(samples, weights, strict=True) if values]
     return sum(mean * w for mean, w in due) / sum(w for _, w in due)
