@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError, DataError
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -27,8 +28,7 @@ def check(group: str, url: str | None, timeout_s: float) -> None:
     """
     if url is not None:
         _check_url(f"{group}.url", url)
-    if not 0 < timeout_s < math.inf:
-        raise ValueError(f"{group}.timeout_s must be > 0, got {timeout_s}")
+    require(0 < timeout_s < math.inf, f"{group}.timeout_s", "> 0", timeout_s)
 
 
 def address(url: str | None = None) -> str:

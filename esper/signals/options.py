@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from esper.contracts.checks import require
+
 
 @dataclass(frozen=True)
 class Signals:
-    """How the past of a run is summed up.
+    """How the past of a run is summarised for a policy.
 
-    history_window: epochs that a policy looks back; the policy's slope needs twice its window.
+    history_window: epochs that a policy sees; the policy's slope needs twice its window.
     plateau_threshold: an epoch is flat while the smoothed improvement is under this; a fraction of
         accuracy (0.005 is 0.5 points), or of the loss where no accuracy is known.
     plateau_smoothing: weight of the past in the smoothed improvement, in [0, 1).
@@ -18,13 +20,8 @@ class Signals:
     plateau_smoothing: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.history_window >= 2:
-            raise ValueError(f"signals.history_window must be >= 2, got {self.history_window}")
-        if not 0 < self.plateau_threshold < 1:
-            raise ValueError(
-                f"signals.plateau_threshold must be in (0, 1), got {self.plateau_threshold}"
-            )
-        if not 0 <= self.plateau_smoothing < 1:
-            raise ValueError(
-                f"signals.plateau_smoothing must be in [0, 1), got {self.plateau_smoothing}"
-            )
+        window, flat = self.history_window, self.plateau_threshold
+        require(window >= 2, "signals.history_window", ">= 2", window)
+        require(0 < flat < 1, "signals.plateau_threshold", "in (0, 1)", flat)
+        past = self.plateau_smoothing
+        require(0 <= past < 1, "signals.plateau_smoothing", "in [0, 1)", past)
