@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -27,7 +27,7 @@ from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter, Occasion
-from esper.grower.options import GrowerOptions
+from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.settle import Settler
 from esper.growth.host import Moment
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
@@ -71,7 +71,7 @@ class Grower:
         epochs: int,
         rng_seed: int = 0,
         bus: EventBus | None = None,
-        **options: Any,
+        **options: Unpack[GrowerArguments],
     ) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")

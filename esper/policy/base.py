@@ -25,6 +25,13 @@ class Policy(Protocol):
         """Take back what `state_dict` returned."""
 
 
+class PolicyOption(Protocol):
+    """A config option that builds a policy; its fields are the keys under `policy.`."""
+
+    def build(self, rng_seed: int) -> Policy:
+        """Return a policy at the start of a run; `rng_seed` fixes all its random choices."""
+
+
 class Rules:
     """Base of the rules that options inherit: each class checks its own keys, then calls super."""
 
