@@ -1,4 +1,4 @@
-"""What one control step gives back."""
+"""The result of one control step."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from esper.contracts.observation import Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What a control step found and how long its parts took.
+    """The results of a control step, and the time of its parts.
 
-    moves: what became of seeds in this step, in order.
-    flops: of the epoch: training of the network and its twins, and attribution.
+    moves: moves of seeds along the lifecycle in this step, in order.
+    flops: FLOPs of the epoch: training of the network and its twins, and attribution.
     """
 
     metrics: EpochMetrics
@@ -21,3 +21,10 @@ class StepReport:
     flops: float
     evaluation_ms: float
     attribution_ms: float
+
+    def __repr__(self) -> str:
+        accuracy = self.metrics.val_accuracy
+        scores = [f"loss {self.metrics.val_loss:.4g}"]
+        scores += [] if accuracy is None else [f"accuracy {accuracy:.4g}"]
+        moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]
+        return f"StepReport({', '.join([f'epoch {self.metrics.epoch}', *scores, *moves])})"

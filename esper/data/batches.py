@@ -6,6 +6,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from esper.contracts.checks import require
 from esper.data.base import Split
 
 Batch = tuple[Tensor, Tensor]
@@ -28,10 +29,8 @@ def batches(
     Raises:
         ValueError: if there is nothing to draw from or nothing to draw.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be >= 1, got {steps}")
+    require(batch_size >= 1, "batch_size", ">= 1", batch_size)
+    require(steps is None or steps >= 1, "steps", ">= 1", steps)
     if len(split) == 0:
         raise ValueError("a split without samples gives no batches")
     if steps is None:

@@ -98,6 +98,9 @@ class Grower:
         self._epoch_began = RngState.now()
         self.actor.prepare(may_grow=self._may_grow(self.epoch + 1))
 
+    def __repr__(self) -> str:
+        return f"Grower(epoch {self.epoch}/{self.epochs}, {self.host.extra_repr()})"
+
     def step(
         self,
         evaluate: Evaluate,

@@ -8,7 +8,10 @@ from esper.contracts.outcome import Outcome, Reward
 
 
 class Policy(Protocol):
-    """Decides whether and where to change; built by the `build(rng_seed)` of its option."""
+    """Decides whether and where to change; built by the `build(rng_seed)` of its option.
+
+    A policy that inherits from it learns nothing and has no state unless it overrides the methods.
+    """
 
     name: ClassVar[str]
 
@@ -17,9 +20,11 @@ class Policy(Protocol):
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
         """Learn from a settled activation and return what changed, by metric path."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes."""
+        """Return everything that changes, ready for JSON."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""

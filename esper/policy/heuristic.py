@@ -1,7 +1,7 @@
 """Grows early and by rule, and judges each seed by its measured gain."""
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from esper.contracts.checks import require
@@ -10,6 +10,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
+from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter, UnmetRequests
 from esper.policy.rules.growth import GrowthRules, germinations, request_growth, together
 from esper.policy.rules.penalties import Penalties, PenaltyRules
@@ -36,7 +37,7 @@ class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
         return HeuristicPolicy(self)
 
 
-class HeuristicPolicy:
+class HeuristicPolicy(Policy):
     """The state of a `Heuristic` in a run.
 
     history: its last decisions, oldest first.
@@ -77,16 +78,16 @@ class HeuristicPolicy:
         """Return everything that changes, ready for JSON."""
         return {
             "penalties": self._penalties.state_dict(),
-            "germinations": self._germinations.state_dict(),
-            "unmet": self._unmet.state_dict(),
+            "germinations": asdict(self._germinations),
+            "unmet": asdict(self._unmet),
             "history": list(self.history),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         self._penalties.load_state_dict(state["penalties"])
-        self._germinations.load_state_dict(state["germinations"])
-        self._unmet.load_state_dict(state["unmet"])
+        self._germinations = GerminationCounter(**state["germinations"])
+        self._unmet = UnmetRequests(**state["unmet"])
         self.history.clear()
         self.history.extend(state["history"])
 

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 
 from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
-from esper.contracts.outcome import Outcome, Reward
-from esper.policy.base import wait
+from esper.policy.base import Policy, wait
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
@@ -19,7 +18,7 @@ class Never(VerdictRules):
         return NeverPolicy(self)
 
 
-class NeverPolicy:
+class NeverPolicy(Policy):
     """A `Never` in a run; it has no state."""
 
     name: ClassVar[str] = "never"
@@ -31,13 +30,5 @@ class NeverPolicy:
         """Return the verdicts that are due, or to wait."""
         return judge(observation, self.options) or [wait("this policy never grows")]
 
-    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Learn nothing."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return an empty state: nothing changes."""
-        return {}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Take back an empty state."""

@@ -2,13 +2,13 @@
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
-from esper.contracts.outcome import Outcome, Reward
+from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter
 from esper.policy.rules.growth import GrowthRules, Trigger, request_growth, together
 from esper.policy.rules.verdict import VerdictRules, judge
@@ -37,7 +37,7 @@ class Random(VerdictRules, GrowthRules):
         return RandomPolicy(self, random.Random(f"policy/random/{rng_seed}"))
 
 
-class RandomPolicy:
+class RandomPolicy(Policy):
     """The state of a `Random` in a run."""
 
     name: ClassVar[str] = "random"
@@ -56,22 +56,18 @@ class RandomPolicy:
         request = request_growth(observation, trigger, self.options, decisions, self._rng.choice)
         return together(decisions, request)
 
-    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Learn nothing."""
-        return {}
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, ready for JSON."""
         version, internal, gauss = self._rng.getstate()
         return {
-            "germinations": self._germinations.state_dict(),
+            "germinations": asdict(self._germinations),
             "planned": self._planned,
             "rng": [version, list(internal), gauss],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
-        self._germinations.load_state_dict(state["germinations"])
+        self._germinations = GerminationCounter(**state["germinations"])
         self._planned = state["planned"]
         version, internal, gauss = state["rng"]
         self._rng.setstate((version, tuple(internal), gauss))

@@ -1,12 +1,12 @@
 """Grows at planned epochs: a control that looks at nothing before it grows."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
-from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
+from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter
 from esper.policy.rules.growth import GrowthRules, request_growth, together
 from esper.policy.rules.trigger import FractionRules, check_fraction
@@ -26,7 +26,7 @@ class Schedule(VerdictRules, GrowthRules, FractionRules):
         return SchedulePolicy(self)
 
 
-class SchedulePolicy:
+class SchedulePolicy(Policy):
     """The state of a `Schedule` in a run."""
 
     name: ClassVar[str] = "schedule"
@@ -55,15 +55,11 @@ class SchedulePolicy:
         self._asked += request.kind is DecisionKind.ADAPT
         return together(decisions, request)
 
-    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Learn nothing."""
-        return {}
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, ready for JSON."""
-        return {"germinations": self._germinations.state_dict(), "asked": self._asked}
+        return {"germinations": asdict(self._germinations), "asked": self._asked}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
-        self._germinations.load_state_dict(state["germinations"])
+        self._germinations = GerminationCounter(**state["germinations"])
         self._asked = state["asked"]

@@ -25,16 +25,15 @@ from collections.abc import Mapping
 
 from esper.contracts.outcome import Outcome
 from esper.reward.evidence import added_flops, added_parameters, relative_rise
-from esper.reward.temporal import Windows, age, weighted_gain
+from esper.reward.temporal import age
 
 SIGNS = {"accuracy": 1, "speed": 1, "memory": 1, "stability": 1, "cost": -1, "risk": -1}
 """The components in order; -1 for one that lowers the reward."""
 
 
-def accuracy(outcome: Outcome, windows: Windows, gain_unit: float) -> float:
+def accuracy(weighted: float | None, gain_unit: float) -> float:
     """Return the temporally weighted gain in units; 0 when it was never measured."""
-    gain = weighted_gain(outcome, windows)
-    return 0.0 if gain is None else gain / gain_unit
+    return 0.0 if weighted is None else weighted / gain_unit
 
 
 def speed(outcome: Outcome, *, wall_clock: bool = False) -> float:

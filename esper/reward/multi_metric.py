@@ -23,9 +23,10 @@ from esper.reward.components import (
     weighted_sum,
 )
 from esper.reward.evidence import confidence, credited, who
-from esper.reward.temporal import Windows
+from esper.reward.temporal import weighted_gain
 
 _CLOCKS = ("flops", "wall")
+_WINDOWS = ("immediate", "short", "medium", "long")
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class MultiMetric:
     def __post_init__(self) -> None:
         for name in SIGNS:
             self._check_positive(f"{name}_weight", or_zero=name != "accuracy")
-        for name in ("immediate_weight", "short_weight", "medium_weight", "long_weight"):
-            self._check_positive(name)
+        for name in _WINDOWS:
+            self._check_positive(f"{name}_weight")
         self._check_positive("gain_unit")
         self._check_positive("scale")
         ends = (self.immediate_until, self.short_until, self.medium_until)
@@ -78,23 +79,12 @@ class MultiMetric:
         """The weight of each component."""
         return {name: getattr(self, f"{name}_weight") for name in SIGNS}
 
-    @property
-    def windows(self) -> Windows:
-        """The windows in which gains are weighted."""
-        return Windows(
-            until=(self.immediate_until, self.short_until, self.medium_until),
-            weights=(
-                self.immediate_weight,
-                self.short_weight,
-                self.medium_weight,
-                self.long_weight,
-            ),
-        )
-
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
+        until = (self.immediate_until, self.short_until, self.medium_until)
+        windows = [getattr(self, f"{name}_weight") for name in _WINDOWS]
         components = {
-            "accuracy": accuracy(outcome, self.windows, self.gain_unit),
+            "accuracy": accuracy(weighted_gain(outcome, until, windows), self.gain_unit),
             "speed": speed(outcome, wall_clock=self.clock == "wall"),
             "memory": memory(outcome),
             "stability": stability(outcome),

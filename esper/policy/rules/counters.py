@@ -1,7 +1,9 @@
-"""Count growth events, and requests to grow that led to no germination."""
+"""Count growth events, and requests to grow that led to no germination.
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+The counters are plain values: `dataclasses.asdict` gives their state, their fields take it back.
+"""
+
+from dataclasses import dataclass, field
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
@@ -27,14 +29,6 @@ class GerminationCounter:
         self.events += total > self.seen
         self.seen = total
         return self.events
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        vars(self).update(state)
 
 
 @dataclass
@@ -66,14 +60,6 @@ class UnmetRequests:
             if slot.spec.name == self.asked and germinations(slot) <= self.before:
                 self.counts[self.asked] = self[self.asked] + 1
         self.asked = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        vars(self).update(state | {"counts": dict(state["counts"])})
 
 
 def last_change(observation: Observation) -> int:

@@ -16,14 +16,11 @@ from esper.reward.components import (
     weighted_sum,
 )
 from esper.reward.multi_metric import MultiMetric
-from esper.reward.temporal import Windows
-
-WINDOWS = Windows(until=(1, 5, 20), weights=(0.3, 0.4, 0.25, 0.05))
 
 
 @pytest.mark.parametrize(("gain", "value"), [(0.2, 4.0), (-0.05, -1.0), (0.0, 0.0), (None, 0.0)])
-def test_accuracy_counts_gains_in_units(settle: Any, gain: float | None, value: float) -> None:
-    assert accuracy(settle(gain=gain), WINDOWS, gain_unit=0.05) == pytest.approx(value)
+def test_accuracy_counts_gains_in_units(gain: float | None, value: float) -> None:
+    assert accuracy(gain, gain_unit=0.05) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
