@@ -51,7 +51,7 @@ def _passes(
 def _one_pass(
     split: Split, batch_size: int, generator: torch.Generator | None, needed: int
 ) -> Iterator[Batch]:
-    # One gather a pass and views of it: a gather a batch costs more than a small step.
+    # One gather a pass, then views: a gather for each batch would cost more than a small step.
     if generator is None:
         x, y = split.x[:needed], split.y[:needed]
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spirals(LabelledOptions):
-    """Two features; a small net cannot bend its boundary often enough.
+    """Points of two features; the boundary between the arms is hard for a small net.
 
     split_seed: fixes the points too.
     num_samples: points in all, spread evenly over the arms.

@@ -1,4 +1,4 @@
-"""A character language model's data: a text file, or the help topics of the standard library."""
+"""Data of a character language model: a text file, or the help topics of the standard library."""
 
 import os
 from dataclasses import dataclass

@@ -52,10 +52,10 @@ class Grower:
         epochs: the budget; seeds germinate in its first part and none is open at its end.
         rng_seed: seed of all randomness of growth.
         bus: receives an event for everything that happens.
-        options: fields of `GrowerOptions`, by name or as objects: `policy="heuristic"`,
+        options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
-            optimizer, `schedulers=[scheduler]`: many of torch's take no further groups by
-            themselves (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
+            optimizer, `schedulers=[scheduler]`: without that, many of torch's cannot handle the
+            groups of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
 
     Raises:
         ConfigError: if an option is unknown or no slot can be placed.

@@ -17,7 +17,7 @@ class MLP(HostOptions):
     """For vectors and images.
 
     hidden: inner units of each block.
-    width: features between two blocks.
+    width: features between consecutive blocks.
     """
 
     hidden: tuple[int, ...] = (12,)

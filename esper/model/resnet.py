@@ -19,7 +19,7 @@ class ResNet(HostOptions):
 
     channels: channels of each stage; every stage but the first halves the image.
     blocks: basic blocks a stage.
-    norm: `group`, alike in training and evaluation, or `batch`.
+    norm: `group`, which computes the same in training and evaluation, or `batch`.
     """
 
     channels: tuple[int, ...] = (8, 16, 32)

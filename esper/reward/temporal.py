@@ -1,4 +1,4 @@
-"""The gain of a seed over time, as one number.
+"""The gain of a seed over time, as one weighted mean.
 
     value = sum_w weight_w * mean gain of window w / sum_w weight_w,   w over the windows measured
 

@@ -11,9 +11,9 @@ SCHEDULES = ("wsd", "constant", "cosine")
 
 @dataclass(frozen=True)
 class Training:
-    """How the host is trained; every arm of a comparison gets the same.
+    """How the host is trained, the same for every arm of a comparison.
 
-    lr: learning rate of the constant part.
+    lr: learning rate of the constant part of the schedule.
     schedule: `wsd` is constant until `grow_until` of the budget, then falls linearly to 0;
         `cosine` falls from the start.
     grow_until: share of the budget in which seeds may germinate.
