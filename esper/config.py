@@ -4,21 +4,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from esper.blueprint.options import Blueprints
+from esper.contracts.checks import require
 from esper.data.digits import Digits
-from esper.growth.options import Growth, Recover
-from esper.kernels.options import Kernels
 from esper.logger.wandb import Wandb
 from esper.model.cnn import CNN
-from esper.options import OPTIONS, option_name
-from esper.orchestrator.auto import Auto
-from esper.policy.heuristic import Heuristic
-from esper.reward.multi_metric import MultiMetric
-from esper.safety.options import GovernorOptions, Safety
-from esper.signals.options import Signals
-from esper.store.memory import Memory
-from esper.strategy.ucb import UCB
-from esper.strategy.viability import Viability
+from esper.options import OPTIONS, ControlOptions, option_name
 from esper.training.options import Training
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -26,11 +16,11 @@ _NAME = re.compile(r"[\w][\w.+=,-]*")
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """Everything that a run is a function of.
+class Job:
+    """What is trained, for how long, on which device, and under which name.
 
-    The groups (data to store) hold an option of `OPTIONS`, hence `Any`; `experiment` names the file
-    of `conf/experiment` that set the others.  `name` is the folder under `runs/` and `sweeps/`.
+    name: the folder under `runs/` and `sweeps/`.
+    experiment: name of the file of `conf/experiment` that set other keys.
     """
 
     epochs: int = 40
@@ -40,37 +30,27 @@ class RunConfig:
     experiment: str | None = None
     data: Any = field(default_factory=Digits)
     model: Any = field(default_factory=CNN)
-    blueprint: Any = field(default_factory=Blueprints)
-    strategy: Any = field(default_factory=UCB)
-    orchestrator: Any = field(default_factory=Auto)
-    policy: Any = field(default_factory=Heuristic)
-    reward: Any = field(default_factory=MultiMetric)
     training: Any = field(default_factory=Training)
     logger: Any = field(default_factory=Wandb)
-    store: Any = field(default_factory=Memory)
-    viability: Viability = field(default_factory=Viability)
-    signals: Signals = field(default_factory=Signals)
-    growth: Growth = field(default_factory=Growth)
-    kernels: Kernels = field(default_factory=Kernels)
-    safety: Safety = field(default_factory=Safety)
-    governor: GovernorOptions = field(default_factory=GovernorOptions)
-    recovery: Recover = field(default_factory=Recover)
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be >= 1, got {self.epochs}")
-        if not 0 <= self.rng_seed < 2**32:
-            raise ValueError(f"rng_seed must be in [0, 2**32), got {self.rng_seed}")
-        if not _DEVICE.fullmatch(self.device):
-            raise ValueError(
-                f"device must be auto, cpu, cuda, cuda:<number> or mps, got '{self.device}'"
-            )
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name must be a plain folder name, got '{self.name}'")
+        require(self.epochs >= 1, "epochs", ">= 1", self.epochs)
+        require(0 <= self.rng_seed < 2**32, "rng_seed", "in [0, 2**32)", self.rng_seed)
+        devices = "auto, cpu, cuda, cuda:<number> or mps"
+        require(bool(_DEVICE.fullmatch(self.device)), "device", devices, repr(self.device))
+        require(bool(_NAME.fullmatch(self.name)), "name", "a plain folder name", repr(self.name))
+
+
+# Fields come from the last base first: `epochs` stands at the top of a printed configuration.
+@dataclass(frozen=True)
+class RunConfig(ControlOptions, Job):
+    """Everything that a run is a function of."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for group in OPTIONS:
             option_name(group, getattr(self, group))
-        if self.viability.max_concurrent_seeds > self.model.num_seeds:
-            raise ValueError(
-                f"viability.max_concurrent_seeds must be <= model.num_seeds "
-                f"({self.model.num_seeds}), got {self.viability.max_concurrent_seeds}"
-            )
+        most, live = self.model.num_seeds, self.viability.max_concurrent_seeds
+        require(
+            live <= most, "viability.max_concurrent_seeds", f"<= model.num_seeds ({most})", live
+        )

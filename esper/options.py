@@ -1,15 +1,18 @@
-"""The one table of options: what each config group offers, and the dataclass that holds its keys.
+"""The one table of options, and the options that a run and a `Grower` share.
 
 A class's fields are the keys of its group; `conf/<group>/<option>.yaml` gives their values, and the
 class checks them.  Nothing here imports torch.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
+from esper.growth.options import Growth, Recover
+from esper.kernels.options import Kernels
 from esper.logger.none import NoLogger
 from esper.logger.redis import Redis as RedisLogger
 from esper.logger.tensorboard import Tensorboard
@@ -31,6 +34,8 @@ from esper.policy.schedule import Schedule
 from esper.reward.gain import Gain
 from esper.reward.multi_metric import MultiMetric
 from esper.reward.sparse import Sparse
+from esper.safety.options import GovernorOptions, Safety
+from esper.signals.options import Signals
 from esper.store.memory import Memory
 from esper.store.redis import Redis as RedisStore
 from esper.store.snapshot import Snapshot
@@ -42,6 +47,7 @@ from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
+from esper.strategy.viability import Viability
 from esper.training.options import Training
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
@@ -99,3 +105,25 @@ def option_name(group: str, option: object) -> str:
             return name
     allowed = ", ".join(OPTIONS[group])
     raise ValueError(f"{group} must be one of {allowed}, got {option!r}")
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """The options of the control step: keys of a run's configuration, and arguments of `Grower`.
+
+    The groups (blueprint to store) hold an option of `OPTIONS`, hence `Any`.
+    """
+
+    blueprint: Any = field(default_factory=Blueprints)
+    strategy: Any = field(default_factory=UCB)
+    orchestrator: Any = field(default_factory=Auto)
+    policy: Any = field(default_factory=Heuristic)
+    reward: Any = field(default_factory=MultiMetric)
+    store: Any = field(default_factory=Memory)
+    viability: Viability = field(default_factory=Viability)
+    signals: Signals = field(default_factory=Signals)
+    growth: Growth = field(default_factory=Growth)
+    kernels: Kernels = field(default_factory=Kernels)
+    safety: Safety = field(default_factory=Safety)
+    governor: GovernorOptions = field(default_factory=GovernorOptions)
+    recovery: Recover = field(default_factory=Recover)

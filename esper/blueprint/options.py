@@ -7,10 +7,10 @@ from esper.blueprint.base import SELECTIONS
 
 @dataclass(frozen=True)
 class Blueprints:
-    """What seeds may try, in order; blueprints that do not fit a slot are left out there.
+    """The blueprints that seeds may try, in order; a slot offers those that fit it.
 
-    names: names from the catalogue, or one word alone that stands for a list: `standard` (the
-        best few for the slot's kind), `light` (the cheap ones) or `all` (controls included).
+    names: names from the catalogue, or a single word for a list: `standard` (the best few for the
+        slot's kind), `light` (the cheap ones) or `all` (controls included).
     """
 
     names: tuple[str, ...] = ("standard",)
@@ -28,7 +28,7 @@ class Blueprints:
 
     @property
     def selection(self) -> str | tuple[str, ...]:
-        """The word, or the names."""
+        """The word for a list, or the names."""
         alone = len(self.names) == 1 and self.names[0] in SELECTIONS
         return self.names[0] if alone else self.names
 

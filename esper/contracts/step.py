@@ -23,3 +23,10 @@ class StepReport:
     flops: float
     evaluation_ms: float
     attribution_ms: float
+
+    def __repr__(self) -> str:
+        accuracy = self.metrics.val_accuracy
+        scores = [f"loss {self.metrics.val_loss:.4g}"]
+        scores += [] if accuracy is None else [f"accuracy {accuracy:.4g}"]
+        moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]
+        return f"StepReport({', '.join([f'epoch {self.metrics.epoch}', *scores, *moves])})"

@@ -1,7 +1,6 @@
-"""What a data set is once loaded, and what every option of the `data` group offers.  N samples."""
+"""A data set in memory and its parts.  N samples."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from esper.contracts.data import DataSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Some samples with their answers.
+    """Some samples with their classes.
 
     x: (N, *input_shape).
     y: class per sample, (N,), or per position, (N, positions); int64.
@@ -31,7 +30,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """Three disjoint parts: to train on, to decide by, and to touch once at the end."""
+    """Three disjoint parts: `train` to train on, `val` to decide by, `test` for the end alone."""
 
     spec: DataSpec
     train: Split
@@ -46,14 +45,3 @@ class DataSet:
             val=self.val.to(device),
             test=self.test.to(device),
         )
-
-
-class DataOption(Protocol):
-    """An option of the `data` group."""
-
-    @property
-    def batch_size(self) -> int:
-        """Samples a training step."""
-
-    def load(self) -> DataSet:
-        """Return the data; raises `DataError` when it cannot be had."""

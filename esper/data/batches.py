@@ -6,6 +6,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from esper.contracts.checks import require
 from esper.data.base import Split
 
 Batch = tuple[Tensor, Tensor]
@@ -28,10 +29,8 @@ def batches(
     Raises:
         ValueError: if there is nothing to draw from or nothing to draw.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be >= 1, got {steps}")
+    require(batch_size >= 1, "batch_size", ">= 1", batch_size)
+    require(steps is None or steps >= 1, "steps", ">= 1", steps)
     if len(split) == 0:
         raise ValueError("a split without samples gives no batches")
     if steps is None:
@@ -52,7 +51,7 @@ def _passes(
 def _one_pass(
     split: Split, batch_size: int, generator: torch.Generator | None, needed: int
 ) -> Iterator[Batch]:
-    # One gather a pass and views of it: a gather a batch costs more than a small step.
+    # One gather a pass, then views: a gather for each batch would cost more than a small step.
     if generator is None:
         x, y = split.x[:needed], split.y[:needed]
     else:

@@ -1,6 +1,4 @@
-"""Part labelled samples into train, validation and test.  N samples."""
-
-from dataclasses import dataclass
+"""Split labelled samples into train, validation and test.  N samples."""
 
 import numpy as np
 import torch
@@ -9,35 +7,27 @@ from torch import Tensor
 from esper.contracts.data import DataSpec
 from esper.contracts.errors import DataError
 from esper.data.base import DataSet, Split
+from esper.data.options import LabelledOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
-    """How much of the data is held out, and which: `split_seed` fixes who goes where."""
-
-    val_fraction: float
-    test_fraction: float
-    split_seed: int
-
-
-def stratified(labels_N: Tensor, shares: Shares) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the indices of train, validation and test, sorted; each class is parted alike.
+def stratified(labels_N: Tensor, options: LabelledOptions) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sorted indices of train, validation and test; each class has the same shares.
 
     Every class gives `round(count * fraction)` samples to validation and to test.  The order comes
     from numpy's `RandomState`, whose stream is frozen: the same split on every machine.  Raises
     `DataError` when a class has too few samples to be in all three.
     """
-    random = np.random.RandomState(shares.split_seed)
+    random = np.random.RandomState(options.split_seed)
     parts: tuple[list[int], list[int], list[int]] = ([], [], [])
     labels = labels_N.numpy()
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        num_val = round(len(members) * shares.val_fraction)
-        num_test = round(len(members) * shares.test_fraction)
+        num_val = round(len(members) * options.val_fraction)
+        num_test = round(len(members) * options.test_fraction)
         if min(num_val, num_test, len(members) - num_val - num_test) < 1:
             raise DataError(
-                f"data.val_fraction={shares.val_fraction} and "
-                f"data.test_fraction={shares.test_fraction}: "
+                f"data.val_fraction={options.val_fraction} and "
+                f"data.test_fraction={options.test_fraction}: "
                 f"the {len(members)} samples of class {label} do not reach all three parts"
             )
         cuts = np.split(members, [num_val, num_val + num_test])
@@ -47,16 +37,16 @@ def stratified(labels_N: Tensor, shares: Shares) -> tuple[Tensor, Tensor, Tensor
     return train, val, test
 
 
-def standardised(spec: DataSpec, x: Tensor, y: Tensor, shares: Shares) -> DataSet:
+def standardised(spec: DataSpec, x: Tensor, y: Tensor, options: LabelledOptions) -> DataSet:
     """Return the data in three parts, shifted and scaled by mean and deviation of train alone.
 
     Args:
         spec: shape of a sample and number of classes.
         x: all samples, (N, *input_shape).
         y: their classes, (N,).
-        shares: what is held out.
+        options: what is held out.
     """
-    train, val, test = stratified(y, shares)
+    train, val, test = stratified(y, options)
     scaled = (x - x[train].mean()) / x[train].std()
     return DataSet(
         spec=spec,

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,7 +29,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
-from esper.grower.options import GrowerOptions
+from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
@@ -58,10 +58,10 @@ class Grower:
         epochs: the budget; seeds germinate in its first part and none is open at its end.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
-        options: fields of `GrowerOptions`, by name or as objects: `policy="heuristic"`,
+        options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
-            optimizer, `schedulers=[scheduler]`: many of torch's take no further groups by
-            themselves (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
+            optimizer, `schedulers=[scheduler]`: without that, many of torch's cannot handle the
+            groups of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
 
     Raises:
         ConfigError: if an option is unknown or no slot can be placed.
@@ -77,36 +77,39 @@ class Grower:
         epochs: int,
         rng_seed: int = 0,
         bus: EventBus | None = None,
-        **given: Any,
+        **options: Unpack[GrowerArguments],
     ) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")
-        self.options = options = GrowerOptions.of(given)
+        self.options = chosen = GrowerOptions.of(options)
         self.epochs, self.rng_seed = epochs, rng_seed
         self.bus = bus or EventBus()
         self.epoch = 0
         self.batch_size = len(example_input)
-        self.host = prepare(model, optimizer, example_input, options.setup)
+        self.host = prepare(model, optimizer, example_input, chosen.setup)
         self.trials = Trials(self.host)
-        self.guard = KernelGuard(self.trials, options.recovery)
+        self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
-        self.governor = Governor(self.trials, options.governor, options.chance_loss)
-        self.tracker = SignalTracker(options.signals)
-        self.policy = options.policy.build(rng_seed)
-        run_id = options.run_id or uuid.uuid4().hex
-        self.settler = Settler(options.reward, self.policy, options.store.open(), run_id)
+        self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
+        self.tracker = SignalTracker(chosen.signals)
+        self.policy = chosen.policy.build(rng_seed)
+        run_id = chosen.run_id or uuid.uuid4().hex
+        self.settler = Settler(chosen.reward, self.policy, chosen.store.open(), run_id)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
-        self.selector = Selector(options.strategy, options.viability, self.ledger, rng)
-        self.reviewer = Reviewer(options.safety, self.host)
-        pipeline = KernelPipeline(options.kernels, rng_seed)
+        self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
+        self.reviewer = Reviewer(chosen.safety, self.host)
+        pipeline = KernelPipeline(chosen.kernels, rng_seed)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
-        cooldown_epochs = options.orchestrator.adaptation_cooldown_epochs
+        cooldown_epochs = chosen.orchestrator.adaptation_cooldown_epochs
         self.adapter = Adapter(self.trials, pipeline, cooldown_epochs)
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
+
+    def __repr__(self) -> str:
+        return f"Grower(epoch {self.epoch}/{self.epochs}, {self.host.extra_repr()})"
 
     def step(
         self,

@@ -1,75 +1,76 @@
-"""What a grower is made of: options by name or as objects, checked before anything is built."""
+"""The options of a `Grower`: by name or as objects, checked before anything is built."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypedDict
 
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.blueprint.options import Blueprints
+from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
 from esper.growth.options import Growth, Recover
 from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels
 from esper.model.base import HostOptions
-from esper.options import OPTIONS
+from esper.options import OPTIONS, ControlOptions
+from esper.orchestrator.base import Orchestrator
+from esper.policy.base import PolicyOption
+from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
+from esper.store.base import StoreOption
+from esper.strategy.base import Strategy
 from esper.strategy.viability import Viability
 
-GROUPS = {
-    "strategy": "ucb",
-    "orchestrator": "auto",
-    "policy": "heuristic",
-    "reward": "multi_metric",
-    "store": "memory",
-}
-"""The config groups that a grower draws on, and the option it takes where none is named."""
+GROUPS = ("strategy", "orchestrator", "policy", "reward", "store")
+"""The config groups whose options come by name, or as any object that keeps the contract."""
 
-NODES: dict[str, type[Any]] = {
-    "blueprint": Blueprints,
-    "viability": Viability,
-    "safety": Safety,
-    "governor": GovernorOptions,
-    "recovery": Recover,
-    "signals": Signals,
-    "growth": Growth,
-    "kernels": Kernels,
-}
-"""The other options that are objects."""
+
+class GrowerArguments(TypedDict, total=False):
+    """The keyword arguments of `Grower` that set an option; see `GrowerOptions` for defaults."""
+
+    strategy: str | Strategy
+    orchestrator: str | Orchestrator
+    policy: str | PolicyOption
+    reward: str | RewardModel
+    store: str | StoreOption
+    blueprint: str | Sequence[str] | Blueprints
+    slots: str | Sequence[str]
+    placement: str
+    num_seeds: int
+    viability: Viability
+    safety: Safety
+    governor: GovernorOptions
+    recovery: Recover
+    signals: Signals
+    growth: Growth
+    kernels: Kernels
+    grow_until: float
+    run_id: str | None
+    chance_loss: float | None
+    schedulers: Sequence[LRScheduler]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowerOptions:
+class GrowerOptions(ControlOptions):
     """The options of a grower.
 
     slots: `auto`, or the module paths that get a slot.
     placement: `series`, `parallel`, or `auto`.
+    num_seeds: seeds a slot.
     grow_until: share of the budget in which seeds may germinate, in [0, 1].
-    run_id: key of this run in a store; drawn at random when not given.
-    chance_loss: what the loss is where the network knows nothing, ln(classes) for classification;
-        without it the governor sees a rise of the loss alone.
-    schedulers: torch's learning rate schedulers of the optimizer, if there are any: they go on
-        seeing the host's groups alone.
+    run_id: key of this run in a store; drawn at random when None.
+    chance_loss: loss of a network that guesses, ln(classes) for classification; when None, the
+        governor sees a rise of the loss alone.
+    schedulers: torch's learning rate schedulers of the optimizer; they see the host's parameter
+        groups alone.
     """
 
-    strategy: Any
-    orchestrator: Any
-    policy: Any
-    reward: Any
-    store: Any
-    blueprint: Blueprints = field(default_factory=Blueprints)
     slots: str | tuple[str, ...] = "auto"
     placement: str = "auto"
     num_seeds: int = 4
-    viability: Viability = field(default_factory=Viability)
-    safety: Safety = field(default_factory=Safety)
-    governor: GovernorOptions = field(default_factory=GovernorOptions)
-    recovery: Recover = field(default_factory=Recover)
-    signals: Signals = field(default_factory=Signals)
-    growth: Growth = field(default_factory=Growth)
-    kernels: Kernels = field(default_factory=Kernels)
     grow_until: float = 0.6
     run_id: str | None = None
     chance_loss: float | None = None
@@ -78,17 +79,15 @@ class GrowerOptions:
     def __post_init__(self) -> None:
         host = HostOptions(self.slots, self.num_seeds, self.placement)
         object.__setattr__(self, "slots", "auto" if host.slots == ("auto",) else host.slots)
-        if not 0 <= self.grow_until <= 1:
-            raise ValueError(f"grow_until must be in [0, 1], got {self.grow_until}")
-        for key, kind in NODES.items():
-            if not isinstance(getattr(self, key), kind):
-                raise ValueError(
-                    f"{key} must be a {kind.__module__}.{kind.__name__}, got {getattr(self, key)!r}"
-                )
+        require(0 <= self.grow_until <= 1, "grow_until", "in [0, 1]", self.grow_until)
+        for key, default in vars(ControlOptions()).items():
+            value, kind = getattr(self, key), type(default)
+            valid = key in GROUPS or isinstance(value, kind)
+            require(valid, key, f"a {kind.__module__}.{kind.__name__}", repr(value))
 
     @property
     def setup(self) -> HostSetup:
-        """What of this decides where the model can grow."""
+        """The options that decide where the model can grow."""
         return HostSetup(
             slots=self.slots,
             placement=self.placement,
@@ -101,30 +100,31 @@ class GrowerOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "GrowerOptions":
-        """Return the choices that keyword arguments name.
+        """Return the options that keyword arguments name.
 
         Raises:
             ConfigError: naming the key, the value and what is allowed.
         """
-        allowed = {f.name for f in fields(cls)}
+        allowed = {each.name for each in fields(cls)}
         for key in given:
             if key not in allowed:
                 near = get_close_matches(key, allowed, n=1) or [", ".join(sorted(allowed))]
                 raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")
-        groups = {key: option_of(key, given.get(key, name)) for key, name in GROUPS.items()}
-        others = {key: value for key, value in given.items() if key not in GROUPS}
+        options = {
+            key: option_of(key, value) if key in GROUPS else value for key, value in given.items()
+        }
+        names = options.get("blueprint")
         try:
-            if isinstance(others.get("blueprint"), str):
-                others["blueprint"] = Blueprints((others["blueprint"],))
-            if isinstance(others.get("blueprint"), list | tuple):
-                others["blueprint"] = Blueprints(tuple(others["blueprint"]))
-            return cls(**groups, **others)
+            if isinstance(names, str | list | tuple):
+                names = (names,) if isinstance(names, str) else tuple(names)
+                options["blueprint"] = Blueprints(names)
+            return cls(**options)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
 
 def option_of(group: str, value: Any) -> Any:
-    """Return the option that a name stands for; an option itself is handed back."""
+    """Return the option of that name; an option itself is handed back."""
     if isinstance(value, str):
         if value not in OPTIONS[group]:
             raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {value!r}")

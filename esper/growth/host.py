@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
-from esper.contracts.stage import BLENDED, SeedStage, check_move
+from esper.contracts.stage import BLENDED, LIVE, SeedStage, check_move
 from esper.growth import attach, param_groups
 from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
@@ -28,6 +28,9 @@ from esper.probe.flops import forward_flops
 _S = SeedStage
 GRADIENT_STRIDE = 4
 """The gradient of an isolated kernel is measured at every so many steps."""
+
+_SHOWN = 8
+"""How many slots a host names when it is printed."""
 
 
 class Host:
@@ -79,6 +82,15 @@ class Host:
     def num_parameters(self) -> int:
         """Parameters of the network, kernels included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def extra_repr(self) -> str:
+        """Return the slots, the number of live seeds and of parameters, in words."""
+        names = [*list(self.slots)[:_SHOWN], *(["..."] if len(self.slots) > _SHOWN else [])]
+        live = sum(seed.stage in LIVE for seed in self.seeds())
+        return f"slots {', '.join(names)}, live seeds {live}, parameters {self.num_parameters:,}"
+
+    def __repr__(self) -> str:
+        return f"Host({self.extra_repr()})"
 
     def seeds(self) -> Iterator[Seed]:
         """Every seed, by slot and seed order."""

@@ -1,6 +1,9 @@
 """Options of growth: stage lengths, blending, credit; and of recovery when a kernel fails."""
 
+import math
 from dataclasses import dataclass
+
+from esper.contracts.checks import require, require_one_of
 
 RAMPS = ("linear", "cosine", "sigmoid")
 ON_CULL = ("remove", "twin")
@@ -8,31 +11,35 @@ ATTRIBUTIONS = ("twin", "ablation")
 LONGEST_BACKOFF_S = 60.0
 
 
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"growth.{key} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _at_least(key: str, value: float, least: float) -> None:
-    if not least <= value < float("inf"):
-        raise ValueError(f"growth.{key} must be >= {least} and finite, got {value}")
+_LEAST = {
+    "isolation_lr_factor": 0.0,
+    "lr_factor": 0.0,
+    "warmup_epochs": 0.0,
+    "training_epochs": 1,
+    "blending_epochs": 1,
+    "shadowing_epochs": 1,
+    "window": 1,
+    "divergence_factor": 1.0,
+}
+"""The least value of each number of `Growth`."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How seeds live.  Epoch counts are whole epochs of the host's training.
+    """Stage lengths, blending and credit.  Epochs are whole epochs of the host's training.
 
     isolation_lr_factor: learning rate of an isolated kernel relative to the host's.
     lr_factor, warmup_epochs: a blended kernel's learning rate relative to the host's, and how long
         it takes to rise from the isolated one to that.
     training_epochs, blending_epochs, shadowing_epochs: stage lengths.
-    divergence_factor: blending fails when the validation loss exceeds this multiple of what it was.
-    attribution: who a gain is measured against: a `twin` that never got the seed, or the network
+    divergence_factor: blending fails when the validation loss exceeds this multiple of its value
+        at the start of blending.
+    attribution: what a gain is measured against: a `twin` that never got the seed, or the network
         itself with the seed muted (`ablation`).
-    twin_epochs: epochs that a twin trains along before the verdict; it goes on while the verdict
-        is put off.
+    twin_epochs: epochs that a twin is trained before the verdict; its training continues while the
+        verdict is postponed.
     window: number of last evaluations whose mean is the gain.
-    on_cull: `remove` takes the kernel away and nothing else; `twin` goes on from the twin.
+    on_cull: `remove` takes the kernel away and nothing else; `twin` continues from the twin.
     """
 
     ramp: str = "linear"
@@ -49,14 +56,12 @@ class Growth:
     window: int = 3
 
     def __post_init__(self) -> None:
-        _one_of("ramp", self.ramp, RAMPS)
-        _one_of("on_cull", self.on_cull, ON_CULL)
-        _one_of("attribution", self.attribution, ATTRIBUTIONS)
-        for key in ("isolation_lr_factor", "lr_factor", "warmup_epochs"):
-            _at_least(key, getattr(self, key), 0.0)
-        for key in ("training_epochs", "blending_epochs", "shadowing_epochs", "window"):
-            _at_least(key, getattr(self, key), 1)
-        _at_least("divergence_factor", self.divergence_factor, 1.0)
+        require_one_of("growth.ramp", self.ramp, RAMPS)
+        require_one_of("growth.on_cull", self.on_cull, ON_CULL)
+        require_one_of("growth.attribution", self.attribution, ATTRIBUTIONS)
+        for key, bound in _LEAST.items():
+            value = getattr(self, key)
+            require(bound <= value < math.inf, f"growth.{key}", f">= {bound} and finite", value)
         settled = self.training_epochs + self.blending_epochs + self.shadowing_epochs + 1
         if self.twin_epochs != settled:
             raise ValueError(

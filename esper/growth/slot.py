@@ -144,6 +144,9 @@ class Slot:
         seeds = [Seed(spec.name, i, catalogue[i % len(catalogue)]) for i in range(num_seeds)]
         return cls(spec, module, seeds)
 
+    def __repr__(self) -> str:
+        return f"Slot({self.spec.name}, seeds {', '.join(seed.stage for seed in self.seeds)})"
+
     def state(self, epoch: int) -> SlotState:
         """Return the state of this slot at the end of `epoch`, as policies see it."""
         return SlotState(

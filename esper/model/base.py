@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from esper.contracts.checks import require, require_one_of, require_whole
 from esper.contracts.data import DataSpec, InputKind
 from esper.contracts.errors import ConfigError
 
@@ -21,25 +22,6 @@ FITS: dict[InputKind, tuple[str, ...]] = {
 """Which models take which kind of sample."""
 
 
-class ModelOption(Protocol):
-    """An option of the `model` group."""
-
-    @property
-    def slots(self) -> Any:
-        """Module paths that hold slots, or `("auto",)`."""
-
-    @property
-    def num_seeds(self) -> int:
-        """Seeds a slot."""
-
-    @property
-    def placement(self) -> str:
-        """One of `PLACEMENTS`."""
-
-    def build(self, spec: DataSpec) -> "nn.Module":
-        """Return a host for such data; raises `ConfigError` when it does not fit."""
-
-
 @dataclass(frozen=True)
 class HostOptions:
     """The fields that every model has.
@@ -55,42 +37,32 @@ class HostOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", _slot_paths(self.slots))
-        require_at_least("num_seeds", self.num_seeds, 1)
-        require_one_of("placement", self.placement, PLACEMENTS)
+        require_whole("model.num_seeds", self.num_seeds, 1)
+        require_one_of("model.placement", self.placement, PLACEMENTS)
+
+    def build(self, spec: DataSpec) -> "nn.Module":
+        """Return a host for such data; raises `ConfigError` when it does not fit."""
+        raise NotImplementedError
 
 
 def _slot_paths(slots: Any) -> tuple[str, ...]:
     if isinstance(slots, str) and slots:
         return (slots,)
     paths = () if isinstance(slots, str) or not isinstance(slots, Sequence) else tuple(slots)
-    if not paths or not all(isinstance(path, str) for path in paths):
-        raise ValueError(f"model.slots must be auto or a list of module paths, got {slots!r}")
+    valid = bool(paths) and all(isinstance(path, str) for path in paths)
+    require(valid, "model.slots", "auto or a list of module paths", repr(slots))
     if len(set(paths)) < len(paths):
         raise ValueError(f"model.slots must name each path once, got {list(paths)}")
-    if AUTO in paths and len(paths) > 1:
-        raise ValueError(f"model.slots must be auto or paths, not both, got {list(paths)}")
+    alone = AUTO not in paths or len(paths) == 1
+    require(alone, "model.slots", "auto or paths, not both", list(paths))
     return paths
-
-
-def require_at_least(key: str, value: int, least: int) -> None:
-    """Refuse what is not a whole number of at least `least`."""
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"model.{key} must be a whole number >= {least}, got {value!r}")
-
-
-def require_one_of(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a word that is not among those allowed."""
-    if value not in allowed:
-        raise ValueError(f"model.{key} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def widths(key: str, values: Sequence[int]) -> tuple[int, ...]:
     """Return a list of sizes as a tuple; refuses an empty one and sizes under 1."""
     sizes = tuple(values)
-    if not sizes or not all(isinstance(size, int) and size >= 1 for size in sizes):
-        raise ValueError(
-            f"model.{key} must be a list of whole numbers >= 1, not empty, got {list(sizes)}"
-        )
+    valid = bool(sizes) and all(isinstance(size, int) and size >= 1 for size in sizes)
+    require(valid, f"model.{key}", "a list of whole numbers >= 1, not empty", list(sizes))
     return sizes
 
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CNN(HostOptions):
-    """For images; small by default, though one to start from.
+    """For images; small by default, so that there is room to grow.
 
     hidden: inner channels of each block.
-    channels: output channels of each block, as many as `hidden`.
+    channels: output channels of each block; a list as long as `hidden`.
     """
 
     hidden: tuple[int, ...] = (2, 4)

@@ -1,10 +1,11 @@
-"""A host of the user's own: whatever `torch.nn.Module` a function of theirs returns."""
+"""A host of the user's own: the `torch.nn.Module` that a function of theirs returns."""
 
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,7 @@ class Custom(HostOptions):
         """
         from torch import nn
 
-        factory = self._resolve()
-        arguments, keywords = self._arguments(factory, spec)
-        host = factory(*arguments, **keywords)
+        host = self._call(self._resolve(), spec)
         if not isinstance(host, nn.Module):
             raise self._refusal(f"returned {type(host).__name__}, not a torch.nn.Module")
         return host
@@ -62,23 +61,23 @@ class Custom(HostOptions):
         return ConfigError(f"model.factory '{self.factory}': {reason}")
 
     def _resolve(self) -> Callable[..., Any]:
+        """Return the function or class that `factory` names."""
         if not self.factory:
             raise ConfigError("model=custom needs model.factory=package.module:function, got none")
         module_name, _, attribute = self.factory.partition(":")
-        found: Any = self._import(module_name)
-        for name in attribute.split("."):
-            if not hasattr(found, name):
-                raise self._refusal(f"'{module_name}' has no attribute '{attribute}'")
-            found = getattr(found, name)
-        if not callable(found):
-            raise self._refusal(f"is of type {type(found).__name__}, not a function or class")
-        resolved: Callable[..., Any] = found
-        return resolved
+        module = self._import(module_name)
+        try:
+            factory: Callable[..., Any] = attrgetter(attribute)(module)
+        except AttributeError as error:
+            raise self._refusal(f"'{module_name}' has no attribute '{attribute}'") from error
+        if not callable(factory):
+            raise self._refusal(f"is of type {type(factory).__name__}, not a function or class")
+        return factory
 
     def _import(self, module_name: str) -> Any:
         here = str(Path.cwd())
-        # As `python -m` does; a console script starts without it.  It stays: what the module
-        # imports later must be found too.
+        # `python -m` puts it there, a console script does not.  It stays, because the module may
+        # import more when it is called.
         if here not in sys.path:
             sys.path.insert(0, here)
         importlib.invalidate_caches()
@@ -95,19 +94,18 @@ class Custom(HostOptions):
             reason = " ".join(str(error).split())
             raise self._refusal(f"its module cannot be imported ({reason})") from error
 
-    def _arguments(
-        self, factory: Callable[..., Any], spec: DataSpec
-    ) -> tuple[list[DataSpec], dict[str, DataSpec]]:
+    def _call(self, factory: Callable[..., Any], spec: DataSpec) -> Any:
+        """Call the factory, with `spec` if it wants one."""
         try:
-            parameters = inspect.signature(factory).parameters
+            parameters = inspect.signature(factory).parameters.values()
         except ValueError:  # written in C, without a signature
-            return [], {}
-        required = [p for p in parameters.values() if p.default is p.empty and p.kind in NAMED]
+            return factory()
+        required = [p for p in parameters if p.default is p.empty and p.kind in NAMED]
         if len(required) > 1:
             names = ", ".join(parameter.name for parameter in required)
             raise self._refusal(f"must need one argument at most, the data's spec, needs {names}")
-        wanted = required or [p for p in parameters.values() if p.name == "spec"]
-        if not wanted:
-            return [], {}
-        keyword_only = wanted[0].kind is inspect.Parameter.KEYWORD_ONLY
-        return ([], {wanted[0].name: spec}) if keyword_only else ([spec], {})
+        for parameter in required or [p for p in parameters if p.name == "spec"]:
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                return factory(spec)
+            return factory(**{parameter.name: spec})
+        return factory()

@@ -1,4 +1,4 @@
-"""Whether a host takes its data and answers it; a host of the user's own may do neither.
+"""Check that a host takes its data and scores each class; a host of the user's own may not.
 
 B batch, K classes, T positions.
 """
@@ -10,14 +10,14 @@ from esper.contracts.errors import ConfigError
 from esper.probe.modes import eval_mode
 
 _MISFITS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
-"""What torch and Python raise when a tensor of another shape or type was expected."""
+"""What torch and Python raise for a tensor of the wrong shape or type."""
 
 
 def check_fit(host: nn.Module, x: Tensor, answer_shape: tuple[int, ...]) -> None:
     """Refuse a host that cannot learn, or that gives no score for each class.
 
     Args:
-        host: the network, left as it is.
+        host: the network; its mode and weights stay as they are.
         x: a batch of samples.
         answer_shape: (B, K), or (B, T, K) for tokens.
 
@@ -35,9 +35,9 @@ def check_fit(host: nn.Module, x: Tensor, answer_shape: tuple[int, ...]) -> None
                 f"the model ({type(host).__name__}) does not take a batch of shape {sample}: "
                 f"{type(error).__name__}: {error} (ESPER_DEBUG=1 shows where)"
             ) from error
-    found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-    if found != answer_shape:
+    given = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if given != answer_shape:
         raise ConfigError(
             f"the model ({type(host).__name__}) must give scores of shape {answer_shape}, the last "
-            f"a number for each class, for a batch of shape {sample}, gives {found}"
+            f"a number for each class, for a batch of shape {sample}, gives {given}"
         )

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from esper.contracts.checks import require_whole
 from esper.contracts.data import DataSpec
-from esper.model.base import HostOptions, require_at_least, require_fit, widths
+from esper.model.base import HostOptions, require_fit, widths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +17,7 @@ class MLP(HostOptions):
     """For vectors and images.
 
     hidden: inner units of each block.
-    width: features between two blocks.
+    width: features between consecutive blocks.
     """
 
     hidden: tuple[int, ...] = (12,)
@@ -25,7 +26,7 @@ class MLP(HostOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "hidden", widths("hidden", self.hidden))
-        require_at_least("width", self.width, 1)
+        require_whole("model.width", self.width, 1)
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the net; weights come from torch's global generator."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from esper.contracts.checks import require_one_of, require_whole
 from esper.contracts.data import DataSpec
-from esper.model.base import HostOptions, require_at_least, require_fit, require_one_of, widths
+from esper.model.base import HostOptions, require_fit, widths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +19,7 @@ class ResNet(HostOptions):
 
     channels: channels of each stage; every stage but the first halves the image.
     blocks: basic blocks a stage.
-    norm: `group`, alike in training and evaluation, or `batch`.
+    norm: `group`, which computes the same in training and evaluation, or `batch`.
     """
 
     channels: tuple[int, ...] = (8, 16, 32)
@@ -28,8 +29,8 @@ class ResNet(HostOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "channels", widths("channels", self.channels))
-        require_at_least("blocks", self.blocks, 1)
-        require_one_of("norm", self.norm, NORMS)
+        require_whole("model.blocks", self.blocks, 1)
+        require_one_of("model.norm", self.norm, NORMS)
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the net; weights come from torch's global generator."""

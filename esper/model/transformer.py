@@ -1,10 +1,12 @@
 """A causal transformer that predicts the next token at each position."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from esper.contracts.checks import require, require_whole
 from esper.contracts.data import DataSpec
-from esper.model.base import HostOptions, require_at_least, require_fit
+from esper.model.base import HostOptions, require_fit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,12 +29,11 @@ class Transformer(HostOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("layers", "width", "heads"):
-            require_at_least(key, getattr(self, key), 1)
-        if self.width % self.heads:
-            raise ValueError(
-                f"model.width must be divisible by model.heads={self.heads}, got {self.width}"
-            )
-        if not 1 <= self.mlp_ratio * self.width < float("inf"):
+            require_whole(f"model.{key}", getattr(self, key), 1)
+        divides = self.width % self.heads == 0
+        require(divides, "model.width", f"divisible by model.heads={self.heads}", self.width)
+        units = self.mlp_ratio * self.width
+        if not 1 <= units < math.inf:
             raise ValueError(
                 f"model.mlp_ratio must give at least one unit and be finite, got {self.mlp_ratio}"
             )
@@ -40,12 +41,13 @@ class Transformer(HostOptions):
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the net; weights come from torch's global generator."""
         require_fit("transformer", spec)
-        from esper.model.networks.decoder import DecoderShape, decoder
+        from esper.model.networks.decoder import decoder
 
-        shape = DecoderShape(
-            layers=self.layers,
-            width=self.width,
-            heads=self.heads,
-            hidden=int(self.mlp_ratio * self.width),
+        return decoder(
+            self.layers,
+            self.width,
+            self.heads,
+            int(self.mlp_ratio * self.width),
+            vocabulary=spec.num_classes,
+            positions=spec.input_shape[0],
         )
-        return decoder(shape, vocabulary=spec.num_classes, positions=spec.input_shape[0])

@@ -1,1 +1,1 @@
-"""Whether and where to change: policies, the verdict they share, and the review of their wishes."""
+"""Whether and where to change: policies, and the rules that they share."""

@@ -1,1 +1,1 @@
-"""Was it good: a settled outcome becomes a reward."""
+"""Rewards: how good the settled outcome of an activation was."""

@@ -1,4 +1,4 @@
-"""How sure an outcome's gain is, what it cost, and how both are said.
+"""Confidence in an outcome's gain, what the growth added, and the words for both.
 
     confidence = |gain| / (|gain| + gain_error) * min(1, measurements / 3)      in [0, 1]
 
@@ -11,12 +11,6 @@ import math
 from esper.contracts.outcome import Outcome
 
 _ENOUGH_MEASUREMENTS = 3
-
-
-def check_option(valid: bool, key: str, rule: str, value: object) -> None:
-    """Raise `ValueError` naming the config key, the rule and the value unless `valid`."""
-    if not valid:
-        raise ValueError(f"reward.{key} must be {rule}, got {value}")
 
 
 def confidence(outcome: Outcome) -> float:

@@ -7,15 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from esper.contracts.checks import require
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.evidence import (
-    added_flops,
-    added_parameters,
-    check_option,
-    confidence,
-    credited,
-    who,
-)
+from esper.reward.evidence import added_flops, added_parameters, confidence, credited, who
 
 _CREDITS = ("loss", "accuracy")
 _ADDED = {"flops": added_flops, "parameters": added_parameters}
@@ -39,10 +33,10 @@ class Gain:
     scale: float = 5.0
 
     def __post_init__(self) -> None:
-        check_option(0 <= self.rent < math.inf, "rent", "finite and >= 0", self.rent)
-        check_option(0 < self.scale < math.inf, "scale", "finite and > 0", self.scale)
-        check_option(self.credit in _CREDITS, "credit", "one of loss, accuracy", self.credit)
-        check_option(self.per in _ADDED, "per", "one of flops, parameters", self.per)
+        require(0 <= self.rent < math.inf, "reward.rent", "finite and >= 0", self.rent)
+        require(0 < self.scale < math.inf, "reward.scale", "finite and > 0", self.scale)
+        require(self.credit in _CREDITS, "reward.credit", "one of loss, accuracy", self.credit)
+        require(self.per in _ADDED, "reward.per", "one of flops, parameters", self.per)
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""

@@ -10,12 +10,23 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from esper.contracts.checks import require
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.components import COMPONENTS, SIGNS, Measure, check_weights, weighted_sum
-from esper.reward.evidence import check_option, confidence, credited, who
-from esper.reward.temporal import Windows
+from esper.reward.components import (
+    SIGNS,
+    accuracy,
+    cost,
+    memory,
+    risk,
+    speed,
+    stability,
+    weighted_sum,
+)
+from esper.reward.evidence import confidence, credited, who
+from esper.reward.temporal import weighted_gain
 
 _CLOCKS = ("flops", "wall")
+_WINDOWS = ("immediate", "short", "medium", "long")
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class MultiMetric:
     gain_unit: relative gain > 0 that counts as 1 in the accuracy component.
     scale: > 0, what the weighted sum is multiplied by.
     clock: "flops" counts FLOPs only; "wall" adds a bonus for a quick kernel by its measured
-        latency, and gives up that a run can be repeated exactly.
+        latency, so that runs are no longer exactly repeatable.
     """
 
     name: ClassVar[str] = "multi_metric"
@@ -52,46 +63,34 @@ class MultiMetric:
     clock: str = "flops"
 
     def __post_init__(self) -> None:
-        check_weights(self.weights)
-        for name in self.weights:
+        for name in SIGNS:
             self._check_positive(f"{name}_weight", or_zero=name != "accuracy")
-        for name in ("immediate_weight", "short_weight", "medium_weight", "long_weight"):
-            self._check_positive(name)
+        for name in _WINDOWS:
+            self._check_positive(f"{name}_weight")
         self._check_positive("gain_unit")
         self._check_positive("scale")
-        self._check_windows()
-        check_option(self.clock in _CLOCKS, "clock", f"one of {', '.join(_CLOCKS)}", self.clock)
+        ends = (self.immediate_until, self.short_until, self.medium_until)
+        keys = "reward.immediate_until, short_until, medium_until"
+        require(1 <= ends[0] < ends[1] < ends[2], keys, "rising and >= 1", ends)
+        require(self.clock in _CLOCKS, "reward.clock", f"one of {', '.join(_CLOCKS)}", self.clock)
 
     @property
     def weights(self) -> dict[str, float]:
         """The weight of each component."""
-        return {
-            "accuracy": self.accuracy_weight,
-            "speed": self.speed_weight,
-            "memory": self.memory_weight,
-            "stability": self.stability_weight,
-            "cost": self.cost_weight,
-            "risk": self.risk_weight,
-        }
-
-    @property
-    def measure(self) -> Measure:
-        """What the components are measured with."""
-        windows = Windows(
-            until=(self.immediate_until, self.short_until, self.medium_until),
-            weights=(
-                self.immediate_weight,
-                self.short_weight,
-                self.medium_weight,
-                self.long_weight,
-            ),
-        )
-        return Measure(windows=windows, gain_unit=self.gain_unit, wall_clock=self.clock == "wall")
+        return {name: getattr(self, f"{name}_weight") for name in SIGNS}
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
-        measure = self.measure
-        components = {name: value(outcome, measure) for name, value in COMPONENTS.items()}
+        until = (self.immediate_until, self.short_until, self.medium_until)
+        windows = [getattr(self, f"{name}_weight") for name in _WINDOWS]
+        components = {
+            "accuracy": accuracy(weighted_gain(outcome, until, windows), self.gain_unit),
+            "speed": speed(outcome, wall_clock=self.clock == "wall"),
+            "memory": memory(outcome),
+            "stability": stability(outcome),
+            "cost": cost(outcome),
+            "risk": risk(outcome, self.gain_unit),
+        }
         total = math.tanh(self.scale * weighted_sum(components, self.weights))
         return Reward(
             total=total,
@@ -112,10 +111,4 @@ class MultiMetric:
         """Refuse what is not finite and above 0, or not at least 0."""
         value = getattr(self, key)
         valid = math.isfinite(value) and (value > 0 or (or_zero and value == 0))
-        check_option(valid, key, "finite and >= 0" if or_zero else "finite and > 0", value)
-
-    def _check_windows(self) -> None:
-        """Refuse windows of no length."""
-        ends = (self.immediate_until, self.short_until, self.medium_until)
-        keys = "immediate_until, short_until, medium_until"
-        check_option(1 <= ends[0] < ends[1] < ends[2], keys, "rising and >= 1", ends)
+        require(valid, f"reward.{key}", "finite and >= 0" if or_zero else "finite and > 0", value)

@@ -1,8 +1,8 @@
-"""Judge a seed with which a network had to be rolled back: as badly as can be.
+"""Give the lowest reward to a seed that was part of a network that had to be rolled back.
 
-No reward model is asked.  A seed's harm is not among what they weigh: its gain was measured before
-the network broke, if at all, and may well be positive; and `sparse` gives every culled seed 0.  So
-that none of them learns to try the same again, the reward is the lowest there is, with certainty.
+The reward models do not see the harm: the seed's gain was measured before the network broke, if at
+all, and may be positive; and `sparse` gives every culled seed 0.  With the lowest reward, at
+confidence 1, no strategy learns to try the same again.
 """
 
 from esper.contracts.outcome import Outcome, Reward

@@ -1,4 +1,4 @@
-"""Judges a seed at its end only, by what stays.
+"""Judges a seed by its settled gain, if it is kept.
 
 total = tanh(scale * gain) of a fossilized seed, 0 of any other      in [-1, 1]
 """
@@ -7,16 +7,16 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from esper.contracts.checks import require
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.evidence import check_option, confidence, credited, who
+from esper.reward.evidence import confidence, credited, who
 
 
 @dataclass(frozen=True)
 class Sparse:
     """Rewards the settled gain of a fossilized seed and nothing else.
 
-    A culled seed leaves nothing behind and gets 0, whatever it cost on the way; so does a
-    fossilized one whose gain was never measured.
+    A culled seed gets 0, whatever it cost; so does a fossilized one whose gain was never measured.
 
     scale: > 0, what the gain is multiplied by.
     """
@@ -26,7 +26,7 @@ class Sparse:
     scale: float = 5.0
 
     def __post_init__(self) -> None:
-        check_option(0 < self.scale < math.inf, "scale", "finite and > 0", self.scale)
+        require(0 < self.scale < math.inf, "reward.scale", "finite and > 0", self.scale)
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""

@@ -62,6 +62,10 @@ class LoadedRun:
         load_host_state(host, saved["grower"]["pending"]["host"])
         return model.eval()
 
+    def __repr__(self) -> str:
+        status = "unfinished" if self.summary is None else "finished"
+        return f"LoadedRun({self.path}, epochs {len(self.metrics)}, {status})"
+
 
 def load_run(path: Path | str) -> LoadedRun:
     """Return the run in the directory `path`.

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from esper.logger.console import ConsoleSink
 from esper.logger.jsonl import Jsonl
 from esper.logger.serialise import plain
 from esper.model.fit import check_fit
+from esper.options import ControlOptions
 from esper.run.checkpoints import RunCheckpoints
 from esper.run.config_file import config_values
 from esper.run.interrupt import catch_signals
@@ -147,24 +149,11 @@ def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -
 
 def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, Any]:
     """Return the options of `Grower` that a configuration asks for."""
-    slots = config.model.slots
     return {
-        "strategy": config.strategy,
-        "orchestrator": config.orchestrator,
-        "policy": config.policy,
-        "reward": config.reward,
-        "store": config.store,
-        "blueprint": config.blueprint,
-        "slots": "auto" if slots == ("auto",) else slots,
+        **{each.name: getattr(config, each.name) for each in fields(ControlOptions)},
+        "slots": config.model.slots,
         "placement": config.model.placement,
         "num_seeds": config.model.num_seeds,
-        "viability": config.viability,
-        "safety": config.safety,
-        "governor": config.governor,
-        "recovery": config.recovery,
-        "signals": config.signals,
-        "growth": config.growth,
-        "kernels": config.kernels,
         "grow_until": config.training.grow_until,
         "run_id": run_id,
     }
@@ -172,7 +161,7 @@ def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, An
 
 def choices_of(config: RunConfig) -> GrowerOptions:
     """Return the options of a grower as one value."""
-    return GrowerOptions.of(grower_options(config))
+    return GrowerOptions(**grower_options(config))
 
 
 def example_input(data: DataSet) -> Tensor:

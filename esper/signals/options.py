@@ -9,7 +9,7 @@ from esper.contracts.checks import require
 class Signals:
     """How the past of a run is summarised.
 
-    history_window: epochs that a policy looks back; the policy's slope needs twice its window.
+    history_window: epochs that a policy sees; the policy's slope needs twice its window.
     plateau_threshold: an epoch is flat while the smoothed improvement is under this; a fraction of
         accuracy (0.005 is 0.5 points), or of the loss where no accuracy is known.
     plateau_smoothing: weight of the past in the smoothed improvement, in [0, 1).

@@ -1,6 +1,9 @@
 """Options of training: optimizer, learning rate and its schedule, clipping."""
 
+import math
 from dataclasses import dataclass
+
+from esper.contracts.checks import require, require_one_of
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("wsd", "constant", "cosine")
@@ -8,15 +11,15 @@ SCHEDULES = ("wsd", "constant", "cosine")
 
 @dataclass(frozen=True)
 class Training:
-    """How the host is trained; every arm of a comparison gets the same.
+    """How the host is trained, the same for every arm of a comparison.
 
-    lr: learning rate of the constant part.
+    lr: learning rate of the constant part of the schedule.
     schedule: `wsd` is constant until `grow_until` of the budget, then falls linearly to 0;
         `cosine` falls from the start.
     grow_until: share of the budget in which seeds may germinate.
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
-    steps_per_epoch: optimizer steps of an epoch; the whole data when not given.
-    threads: CPU threads of torch; with several, a small network suffers from other processes.
+    steps_per_epoch: optimizer steps of an epoch; None is one pass over the data.
+    threads: CPU threads of torch; several slow small networks down beside other processes.
     """
 
     optimizer: str = "adamw"
@@ -30,20 +33,14 @@ class Training:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        rules = {
-            "optimizer": (self.optimizer in OPTIMIZERS, f"be one of {', '.join(OPTIMIZERS)}"),
-            "schedule": (self.schedule in SCHEDULES, f"be one of {', '.join(SCHEDULES)}"),
-            "lr": (0 < self.lr < float("inf"), "be > 0 and finite"),
-            "weight_decay": (0 <= self.weight_decay < float("inf"), "be >= 0 and finite"),
-            "clip_norm": (0 <= self.clip_norm < float("inf"), "be >= 0 and finite"),
-            "momentum": (0 <= self.momentum < 1, "be in [0, 1)"),
-            "grow_until": (0 <= self.grow_until <= 1, "be in [0, 1]"),
-            "threads": (self.threads >= 1, "be >= 1"),
-            "steps_per_epoch": (
-                self.steps_per_epoch is None or self.steps_per_epoch >= 1,
-                "be >= 1 or null",
-            ),
-        }
-        for key, (holds, rule) in rules.items():
-            if not holds:
-                raise ValueError(f"training.{key} must {rule}, got {getattr(self, key)!r}")
+        require_one_of("training.optimizer", self.optimizer, OPTIMIZERS)
+        require_one_of("training.schedule", self.schedule, SCHEDULES)
+        require(0 < self.lr < math.inf, "training.lr", "> 0 and finite", self.lr)
+        for key in ("weight_decay", "clip_norm"):
+            value = getattr(self, key)
+            require(0 <= value < math.inf, f"training.{key}", ">= 0 and finite", value)
+        require(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
+        require(0 <= self.grow_until <= 1, "training.grow_until", "in [0, 1]", self.grow_until)
+        require(self.threads >= 1, "training.threads", ">= 1", self.threads)
+        steps = self.steps_per_epoch
+        require(steps is None or steps >= 1, "training.steps_per_epoch", ">= 1 or null", steps)

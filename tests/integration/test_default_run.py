@@ -157,6 +157,7 @@ def test_the_network_read_back_is_the_one_that_was_tested(run: Run) -> None:
     hits = loaded.network()(test.x).argmax(dim=1) == test.y
     assert hits.float().mean().item() == pytest.approx(run.summary["test_accuracy"], abs=1e-6)
     assert list(loaded.metrics) == run.metrics
+    assert repr(loaded) == f"LoadedRun({loaded.path}, epochs {EPOCHS}, finished)"
 
 
 def test_a_run_never_leaves_its_folder(default_done: Done, run: Run) -> None:

@@ -1,1 +1,1 @@
-"""The torch modules that hosts are made of."""
+"""The torch modules of the built-in hosts."""

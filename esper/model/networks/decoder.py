@@ -1,7 +1,6 @@
 """A causal transformer over tokens.  B batch, T positions, D features, V vocabulary."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +9,6 @@ from torch.nn import functional
 from esper.model.networks.dense import DenseBlock
 
 EMBEDDING_DEVIATION = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderShape:
-    """Sizes of a decoder.
-
-    width: features a position, divisible by `heads`.
-    hidden: inner units of each block's dense part.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    hidden: int
 
 
 class CausalAttention(nn.Module):
@@ -66,7 +51,7 @@ class DecoderBlock(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Looks up tokens and adds a learned vector a position."""
+    """Looks up tokens and adds a learned vector for each position."""
 
     def __init__(self, vocabulary: int, positions: int, width: int) -> None:
         super().__init__()
@@ -76,17 +61,28 @@ class Embedding(nn.Module):
         nn.init.normal_(self.positions, std=EMBEDDING_DEVIATION)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Return (B, T, D); T may be less than the positions known, not more."""
+        """Return (B, T, D); T is at most the `positions` given at construction."""
         out: Tensor = self.tokens(tokens_BT) + self.positions[: tokens_BT.shape[1]]
         return out
 
 
-def decoder(shape: DecoderShape, vocabulary: int, positions: int) -> nn.Sequential:
-    """Return an embedding, blocks `block1`, `block2`, ... and a head of (B, T, V) logits."""
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["embedding"] = Embedding(vocabulary, positions, shape.width)
-    for i in range(shape.layers):
-        layers[f"block{i + 1}"] = DecoderBlock(shape.width, shape.heads, shape.hidden)
-    layers["norm"] = nn.LayerNorm(shape.width)
-    layers["head"] = nn.Linear(shape.width, vocabulary)
-    return nn.Sequential(layers)
+def decoder(
+    layers: int, width: int, heads: int, hidden: int, *, vocabulary: int, positions: int
+) -> nn.Sequential:
+    """Return an embedding, blocks `block1`, `block2`, ... and a head of (B, T, V) logits.
+
+    Args:
+        layers: blocks.
+        width: features a position, divisible by `heads`.
+        heads: attention heads of each block.
+        hidden: inner units of each block's dense part.
+        vocabulary: tokens, and logits a position.
+        positions: longest sequence.
+    """
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    modules["embedding"] = Embedding(vocabulary, positions, width)
+    for i in range(layers):
+        modules[f"block{i + 1}"] = DecoderBlock(width, heads, hidden)
+    modules["norm"] = nn.LayerNorm(width)
+    modules["head"] = nn.Linear(width, vocabulary)
+    return nn.Sequential(modules)

@@ -27,7 +27,7 @@ def mlp(in_features: int, hidden: Sequence[int], width: int, num_classes: int) -
     Args:
         in_features: numbers a sample, once flattened.
         hidden: inner units of each block.
-        width: features between two blocks; a single block leads straight to the logits.
+        width: features between consecutive blocks; a single block outputs the logits.
         num_classes: logits.
     """
     edges = [in_features, *[width] * (len(hidden) - 1), num_classes]

@@ -1,74 +1,65 @@
-"""Count the growth events of a run, by what happened, and the wishes from which nothing came."""
+"""Count growth events, and requests to grow that led to no germination.
 
-from typing import Any
+The counters are plain values: `dataclasses.asdict` gives their state, their fields take it back.
+"""
+
+from dataclasses import dataclass, field
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from esper.policy.rules.growth import germinations
 
 
+@dataclass
 class GerminationCounter:
     """Counts epochs in which seeds germinated.
 
-    A wish that safety refused, or for which no seed was viable, is no event and may be repeated.
+    A request that safety refused, or for which no seed was viable, is no event and may be repeated.
+
+    events: growth events so far.
+    seen: germinations up to the last `update`.
     """
 
-    def __init__(self) -> None:
-        self.events = 0
-        self._seen = 0
+    events: int = 0
+    seen: int = 0
 
     def update(self, observation: Observation) -> int:
         """Return the number of events so far; a rollback that takes seeds back takes no event."""
         total = sum(germinations(slot) for slot in observation.slots)
-        self.events += total > self._seen
-        self._seen = total
+        self.events += total > self.seen
+        self.seen = total
         return self.events
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
-        return {"events": self.events, "seen": self._seen}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        self.events = state["events"]
-        self._seen = state["seen"]
-
-
+@dataclass
 class UnmetRequests:
-    """Counts, for each slot, the wishes after which nothing germinated there.
+    """Counts, for each slot, the requests after which nothing germinated there.
 
     A policy that prefers the slot that was tried least must count them too, or one slot that
     cannot be served keeps all others from growing.
+
+    counts: unmet requests, by slot.
+    asked: the slot of the last request, None where the last `update` settled it.
+    before: germinations of that slot when it was asked for.
     """
 
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._asked: str | None = None
-        self._before = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    asked: str | None = None
+    before: int = 0
 
     def __getitem__(self, slot: str) -> int:
-        return self._counts.get(slot, 0)
+        return self.counts.get(slot, 0)
 
     def ask(self, slot: SlotState) -> None:
-        """Note a wish to grow a slot; see what came of it at the next `update`."""
-        self._asked, self._before = slot.spec.name, germinations(slot)
+        """Note a request to grow a slot; the next `update` settles it."""
+        self.asked, self.before = slot.spec.name, germinations(slot)
 
     def update(self, observation: Observation) -> None:
-        """See whether the slot that was asked for has grown since."""
+        """Count the open request as unmet unless its slot has grown since."""
         for slot in observation.slots:
-            if slot.spec.name == self._asked and germinations(slot) <= self._before:
-                self._counts[self._asked] = self[self._asked] + 1
-        self._asked = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
-        return {"counts": dict(self._counts), "asked": self._asked, "before": self._before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        self._counts = dict(state["counts"])
-        self._asked = state["asked"]
-        self._before = state["before"]
+            if slot.spec.name == self.asked and germinations(slot) <= self.before:
+                self.counts[self.asked] = self[self.asked] + 1
+        self.asked = None
 
 
 def last_change(observation: Observation) -> int:

@@ -1,17 +1,18 @@
-"""Find the slots that can grow this epoch, and word the wish to grow one of them.
+"""Find the slots that can grow this epoch, and request growth in one of them.
 
-Policies differ in when they grow and in the slot that they choose; all the rest is shared.
+Policies differ in when they grow and in the slot that they choose; they share all the rest.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from esper.contracts.checks import require
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
-from esper.policy.base import require, wait
+from esper.policy.base import Rules, wait
 
 ADDING = (Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER)
 """The adaptations that grow a slot in which no seed is live yet."""
@@ -20,10 +21,11 @@ _NAMED = 3
 """How many closed slots a reason names; it stays short with hundreds of slots."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowthRules:
+@dataclass(frozen=True, kw_only=True)
+class GrowthRules(Rules):
     """Where a policy may grow and what it asks for; the fields are keys of `policy`.
 
+    embargo_epochs_after_cull: epochs after a cull in which its slot gets no seed.
     max_live_seeds_per_slot: a slot with so many live seeds gets no further one.
     adaptation, seeds_per_adaptation: what a decision to grow asks for.
     """
@@ -34,17 +36,17 @@ class GrowthRules:
     seeds_per_adaptation: int = 1
 
     def __post_init__(self) -> None:
-        embargo, live = self.embargo_epochs_after_cull, self.max_live_seeds_per_slot
-        word, seeds = self.adaptation, self.seeds_per_adaptation
-        require(embargo >= 0, "embargo_epochs_after_cull", ">= 0", embargo)
-        require(live >= 1, "max_live_seeds_per_slot", ">= 1", live)
-        require(word in ADDING, "adaptation", f"one of {', '.join(ADDING)}", word)
-        require(seeds >= 1, "seeds_per_adaptation", ">= 1", seeds)
+        embargo, word = self.embargo_epochs_after_cull, self.adaptation
+        require(embargo >= 0, "policy.embargo_epochs_after_cull", ">= 0", embargo)
+        require(word in ADDING, "policy.adaptation", f"one of {', '.join(ADDING)}", word)
+        for key in ("max_live_seeds_per_slot", "seeds_per_adaptation"):
+            require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
+        super().__post_init__()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Whether it is time to grow, and by which numbers."""
+    """Whether it is time to grow, and the numbers that decided it."""
 
     fires: bool
     reason: str
@@ -67,17 +69,15 @@ def growable_slots(
     Args:
         observation: the run as it stands.
         rules: what keeps a slot closed.
-        decisions: what is decided this epoch already; a slot that it changes is left alone.
+        decisions: verdicts of this epoch; a slot that one of them changes stays closed.
     """
     changed = {each.slot for each in decisions if each.kind is not DecisionKind.WAIT}
     slots: list[SlotState] = []
     closed: list[str] = []
     for slot in observation.slots:
-        why = (
-            "changes this epoch"
-            if slot.spec.name in changed
-            else _why_closed(slot, observation.epoch, rules)
-        )
+        why = _why_closed(slot, observation.epoch, rules)
+        if slot.spec.name in changed:
+            why = "changes this epoch"
         if why is None:
             slots.append(slot)
         else:
@@ -93,10 +93,10 @@ def request_growth(
     decisions: list[Decision],
     choose: Callable[[list[SlotState]], SlotState],
 ) -> Decision:
-    """Return the wish to grow the slot that `choose` picks, or to wait, with the reason."""
-    why_not = obstacle(observation)
-    if why_not is not None:
-        return wait(why_not)
+    """Return the request to grow the slot that `choose` picks, or to wait, with the reason."""
+    against = obstacle(observation)
+    if against is not None:
+        return wait(against)
     if not trigger.fires:
         return wait(trigger.reason)
     slots, closed = growable_slots(observation, rules, decisions)
@@ -111,11 +111,11 @@ def request_growth(
     )
 
 
-def together(decisions: list[Decision], wanted: Decision) -> list[Decision]:
-    """Return the decisions of an epoch; waiting is said only where nothing else is."""
-    if decisions and wanted.kind is DecisionKind.WAIT:
-        return decisions
-    return [*decisions, wanted]
+def together(verdicts: list[Decision], request: Decision) -> list[Decision]:
+    """Return the decisions of an epoch; a wait counts only where there is no verdict."""
+    if verdicts and request.kind is DecisionKind.WAIT:
+        return verdicts
+    return [*verdicts, request]
 
 
 def germinations(slot: SlotState) -> int:

@@ -1,18 +1,21 @@
-"""Remember which blueprints were culled lately, and keep them from being tried again too soon."""
+"""Penalise blueprints that were culled lately, so that they are not tried again too soon."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from esper.policy.base import require
+from esper.contracts.checks import require
+from esper.policy.base import Rules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PenaltyRules:
+@dataclass(frozen=True, kw_only=True)
+class PenaltyRules(Rules):
     """How culls count against a blueprint; the fields are keys of `policy`.
 
+    penalty_per_cull: what a cull adds to the blueprint's penalty.
     penalty_decay: factor of a penalty an epoch; under `penalty_floor` it is dropped.
-    penalty_limit: from here on a blueprint is not offered.
+    penalty_limit: a blueprint with this penalty or more is not offered.
     """
 
     penalty_per_cull: float = 2.0
@@ -23,14 +26,15 @@ class PenaltyRules:
     def __post_init__(self) -> None:
         cull, decay = self.penalty_per_cull, self.penalty_decay
         floor, limit = self.penalty_floor, self.penalty_limit
-        require(0 <= cull < float("inf"), "penalty_per_cull", ">= 0 and finite", cull)
-        require(0 <= decay < 1, "penalty_decay", "in [0, 1)", decay)
-        require(0 < floor < float("inf"), "penalty_floor", "> 0 and finite", floor)
-        require(limit > floor, "penalty_limit", f"> penalty_floor ({floor:g})", limit)
+        require(0 <= cull < math.inf, "policy.penalty_per_cull", ">= 0 and finite", cull)
+        require(0 <= decay < 1, "policy.penalty_decay", "in [0, 1)", decay)
+        require(0 < floor < math.inf, "policy.penalty_floor", "> 0 and finite", floor)
+        require(limit > floor, "policy.penalty_limit", f"> penalty_floor ({floor:g})", limit)
+        super().__post_init__()
 
 
 class Penalties:
-    """The penalty of each blueprint, 0 unless it was culled lately."""
+    """The penalty of each blueprint; 0 for one that was not culled lately."""
 
     def __init__(self, rules: PenaltyRules) -> None:
         self._rules = rules
@@ -42,16 +46,14 @@ class Penalties:
         return self._values.get(blueprint, 0.0)
 
     def advance(self, epoch: int) -> None:
-        """Let penalties fade up to `epoch`: once an epoch, however often this is called."""
-        epochs = epoch - self._epoch
-        if epochs <= 0:
+        """Decay the penalties up to `epoch`, once an epoch; calling it again changes nothing."""
+        if epoch <= self._epoch:
             return
+        factor = self._rules.penalty_decay ** (epoch - self._epoch)
         self._epoch = epoch
-        factor = self._rules.penalty_decay**epochs
-        faded = {name: value * factor for name, value in self._values.items()}
-        self._values = {
-            n: value for n, value in faded.items() if value >= self._rules.penalty_floor
-        }
+        decayed = {name: value * factor for name, value in self._values.items()}
+        floor = self._rules.penalty_floor
+        self._values = {name: value for name, value in decayed.items() if value >= floor}
 
     def add(self, blueprint: str) -> None:
         """Count a cull against a blueprint."""
@@ -60,8 +62,8 @@ class Penalties:
     def barred(self, catalogue: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
         """Return the blueprints of a slot's catalogue that the strategy must not offer.
 
-        When all that could be offered reach the limit, the least penalised of them stays; several
-        that are alike take turns, see `turn`.
+        When all that could be offered reach the limit, the least penalised of them stays; equals
+        take turns, see `turn`.
 
         Args:
             catalogue: the slot's blueprints.
@@ -71,12 +73,12 @@ class Penalties:
         if not set(offered) <= set(over):
             return over
         least = min((self[name] for name in offered), default=0.0)
-        alike = [name for name in dict.fromkeys(offered) if self[name] == least]
-        kept = alike[self._turn % len(alike)] if alike else None
+        equals = [name for name in dict.fromkeys(offered) if self[name] == least]
+        kept = equals[self._turn % len(equals)] if equals else None
         return tuple(name for name in over if name != kept)
 
     def turn(self) -> None:
-        """Pass the turn on among the least penalised."""
+        """Let the next of several least penalised blueprints stay."""
         self._turn += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@
     slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
                windows of `slope_window` epochs of the train loss, both after the last change
     fractions  the k-th growth event is due at the k-th fraction of the budget
-    early      slope or fractions while the budget is young, plateau after that
+    early      slope or fractions until `early_until` of the budget, plateau after that
 
 Waiting for a plateau alone grows too late: it fires at epoch 15 to 40 of 40, while growing before
 a quarter of the budget recovers most of the gap to the larger network.
@@ -13,49 +13,58 @@ a quarter of the budget recovers most of the gap to the larger network.
 import math
 from dataclasses import dataclass
 
+from esper.contracts.checks import require
 from esper.contracts.observation import Observation
-from esper.policy.base import require
+from esper.policy.base import Rules
 from esper.policy.rules.counters import last_change
 from esper.policy.rules.growth import Trigger
 
 TRIGGERS = ("early", "plateau", "slope", "fractions")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TriggerRules:
+@dataclass(frozen=True, kw_only=True)
+class FractionRules(Rules):
+    """At which shares of the budget to grow; the field is a key of `policy`.
+
+    fractions: shares at which the first, second, ... growth event is due, ascending in (0, 1].
+    """
+
+    fractions: tuple[float, ...] = (0.10, 0.17, 0.25)
+
+    def __post_init__(self) -> None:
+        shares = tuple(self.fractions)
+        object.__setattr__(self, "fractions", shares)
+        valid = all(0 < share <= 1 for share in shares) and list(shares) == sorted(shares)
+        require(valid, "policy.fractions", "ascending and in (0, 1]", list(shares))
+        super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerRules(FractionRules):
     """When to grow; the fields are keys of `policy`.
 
+    trigger: one of `TRIGGERS`.
     min_epochs_before_germinate: a plateau does not count before this epoch.
-    fractions: shares of the budget at which the first, second, ... growth event is due.
     early_until: share of the budget after which `early` waits for a plateau.
     """
 
     trigger: str = "early"
     plateau_epochs_to_germinate: int = 3
     min_epochs_before_germinate: int = 5
-    fractions: tuple[float, ...] = (0.10, 0.17, 0.25)
     early_until: float = 0.30
     slope_window: int = 3
     slope_threshold: float = 0.15
 
     def __post_init__(self) -> None:
-        patience, start = self.plateau_epochs_to_germinate, self.min_epochs_before_germinate
-        until, window, steepest = self.early_until, self.slope_window, self.slope_threshold
-        allowed = f"one of {', '.join(TRIGGERS)}"
-        require(self.trigger in TRIGGERS, "trigger", allowed, self.trigger)
-        require(patience >= 1, "plateau_epochs_to_germinate", ">= 1", patience)
-        require(start >= 0, "min_epochs_before_germinate", ">= 0", start)
-        require(0 <= until <= 1, "early_until", "in [0, 1]", until)
-        require(window >= 1, "slope_window", ">= 1", window)
-        require(0 <= steepest <= 1, "slope_threshold", "in [0, 1]", steepest)
-        check_fractions(self.fractions)
-
-
-def check_fractions(fractions: tuple[float, ...]) -> None:
-    """Raise `ValueError` unless the fractions ascend within (0, 1]."""
-    inside = all(0 < fraction <= 1 for fraction in fractions)
-    ascends = list(fractions) == sorted(fractions)
-    require(inside and ascends, "fractions", "ascending and in (0, 1]", list(fractions))
+        start, allowed = self.min_epochs_before_germinate, f"one of {', '.join(TRIGGERS)}"
+        require(self.trigger in TRIGGERS, "policy.trigger", allowed, self.trigger)
+        require(start >= 0, "policy.min_epochs_before_germinate", ">= 0", start)
+        for key in ("plateau_epochs_to_germinate", "slope_window"):
+            require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
+        for key in ("early_until", "slope_threshold"):
+            value = getattr(self, key)
+            require(0 <= value <= 1, f"policy.{key}", "in [0, 1]", value)
+        super().__post_init__()
 
 
 def due_epoch(fraction: float, epochs: int) -> int:
@@ -68,8 +77,8 @@ def check_trigger(observation: Observation, rules: TriggerRules, events: int) ->
     """Return whether it is time for the next growth event.
 
     Args:
-        observation: the run as it stands.
-        rules: what to wait for.
+        observation: the run at the end of an epoch.
+        rules: when to grow.
         events: growth events so far.
     """
     if rules.trigger == "plateau":
@@ -82,7 +91,7 @@ def check_trigger(observation: Observation, rules: TriggerRules, events: int) ->
 
 
 def check_fraction(observation: Observation, fractions: tuple[float, ...], events: int) -> Trigger:
-    """Return whether the next event's fraction of the budget is over."""
+    """Return whether the budget has reached the fraction of the next event."""
     if events >= len(fractions):
         return Trigger(fires=False, reason=f"all {events} planned growth events are over")
     fraction, epoch, epochs = fractions[events], observation.epoch, observation.epochs
@@ -131,7 +140,7 @@ def _slope(observation: Observation, rules: TriggerRules) -> Trigger:
 
 
 def _losses(observation: Observation, wanted: int) -> tuple[str, list[float]]:
-    """Return the last train losses; the validation losses where the former are not known."""
+    """Return the last train losses, or the validation losses where no train loss is known."""
     train = observation.train_losses[-wanted:]
     if train and all(loss is not None for loss in train):
         return "train", [loss for loss in train if loss is not None]

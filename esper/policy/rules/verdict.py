@@ -1,21 +1,22 @@
-"""Judge live seeds: keep, cull, or look once more.  Every policy shares this, so runs compare.
+"""Judge live seeds: keep, cull, or look once more.  All policies share it, so runs compare.
 
     keep   gain > max(0.005, one standard error, min_improvement_to_fossilize)
     cull   gain <= 0, or a negative ablation (a veto), or an accuracy lost since germination
     else   look once more, `LAST_LOOK - FIRST_LOOK` epochs longer, then keep or cull
 
-What was not measured has not passed: without a gain, its standard error or a finite ablation no
-seed is kept.  An ablation of None is no veto.
+A seed whose gain or its standard error was not measured, or whose ablation is not finite, is not
+kept.  An ablation of None is no veto.
 """
 
 import math
 from dataclasses import dataclass
 
+from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState
 from esper.contracts.stage import BLENDED, LIVE, SeedStage
-from esper.policy.base import require
+from esper.policy.base import Rules
 
 MIN_GAIN = 0.005
 """Relative gain over the reference that a seed must beat to be kept."""
@@ -24,28 +25,31 @@ FIRST_LOOK, LAST_LOOK = 1, 4
 """Epochs in PROBATIONARY at which a seed is judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictRules:
+@dataclass(frozen=True, kw_only=True)
+class VerdictRules(Rules):
     """When a seed is kept or culled; the fields are keys of `policy`.
 
-    cull_if_accuracy_drops_by: a fraction, 0.02 is 2 points; only a larger loss counts.
+    cull_if_accuracy_drops_by: fall in validation accuracy since germination above which a seed is
+        culled; a fraction, 0.02 is 2 points.
+    cull_after_epochs_without_improvement: epochs since germination before such a fall counts.
+    min_improvement_to_fossilize: relative gain that a seed must beat, beside the bar above.
     """
 
-    min_improvement_to_fossilize: float = 0.0
     cull_if_accuracy_drops_by: float = 0.02
     cull_after_epochs_without_improvement: int = 5
+    min_improvement_to_fossilize: float = 0.0
 
     def __post_init__(self) -> None:
-        least = self.min_improvement_to_fossilize
-        drop = self.cull_if_accuracy_drops_by
+        drop, least = self.cull_if_accuracy_drops_by, self.min_improvement_to_fossilize
         epochs = self.cull_after_epochs_without_improvement
-        require(0 <= least < 1, "min_improvement_to_fossilize", "in [0, 1)", least)
-        require(0 <= drop <= 1, "cull_if_accuracy_drops_by", "in [0, 1]", drop)
-        require(epochs >= 1, "cull_after_epochs_without_improvement", ">= 1", epochs)
+        require(0 <= drop <= 1, "policy.cull_if_accuracy_drops_by", "in [0, 1]", drop)
+        require(epochs >= 1, "policy.cull_after_epochs_without_improvement", ">= 1", epochs)
+        require(0 <= least < 1, "policy.min_improvement_to_fossilize", "in [0, 1)", least)
+        super().__post_init__()
 
 
 def judge(observation: Observation, rules: VerdictRules) -> list[Decision]:
-    """Return what is to be done about the live seeds, by slot and seed order."""
+    """Return the verdicts that are due on live seeds, by slot and seed order."""
     decisions = (harm(seed, rules) or verdict(seed, rules) for seed in observation.live_seeds)
     return [decision for decision in decisions if decision is not None]
 
@@ -86,21 +90,21 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
 
 
 def _useless(seed: SeedState) -> str | None:
-    """Return why the seed is culled at whichever look, None when it need not be."""
+    """Return why the seed is culled at any look, None when nothing says so."""
     if seed.ablation is not None and seed.ablation < 0:
         return f"ablation {seed.ablation:.4g} < 0 is a veto"
-    if _is_measured(seed.gain) and seed.gain is not None and seed.gain <= 0:
+    if seed.gain is not None and math.isfinite(seed.gain) and seed.gain <= 0:
         return f"gain {seed.gain:.4g} <= 0"
     return None
 
 
 def _doubt(seed: SeedState, rules: VerdictRules) -> str | None:
-    """Return what keeps the seed from being kept, None when nothing does."""
-    if seed.gain is None or not _is_measured(seed.gain):
+    """Return why the seed is not kept yet, None when it is to be kept."""
+    if seed.gain is None or not math.isfinite(seed.gain):
         return "gain was not measured"
-    if not _is_measured(seed.gain_error):
+    if seed.gain_error is None or not math.isfinite(seed.gain_error):
         return "the standard error of the gain was not measured"
-    if seed.ablation is not None and not _is_measured(seed.ablation):
+    if seed.ablation is not None and not math.isfinite(seed.ablation):
         return f"ablation is {seed.ablation}"
     bar, words = _bar(seed, rules)
     return None if seed.gain > bar else f"gain {seed.gain:.4g} <= {words}"
@@ -113,10 +117,6 @@ def _bar(seed: SeedState, rules: VerdictRules) -> tuple[float, str]:
     if rules.min_improvement_to_fossilize > 0:
         parts.append(rules.min_improvement_to_fossilize)
     return max(parts), f"max({', '.join(f'{part:.4g}' for part in parts)})"
-
-
-def _is_measured(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _decision(kind: DecisionKind, seed: SeedState, reason: str) -> Decision:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -7,21 +8,28 @@ from torch import nn
 from torch.optim import SGD
 
 from esper.blueprint.options import Blueprints
+from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
-from esper.grower.options import GROUPS, GrowerOptions, option_of
+from esper.grower.options import GrowerArguments, GrowerOptions, option_of
 from esper.growth.options import Growth
 from esper.growth.prepare import prepare
-from esper.options import OPTIONS
+from esper.options import ControlOptions
 from esper.policy.heuristic import Heuristic
 from esper.safety.options import Safety
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 
+KEYS = [each.name for each in fields(ControlOptions)]
+
+
+def test_an_argument_is_declared_for_every_option() -> None:
+    assert set(GrowerArguments.__annotations__) == {each.name for each in fields(GrowerOptions)}
+
 
 def test_what_is_not_named_has_its_default() -> None:
     choices = GrowerOptions.of({})
-    assert {key: type(getattr(choices, key)) for key in GROUPS} == {
-        key: OPTIONS[key][name] for key, name in GROUPS.items()
+    assert {key: getattr(choices, key) for key in KEYS} == {
+        key: getattr(RunConfig(), key) for key in KEYS
     }
     assert (choices.slots, choices.placement, choices.num_seeds) == ("auto", "auto", 4)
 

@@ -17,7 +17,7 @@ from esper.growth.options import Growth
 from esper.kernels.kernel import Kernel
 from esper.kernels.pipeline import build_kernel
 from esper.model.networks.convolution import cnn, resnet
-from esper.model.networks.decoder import DecoderShape, decoder
+from esper.model.networks.decoder import decoder
 from esper.model.networks.dense import mlp
 
 HOSTS = ("mlp", "cnn", "resnet", "batch_norm", "transformer", "sequential")
@@ -37,8 +37,7 @@ def make_model(name: str = "mlp", rng_seed: int = 0) -> nn.Module:
         case "batch_norm":
             return resnet(1, (4, 8), 1, "batch", CLASSES)
         case "transformer":
-            shape = DecoderShape(layers=2, width=8, heads=2, hidden=8)
-            return decoder(shape, vocabulary=5, positions=6)
+            return decoder(layers=2, width=8, heads=2, hidden=8, vocabulary=5, positions=6)
         case "sequential":
             body = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 6))
             return nn.Sequential(nn.Linear(4, 4), body, nn.Linear(6, CLASSES))

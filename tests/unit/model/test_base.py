@@ -8,7 +8,7 @@ import torch
 
 from esper.contracts.data import DataSpec, InputKind
 from esper.contracts.errors import ConfigError
-from esper.model.base import FITS, HostOptions, ModelOption
+from esper.model.base import FITS, HostOptions
 from esper.model.cnn import CNN
 from esper.model.custom import Custom
 from esper.model.mlp import MLP
@@ -18,7 +18,7 @@ from esper.model.transformer import Transformer
 VECTOR = DataSpec(kind=InputKind.VECTOR, input_shape=(2,), num_classes=3)
 IMAGE = DataSpec(kind=InputKind.IMAGE, input_shape=(1, 8, 8), num_classes=10)
 TOKENS = DataSpec(kind=InputKind.TOKENS, input_shape=(16,), num_classes=30)
-MODELS: dict[str, ModelOption] = {
+MODELS: dict[str, HostOptions] = {
     "mlp": MLP(),
     "cnn": CNN(),
     "resnet": ResNet(),
@@ -33,7 +33,7 @@ sys.exit("imported torch" if "torch" in sys.modules else 0)
 """
 
 
-def weights(option: ModelOption, spec: DataSpec, rng_seed: int) -> list[torch.Tensor]:
+def weights(option: HostOptions, spec: DataSpec, rng_seed: int) -> list[torch.Tensor]:
     torch.manual_seed(rng_seed)
     return list(option.build(spec).state_dict().values())
 

@@ -35,6 +35,9 @@ def optional(width=5):
 def optional_spec(width=5, *, spec=None):
     return nn.Linear(2, spec.num_classes + width)
 
+def second(width=5, spec=None):
+    return nn.Linear(2, spec.num_classes + width)
+
 def keyword(*, data):
     return nn.Linear(2, data.num_classes)
 
@@ -72,6 +75,7 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("sized", 3),
         ("optional", 5),
         ("optional_spec", 8),
+        ("second", 8),
         ("keyword", 3),
     ],
 )

@@ -6,11 +6,8 @@ from typing import Any
 import pytest
 
 from esper.reward.components import (
-    COMPONENTS,
     SIGNS,
-    Measure,
     accuracy,
-    check_weights,
     cost,
     memory,
     risk,
@@ -18,16 +15,12 @@ from esper.reward.components import (
     stability,
     weighted_sum,
 )
-from esper.reward.temporal import Windows
-
-WINDOWS = Windows(until=(1, 5, 20), weights=(0.3, 0.4, 0.25, 0.05))
-FLOPS = Measure(windows=WINDOWS, gain_unit=0.05, wall_clock=False)
-WALL = Measure(windows=WINDOWS, gain_unit=0.05, wall_clock=True)
+from esper.reward.multi_metric import MultiMetric
 
 
 @pytest.mark.parametrize(("gain", "value"), [(0.2, 4.0), (-0.05, -1.0), (0.0, 0.0), (None, 0.0)])
-def test_accuracy_counts_gains_in_units(settle: Any, gain: float | None, value: float) -> None:
-    assert accuracy(settle(gain=gain), FLOPS) == pytest.approx(value)
+def test_accuracy_counts_gains_in_units(gain: float | None, value: float) -> None:
+    assert accuracy(gain, gain_unit=0.05) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +39,7 @@ def test_speed_is_the_relative_gain_of_the_whole_step(
     settle: Any, before: float, after: float, value: float
 ) -> None:
     outcome = settle(flops_before=before, flops_after=after, latency_ms=0.1)
-    assert speed(outcome, FLOPS) == pytest.approx(value)
+    assert speed(outcome) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +49,8 @@ def test_a_quick_kernel_has_a_bonus_by_the_wall_clock_only(
     settle: Any, latency_ms: float | None, bonus: float
 ) -> None:
     outcome = settle(flops_after=104.0, latency_ms=latency_ms)
-    assert speed(outcome, WALL) == pytest.approx(-0.04 + bonus)
-    assert speed(outcome, FLOPS) == pytest.approx(-0.04)
+    assert speed(outcome, wall_clock=True) == pytest.approx(-0.04 + bonus)
+    assert speed(outcome) == pytest.approx(-0.04)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +60,7 @@ def test_memory_is_the_share_of_parameters_saved(
     settle: Any, before: int, after: int, value: float
 ) -> None:
     outcome = settle(parameters_before=before, parameters_after=after)
-    assert memory(outcome, FLOPS) == pytest.approx(value)
+    assert memory(outcome) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -85,45 +78,36 @@ def test_stability_falls_with_errors_left_errors_and_turbulence(
     settle: Any, errors: int, recoveries: int, variance: float, value: float
 ) -> None:
     outcome = settle(errors=errors, recoveries=recoveries, loss_variance=variance)
-    assert stability(outcome, FLOPS) == pytest.approx(value)
+    assert stability(outcome) == pytest.approx(value)
 
 
 def test_a_mended_error_never_beats_none(settle: Any) -> None:
     long_lived = {"germinated_epoch": 0, "settled_epoch": 1000}
-    mended = stability(settle(errors=1, recoveries=1, **long_lived), FLOPS)
-    assert mended < stability(settle(**long_lived), FLOPS)
+    mended = stability(settle(errors=1, recoveries=1, **long_lived))
+    assert mended < stability(settle(**long_lived))
 
 
 def test_cost_is_what_was_added_and_never_pays(settle: Any) -> None:
     grown = settle(flops_after=200.0, parameters_after=300)
-    assert cost(grown, FLOPS) == pytest.approx((math.log(2) + math.log(3)) / 2)
-    assert cost(settle(flops_after=50.0, parameters_after=50), FLOPS) == 0
+    assert cost(grown) == pytest.approx((math.log(2) + math.log(3)) / 2)
+    assert cost(settle(flops_after=50.0, parameters_after=50)) == 0
 
 
 def test_risk_is_the_mean_of_doubt_left_errors_and_turbulence(settle: Any) -> None:
-    assert risk(settle(gain_error=0.0), FLOPS) == 0
-    assert risk(settle(gain_error=0.02), FLOPS) == pytest.approx(0.4 / 3)
-    assert risk(settle(gain_error=None), FLOPS) == pytest.approx(1 / 3)
+    assert risk(settle(gain_error=0.0), gain_unit=0.05) == 0
+    assert risk(settle(gain_error=0.02), gain_unit=0.05) == pytest.approx(0.4 / 3)
+    assert risk(settle(gain_error=None), gain_unit=0.05) == pytest.approx(1 / 3)
     troubled = settle(gain_error=9.0, errors=4, recoveries=1, loss_variance=0.5)
-    assert risk(troubled, FLOPS) == pytest.approx((1 + 0.75 + 0.5) / 3)
+    assert risk(troubled, gain_unit=0.05) == pytest.approx((1 + 0.75 + 0.5) / 3)
 
 
-@pytest.mark.parametrize("name", [name for name in COMPONENTS if name != "accuracy"])
+@pytest.mark.parametrize("name", [name for name in SIGNS if name != "accuracy"])
 def test_only_accuracy_depends_on_the_gain(settle: Any, name: str) -> None:
-    values = {COMPONENTS[name](settle(gain=gain), WALL) for gain in (-0.5, 0.0, 0.3)}
-    assert len(values) == 1
+    rewards = [MultiMetric(clock="wall").judge(settle(gain=gain)) for gain in (-0.5, 0.0, 0.3)]
+    assert len({reward.components[name] for reward in rewards}) == 1
 
 
 def test_cost_and_risk_are_subtracted_once() -> None:
-    ones = dict.fromkeys(COMPONENTS, 1.0)
+    ones = dict.fromkeys(SIGNS, 1.0)
     assert weighted_sum(ones, ones) == 4 - 2
     assert {name for name, sign in SIGNS.items() if sign < 0} == {"cost", "risk"}
-
-
-def test_every_component_has_exactly_one_weight() -> None:
-    check_weights(dict.fromkeys(COMPONENTS, 0.5))
-    without = {name: 0.5 for name in COMPONENTS if name != "cost"}
-    with pytest.raises(ValueError, match="without a weight: cost; without a component: none"):
-        check_weights(without)
-    with pytest.raises(ValueError, match="without a weight: none; without a component: beauty"):
-        check_weights(dict.fromkeys(COMPONENTS, 0.5) | {"beauty": 1.0})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from esper.reward import components
+from esper.reward.components import SIGNS
 from esper.reward.multi_metric import MultiMetric
 
 
@@ -88,9 +88,8 @@ def test_an_unmeasured_gain_contributes_nothing_and_says_so(settle: Any) -> None
 def test_a_component_without_a_weight_fails_at_construction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    more = {**components.COMPONENTS, "beauty": components.memory}
-    monkeypatch.setattr(components, "COMPONENTS", more)
-    with pytest.raises(ValueError, match="without a weight: beauty"):
+    monkeypatch.setitem(SIGNS, "beauty", 1)
+    with pytest.raises(AttributeError, match="no attribute 'beauty_weight'"):
         MultiMetric()
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 from esper.contracts.observation import Observation
 from esper.contracts.stage import SeedStage
@@ -23,31 +24,31 @@ def test_seeds_taken_back_take_no_event_and_the_next_one_counts() -> None:
     assert seen == [1, 1, 2]
 
 
-def test_a_counter_goes_on_where_it_was() -> None:
-    counter, other = GerminationCounter(), GerminationCounter()
+def test_a_counter_continues_from_its_state() -> None:
+    counter = GerminationCounter()
     counter.update(after(1, 0))
-    other.load_state_dict(json.loads(json.dumps(counter.state_dict())))
+    other = GerminationCounter(**json.loads(json.dumps(asdict(counter))))
     assert other.update(after(1, 0)) == 1
     assert other.update(after(1, 1)) == 2
 
 
-def test_only_a_wish_from_which_nothing_came_is_vain() -> None:
-    wishes = UnmetRequests()
-    wishes.update(after(0, 0))
-    assert wishes["block"] == 0
-    wishes.ask(after(0, 0).slots[0])
-    wishes.update(after(1, 0))
-    assert wishes["block"] == 0
-    wishes.ask(after(1, 0).slots[0])
-    wishes.update(after(1, 0))
-    wishes.update(after(1, 0))
-    assert wishes["block"] == 1
+def test_only_a_request_that_led_to_no_germination_is_unmet() -> None:
+    requests = UnmetRequests()
+    requests.update(after(0, 0))
+    assert requests["block"] == 0
+    requests.ask(after(0, 0).slots[0])
+    requests.update(after(1, 0))
+    assert requests["block"] == 0
+    requests.ask(after(1, 0).slots[0])
+    requests.update(after(1, 0))
+    requests.update(after(1, 0))
+    assert requests["block"] == 1
 
 
-def test_an_open_wish_survives_a_save() -> None:
-    wishes, other = UnmetRequests(), UnmetRequests()
-    wishes.ask(after(0, 0).slots[0])
-    other.load_state_dict(json.loads(json.dumps(wishes.state_dict())))
+def test_an_open_request_survives_a_save() -> None:
+    requests = UnmetRequests()
+    requests.ask(after(0, 0).slots[0])
+    other = UnmetRequests(**json.loads(json.dumps(asdict(requests))))
     other.update(after(0, 0))
     assert other["block"] == 1
 

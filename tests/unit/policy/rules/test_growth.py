@@ -70,7 +70,7 @@ def test_the_network_does_not_grow_when_it_may_not_or_has_diverged() -> None:
     assert obstacle(broken) == "validation loss is nan"
 
 
-def test_a_wish_asks_for_what_the_rules_say() -> None:
+def test_a_request_asks_for_what_the_rules_say() -> None:
     rules = GrowthRules(adaptation="add_layer", seeds_per_adaptation=3)
     observation = make_observation(slots=(make_slot("a"), make_slot("b")))
     decision = request_growth(observation, NOW, rules, [], lambda slots: slots[-1])
@@ -80,7 +80,7 @@ def test_a_wish_asks_for_what_the_rules_say() -> None:
     assert decision.reason == "it is time"
 
 
-def test_a_wish_that_cannot_be_waits_and_says_why() -> None:
+def test_a_request_that_cannot_be_waits_and_says_why() -> None:
     def first(slots: Any) -> Any:
         return slots[0]
 

@@ -1,0 +1,52 @@
+"""The keys that options of the `data` group share."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esper.contracts.checks import require
+
+if TYPE_CHECKING:
+    from esper.data.base import DataSet
+
+MAX_SEED = 2**32
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The fields that every data set has.
+
+    batch_size: samples a training step.
+    val_fraction, test_fraction: shares held out, to decide by and for the end.
+    """
+
+    batch_size: int = 32
+    val_fraction: float = 0.2
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "data.batch_size", ">= 1", self.batch_size)
+        for key in ("val_fraction", "test_fraction"):
+            fraction = getattr(self, key)
+            require(0 < fraction < 1, f"data.{key}", "in (0, 1)", fraction)
+        held_out = self.val_fraction + self.test_fraction
+        shares = f"{self.val_fraction} + {self.test_fraction}"
+        require(held_out < 1, "data.val_fraction + data.test_fraction", "< 1", shares)
+
+    def load(self) -> "DataSet":
+        """Return the data; raises `DataError` when it cannot be had."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LabelledOptions(DataOptions):
+    """The fields of data with a class for each sample; fractions are shares of each class.
+
+    split_seed: fixes which samples are held out, whatever `rng_seed` is.
+    """
+
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        valid = 0 <= self.split_seed < MAX_SEED
+        require(valid, "data.split_seed", f"in [0, {MAX_SEED})", self.split_seed)
