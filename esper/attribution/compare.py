@@ -107,7 +107,7 @@ class Trial:
     seeds: the activation of every seed of the event, by (slot, seed).
     twin: the network that never got these seeds; None when attribution is by ablation.
     ablations: a comparison with the network itself, by (slot, seed).
-    deeds_seen: how much of the network's journal the twin already knew when it was copied.
+    ops_seen: how much of the network's journal the twin already knew when it was copied.
     """
 
     index: int
@@ -116,7 +116,7 @@ class Trial:
     twin: Host | None
     comparison: Comparison
     ablations: dict[tuple[str, int], Comparison] = field(default_factory=dict)
-    deeds_seen: int = 0
+    ops_seen: int = 0
 
     def open_seeds(self, host: Host) -> list[Seed]:
         """Return the seeds of this event that are still live."""
@@ -125,27 +125,27 @@ class Trial:
 
 
 def measure(
-    change: Trial, host: Host, evaluate: Evaluate, network: Evaluation
+    trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation
 ) -> list[SeedPerformance]:
     """Compare a network with what it would be without an event; credit the event's open seeds.
 
     Args:
-        change: the event; its twin has trained the epoch too.
+        trial: the event; its twin has trained the epoch too.
         host: the network.
         evaluate: scores a model on the decision-validation split.
         network: what the network scored this epoch.
     """
-    seeds = change.open_seeds(host)
+    seeds = trial.open_seeds(host)
     event_gain = None
-    if change.twin is not None:
-        event_gain = change.comparison.add(evaluate_model(evaluate, change.twin.model), network)
+    if trial.twin is not None:
+        event_gain = trial.comparison.add(evaluate_model(evaluate, trial.twin.model), network)
     measured = [seed for seed in seeds if seed.stage in MEASURED]
     for seed in measured:
-        _ablate(change, host, evaluate, network, seed)
+        _ablate(trial, host, evaluate, network, seed)
     shares = _shares(seeds)
     for seed in seeds:
-        _credit(change, seed, shares[seed.slot, seed.index], event_gain)
-    method = "ablation" if change.twin is None else "twin"
+        _credit(trial, seed, shares[seed.slot, seed.index], event_gain)
+    method = "ablation" if trial.twin is None else "twin"
     return [
         SeedPerformance(
             slot=seed.slot,
@@ -161,10 +161,10 @@ def measure(
     ]
 
 
-def _ablate(change: Trial, host: Host, evaluate: Evaluate, network: Evaluation, seed: Seed) -> None:
+def _ablate(trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation, seed: Seed) -> None:
     key = (seed.slot, seed.index)
     without = evaluate_muted(evaluate, host, *key)
-    comparison = change.ablations.setdefault(key, Comparison(change.comparison.window))
+    comparison = trial.ablations.setdefault(key, Comparison(trial.comparison.window))
     if comparison.add(without, network) is not None:
         seed.activation.measurements += 1
     seed.activation.ablation = comparison.gain
@@ -182,12 +182,12 @@ def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
     return {key: weight / total for key, weight in weights.items()}
 
 
-def _credit(change: Trial, seed: Seed, share: float, event_gain: float | None) -> None:
+def _credit(trial: Trial, seed: Seed, share: float, event_gain: float | None) -> None:
     """Write the gain, its error and the latest point into the life of a seed."""
     activation = seed.activation
-    comparison = change.comparison
-    if change.twin is None:
-        found = change.ablations.get((seed.slot, seed.index))
+    comparison = trial.comparison
+    if trial.twin is None:
+        found = trial.ablations.get((seed.slot, seed.index))
         if found is None or seed.stage not in MEASURED:
             return
         comparison, share, event_gain = found, 1.0, activation.ablation

@@ -15,6 +15,7 @@ from esper.contracts.stage import SeedStage
 from esper.growth.apply import Applied, apply
 from esper.growth.host import Host
 from esper.growth.host_state import host_state, load_host_state
+from esper.growth.param_groups import stale_entries
 from esper.kernels.kernel import Kernel
 from esper.probe.rng_state import RngState
 
@@ -29,7 +30,7 @@ class Trials:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.changes: list[Trial] = []
+        self.open: list[Trial] = []
         self.num_events = 0
 
     def apply(
@@ -48,14 +49,14 @@ class Trials:
         host = self.host
         grows = any(change.action is Action.GERMINATE for change in plan.changes)
         twin = host.copy() if grows and with_twin else None
-        deeds_seen = len(host.op_log)
+        ops_seen = len(host.op_log)
         applied = apply(host, plan, kernels, metrics, self.num_events, reason)
         if applied.germinated:
             seeds = {key: host.seed(*key).activations for key in applied.germinated}
             comparison = Comparison(host.options.window)
             trial = Trial(self.num_events, metrics.epoch, seeds, twin, comparison)
-            trial.deeds_seen = deeds_seen
-            self.changes.append(trial)
+            trial.ops_seen = ops_seen
+            self.open.append(trial)
             self.num_events += 1
             host.is_followed = host.is_followed or twin is not None
         return applied
@@ -66,10 +67,10 @@ class Trials:
         Without `train` the twins are dropped, and their events are measured by ablation.
         """
         if train is None:
-            for change in self.changes:
-                change.twin = None
+            for trial in self.open:
+                trial.twin = None
             return 0
-        twins = [change.twin for change in self.changes if change.twin is not None]
+        twins = [trial.twin for trial in self.open if trial.twin is not None]
         for twin in twins:
             train_twin(twin, self.host, train, epoch_began)
         return len(twins)
@@ -77,13 +78,13 @@ class Trials:
     def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
         """Credit every open seed; return the measurements of the blended ones."""
         measured: list[SeedPerformance] = []
-        for change in self.changes:
-            measured += measure(change, self.host, evaluate, network)
+        for trial in self.open:
+            measured += measure(trial, self.host, evaluate, network)
         return measured
 
     def flops(self, num_samples: int, num_evaluated: int) -> float:
         """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
-        twins = [change.twin for change in self.changes if change.twin is not None]
+        twins = [trial.twin for trial in self.open if trial.twin is not None]
         trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in twins)
         muted = sum(seed.stage in MEASURED for seed in self.host.seeds())
         evaluated = muted * self.host.flops + sum(twin.flops for twin in twins)
@@ -98,76 +99,78 @@ class Trials:
         """
         closed, self.host.closed = self.host.closed, []
         outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
-        for change in list(self.changes):
-            if not change.open_seeds(self.host):
-                self._sync(change)
-                self.changes.remove(change)
-                self._adopt(change)
+        for trial in list(self.open):
+            if not trial.open_seeds(self.host):
+                self._sync(trial)
+                self.open.remove(trial)
+                self._adopt(trial)
+        problems = stale_entries(self.host.optimizer, self.host.model)
+        assert not problems, f"optimizer and model have come apart: {problems}"
         return outcomes
 
     def give_up(self) -> None:
         """Drop every open event and its twin, since the network was rolled back."""
-        self.changes.clear()
+        self.open.clear()
         self.follow()
 
-    def _adopt(self, change: Trial) -> None:
-        twin = change.twin
-        if twin is None or self.changes or self._is_kept(change):
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the host and of its open trials; tensors are not copied."""
+        return {
+            "host": host_state(self.host),
+            "num_events": self.num_events,
+            "open": [_trial_state(trial) for trial in self.open],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make a fresh host and its open events equal those whose state it is.
+
+        Raises:
+            CheckpointError: if it is the state of another host.
+        """
+        # Twins are copied from the host while it has no kernels: each loads its own.
+        twins = [None if saved["twin"] is None else self.host.copy() for saved in state["open"]]
+        load_host_state(self.host, state["host"])
+        self.num_events = state["num_events"]
+        self.open = []
+        for saved, twin in zip(state["open"], twins, strict=True):
+            if twin is not None:
+                load_host_state(twin, saved["twin"])
+            trial = Trial(
+                index=saved["index"],
+                epoch=saved["epoch"],
+                seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
+                twin=twin,
+                comparison=_comparison(saved["comparison"]),
+                ablations={
+                    (slot, seed): _comparison(each) for slot, seed, each in saved["ablations"]
+                },
+            )
+            self.open.append(trial)
+
+    def _adopt(self, trial: Trial) -> None:
+        twin = trial.twin
+        if twin is None or self.open or self._is_kept(trial):
             return
         if self.host.options.on_cull == "twin":
             adopt(self.host, twin)
 
-    def _is_kept(self, change: Trial) -> bool:
+    def _is_kept(self, trial: Trial) -> bool:
         """Return whether a seed of the event is fossilized."""
-        seeds = [(self.host.seed(*key), activation) for key, activation in change.seeds.items()]
+        seeds = [(self.host.seed(*key), activation) for key, activation in trial.seeds.items()]
         return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
 
     def follow(self) -> None:
         """Repeat the network's operations of this control step on every twin; clear the log."""
-        for change in self.changes:
-            self._sync(change)
-            change.deeds_seen = 0
+        for trial in self.open:
+            self._sync(trial)
+            trial.ops_seen = 0
         self.host.op_log.clear()
-        self.host.is_followed = any(change.twin is not None for change in self.changes)
+        self.host.is_followed = any(trial.twin is not None for trial in self.open)
 
-    def _sync(self, change: Trial) -> None:
-        deeds = self.host.op_log
-        follow(change, deeds[change.deeds_seen :])
-        change.deeds_seen = len(deeds)
-
-
-def trials_state(trials: Trials) -> dict[str, Any]:
-    """Return the state of the host and of its open events; tensors are their own, not copies."""
-    return {
-        "host": host_state(trials.host),
-        "num_events": trials.num_events,
-        "changes": [_trial_state(trial) for trial in trials.changes],
-    }
-
-
-def load_trials_state(trials: Trials, state: dict[str, Any]) -> None:
-    """Make a fresh host and its open events equal those whose state it is.
-
-    Raises:
-        CheckpointError: if it is the state of another host.
-    """
-    # Twins are copied from the host while it has no kernels: each loads its own.
-    twins = [None if saved["twin"] is None else trials.host.copy() for saved in state["changes"]]
-    load_host_state(trials.host, state["host"])
-    trials.num_events = state["num_events"]
-    trials.changes = []
-    for saved, twin in zip(state["changes"], twins, strict=True):
-        if twin is not None:
-            load_host_state(twin, saved["twin"])
-        trial = Trial(
-            index=saved["index"],
-            epoch=saved["epoch"],
-            seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
-            twin=twin,
-            comparison=_comparison(saved["comparison"]),
-            ablations={(slot, seed): _comparison(each) for slot, seed, each in saved["ablations"]},
-        )
-        trials.changes.append(trial)
+    def _sync(self, trial: Trial) -> None:
+        ops = self.host.op_log
+        follow(trial, ops[trial.ops_seen :])
+        trial.ops_seen = len(ops)
 
 
 def _trial_state(trial: Trial) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Keep the twins of open growth events in step with the network.
 
-A twin never gets the seeds of its own event; every other change of the network is made to it too.
+A twin never gets the seeds of its own event; every other trial of the network is made to it too.
 """
 
 import copy
@@ -41,16 +41,16 @@ def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -
         )
 
 
-def follow(change: Trial, operations: Sequence[HostOp]) -> None:
+def follow(trial: Trial, operations: Sequence[HostOp]) -> None:
     """Repeat the network's operations on the twin of an event, those on the event's seeds left out.
 
     Call it before the network trains again: the twin's kernels are copies of the network's.
     """
-    twin = change.twin
+    twin = trial.twin
     if twin is None:
         return
     for operation in operations:
-        if change.seeds.get((operation.slot, operation.seed)) == operation.number:
+        if trial.seeds.get((operation.slot, operation.seed)) == operation.number:
             continue
         arguments = copy.deepcopy(operation.arguments)
         getattr(twin, operation.method)(operation.slot, operation.seed, *arguments)

@@ -67,7 +67,7 @@ class Adapter:
         Args:
             may_grow: whether seeds may germinate at the end of the next epoch.
         """
-        twins = [trial.twin for trial in self.trials.changes if trial.twin is not None]
+        twins = [trial.twin for trial in self.trials.open if trial.twin is not None]
         self.pipeline.compile_living([self.trials.host, *twins])
         failures = self.pipeline.drain()
         self.pipeline.ahead(self.trials.host, may_grow=may_grow)

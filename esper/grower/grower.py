@@ -4,14 +4,11 @@
     -> orchestrator: plan -> strategy: seeds and kernels -> safety -> apply
     -> (epochs later) outcome -> reward -> ledger and policy learn
 
-A `Grower` works in any training loop: it needs a model, its optimizer, and once an epoch a function
-that evaluates and one that trains.  All randomness comes from `rng_seed`.
+A `Grower` works in any training loop.  All randomness comes from `rng_seed`.
 """
 
 import time
 import uuid
-from collections.abc import Iterable
-from dataclasses import replace
 from random import Random
 from typing import Any, Unpack
 
@@ -20,8 +17,9 @@ from torch.optim import Optimizer
 
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
 from esper.attribution.first_order import Loss
-from esper.attribution.trials import Trials, load_trials_state, trials_state
+from esper.attribution.trials import BACKWARD, Trials
 from esper.attribution.twin import Train
+from esper.contracts.checks import require_whole
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
@@ -33,7 +31,6 @@ from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
-from esper.growth.param_groups import stale_entries
 from esper.growth.prepare import prepare
 from esper.kernels.pipeline import KernelPipeline
 from esper.logger.bus import EventBus
@@ -43,8 +40,8 @@ from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
-TRAINING = 3
-"""A training step costs about three forward passes: the backward pass costs two."""
+_STATEFUL = ("trials", "guard", "tracker", "policy", "settler", "selector")
+"""Parts whose state makes up that of a grower; the others are restored onto the host of trials."""
 
 
 class Grower:
@@ -79,12 +76,10 @@ class Grower:
         bus: EventBus | None = None,
         **options: Unpack[GrowerArguments],
     ) -> None:
-        if not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(f"epochs must be a whole number >= 1, got {epochs!r}")
+        require_whole("epochs", epochs, 1)
         self.options = chosen = GrowerOptions.of(options)
-        self.epochs, self.rng_seed = epochs, rng_seed
+        self.epoch, self.epochs = 0, epochs
         self.bus = bus or EventBus()
-        self.epoch = 0
         self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, chosen.setup)
         self.trials = Trials(self.host)
@@ -101,8 +96,9 @@ class Grower:
         self.reviewer = Reviewer(chosen.safety, self.host)
         pipeline = KernelPipeline(chosen.kernels, rng_seed)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
-        cooldown_epochs = chosen.orchestrator.adaptation_cooldown_epochs
-        self.adapter = Adapter(self.trials, pipeline, cooldown_epochs)
+        self.adapter = Adapter(
+            self.trials, pipeline, chosen.orchestrator.adaptation_cooldown_epochs
+        )
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
@@ -122,16 +118,15 @@ class Grower:
         """Look at the epoch that has just been trained, and change the network where it pays.
 
         Args:
-            evaluate: function of a model: its losses per sample on the decision-validation split,
-                or those and its hits per sample.
-            train: function of a model and an optimizer that trains the epoch just trained again;
-                with it a seed is compared with a twin that never got it, else with itself muted.
-                A twin follows the learning rates of the network by itself.  It sees the same
-                batches where they are drawn from the epoch's number or, from the end of one step
-                to the end of the epoch's training, from the global generators alone.
-            trained: what training gave, as far as known.
-            loss: function of a model: a scalar loss with a graph, on training samples; with it
-                kernels are ranked at birth.
+            evaluate: returns a model's losses per sample on the decision-validation split, or
+                losses and hits per sample.
+            train: trains a model with an optimizer for the epoch just trained.  Pass it to compare
+                a seed with a twin; without it a seed is compared with the network in which it is
+                muted.  A twin takes its learning rates from the network.  It sees the same batches
+                if they depend on the epoch's number, or on the global generators alone.
+            trained: the numbers of the training, as far as known.
+            loss: returns a model's scalar loss with a graph on training samples, to rank kernels at
+                birth.
 
         Raises:
             ValueError: if the budget is over or `evaluate` gives no loss per sample.
@@ -146,24 +141,38 @@ class Grower:
         self.epoch += 1
         self._moves.clear()
         self.host.end_epoch()
-        metrics = self._metrics(network, trained)
-        flops = TRAINING * self.host.flops * self._num_samples(trained)
-        self._emit_all(self.guard.review(self.epoch))
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            global_step=self.host.global_step,
+            val_loss=network.loss,
+            val_accuracy=network.accuracy,
+            train_loss=trained.loss,
+            train_accuracy=trained.accuracy,
+        )
+        num_samples = trained.num_samples or self.host.steps_per_epoch * self.batch_size
+        flops = (1 + BACKWARD) * self.host.flops * num_samples
+        self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
-        self._emit_all(inspection.events)
+        self.emit(*inspection.events)
         if not inspection.has_rolled_back:
-            flops += self._attribute(comparing, train, network, trained)
+            flops += self._attribute(comparing, train, network, num_samples)
         attributed = time.perf_counter()
         self.report_failures()
         if not inspection.has_rolled_back:
             self._advance(metrics)
         self._settle()
-        observation = self._observe(metrics, is_suspect=inspection.is_suspect)
+        observation = self.tracker.update(
+            metrics,
+            self.host.states(self.epoch),
+            self.epochs,
+            may_grow=self._may_grow(self.epoch),
+            is_suspect=inspection.is_suspect,
+        )
         if not inspection.has_rolled_back:
             with_twin = train is not None and self.options.growth.attribution == "twin"
             for decision in self._decide(observation):
                 self._adapt(decision, observation, loss, with_twin=with_twin)
-        self._emit_all(cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs))
+        self.emit(*cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)
@@ -182,26 +191,18 @@ class Grower:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, the model's weights and the optimizer's moments included.
-
-        Nested plain values, and the run's own tensors.  Call it between steps.
-        """
+        """Return everything that changes, weights and moments included; call it between steps."""
         return {
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
-            "trials": trials_state(self.trials),
-            "guard": self.guard.state_dict(),
             "governor": self.governor.state_dict(self.epoch),
-            "tracker": self.tracker.state_dict(),
-            "policy": self.policy.state_dict(),
-            "settler": self.settler.state_dict(),
-            "selector": self.selector.state_dict(),
             "epoch_began": self._epoch_began.state_dict(),
             "rng": RngState.now().state_dict(),
+            **{part: getattr(self, part).state_dict() for part in _STATEFUL},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make a fresh grower of a fresh model stand where `state` says, global generators too.
+        """Restore a state into a fresh grower of a fresh model, the global generators included.
 
         Raises:
             CheckpointError: if it is the state of another model or optimizer.
@@ -210,46 +211,33 @@ class Grower:
         if self.epoch:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        load_trials_state(self.trials, state["trials"])
-        self.guard.load_state_dict(state["guard"])
+        for part in _STATEFUL:
+            getattr(self, part).load_state_dict(state[part])
         self.governor.load_state_dict(state["governor"], self.epoch)
-        self.tracker.load_state_dict(state["tracker"])
-        self.policy.load_state_dict(state["policy"])
-        self.settler.load_state_dict(state["settler"])
-        self.selector.load_state_dict(state["selector"])
         self._epoch_began = RngState.from_state(state["epoch_began"])
         RngState.from_state(state["rng"]).restore()
         self._prepare()
 
-    def emit(self, body: EventBody) -> None:
-        """Publish an event of the present epoch."""
-        self.bus.publish(Event(epoch=self.epoch, body=body))
-        if isinstance(body, LifecycleMove):
-            self._moves.append(body)
-        if isinstance(body, KernelBuilt) and body.error is not None:
-            self._emit_all(self.guard.build_failed(body))
+    def emit(self, *bodies: EventBody) -> None:
+        """Publish events of the present epoch, in order."""
+        for body in bodies:
+            self.bus.publish(Event(epoch=self.epoch, body=body))
+            if isinstance(body, LifecycleMove):
+                self._moves.append(body)
+            if isinstance(body, KernelBuilt) and body.error is not None:
+                self.emit(*self.guard.build_failed(body))
 
     def report_failures(self) -> None:
         """Emit the failures of kernels since the last call; call it after a test of the network."""
-        self._emit_all(self.guard.notice(self.epoch))
+        self.emit(*self.guard.notice(self.epoch))
 
     def close(self) -> None:
         """Close the store and drop prepared kernels."""
-        self._emit_all(self.adapter.close())
-        self._emit_all(self.settler.close())
-
-    def _metrics(self, network: Evaluation, trained: TrainReport) -> EpochMetrics:
-        return EpochMetrics(
-            epoch=self.epoch,
-            global_step=self.host.global_step,
-            val_loss=network.loss,
-            val_accuracy=network.accuracy,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-        )
+        self.emit(*self.adapter.close())
+        self.emit(*self.settler.close())
 
     def _attribute(
-        self, evaluate: Evaluate, train: Train | None, network: Evaluation, trained: TrainReport
+        self, evaluate: Evaluate, train: Train | None, network: Evaluation, num_samples: int
     ) -> float:
         """Train the twins and credit the seeds; return the FLOPs of both."""
         self.trials.train_twins(train, self._epoch_began)
@@ -257,22 +245,14 @@ class Grower:
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
             self.settler.note(performance, seed.activation)
-        return self.trials.flops(self._num_samples(trained), len(network.losses_N))
-
-    def _num_samples(self, trained: TrainReport) -> int:
-        return trained.num_samples or self.host.steps_per_epoch * self.batch_size
+        return self.trials.flops(num_samples, len(network.losses_N))
 
     def _advance(self, metrics: EpochMetrics) -> None:
         """Advance every seed by one epoch."""
-        self._emit_all(health(self.host))
-        self._emit_all(self.guard.cull(self.epoch))
+        self.emit(*health(self.host))
+        self.emit(*self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
-        self._emit_all(advance_epoch(self.host, metrics, rest_epochs))
-
-    def _observe(self, metrics: EpochMetrics, *, is_suspect: bool) -> Observation:
-        slots, may_grow = self.host.states(self.epoch), self._may_grow(self.epoch)
-        observation = self.tracker.update(metrics, slots, self.epochs, may_grow)
-        return replace(observation, is_suspect=is_suspect)
+        self.emit(*advance_epoch(self.host, metrics, rest_epochs))
 
     def _may_grow(self, epoch: int) -> bool:
         """Return whether seeds may germinate at the end of an epoch."""
@@ -281,11 +261,11 @@ class Grower:
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of the policy that safety accepts."""
         decisions = self.policy.decide(observation)
-        self._emit_all(decisions)
+        self.emit(*decisions)
         self.num_decisions += len(decisions)
         wanted = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, refused = self.reviewer.review(wanted, observation)
-        self._emit_all(refused)
+        self.emit(*refused)
         return accepted
 
     def _adapt(
@@ -295,7 +275,7 @@ class Grower:
         plan = self.options.orchestrator.plan(decision, observation, self.ledger)
         self.emit(plan)
         chosen = self.candidates.choose(plan, decision, observation, loss)
-        self._emit_all(chosen.events)
+        self.emit(*chosen.events)
         refusal = chosen.refusal or self.reviewer.review_plan(
             chosen.plan, decision, observation, chosen.kernels
         )
@@ -303,7 +283,7 @@ class Grower:
             self.emit(refusal)
             return
         adapted = self.adapter.adapt(chosen, decision, observation.metrics, with_twin=with_twin)
-        self._emit_all(adapted.events)
+        self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.note(chosen.plan, self.epoch)
             for slot, seed in adapted.applied.germinated:
@@ -312,14 +292,8 @@ class Grower:
     def _settle(self) -> None:
         """Judge every seed that was fossilized or culled since the last call."""
         for outcome in self.trials.settle(self.epoch):
-            self._emit_all(self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
-        problems = stale_entries(self.host.optimizer, self.host.model)
-        assert not problems, f"optimizer and model have come apart: {problems}"
+            self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
 
     def _prepare(self) -> None:
         """Prepare kernels for the end of the next epoch."""
-        self._emit_all(self.adapter.prepare(may_grow=self._may_grow(self.epoch + 1)))
-
-    def _emit_all(self, bodies: Iterable[EventBody]) -> None:
-        for body in bodies:
-            self.emit(body)
+        self.emit(*self.adapter.prepare(may_grow=self._may_grow(self.epoch + 1)))

@@ -59,7 +59,7 @@ class LoadedRun:
         if checkpoint is None:
             return load_network(self.path / NETWORK, host).eval()
         saved = read(self.path / CHECKPOINTS / checkpoint).tree
-        load_host_state(host, saved["grower"]["pending"]["host"])
+        load_host_state(host, saved["grower"]["trials"]["host"])
         return model.eval()
 
     def __repr__(self) -> str:

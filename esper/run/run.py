@@ -97,8 +97,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
                 "resumed_epoch": grower.epoch,
             }
         )
-        for body in resumed:
-            grower.emit(body)
+        grower.emit(*resumed)
         with catch_signals() as interrupt:
             run_epochs(task, grower, bus, checkpoints, interrupt)
         numbers = _test_and_save(grower, data, checkpoints)

@@ -36,8 +36,8 @@ class KernelGuard:
     quarantined: blueprints that are barred for the rest of the run.
     """
 
-    def __init__(self, pending: Trials, options: Recover) -> None:
-        self.pending, self.options = pending, options
+    def __init__(self, trials: Trials, options: Recover) -> None:
+        self.trials, self.options = trials, options
         self.recovered: Counter[str] = Counter()
         self.unrecovered: Counter[str] = Counter()
         self.quarantined: set[str] = set()
@@ -51,7 +51,7 @@ class KernelGuard:
     def notice(self, epoch: int) -> list[Recovery]:
         """Count the faults since the last call; return their events."""
         recoveries: list[Recovery] = []
-        host = self.pending.host
+        host = self.trials.host
         for seed, bank in self._kernels(host):
             faults = bank.faults.take(seed.index)
             recoveries += self._count(seed, faults, epoch) if faults else []
@@ -97,7 +97,7 @@ class KernelGuard:
                 reason = f"its kernel rests after {activation.errors} failures"
             else:
                 continue
-            moves += cull_and_embargo(self.pending.host, seed, epoch, reason)
+            moves += cull_and_embargo(self.trials.host, seed, epoch, reason)
         return moves
 
     def prepare(self, epoch: int) -> None:
@@ -113,7 +113,7 @@ class KernelGuard:
             for bank in _banks(twin):
                 # A twin's kernels are copies of the network's, which were judged.
                 bank.faults.clear()
-        for host in (self.pending.host, *self._twins()):
+        for host in (self.trials.host, *self._twins()):
             for seed, bank in self._kernels(host):
                 if _key(seed) in resting:
                     bank.faults.resting.add(seed.index)
@@ -200,7 +200,7 @@ class KernelGuard:
 
         A binding changes only when its seed is used, and these seeds cannot be.
         """
-        for slot in self.pending.host.slots.values():
+        for slot in self.trials.host.slots.values():
             offered = [name for name in slot.spec.catalogue if name not in self.quarantined]
             for seed in slot.seeds:
                 if offered and seed.stage is SeedStage.DORMANT and seed.bound in self.quarantined:
@@ -209,7 +209,7 @@ class KernelGuard:
 
     def _set_options(self) -> None:
         """Switch recovery on in every bank, and mark the fossilized kernels."""
-        for host in (self.pending.host, *self._twins()):
+        for host in (self.trials.host, *self._twins()):
             for seed, bank in self._kernels(host):
                 bank.faults.options = self.options
                 if seed.stage is SeedStage.FOSSILIZED:
@@ -222,10 +222,10 @@ class KernelGuard:
 
     def _seeds(self) -> list[Seed]:
         """Return the seeds of the network that hold a kernel."""
-        return [seed for seed in self.pending.host.seeds() if seed.current is not None]
+        return [seed for seed in self.trials.host.seeds() if seed.current is not None]
 
     def _twins(self) -> list[Host]:
-        return [change.twin for change in self.pending.changes if change.twin is not None]
+        return [change.twin for change in self.trials.open if change.twin is not None]
 
     def _kernels(self, host: Host) -> list[tuple[Seed, KernelBank]]:
         """Pair the network's seeds with the banks of `host`, itself or a twin of it."""

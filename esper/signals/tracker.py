@@ -32,7 +32,13 @@ class SignalTracker:
         self._seed_windows: tuple[SeedWindow, ...] = ()
 
     def update(
-        self, metrics: EpochMetrics, slots: tuple[SlotState, ...], epochs: int, may_grow: bool
+        self,
+        metrics: EpochMetrics,
+        slots: tuple[SlotState, ...],
+        epochs: int,
+        *,
+        may_grow: bool,
+        is_suspect: bool = False,
     ) -> Observation:
         """Add one finished epoch and return what a policy sees of it.
 
@@ -41,6 +47,7 @@ class SignalTracker:
             slots: every slot at the end of the epoch.
             epochs: the run's budget in epochs.
             may_grow: True while germination is allowed.
+            is_suspect: True when the governor suspects that the network has come to harm.
         """
         options = self._options
         last_loss = self._val_losses[-1] if self._val_losses else None
@@ -66,6 +73,7 @@ class SignalTracker:
             metrics=metrics,
             epochs=epochs,
             may_grow=may_grow,
+            is_suspect=is_suspect,
             plateau_epochs=self._plateau.epochs,
             loss_delta=loss_delta,
             accuracy_delta=accuracy_delta,

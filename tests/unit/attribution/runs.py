@@ -56,7 +56,7 @@ class Run:
 
     @property
     def twins(self) -> list[Host]:
-        return [change.twin for change in self.pending.changes if change.twin is not None]
+        return [change.twin for change in self.pending.open if change.twin is not None]
 
     def step(self, evaluated: Evaluate = evaluate, trained: Train | None = None) -> None:
         """Do what the grower does at the end of an epoch."""

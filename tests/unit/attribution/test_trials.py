@@ -32,7 +32,7 @@ def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> 
     host = make_host("mlp")
     pending = Trials(host)
     open_trial(pending, together((0, "mlp"), (1, "affine")), with_twin=True)
-    (change,) = pending.changes
+    (change,) = pending.open
     assert change.seeds == {("block1", 0): 1, ("block1", 1): 1}
     assert change.twin is not None
     assert pending.settle(1) == []
@@ -40,27 +40,27 @@ def test_every_life_is_settled_once_and_an_event_closes_with_its_last_seed() -> 
     host.cull("block1", 0, 1, "")
     assert told(pending.settle(1)) == [(0, "mlp", False)]
     assert pending.settle(1) == []
-    assert pending.changes == [change]
+    assert pending.open == [change]
     assert [seed.index for seed in change.open_seeds(host)] == [1]
 
     host.blend("block1", 1, 1.0, None, "")
     for stage in (_S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED):
         host.advance("block1", 1, stage, None, "")
     assert told(pending.settle(2)) == [(1, "affine", True)]
-    assert pending.changes == []
+    assert pending.open == []
 
 
 def test_a_plan_without_germinations_opens_no_event() -> None:
     host = make_host("mlp")
     pending = Trials(host)
     open_trial(pending, germination("block1", 0, "mlp"), with_twin=False)
-    assert pending.changes[0].twin is None
+    assert pending.open[0].twin is None
     cull = SeedChange(action=Action.CULL, seed=0)
     plan = Plan(slot="block1", kind="test", changes=(cull,), reasoning="")
     open_trial(pending, plan, with_twin=True)
     assert pending.num_events == 1
     assert told(pending.settle(1)) == [(0, "mlp", False)]
-    assert pending.changes == []
+    assert pending.open == []
 
 
 def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> None:
@@ -78,7 +78,7 @@ def test_a_seed_replaced_at_once_closes_its_first_event_and_opens_another() -> N
     )
     open_trial(pending, swap, with_twin=False)
     assert told(pending.settle(3)) == [(0, "mlp", False)]
-    (change,) = pending.changes
+    (change,) = pending.open
     assert (change.index, change.seeds) == (1, {("block1", 0): 2})
 
 
@@ -88,7 +88,7 @@ def test_without_a_loop_twins_are_given_up() -> None:
     train(growing.model, growing.host.optimizer, 4)
     growing.step(trained=None)
     assert growing.twins == []
-    assert len(growing.pending.changes) == 1
+    assert len(growing.pending.open) == 1
     for number in (5, 6):
         train(growing.model, growing.host.optimizer, number)
         growing.step(trained=None)
@@ -112,4 +112,4 @@ def test_a_plan_that_fails_opens_no_event() -> None:
     growing = run({})
     with pytest.raises(Exception, match="unknown blueprint"):
         open_trial(growing.pending, germination("0", 0, "nonsense"), with_twin=True)
-    assert (growing.pending.changes, growing.pending.num_events) == ([], 0)
+    assert (growing.pending.open, growing.pending.num_events) == ([], 0)

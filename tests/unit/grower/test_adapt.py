@@ -48,7 +48,7 @@ def test_a_germination_opens_a_trial_and_lets_the_slot_rest(with_twin: bool) -> 
     ]  # fmt: skip
     assert adapted.applied is not None
     assert adapted.applied.germinated == [("block1", 0)]
-    (trial,) = adapter.trials.changes
+    (trial,) = adapter.trials.open
     assert (trial.twin is not None) is with_twin
     assert host.slots["block1"].rests_until == 4 + COOLDOWN_EPOCHS
 
@@ -75,5 +75,5 @@ def test_a_plan_that_the_lifecycle_forbids_is_refused_and_changes_nothing() -> N
     assert adapted.applied is None
     assert refusal.rule == "applicable"
     assert "DORMANT -> FOSSILIZED" in refusal.reason
-    assert (adapter.trials.changes, host.slots["block1"].rests_until) == ([], 0)
+    assert (adapter.trials.open, host.slots["block1"].rests_until) == ([], 0)
     assert host.seed("block1", 0).stage is _S.DORMANT

@@ -140,7 +140,7 @@ def test_seeds_live_in_several_slots_and_several_in_one() -> None:
     assert len(live) == 4
     assert {slot for slot, _ in live} == {"0", "3"}
     assert len(run.grower.host.optimizer.param_groups) == 5
-    assert len(run.grower.trials.changes) == 2
+    assert len(run.grower.trials.open) == 2
     assert {(f.slot, f.seed) for f in run.told.of(EventKind.PERFORMANCE)} == set(live)
     by_slot: dict[str, set[str]] = {}
     for seed in run.reports[-1].observation.live_seeds:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, AdamW
 
-from esper.attribution.trials import load_trials_state, trials_state
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.plan import Action
@@ -30,9 +29,9 @@ PLANS = {
 
 def resumed(old: Run, **growth: Any) -> Run:
     """Return a run built anew that stands where `old` stands, by way of plain values."""
-    plain, tensors = split(trials_state(old.pending))
+    plain, tensors = split(old.pending.state_dict())
     fresh = run(PLANS, **growth)
-    load_trials_state(fresh.pending, join(plain, tensors))
+    fresh.pending, join(plain.load_state_dict(tensors))
     fresh.epoch = old.epoch
     return fresh
 
@@ -107,10 +106,10 @@ def test_a_number_of_numpy_among_the_options_of_the_optimizer_is_saved_as_it_is(
 
 def test_a_kernel_that_is_no_longer_known_is_refused_by_name() -> None:
     grown = run(PLANS).go(1)
-    state = trials_state(grown.pending)
+    state = grown.pending.state_dict()
     state["host"]["slots"]["0"]["seeds"][0]["current"]["blueprint"] = "gone"
     with pytest.raises(CheckpointError, match="kernel 'gone' in slot '0' cannot be built: unknown"):
-        load_trials_state(run(PLANS).pending, state)
+        run(PLANS).pending.load_state_dict(state)
 
 
 def test_an_optimizer_with_momentum_is_taken_up_where_it_was() -> None:

@@ -146,7 +146,7 @@ class World:
             train_loss=1 - accuracy,
         )
         may_grow = self.epoch < 0.6 * self.epochs
-        seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow)
+        seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow=may_grow)
         wanted = self.policy.decide(seen)
         self.decisions += [(self.epoch, decision) for decision in wanted]
         accepted, refused = review(wanted, seen, self.safety)

@@ -95,7 +95,7 @@ def with_twin(run: Run) -> Host:
     """Open a growth event whose twin holds the same kernels."""
     twin = run.host.copy()
     change = Trial(0, 0, {}, twin, Comparison(3))
-    run.guard.pending.changes.append(change)
+    run.guard.trials.open.append(change)
     return twin
 
 
@@ -113,7 +113,7 @@ def test_a_twin_rests_with_the_network_and_its_own_failures_do_not_count(
     assert bank_in(twin, "1").faults.state()["faults"] == []
     run.live(calls=2)
     assert bank_in(twin, "1").faults.resting == {0}
-    run.guard.pending.changes.clear()
+    run.guard.trials.open.clear()
 
 
 def test_what_failed_in_a_step_of_no_single_kernel_is_reported_as_training(
