@@ -117,7 +117,7 @@ def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
     assert strategies(told)[-1] == ("quarantine", 1, False)
     (outcome,) = grower.settler.outcomes
     assert (outcome.settled_epoch, outcome.reason) == (3, "blueprint 'bad' is in quarantine")
-    assert told.of(EventKind.PLAN)[-1].is_empty
+    assert told.of(EventKind.PLAN)[-1].changes == ()
     assert told.of(EventKind.PLAN)[-1].reasoning.endswith("every blueprint on offer is barred")
     found = summarise(grower, [line_of_an_epoch()], {})
     assert found["recoveries"] == {}
@@ -239,4 +239,4 @@ def test_a_run_whose_kernels_fail_and_rest_is_taken_up_again_to_the_bit(trouble:
             pass
         assert same_weights(other.host.model, whole.host.model)
         assert told_after(told_again, epoch) == told_after(told, epoch)
-        assert other.recovery.state_dict() == whole.guard.state_dict()
+        assert other.guard.state_dict() == whole.guard.state_dict()

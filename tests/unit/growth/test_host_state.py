@@ -31,7 +31,7 @@ def resumed(old: Run, **growth: Any) -> Run:
     """Return a run built anew that stands where `old` stands, by way of plain values."""
     plain, tensors = split(old.pending.state_dict())
     fresh = run(PLANS, **growth)
-    fresh.pending, join(plain.load_state_dict(tensors))
+    fresh.pending.load_state_dict(join(plain, tensors))
     fresh.epoch = old.epoch
     return fresh
 

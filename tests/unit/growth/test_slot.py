@@ -30,13 +30,13 @@ def test_a_live_seed_tells_of_its_life() -> None:
     host = make_host("mlp")
     grow(host, "block1", 1, "affine", alpha_target=0.4)
     seed = host.seed("block1", 1)
-    seed.activation.gain, seed.activation.gain_error, seed.activation.measurements = 0.1, 0.01, 2
+    seed.activation.gain, seed.activation.gain_error = 0.1, 0.01
     seed.activation.gradient.add(0.5)
     state = seed.state(epoch=3)
     assert state.is_live
     assert (state.epochs_since_germination, state.activations, state.last_used_epoch) == (3, 1, 0)
     assert (state.alpha, state.alpha_target, state.parameters) == (0.0, 0.4, 4 * 8 + 8)
-    assert (state.gain, state.gain_error, state.measurements) == (0.1, 0.01, 2)
+    assert (state.gain, state.gain_error) == (0.1, 0.01)
     assert (state.gradient_norm, state.ablation, state.improvement) == (0.5, None, None)
 
 
