@@ -6,8 +6,8 @@ from typing import Any
 
 from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
-from esper.growth.options import Growth, Recover
-from esper.kernels.options import Kernels
+from esper.growth.options import Growth
+from esper.kernels.options import Kernels, Recover
 from esper.logger.wandb import Wandb
 from esper.model.cnn import CNN
 from esper.options import OPTIONS, option_name

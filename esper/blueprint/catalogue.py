@@ -28,7 +28,6 @@ from esper.blueprint import (
     squeeze_excite,
 )
 from esper.blueprint.base import SELECTIONS, Blueprint, Build, ShapeRule, Site
-from esper.blueprint.measure import measured
 from esper.blueprint.shapes import Shape, any_shapes
 from esper.contracts.slot import Placement, SlotKind
 
@@ -183,13 +182,11 @@ def blueprint(
     fits_in: Iterable[Site],
     risk: float = 0.5,
     shape_rule: ShapeRule = any_shapes,
-    version: str = "1",
     thread_safe: bool = False,
 ) -> Callable[[Build], Blueprint]:
     """Return a decorator that registers a function (kind, in_shape, out_shape) -> kernel.
 
-    The function's name becomes the `Blueprint`.  Parameters and FLOPs are counted on a kernel
-    built for the purpose; whoever would rather declare them calls `register(Blueprint(...))`.
+    The function's name becomes the `Blueprint`.
     """
 
     def decorate(build: Build) -> Blueprint:
@@ -199,9 +196,7 @@ def blueprint(
                 fits_in=frozenset(fits_in),
                 risk=risk,
                 build=build,
-                cost=measured(build),
                 shape_rule=shape_rule,
-                version=version,
                 thread_safe=thread_safe,
             )
         )

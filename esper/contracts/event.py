@@ -48,6 +48,14 @@ class Gate:
         """True when every check passed."""
         return all(check.passed for check in self.checks)
 
+    def describe(self) -> str:
+        """Return every check as `name value (limit)`, in one line."""
+        parts = []
+        for check in self.checks:
+            value = "not measured" if check.value is None else f"{check.value:.4g}"
+            parts.append(f"{check.name} {value} ({check.limit})")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleMove:
@@ -67,8 +75,7 @@ class KernelBuilt:
     """Body of `kernel`: a blueprint was built for a seed; `error` says why it was refused.
 
     build_ms, compile_ms: time that building and compiling took; None where it was not compiled.
-    validate_ms: time that it took to validate its kind; None where the verdict was known already.
-    load_ms: time that it took to read the verdict from the disk; None where it came from elsewhere.
+    validate_ms: time that it took to validate its kind; None where that was done before.
     ahead_ms: how much of all that was done in the background; None where nothing was.
     wait_ms: how long the run stood still for it.
     graphs: how many graphs were compiled for it; None where kernels are not compiled.
@@ -81,7 +88,6 @@ class KernelBuilt:
     flops: float
     build_ms: float
     validate_ms: float | None = None
-    load_ms: float | None = None
     compile_ms: float | None = None
     ahead_ms: float | None = None
     wait_ms: float | None = None
@@ -146,7 +152,7 @@ class PolicyUpdate:
 class Recovery:
     """Body of `recovery`: something failed, and what was done about it.
 
-    where: `kernel`, `cache`, `store`, `stream`, `checkpoint` or `training`.
+    where: `kernel`, `store`, `stream`, `checkpoint` or `training`.
     error: type of the error, `OutOfMemoryError`.
     strategy: `retry`, `fallback`, `circuit_breaker`, `degrade`, `escalate` or `quarantine`.
     recovered: whether the run goes on as if nothing had failed there.

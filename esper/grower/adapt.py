@@ -16,6 +16,7 @@ from esper.grower.options import GrowerOptions
 from esper.grower.review import Reviewer
 from esper.growth.apply import Setting
 from esper.growth.host import Moment
+from esper.growth.requests import held_kernels, next_requests
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
 from esper.strategy.selector import Selector
@@ -45,7 +46,13 @@ class Adapter:
         self, choices: GrowerOptions, pending: Trials, selector: Selector, rng_seed: int, tell: Tell
     ) -> None:
         self.choices, self.pending, self.selector = choices, pending, selector
-        self.kernels, self.tell = KernelPipeline(choices.kernels, rng_seed), tell
+        self.tell = tell
+        self.kernels = KernelPipeline(
+            choices.kernels,
+            rng_seed,
+            parameter_budget=choices.safety.parameter_budget,
+            memory_budget_mb=choices.safety.memory_budget_mb,
+        )
         self.reviewer = Reviewer(choices.safety, pending.host)
 
     def act(self, decision: Decision, occasion: Occasion) -> None:
@@ -96,12 +103,17 @@ class Adapter:
         for slot, seed in applied.germinated:
             self.selector.ledger.note_activation(slot, seed, occasion.moment.epoch)
 
+    def _take(self, slot: str, seed: int, blueprint: str) -> Kernel:
+        """Return the kernel that a seed gets if it germinates now."""
+        rng_seed = self.kernels.rng_seed
+        return self.kernels.take(self.pending.host.request(slot, seed, blueprint, rng_seed))
+
     def _take_fitting(self, slot: str, seed: int, blueprint: str) -> Kernel:
         """Return a kernel that a strategy may choose.
 
         Were one too large for the budget offered, the strategy would ask for it again and again.
         """
-        kernel = self.kernels.take(self.pending.host, slot, seed, blueprint)
+        kernel = self._take(slot, seed, blueprint)
         excess = self.reviewer.excess(kernel)
         if excess is not None:
             raise UnfitError(f"blueprint '{blueprint}' in slot '{slot}' does not fit: {excess}")
@@ -114,9 +126,8 @@ class Adapter:
             if change.action is not Action.GERMINATE or change.seed is None:
                 continue
             if change.blueprint is not None and (change.seed, change.blueprint) not in ready:
-                ready[change.seed, change.blueprint] = self.kernels.take(
-                    self.pending.host, plan.slot, change.seed, change.blueprint
-                )
+                kernel = self._take(plan.slot, change.seed, change.blueprint)
+                ready[change.seed, change.blueprint] = kernel
         return ready
 
     def prepare(self, *, may_grow: bool) -> None:
@@ -126,9 +137,11 @@ class Adapter:
             may_grow: whether seeds may germinate at the end of the epoch.
         """
         twins = [change.twin for change in self.pending.changes if change.twin is not None]
-        self.kernels.compile_living([self.pending.host, *twins])
+        rng_seed = self.kernels.rng_seed
+        for host in (self.pending.host, *twins):
+            self.kernels.compile(held_kernels(host, rng_seed))
         self._tell_recoveries()
-        self.kernels.ahead(self.pending.host, may_grow=may_grow)
+        self.kernels.ahead(next_requests(self.pending.host, rng_seed) if may_grow else ())
 
     def close(self) -> None:
         """Let go of the kernels that were prepared."""

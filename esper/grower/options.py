@@ -9,9 +9,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from esper.blueprint.options import Blueprints
 from esper.contracts.errors import ConfigError
-from esper.growth.options import Growth, Recover
+from esper.growth.options import Growth
 from esper.growth.prepare import HostSetup
-from esper.kernels.options import Kernels
+from esper.kernels.options import Kernels, Recover
 from esper.model.base import HostOptions
 from esper.options import OPTIONS
 from esper.safety.governor import GovernorOptions

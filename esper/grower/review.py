@@ -107,7 +107,7 @@ def least_costs(host: Host) -> dict[str, KernelCost]:
 
 def _parameters(spec: SlotSpec) -> list[int]:
     site = (spec.kind, spec.in_shape, spec.out_shape)
-    return [catalogue.BUILT_IN[name].parameters(*site) for name in spec.catalogue]
+    return [catalogue.BUILT_IN[name].cost(*site).parameters for name in spec.catalogue]
 
 
 def host_memory_mb(host: Host) -> float:

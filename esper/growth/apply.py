@@ -21,7 +21,7 @@ from esper.growth.host import Host, Moment
 from esper.growth.lifecycle import cull_and_embargo, reactivate
 from esper.growth.slot import Activation, Seed
 from esper.kernels.faults import FaultTracker
-from esper.kernels.kernel import Kernel, KernelError, told
+from esper.kernels.kernel import Kernel, KernelError, kernel_event
 from esper.kernels.pipeline import KernelPipeline
 
 _S = SeedStage
@@ -69,22 +69,17 @@ def apply(
         KernelError: if a kernel cannot be built, or the optimizer does not take it.
     """
     _check(host, plan)
-    kernels = setting.kernels
-    grown = {
-        change.seed: kernels.compiled(
-            host,
-            plan.slot,
-            change.seed,
-            ready.get((change.seed, change.blueprint))
-            or kernels.take(host, plan.slot, change.seed, change.blueprint),
-        )
-        for change in plan.changes
-        if change.action is Action.GERMINATE
-        and change.seed is not None
-        and change.blueprint is not None
-    }
+    kernels, grown = setting.kernels, {}
+    for change in plan.changes:
+        seed, blueprint = change.seed, change.blueprint
+        if change.action is Action.GERMINATE and seed is not None and blueprint is not None:
+            request = host.request(plan.slot, seed, blueprint, kernels.rng_seed)
+            kernel = ready.get((seed, blueprint)) or kernels.take(request)
+            grown[seed] = kernels.compiled(request, kernel)
     before = remember(host, plan.slot)
-    applied = Applied(built=[told(plan.slot, seed, kernel) for seed, kernel in grown.items()])
+    applied = Applied(
+        built=[kernel_event(plan.slot, seed, kernel) for seed, kernel in grown.items()]
+    )
     try:
         for change in plan.changes:
             _change(host, plan, change, setting, grown, applied)

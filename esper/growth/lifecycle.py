@@ -75,12 +75,12 @@ def _advance(host: Host, seed: Seed, moment: Moment, rest_epochs: int) -> list[L
         return []
     gate = _gate(host, seed, moment)
     if not gate.passed:
-        return cull_and_embargo(host, seed, moment.epoch, f"gate failed: {describe(gate)}", gate)
+        return cull_and_embargo(host, seed, moment.epoch, f"gate failed: {gate.describe()}", gate)
     if seed.stage is _S.TRAINING:
         seed.activation.blend_loss = moment.val_loss
-        return [host.blend(seed.slot, seed.index, seed.activation.target, gate, describe(gate))]
+        return [host.blend(seed.slot, seed.index, seed.activation.target, gate, gate.describe())]
     after = _S.SHADOWING if seed.stage is _S.BLENDING else _S.PROBATIONARY
-    return [host.advance(seed.slot, seed.index, after, gate, describe(gate))]
+    return [host.advance(seed.slot, seed.index, after, gate, gate.describe())]
 
 
 def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove]:
@@ -112,15 +112,6 @@ def cull_and_embargo(
         host.cull(seed.slot, seed.index, epoch, reason, gate),
         host.advance(seed.slot, seed.index, _S.EMBARGOED, None, reason),
     ]
-
-
-def describe(gate: Gate) -> str:
-    """Say in words what a gate measured."""
-    parts = []
-    for check in gate.checks:
-        value = "not measured" if check.value is None else f"{check.value:.4g}"
-        parts.append(f"{check.name} {value} ({check.limit})")
-    return ", ".join(parts)
 
 
 def _gate(host: Host, seed: Seed, moment: Moment) -> Gate:

@@ -92,7 +92,7 @@ def insert_kernel(
     """
     if slot not in host.slots or seed >= len(host.slots[slot].seeds):
         raise ValueError(f"there is no seed {seed} of slot '{slot}'")
-    kernel = build_kernel(host, slot, seed, blueprint, rng_seed)
+    kernel = build_kernel(host.request(slot, seed, blueprint, rng_seed))
     host.put_kernel(slot, seed, kernel.module)
     bank = attach.bank_of(host.slots[slot].module)
     assert bank is not None, "a kernel was just put in"

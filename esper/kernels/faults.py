@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from esper.growth.options import Recover
 from esper.kernels.errors import Remedy, first_line
+from esper.kernels.options import Recover
 
 
 class FaultTracker:

@@ -77,7 +77,7 @@ def germination(host: Host, slot: str, seed: int) -> Plan:
 def setting(event: int = 0) -> Setting:
     """Return when and where a plan of a benchmark is applied."""
     moment = Moment(epoch=1, val_loss=1.0, val_accuracy=None)
-    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
+    kernels = KernelPipeline(Kernels(), 0)
     return Setting(kernels, event, cooldown_epochs=0, moment=moment)
 
 

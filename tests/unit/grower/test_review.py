@@ -50,7 +50,7 @@ def ready_for(host: Host, plan: Plan) -> Ready:
         and 0 <= change.seed < len(slot.seeds)
         and change.blueprint in slot.spec.catalogue
     }
-    return {key: build_kernel(host, plan.slot, *key, 0) for key in keys}  # type: ignore[arg-type, misc]
+    return {key: build_kernel(host.request(plan.slot, *key, 0)) for key in keys}  # type: ignore[arg-type, misc]
 
 
 def reviewed(host: Host, plan: Plan, **limits: Any) -> str | None:
@@ -135,7 +135,7 @@ def test_a_slot_in_which_no_kernel_fits_is_not_even_planned_for() -> None:
     host = make_host("sequential", ["1"])
     slot = host.slots["1"]
     slot.spec = replace(slot.spec, catalogue=("mlp", "gated_mlp"))
-    smallest = build_kernel(host, "1", 0, "mlp", 0).parameters
+    smallest = build_kernel(host.request("1", 0, "mlp", 0)).parameters
     for room, rules in ((smallest, []), (smallest - 1, ["parameter_budget"])):
         safety = Safety(parameter_budget=host.num_parameters + room)
         _, refusals = Reviewer(safety, host).review([adapt("1")], seen(host))
@@ -144,7 +144,7 @@ def test_a_slot_in_which_no_kernel_fits_is_not_even_planned_for() -> None:
 
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
-    kernel = build_kernel(host, "1", 0, "mlp", 0)
+    kernel = build_kernel(host.request("1", 0, "mlp", 0))
     budget = host.num_parameters + kernel.parameters
     assert Reviewer(Safety(), host).excess(kernel) is None
     assert Reviewer(Safety(parameter_budget=budget), host).excess(kernel) is None

@@ -18,7 +18,7 @@ def test_kernels_that_live_and_kernels_that_are_ready_are_weighed_as_they_are() 
     assert kernel_costs(host, "1", {}) == {}
     grow(host, "1", 0, "mlp")
     added = host.num_parameters - bare
-    ready = {(1, "frozen_random"): build_kernel(host, "1", 1, "frozen_random", 0)}
+    ready = {(1, "frozen_random"): build_kernel(host.request("1", 1, "frozen_random", 0))}
     costs = kernel_costs(host, "1", ready)
     assert costs == {
         (0, "mlp"): kernel_cost(added, added),
@@ -42,7 +42,7 @@ def test_no_kernel_on_offer_takes_less_than_the_least() -> None:
             offered = tuple(each for each in slot.spec.catalogue if each != "noop")
             slot.spec = replace(slot.spec, catalogue=offered)
         least = least_costs(host)[name]
-        kernels = [build_kernel(host, name, 0, each, 0) for each in slot.spec.catalogue]
+        kernels = [build_kernel(host.request(name, 0, each, 0)) for each in slot.spec.catalogue]
         costs = [kernel_cost(kernel.parameters, kernel.trainable) for kernel in kernels]
         assert least.parameters == min(cost.parameters for cost in costs) > 0
         assert 0 < least.memory_mb <= min(cost.memory_mb for cost in costs)

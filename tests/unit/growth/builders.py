@@ -95,7 +95,7 @@ def germination(slot: str, seed: int, blueprint: str, alpha_target: float = 1.0)
 
 def make_setting(event: int = 0, epoch: int = 0, val_loss: float = 1.0) -> Setting:
     """Return where and when a plan is applied."""
-    kernels = KernelPipeline(Kernels(disk_mb=0), 0)
+    kernels = KernelPipeline(Kernels(), 0)
     return Setting(kernels, event, cooldown_epochs=5, moment=Moment(epoch, val_loss, None))
 
 

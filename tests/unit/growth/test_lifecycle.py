@@ -7,7 +7,7 @@ from torch import nn
 from esper.contracts.event import Check, Gate
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host, Moment
-from esper.growth.lifecycle import advance_epoch, describe, health
+from esper.growth.lifecycle import advance_epoch, health
 from tests.unit.growth.builders import (
     grow,
     kernel_of,
@@ -240,4 +240,4 @@ def test_a_gate_is_told_in_words() -> None:
             Check(name="loss", passed=False, value=None, limit="<= 2"),
         )
     )
-    assert describe(gate) == "alpha 0.1235 (1), loss not measured (<= 2)"
+    assert gate.describe() == "alpha 0.1235 (1), loss not measured (<= 2)"
