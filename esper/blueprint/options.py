@@ -7,7 +7,7 @@ from esper.blueprint.base import SELECTIONS
 
 @dataclass(frozen=True)
 class Blueprints:
-    """What seeds may try, in order; blueprints that do not fit a slot are left out there.
+    """Blueprints that seeds may try, in order; a slot skips those that do not fit it.
 
     names: names from the catalogue, or one word alone that stands for a list: `standard` (the
         best few for the slot's kind), `light` (the cheap ones) or `all` (controls included).

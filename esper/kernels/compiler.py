@@ -52,7 +52,11 @@ class Compiler:
         if function is None:
             function = CompiledFunction(partial(self._record, request))
             self._functions[request.key] = function
-            _warm_up(function, module, request)
+            # A compiler can raise anything, in the backward pass too: a boundary as below.
+            try:
+                _warm_up(function, module, request)
+            except Exception as error:  # noqa: BLE001
+                function.give_up(error)
         module._compiled_call_impl = partial(function, module)
 
     def drain(self) -> list[Recovery]:

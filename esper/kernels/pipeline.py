@@ -31,7 +31,7 @@ AHEAD_MB = 256.0
 class KernelPipeline:
     """Makes the kernels of a run.
 
-    rng_seed: seed of the run's kernels, for whoever makes requests.
+    rng_seed: seed of the run's kernels, from which requests take the seeds of their weights.
     """
 
     def __init__(

@@ -4,8 +4,9 @@ Both networks take turns in one process, on the same batch, from the same weight
 processor time, children's included, so that other work on the machine does not count.
 """
 
-import os
+import resource
 import statistics
+import time
 from dataclasses import replace
 
 import torch
@@ -22,11 +23,11 @@ from experiments.benchmarks.growing import grow, optimizer_of
 from experiments.benchmarks.steps import step
 
 SIDE, BATCH, ROUNDS = 32, 32, 15
-CASES = (((64, 128), "mlp", 1), ((64, 128), "mlp", 3), ((128, 128), "mlp", 2))
+CASES = (((64, 128), "mlp", 1), ((64, 128), "mlp", 3), ((64, 128), "convnext", 2))
 """Channels of the two blocks, blueprint and number of live kernels."""
 
 GOAL = 1 / 1.05
-"""Below it compiling is worth an option."""
+"""A step that is 1.05 times as fast makes compiling worth its option."""
 
 
 def compiled() -> list[Figure]:
@@ -78,4 +79,5 @@ def _host(channels: tuple[int, ...], blueprint: str, num_seeds: int) -> Host:
 
 def _processor_s() -> float:
     """Return the processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

@@ -160,8 +160,8 @@ def test_a_kernel_that_fails_when_it_is_ranked_is_not_offered(trouble: Trouble) 
     def loss(model: nn.Module) -> Tensor:
         return functional.cross_entropy(model(TRAIN[0]), TRAIN[1])
 
-    # The probe in train and in eval mode is well.
-    trouble.forward, trouble.calls = ValueError("mistake"), range(3, 9999)
+    # It is well when its cost is measured, and as a probe in train and in eval mode.
+    trouble.forward, trouble.calls = ValueError("mistake"), range(4, 9999)
     options = {"blueprint": ("bad", "mlp"), "num_seeds": 2}
     grower, told = make_grower(policy=script(e2=[adapt("0", 1)]), **options)
     for _ in range(3):
