@@ -8,6 +8,7 @@ import pytest
 
 from esper.contracts.event import EventKind
 from esper.kernels import pipeline
+from esper.kernels.options import Kernels
 from esper.policy.schedule import Schedule
 from esper.safety.review import Safety
 from tests.unit.scripted import Run, adapt, go, make_grower, same_weights, script, timeless
@@ -43,8 +44,16 @@ def test_no_thread_is_left_when_a_grower_is_closed() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_a_kernel_over_the_budget_by_itself_is_not_grown_and_its_refusal_is_told() -> None:
+def test_where_no_kernel_fits_the_budget_none_is_built_and_that_is_told() -> None:
     done = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001))
+    assert [refusal.rule for refusal in done.told.of(EventKind.SAFETY)] == ["memory_budget"]
+    assert done.told.of(EventKind.KERNEL) == []
+
+
+def test_a_kernel_over_a_limit_is_not_grown_and_its_refusal_is_told() -> None:
+    done = go(policy=script(e2=[adapt("0", 1)]), kernels=Kernels(max_flops=100.0))
     refused = [kernel for kernel in done.told.of(EventKind.KERNEL) if kernel.error]
-    assert refused or done.told.of(EventKind.SAFETY)
-    assert not [kernel for kernel in done.told.of(EventKind.KERNEL) if not kernel.error]
+    assert refused
+    assert all("costs too much: flops" in kernel.error for kernel in refused)
+    grown = [kernel for kernel in done.told.of(EventKind.KERNEL) if not kernel.error]
+    assert all(kernel.flops <= 100 for kernel in grown)
