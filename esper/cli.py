@@ -91,26 +91,10 @@ def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]
 
 
 @app.command()
-def doctor(
-    kernels: Annotated[
-        bool, typer.Option("--kernels", help="List what is remembered of kernels instead.")
-    ] = False,
-    clear: Annotated[bool, typer.Option("--clear", help="With --kernels: forget it all.")] = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option(help="With --kernels: the kernels.cache_dir of the runs; else the usual one."),
-    ] = None,
-) -> None:
+def doctor() -> None:
     """Show versions, devices and accounts, what is missing and how to get it."""
     from esper.app.doctor import examine, show
 
-    if kernels:
-        from esper.app.doctor_kernels import show_cache
-
-        show_cache(folder, clear=clear)
-        return
-    if clear or folder:
-        raise typer.BadParameter("--clear and --folder go with --kernels")
     findings = examine()
     show(findings)
     if any(finding.ok is False for finding in findings):

@@ -11,8 +11,8 @@ from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
-from esper.growth.options import Growth, Recover
-from esper.kernels.options import Kernels
+from esper.growth.options import Growth
+from esper.kernels.options import Kernels, Recover
 from esper.logger.none import NoLogger
 from esper.logger.redis import Redis as RedisLogger
 from esper.logger.tensorboard import Tensorboard

@@ -123,7 +123,7 @@ def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> N
     """Give a host the kernels of a grown network before its first step, fully blended."""
     for spot in kernels:
         slot, seed = spot["slot"], spot["seed"]
-        kernel = build_kernel(host, slot, seed, spot["blueprint"], rng_seed)
+        kernel = build_kernel(host.request(slot, seed, spot["blueprint"], rng_seed))
         host.put_kernel(slot, seed, kernel.module)
         bank = kernels_of(host.slots[slot].module)
         bank.isolated.discard(str(seed))

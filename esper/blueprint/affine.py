@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.shapes import Shape
 from esper.contracts.slot import Placement, SlotKind
@@ -19,14 +18,9 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.zeroed(layers.pointwise(kind, in_shape[-1], out_shape[-1]))
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    return cost.linear(in_shape[-1], out_shape[-1])
-
-
 BLUEPRINT = Blueprint(
     name="affine",
     fits_in=sites([SlotKind.DENSE], Placement),
     risk=0.1,
     build=_build,
-    cost=_cost,
 )

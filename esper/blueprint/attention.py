@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.shapes import Shape
 from esper.contracts.slot import Placement, SlotKind
@@ -23,17 +22,6 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.CausalAttention(num_in, out_shape[-1], num_heads=math.gcd(num_in, MAX_HEADS))
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    positions, num_in = in_shape
-    pairs = cost.Cost(flops=2 * 2 * positions**2 * num_in)  # scores, then the weighted values
-    return (
-        cost.norm(num_in)
-        + cost.linear(num_in, 3 * num_in, positions=positions, bias=False)
-        + pairs
-        + cost.linear(num_in, out_shape[-1], positions=positions)
-    )
-
-
 def _has_something_to_attend(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
     """Allow two positions or more, and two features or more: one alone is normalised to 0."""
     return min(in_shape) > 1
@@ -44,6 +32,5 @@ BLUEPRINT = Blueprint(
     fits_in=sites([SlotKind.SEQUENCE], Placement),
     risk=0.5,
     build=_build,
-    cost=_cost,
     shape_rule=_has_something_to_attend,
 )

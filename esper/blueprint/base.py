@@ -1,4 +1,4 @@
-"""What a blueprint is: a named recipe for a small module, with the facts known before building.
+"""What a blueprint is: a named recipe for a small module.
 
 Shapes leave the batch dimension out: DENSE (features,), FEATURE_MAP (channels, height, width),
 SEQUENCE (positions, features).
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from esper.blueprint.cost import Cost
+from esper.blueprint.cost import Cost, measure
 from esper.blueprint.shapes import Shape, any_shapes, is_sound
 from esper.contracts.slot import Placement, SlotKind
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Build = Callable[[SlotKind, Shape, Shape], "nn.Module"]
-CostRule = Callable[[SlotKind, Shape, Shape], Cost]
 ShapeRule = Callable[[SlotKind, Shape, Shape], bool]
 Site = tuple[SlotKind, Placement]
 
@@ -33,30 +32,28 @@ def sites(kinds: Iterable[SlotKind], placements: Iterable[Placement]) -> frozens
     return frozenset((kind, placement) for kind in kinds for placement in chosen)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Blueprint:
     """A recipe for kernels.  A kernel returns only what is added to its block's output.
 
+    Two blueprints are equal only if they are the same object.
+
     name: lower-case letters, digits and underscores, a letter first.
     fits_in: the slot kinds and placements that it is meant for.
-    risk: how likely it is to harm when it is tried unwisely, in [0, 1]; a prior, not measured.
+    risk: prior probability that it harms a network, in [0, 1]; not measured.
     build: (kind, in_shape, out_shape) -> kernel.  The kernel's output is exactly 0 at birth,
         it keeps no batch statistics and draws its weights from torch's global generator.
-    cost: (kind, in_shape, out_shape) -> exact cost of the kernel that `build` gives.
-    shape_rule: (kind, in_shape, out_shape) -> whether it can be built; asked only about shapes
+    shape_rule: (kind, in_shape, out_shape) -> whether it can be built; called only with shapes
         that are sound for the kind, and equal in series.
-    version: changes whenever `build` gives another kernel than before.
     thread_safe: whether `build` and its kernel may run in another thread while the network trains:
-        all that they draw is drawn from torch, and they read and change nothing that others change.
+        they draw all random numbers from torch, and share no state with other code.
     """
 
     name: str
     fits_in: frozenset[Site]
     risk: float
     build: Build
-    cost: CostRule
     shape_rule: ShapeRule = any_shapes
-    version: str = "1"
     thread_safe: bool = False
 
     def __post_init__(self) -> None:
@@ -79,10 +76,24 @@ class Blueprint:
             return False
         return self.shape_rule(kind, in_shape, out_shape)
 
-    def parameters(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> int:
-        """Return the exact number of parameters of a kernel, frozen ones included."""
-        return self.cost(kind, in_shape, out_shape).parameters
+    def cost(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
+        """Return the exact cost of a kernel, measured once for each shape.
 
-    def flops(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> int:
-        """Return the forward FLOPs a sample, as torch's `FlopCounterMode` counts them."""
-        return self.cost(kind, in_shape, out_shape).flops
+        Raises:
+            Exception: whatever a user's blueprint or kernel raises.
+        """
+        return measure(self, kind, in_shape, out_shape)
+
+    def new_kernel(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+        """Return a kernel with weights from torch's global generator.
+
+        Raises:
+            TypeError: if `build` returns no module.
+            Exception: whatever a user's blueprint raises.
+        """
+        from torch import nn
+
+        kernel = self.build(kind, in_shape, out_shape)
+        if not isinstance(kernel, nn.Module):
+            raise TypeError(f"build must give a torch.nn.Module, got {type(kernel).__name__}")
+        return kernel

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import MIN_WIDTH, WINDOW, Shape, positions, reachable, window
+from esper.blueprint.shapes import MIN_WIDTH, Shape, reachable, window
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -32,21 +31,10 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     )
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    hidden = _hidden(out_shape)
-    before, after = positions(kind, in_shape), positions(kind, out_shape)
-    return (
-        cost.linear(in_shape[0], hidden, positions=before)
-        + cost.convolution(hidden, hidden, area=WINDOW**2, positions=after)
-        + cost.linear(hidden, out_shape[0], positions=after)
-    )
-
-
 BLUEPRINT = Blueprint(
     name="bottleneck",
     fits_in=sites([SlotKind.FEATURE_MAP], Placement),
     risk=0.4,
     build=_build,
-    cost=_cost,
     shape_rule=reachable,
 )

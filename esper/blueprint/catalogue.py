@@ -2,7 +2,7 @@
 
 Built-in ones are listed here by hand.  Users add theirs with `@blueprint` or `register`, or from
 an installed package through the entry point group `esper.blueprints` (its name is the
-blueprint's name, its value the `Blueprint`), which is loaded when it is first asked for.
+blueprint's name, its value the `Blueprint`), which is imported at its first use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from esper.blueprint import (
     squeeze_excite,
 )
 from esper.blueprint.base import SELECTIONS, Blueprint, Build, ShapeRule, Site
-from esper.blueprint.measure import measured
 from esper.blueprint.shapes import Shape, any_shapes
 from esper.contracts.slot import Placement, SlotKind
 
@@ -51,7 +50,7 @@ BUILT_IN: dict[str, Blueprint] = {
 }
 
 CONTROLS = ("noop", "frozen_random")
-"""Blueprints that should never win; `all` alone offers them."""
+"""Blueprints that should never win; of the selections, only `all` offers them."""
 
 STANDARD: dict[Site, tuple[str, ...]] = {
     (SlotKind.DENSE, Placement.SERIES): ("mlp", "gated_mlp", "affine", "lora"),
@@ -152,7 +151,7 @@ def _candidates(selection: str | tuple[str, ...], site: Site) -> tuple[str, ...]
 def register(added: Blueprint) -> Blueprint:
     """Add a blueprint to the catalogue and return it.
 
-    The same definition run again (a notebook's cell) takes the place of its former self.
+    If the same definition is run again (a notebook's cell), it replaces the earlier one.
 
     Raises:
         ValueError: if another blueprint has the name.
@@ -168,7 +167,7 @@ def register(added: Blueprint) -> Blueprint:
 
 
 def unregister(name: str) -> None:
-    """Take a blueprint that was added out of the catalogue again.
+    """Remove a blueprint that was added.
 
     Raises:
         ValueError: if none of that name was added.
@@ -183,13 +182,11 @@ def blueprint(
     fits_in: Iterable[Site],
     risk: float = 0.5,
     shape_rule: ShapeRule = any_shapes,
-    version: str = "1",
     thread_safe: bool = False,
 ) -> Callable[[Build], Blueprint]:
     """Return a decorator that registers a function (kind, in_shape, out_shape) -> kernel.
 
-    The function's name becomes the `Blueprint`.  Parameters and FLOPs are counted on a kernel
-    built for the purpose; whoever would rather declare them calls `register(Blueprint(...))`.
+    The function's name becomes the `Blueprint`.
     """
 
     def decorate(build: Build) -> Blueprint:
@@ -199,9 +196,7 @@ def blueprint(
                 fits_in=frozenset(fits_in),
                 risk=risk,
                 build=build,
-                cost=measured(build),
                 shape_rule=shape_rule,
-                version=version,
                 thread_safe=thread_safe,
             )
         )

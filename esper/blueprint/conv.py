@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.shapes import (
     SAME_SIZE,
-    WINDOW,
     Shape,
     hidden_width,
-    positions,
     reachable,
     window,
 )
@@ -38,18 +35,10 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     )
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    hidden, places = hidden_width(kind, out_shape), positions(kind, out_shape)
-    return cost.convolution(
-        in_shape[0], hidden, area=WINDOW**2, positions=places
-    ) + cost.convolution(hidden, out_shape[0], area=WINDOW**2, positions=places)
-
-
 BLUEPRINT = Blueprint(
     name="conv",
     fits_in=sites([SlotKind.FEATURE_MAP], Placement),
     risk=0.3,
     build=_build,
-    cost=_cost,
     shape_rule=reachable,
 )

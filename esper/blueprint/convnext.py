@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import MIN_WIDTH, WINDOW, Shape, positions, reachable, window
+from esper.blueprint.shapes import MIN_WIDTH, Shape, reachable, window
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -38,19 +37,6 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     )
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    channels, hidden = in_shape[0], _hidden(in_shape)
-    places = positions(kind, out_shape)
-    return (
-        cost.convolution(
-            channels, channels, area=WINDOW**2, positions=places, groups=channels, bias=False
-        )
-        + cost.norm(channels)
-        + cost.linear(channels, hidden, positions=places)
-        + cost.linear(hidden, out_shape[0], positions=places)
-    )
-
-
 def _has_spread(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
     """Allow reachable sizes with more than one number to normalise."""
     filtered = math.prod((in_shape[0], *out_shape[1:]))
@@ -62,6 +48,5 @@ BLUEPRINT = Blueprint(
     fits_in=sites([SlotKind.FEATURE_MAP], Placement),
     risk=0.4,
     build=_build,
-    cost=_cost,
     shape_rule=_has_spread,
 )

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import MIN_WIDTH, WINDOW, Shape, positions, reachable, window
+from esper.blueprint.shapes import MIN_WIDTH, Shape, reachable, window
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -35,19 +34,10 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     )
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    channels, places = in_shape[0], positions(kind, out_shape)
-    hidden = _hidden(channels)
-    return cost.convolution(
-        channels, hidden, area=WINDOW**2, positions=places, groups=channels
-    ) + cost.linear(hidden, out_shape[0], positions=places)
-
-
 BLUEPRINT = Blueprint(
     name="depthwise",
     fits_in=sites([SlotKind.FEATURE_MAP], Placement),
     risk=0.2,
     build=_build,
-    cost=_cost,
     shape_rule=reachable,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.mlp import mlp_cost, mlp_layers
+from esper.blueprint.mlp import mlp_layers
 from esper.blueprint.shapes import Shape, reachable
 from esper.contracts.slot import Placement, SlotKind
 
@@ -25,6 +25,5 @@ BLUEPRINT = Blueprint(
     fits_in=sites(SlotKind, Placement),
     risk=0.9,
     build=_build,
-    cost=mlp_cost,
     shape_rule=reachable,
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import MIN_WIDTH, Shape, positions
+from esper.blueprint.shapes import MIN_WIDTH, Shape
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -24,18 +23,9 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.GatedMLP(in_shape[-1], _hidden(out_shape), out_shape[-1])
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    hidden = _hidden(out_shape)
-    places = positions(kind, out_shape)
-    return cost.linear(in_shape[-1], 2 * hidden, positions=places) + cost.linear(
-        hidden, out_shape[-1], positions=places
-    )
-
-
 BLUEPRINT = Blueprint(
     name="gated_mlp",
     fits_in=sites([SlotKind.DENSE, SlotKind.SEQUENCE], Placement),
     risk=0.2,
     build=_build,
-    cost=_cost,
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import Shape, positions
+from esper.blueprint.shapes import Shape
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -31,18 +30,9 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     )
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    rank = _rank(in_shape, out_shape)
-    places = positions(kind, out_shape)
-    return cost.linear(in_shape[-1], rank, positions=places, bias=False) + cost.linear(
-        rank, out_shape[-1], positions=places, bias=False
-    )
-
-
 BLUEPRINT = Blueprint(
     name="lora",
     fits_in=sites([SlotKind.DENSE, SlotKind.SEQUENCE], Placement),
     risk=0.1,
     build=_build,
-    cost=_cost,
 )

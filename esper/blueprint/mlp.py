@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.shapes import Shape, features, hidden_width, positions, reachable
+from esper.blueprint.shapes import Shape, features, hidden_width, reachable
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
@@ -32,15 +31,6 @@ def mlp_layers(kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: boo
     )
 
 
-def mlp_cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    """Return the cost of the layers."""
-    hidden = hidden_width(kind, out_shape)
-    places = positions(kind, out_shape)
-    return cost.linear(features(kind, in_shape), hidden, positions=places) + cost.linear(
-        hidden, features(kind, out_shape), positions=places
-    )
-
-
 def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return mlp_layers(kind, in_shape, out_shape, silent=True)
 
@@ -50,6 +40,5 @@ BLUEPRINT = Blueprint(
     fits_in=sites(SlotKind, Placement),
     risk=0.2,
     build=_build,
-    cost=mlp_cost,
     shape_rule=reachable,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.blueprint.shapes import Shape, reachable
 from esper.contracts.slot import Placement, SlotKind
 
@@ -19,15 +18,10 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.Nothing(kind, in_shape, out_shape)
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
-    return Cost()
-
-
 BLUEPRINT = Blueprint(
     name="noop",
     fits_in=sites(SlotKind, Placement),
     risk=0.0,
     build=_build,
-    cost=_cost,
     shape_rule=reachable,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.shapes import Shape, features
 from esper.contracts.slot import Placement, SlotKind
@@ -28,10 +27,6 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.zeroed(nn.LayerNorm(size))
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    return cost.norm(features(kind, in_shape))
-
-
 def _has_spread(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
     """Allow shapes with more than one number to normalise: a single one is always 0."""
     if kind is SlotKind.FEATURE_MAP:
@@ -44,6 +39,5 @@ BLUEPRINT = Blueprint(
     fits_in=sites([SlotKind.FEATURE_MAP, SlotKind.SEQUENCE], [Placement.SERIES]),
     risk=0.2,
     build=_build,
-    cost=_cost,
     shape_rule=_has_spread,
 )

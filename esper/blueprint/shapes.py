@@ -71,10 +71,10 @@ def window(in_shape: Shape, out_shape: Shape) -> Window:
     Raises:
         ValueError: if no stride up to 3 leads from one size to the other.
     """
-    found = find_window(in_shape, out_shape)
-    if found is None:
+    through = find_window(in_shape, out_shape)
+    if through is None:
         raise ValueError(f"no stride up to {WINDOW} leads from {in_shape} to {out_shape}")
-    return found
+    return through
 
 
 def is_sound(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
@@ -98,13 +98,6 @@ def reachable(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
 def features(kind: SlotKind, shape: Shape) -> int:
     """Return the number of features or channels."""
     return shape[0] if kind is SlotKind.FEATURE_MAP else shape[-1]
-
-
-def positions(kind: SlotKind, shape: Shape) -> int:
-    """Return at how many places a sample holds its features: 1, height x width or positions."""
-    if kind is SlotKind.FEATURE_MAP:
-        return shape[1] * shape[2]
-    return shape[0] if kind is SlotKind.SEQUENCE else 1
 
 
 def hidden_width(kind: SlotKind, out_shape: Shape) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esper.blueprint import cost
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.shapes import MIN_WIDTH, Shape
 from esper.contracts.slot import Placement, SlotKind
@@ -23,15 +22,9 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
     return layers.SqueezeExcite(in_shape[0], _hidden(in_shape))
 
 
-def _cost(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> cost.Cost:
-    channels, hidden = in_shape[0], _hidden(in_shape)
-    return cost.linear(channels, hidden) + cost.linear(hidden, channels)
-
-
 BLUEPRINT = Blueprint(
     name="squeeze_excite",
     fits_in=sites([SlotKind.FEATURE_MAP], [Placement.SERIES]),
     risk=0.2,
     build=_build,
-    cost=_cost,
 )

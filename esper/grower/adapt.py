@@ -10,8 +10,10 @@ from esper.contracts.metrics import EpochMetrics
 from esper.contracts.plan import Action
 from esper.grower.candidates import Chosen
 from esper.growth.apply import Applied
+from esper.growth.requests import held_kernels, next_requests
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import KernelPipeline
+from esper.kernels.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class Adapter:
         plan, host = chosen.plan, self.trials.host
         try:
             kernels = {
-                (seed, name): self.pipeline.compiled(host, plan.slot, seed, kernel)
-                for (seed, name), kernel in chosen.kernels.items()
+                key: self.pipeline.compiled(self._request(plan.slot, *key), kernel)
+                for key, kernel in chosen.kernels.items()
             }
             applied = self.trials.apply(
                 plan, kernels, metrics, decision.reason, with_twin=with_twin
@@ -68,12 +70,17 @@ class Adapter:
             may_grow: whether seeds may germinate at the end of the next epoch.
         """
         twins = [trial.twin for trial in self.trials.open if trial.twin is not None]
-        self.pipeline.compile_living([self.trials.host, *twins])
+        for host in (self.trials.host, *twins):
+            self.pipeline.compile(held_kernels(host, self.pipeline.rng_seed))
         failures = self.pipeline.drain()
-        self.pipeline.ahead(self.trials.host, may_grow=may_grow)
+        wanted = next_requests(self.trials.host, self.pipeline.rng_seed) if may_grow else ()
+        self.pipeline.ahead(wanted)
         return failures
 
     def close(self) -> list[Recovery]:
         """Drop the prepared kernels; return failures of the pipeline."""
         self.pipeline.close()
         return self.pipeline.drain()
+
+    def _request(self, slot: str, seed: int, blueprint: str) -> Request:
+        return self.trials.host.request(slot, seed, blueprint, self.pipeline.rng_seed)

@@ -74,7 +74,7 @@ class Candidates:
             if blueprint in inputs.barred:
                 continue
             try:
-                kernel = self.pipeline.take(self.host, plan.slot, seed, blueprint)
+                kernel = self._build(plan.slot, seed, blueprint)
             except KernelError as error:
                 failed.append(error.attempt)
             else:
@@ -100,6 +100,10 @@ class Candidates:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             return Chosen(chosen, {}, (*events, error.attempt), refusal)
 
+    def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
+        request = self.host.request(slot, seed, blueprint, self.pipeline.rng_seed)
+        return self.pipeline.take(request)
+
     def _gather(self, plan: Plan, built: Mapping[int, Kernel]) -> Kernels:
         """Return a kernel for every germination of a plan.
 
@@ -116,9 +120,7 @@ class Candidates:
             and change.seed is not None
             and change.blueprint is not None
         ]
-        return {
-            key: ready.get(key) or self.pipeline.take(self.host, plan.slot, *key) for key in wanted
-        }
+        return {key: ready.get(key) or self._build(plan.slot, *key) for key in wanted}
 
 
 def _rank(

@@ -32,7 +32,6 @@ from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
-from esper.kernels.pipeline import KernelPipeline
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
 from esper.safety.recovery import KernelGuard
@@ -94,7 +93,7 @@ class Grower:
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host)
-        pipeline = KernelPipeline(chosen.kernels, rng_seed)
+        pipeline = chosen.pipeline(rng_seed)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         self.adapter = Adapter(
             self.trials, pipeline, chosen.orchestrator.adaptation_cooldown_epochs

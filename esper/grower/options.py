@@ -10,9 +10,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
-from esper.growth.options import Growth, Recover
+from esper.growth.options import Growth
 from esper.growth.prepare import HostSetup
-from esper.kernels.options import Kernels
+from esper.kernels.options import Kernels, Recover
+from esper.kernels.pipeline import KernelPipeline
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
@@ -96,6 +97,15 @@ class GrowerOptions(ControlOptions):
             growth=self.growth,
             parameter_budget=self.safety.parameter_budget,
             schedulers=self.schedulers,
+        )
+
+    def pipeline(self, rng_seed: int) -> KernelPipeline:
+        """Return a kernel pipeline that keeps the budgets."""
+        return KernelPipeline(
+            self.kernels,
+            rng_seed,
+            parameter_budget=self.safety.parameter_budget,
+            memory_budget_mb=self.safety.memory_budget_mb,
         )
 
     @classmethod

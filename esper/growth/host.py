@@ -22,7 +22,8 @@ from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
 from esper.growth.slot import Activation, Seed, Slot
-from esper.kernels.kernel import Kernel
+from esper.kernels.kernel import Kernel, weight_seed
+from esper.kernels.request import Request, kernel_request
 from esper.probe.flops import forward_flops
 
 _S = SeedStage
@@ -113,6 +114,15 @@ class Host:
         """Return a weight on the device and of the dtype that the slot's kernels take."""
         weights = chain(self.slots[slot].module.parameters(), self.model.parameters())
         return next((weight for weight in weights if weight.is_floating_point()), None)
+
+    def request(self, slot: str, index: int, blueprint: str, rng_seed: int) -> Request:
+        """Return the request for the kernel that a seed gets if it germinates next.
+
+        Raises:
+            KernelError: if the blueprint is unknown, does not fit the slot, or raises.
+        """
+        weights = weight_seed(rng_seed, slot, index, self.seed(slot, index).activations + 1)
+        return kernel_request(self.slots[slot].spec, index, blueprint, weights, self.like(slot))
 
     def germinate(
         self, slot: str, index: int, kernel: Kernel, activation: Activation, reason: str = ""

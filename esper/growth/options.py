@@ -1,4 +1,4 @@
-"""Options of growth: stage lengths, blending, credit; and of recovery when a kernel fails."""
+"""Options of growth: stage lengths, blending and credit."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from esper.contracts.checks import require, require_one_of
 RAMPS = ("linear", "cosine", "sigmoid")
 ON_CULL = ("remove", "twin")
 ATTRIBUTIONS = ("twin", "ablation")
-LONGEST_BACKOFF_S = 60.0
 
 
 _LEAST = {
@@ -70,33 +69,3 @@ class Growth:
             )
         if self.on_cull == "twin" and self.attribution != "twin":
             raise ValueError("growth.on_cull=twin needs growth.attribution=twin, got ablation")
-
-
-@dataclass(frozen=True)
-class Recover:
-    """What is done about kernels that fail while the network runs.
-
-    failures: that a kernel's circuit breaker takes, an epoch without any between them starts the
-        count again; then the kernel rests.
-    rest_epochs: whole epochs that it rests before it is tried again.
-    quarantine_after: failures of a blueprint after which nothing germinates with it any more; one
-        is a kernel that could not be built, or all that went wrong with one in an epoch.
-    retries: how often something is called again whose cause may pass.
-    backoff_s: pause before the first of these, in seconds; each is four times the one before.
-    """
-
-    failures: int = 3
-    rest_epochs: int = 5
-    quarantine_after: int = 3
-    retries: int = 3
-    backoff_s: float = 0.05
-
-    def __post_init__(self) -> None:
-        for key in ("failures", "rest_epochs", "quarantine_after", "retries"):
-            count = getattr(self, key)
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"recovery.{key} must be a whole number >= 1, got {count}")
-        if not 0 <= self.backoff_s <= LONGEST_BACKOFF_S:
-            raise ValueError(
-                f"recovery.backoff_s must be in [0, {LONGEST_BACKOFF_S:g}], got {self.backoff_s}"
-            )

@@ -1,82 +1,71 @@
-"""Compile the kernels of a run, each by itself, and know which copies run the same graphs."""
+"""Compile the kernels of a run with torch's own compiler; one that fails runs eagerly.
 
-from collections.abc import Iterable, Sequence
+This does what `nn.Module.compile` does, and two things more.  All kernels of a kind share one
+compiled function, so that a twin's kernel, or the next one of the kind, compiles nothing.  And a
+failure (an error, a graph break, the recompile limit) leaves the kernels of the kind eager, and is
+recorded.
+"""
 
-from torch import nn
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from esper.contracts.event import Recovery
-from esper.growth.attach import bank_of
-from esper.growth.host import Host
-from esper.kernels.compiled import Compiled, compiled_of, install
 from esper.kernels.errors import first_line
-from esper.kernels.request import Request, is_built_in, request_of
-from esper.kernels.warm import warm_up
-from esper.kernels.warming import Warming, asked
+from esper.kernels.request import Request
+from esper.probe.rng_state import RngState, restored
 
-Place = tuple[str, int, int, str]
-"""Slot, seed, activation and blueprint: names a kernel and its copies in twins."""
+WAYS = ((True, True, False), (True, True, True), (False, False, False))
+"""Train mode, gradients on, input with gradient: isolated; blended; and in an evaluation."""
+
+BATCH = 32
+
+_LIMITS: dict[str, Any] = {"isolate_recompiles": True, "recompile_limit": 16}
+"""Each kind of kernel has a limit of its own, enough for `WAYS` at large, small and single batches.
+
+As a dictionary, since the annotations of `torch.compile` lack these two arguments.
+"""
 
 
 class Compiler:
-    """What is compiled in a run, and the process that goes ahead of it."""
+    """The compiled functions of a run, one for each kind of kernel."""
 
-    def __init__(self, incidents: list[Recovery]) -> None:
-        self._incidents = incidents
-        self._compiled: dict[Place, Compiled] = {}
-        self._past_graphs = 0
-        self._warming = Warming()
+    def __init__(self) -> None:
+        self._recoveries: list[Recovery] = []
+        self._functions: dict[tuple[Any, ...], CompiledFunction] = {}
 
     @property
     def num_graphs(self) -> int:
         """How many graphs were compiled so far."""
-        return self._past_graphs + sum(each.graphs for each in self._compiled.values())
+        return sum(function.num_graphs for function in self._functions.values())
 
-    def ahead(self, requests: Iterable[Request]) -> None:
-        """Let another process compile kernels of the kinds that are asked for, once each."""
-        self._warming.start([asked(each) for each in requests if is_built_in(each.recipe)])
+    def compile(self, request: Request, module: nn.Module) -> None:
+        """Make a kernel run compiled; copies of it run eagerly until they are compiled too.
 
-    def compile(self, module: nn.Module, request: Request, activation: int) -> Compiled:
-        """Make a kernel run compiled, or eagerly where it cannot be: that is told.
-
-        A copy of a kernel that was compiled before runs the same graphs.
+        The first kernel of a kind is compiled at once, on a copy.
         """
-        place = (request.slot, request.seed, activation, request.recipe.name)
-        known = self._compiled.get(place)
-        compiled = known or Compiled(lambda error: self._tell(request, error))
-        install(module, compiled)
-        if known is None:
-            self._compiled[place] = compiled
-            self._warming.wait_for(asked(request))
-            # What a compiler raises is anybody's guess: a boundary that takes any exception.
+        function = self._functions.get(request.key)
+        if function is None:
+            function = CompiledFunction(partial(self._record, request))
+            self._functions[request.key] = function
+            # A compiler can raise anything, in the backward pass too: a boundary as below.
             try:
-                warm_up(module, request)
+                _warm_up(function, module, request)
             except Exception as error:  # noqa: BLE001
-                compiled.give_up(error)
-        return compiled
+                function.give_up(error)
+        module._compiled_call_impl = partial(function, module)
 
-    def compile_living(self, hosts: Sequence[Host]) -> None:
-        """Compile kernels that came into a network some other way; forget those that have gone."""
-        living: set[Place] = set()
-        for host in hosts:
-            for seed in host.seeds():
-                bank = bank_of(host.slots[seed.slot].module)
-                if bank is None or seed.current is None:
-                    continue
-                blueprint = seed.current.blueprint
-                living.add((seed.slot, seed.index, seed.activations, blueprint))
-                module = bank.kernels[str(seed.index)]
-                if compiled_of(module) is None:
-                    request = request_of(host, seed.slot, seed.index, blueprint, 0)
-                    self.compile(module, request, seed.activations)
-        for place in self._compiled.keys() - living:
-            self._past_graphs += self._compiled.pop(place).graphs
+    def drain(self) -> list[Recovery]:
+        """Return the failures since the last call."""
+        recoveries, self._recoveries = self._recoveries, []
+        return recoveries
 
-    def close(self) -> None:
-        """End the process."""
-        self._warming.close()
-
-    def _tell(self, request: Request, error: Exception) -> None:
-        self._incidents.append(
+    def _record(self, request: Request, error: Exception) -> None:
+        self._recoveries.append(
             Recovery(
                 where="kernel",
                 error=type(error).__name__,
@@ -88,3 +77,65 @@ class Compiler:
                 blueprint=request.recipe.name,
             )
         )
+
+
+class CompiledFunction:
+    """Runs kernels of one kind compiled, and eagerly from the first failure on.
+
+    num_graphs: how many graphs were compiled.
+    """
+
+    def __init__(self, on_failure: Callable[[Exception], None]) -> None:
+        self.num_graphs = 0
+        self._has_failed = False
+        self._on_failure = on_failure
+        self._run = torch.compile(_call, fullgraph=True, backend=self._backend, **_LIMITS)
+
+    def __call__(self, module: nn.Module, x: Tensor) -> Any:
+        """Return the output of a kernel."""
+        if not self._has_failed:
+            try:
+                return self._run(module, x)
+            # A compiler can raise anything, so this is a boundary that takes any exception; the
+            # kernel's own errors come again from the eager call.
+            except Exception as error:  # noqa: BLE001
+                self.give_up(error)
+        module._compiled_call_impl = None
+        return module(x)
+
+    def give_up(self, error: Exception) -> None:
+        """Run eagerly from now on."""
+        self._has_failed = True
+        self._on_failure(error)
+
+    def _backend(self, graph: Any, inputs: Any) -> Any:
+        self.num_graphs += 1
+        return lower(graph, inputs)
+
+
+def lower(graph: Any, inputs: Any) -> Any:
+    """Return machine code for a graph, made by torch's default compiler."""
+    from torch._inductor.compile_fx import compile_fx  # takes seconds: only where it is needed
+
+    # One thread: the compiler's pool of processes would outlive the run.
+    return compile_fx(graph, inputs, config_patches={"compile_threads": 1})
+
+
+def _call(module: nn.Module, x: Tensor) -> Any:
+    return module(x)
+
+
+def _warm_up(function: CompiledFunction, module: nn.Module, request: Request) -> None:
+    """Compile a kernel in each way that a run calls it, forward and backward, on a copy."""
+    with torch.inference_mode(False), restored(RngState.now()):
+        probe = copy.deepcopy(module)
+        shape = (BATCH, *request.spec.in_shape)
+        for training, with_graph, from_graph in WAYS:
+            probe.train(training)
+            x = torch.zeros(shape, dtype=request.dtype, device=request.device)
+            # One graph serves all sizes of batches.
+            torch._dynamo.maybe_mark_dynamic(x, 0)
+            with torch.set_grad_enabled(with_graph):
+                output = function(probe, x.requires_grad_(from_graph))
+                if output.requires_grad:
+                    output.sum().backward()

@@ -19,8 +19,8 @@ import torch
 
 from esper.contracts.errors import EsperError
 from esper.contracts.event import Recovery
-from esper.growth.options import Recover
 from esper.kernels.kernel import KernelError
+from esper.kernels.options import Recover
 
 T = TypeVar("T")
 _LONGEST_MESSAGE = 200

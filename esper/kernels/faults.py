@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from esper.growth.options import Recover
 from esper.kernels.errors import Remedy, first_line
+from esper.kernels.options import Recover
 
 
 @dataclass(slots=True, kw_only=True)

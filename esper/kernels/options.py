@@ -1,48 +1,53 @@
-"""Options of the kernel pipeline: what a kernel may cost, what is remembered, what is compiled."""
+"""Options of kernels: what one may cost, whether it is compiled, and recovery when one fails."""
 
 import math
 from dataclasses import dataclass
 
-_LIMITS = ("max_parameters", "max_memory_mb", "max_flops")
-_SIZES = ("ahead_mb", "memory_entries", "disk_mb")
+from esper.contracts.checks import require
+
+LONGEST_BACKOFF_S = 60.0
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """How kernels are made.  Nothing of it but the limits and `compile` changes a run's numbers.
+    """How kernels are made.
 
-    ahead: build in the background what may be asked for next.
-    ahead_mb: most MiB of parameters that are kept ready.
-    memory_entries: most verdicts that are kept in memory; 0 keeps none.
-    cache_dir: folder of the verdicts on disk; `$XDG_CACHE_HOME/esper/kernels` when not given.
-    disk_mb: most MiB of them, the oldest go first; 0 leaves the disk alone.
-    max_parameters: most parameters of a kernel, frozen ones included.
-    max_memory_mb: most MiB of its weights, gradients and moments.
-    max_flops: most forward FLOPs a sample.
-    compile: let torch compile each kernel by itself; needs a C++ compiler, or Triton on a GPU.
+    max_flops: most forward FLOPs a sample of one kernel, None for no limit.
+    compile: compile each kernel with `torch.compile`; needs a C++ compiler, or Triton on a GPU.
     """
 
-    ahead: bool = True
-    ahead_mb: float = 256.0
-    memory_entries: int = 1024
-    cache_dir: str | None = None
-    disk_mb: float = 16.0
-    max_parameters: int | None = None
-    max_memory_mb: float | None = 4096.0
     max_flops: float | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for key in _LIMITS:
-            limit = getattr(self, key)
-            if limit is not None and not 0 <= limit < math.inf:
-                raise ValueError(f"kernels.{key} must be >= 0 and finite, or null, got {limit}")
-        for key in _SIZES:
-            size = getattr(self, key)
-            if not 0 <= size < math.inf:
-                raise ValueError(f"kernels.{key} must be >= 0 and finite, got {size}")
-        if self.cache_dir is not None and not self.cache_dir.strip():
-            raise ValueError(
-                "kernels.cache_dir must be a folder, or null for the usual one "
-                f"(kernels.disk_mb=0 leaves the disk alone), got {self.cache_dir!r}"
-            )
+        valid = self.max_flops is None or 0 <= self.max_flops < math.inf
+        require(valid, "kernels.max_flops", ">= 0 and finite, or null", self.max_flops)
+
+
+@dataclass(frozen=True)
+class Recover:
+    """How a run recovers from kernels that fail while the network runs.
+
+    failures: failures after which a kernel's circuit breaker opens and the kernel rests; an epoch
+        without a failure starts the count again.
+    rest_epochs: whole epochs that a kernel rests before it is tried again.
+    quarantine_after: failures of a blueprint after which nothing germinates with it any more; a
+        kernel that cannot be built counts once, and so do all failures of one kernel in an epoch.
+    retries: how often a call whose cause may pass is repeated.
+    backoff_s: pause before the first repetition, in seconds in [0, 60]; each further pause is four
+        times the one before.
+    """
+
+    failures: int = 3
+    rest_epochs: int = 5
+    quarantine_after: int = 3
+    retries: int = 3
+    backoff_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        for key in ("failures", "rest_epochs", "quarantine_after", "retries"):
+            count = getattr(self, key)
+            valid = isinstance(count, int) and count >= 1
+            require(valid, f"recovery.{key}", "a whole number >= 1", count)
+        valid = 0 <= self.backoff_s <= LONGEST_BACKOFF_S
+        require(valid, "recovery.backoff_s", f"in [0, {LONGEST_BACKOFF_S:g}]", self.backoff_s)

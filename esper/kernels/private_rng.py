@@ -1,8 +1,7 @@
-"""Randomness that is a function of a seed alone, and that nobody else's generators feel.
+"""Draw random numbers that are a function of a seed alone, without moving any global generator.
 
-Torch's global generators belong to all threads of a process: what is drawn from one in the
-background would be missing from a dropout mask in training.  Here every random operator is handed
-a generator of its own instead.
+All threads of a process share torch's global generators: a draw in the background thread would
+change the next dropout mask of training.  Here every random operator gets a private generator.
 """
 
 import random
@@ -26,9 +25,9 @@ class NoGeneratorError(RuntimeError):
 
 
 class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Makes what is drawn in a block, in this thread, come from generators of its own.
+    """Makes random operators of a block, in this thread, draw from private generators.
 
-    The numbers are those that the global generator would give after `manual_seed`.
+    The numbers are those that the global generator would give after `manual_seed(seed)`.
     """
 
     def __init__(self, seed: int) -> None:
@@ -36,8 +35,8 @@ class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
 
-    # Torch notes in variables that all threads share that a mode is on, and would stop compiling
-    # in the others: only this thread's own stack is told of this one.
+    # The usual way to enter a mode sets variables that all threads share, which would stop
+    # compiling in the other threads.  This one is pushed onto this thread's stack alone.
     def __enter__(self) -> "PrivateRng":
         _push_mode(self)
         return self
@@ -52,7 +51,7 @@ class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call an operator, with a generator where it draws."""
+        """Call an operator, with a private generator if it is a random one."""
         del types
         kwargs = kwargs or {}
         is_random = torch.Tag.nondeterministic_seeded in func.tags
@@ -83,9 +82,9 @@ def _taking_generator(func: Any) -> Any:
 
 @contextmanager
 def seeded_globally(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and torch's global generators for a block; then put them back.
+    """Seed Python's, NumPy's and torch's global generators for a block, then restore them.
 
-    For code that may draw from any of them; never while another thread draws.
+    For code that may draw from any of them.  No other thread may draw meanwhile.
     """
     with restored(RngState.now()):
         random.seed(seed)

@@ -1,31 +1,32 @@
-"""What a kernel is asked for: everything that it is a function of."""
+"""A request for a kernel: everything that the kernel is a function of."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint
 from esper.blueprint.cost import Cost
 from esper.contracts.slot import SlotSpec
-from esper.growth.host import Host
-from esper.kernels.kernel import weight_seed
+from esper.kernels.kernel import kernel_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One kernel for one seed.
 
-    cost: what the blueprint declares.
+    spec: the slot that the kernel is built for.
+    cost: what a kernel of the blueprint costs in that slot.
     weights: seed of its first weights.
     drawn_as: dtype that weights are drawn in, torch's default at the time.
-    device, dtype: where it will live, those of the block that it joins.
+    device, dtype: where the kernel will live, those of the block that it joins.
     """
 
-    slot: str
+    spec: SlotSpec
     seed: int
     recipe: Blueprint
-    spec: SlotSpec
     cost: Cost
     weights: int
     drawn_as: torch.dtype
@@ -33,42 +34,55 @@ class Request:
     dtype: torch.dtype
 
     @property
-    def is_pure(self) -> bool:
-        """Whether it may be built in any thread."""
-        return self.recipe.thread_safe or is_built_in(self.recipe)
+    def slot(self) -> str:
+        """Name of the slot."""
+        return self.spec.name
 
     @property
-    def num_bytes(self) -> int:
-        """Memory of the weights."""
-        return self.cost.parameters * self.dtype.itemsize
+    def key(self) -> tuple[Any, ...]:
+        """Equal for requests whose kernels differ in nothing but their first weights."""
+        spec = self.spec
+        shapes = (spec.kind, spec.placement, spec.in_shape, spec.out_shape)
+        return (self.recipe, *shapes, self.drawn_as, self.device, self.dtype)
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the kernel may be built in any thread."""
+        return self.recipe.thread_safe or self.recipe in catalogue.BUILT_IN.values()
 
 
-def is_built_in(recipe: Blueprint) -> bool:
-    """Return whether a blueprint comes with Esper."""
-    return catalogue.BUILT_IN.get(recipe.name) is recipe
+def kernel_request(
+    spec: SlotSpec, seed: int, blueprint: str, weights: int, like: Tensor | None
+) -> Request:
+    """Return the request for a kernel.
 
-
-def request_of(host: Host, slot: str, seed: int, blueprint: str, rng_seed: int) -> Request:
-    """Return what a seed would get if it germinated now.
+    Args:
+        spec: the slot.
+        seed: index of the seed in the slot.
+        blueprint: name of the blueprint.
+        weights: seed of the kernel's first weights.
+        like: a tensor on the device and of the dtype that the kernel gets; the CPU and torch's
+            default dtype when None.
 
     Raises:
-        ValueError: if there is no such blueprint or it does not fit the slot.
-        Exception: what a user's blueprint raises when it is asked for its cost.
+        KernelError: if there is no such blueprint, if it does not fit the slot, or if it raises
+            while its cost is measured.
     """
-    spec, like = host.slots[slot].spec, host.like(slot)
-    recipe, drawn_as = catalogue.get(blueprint), torch.get_default_dtype()
-    if not recipe.fits(spec.kind, spec.placement, spec.in_shape, spec.out_shape):
-        raise ValueError(
-            f"it does not fit a {spec.kind} in {spec.placement} "
-            f"that leads from {spec.in_shape} to {spec.out_shape}"
-        )
+    drawn_as = torch.get_default_dtype()
+    with kernel_errors(spec.name, seed, blueprint):
+        recipe = catalogue.get(blueprint)
+        if not recipe.fits(spec.kind, spec.placement, spec.in_shape, spec.out_shape):
+            raise ValueError(
+                f"it does not fit a {spec.kind} in {spec.placement} "
+                f"that leads from {spec.in_shape} to {spec.out_shape}"
+            )
+        cost = recipe.cost(spec.kind, spec.in_shape, spec.out_shape)
     return Request(
-        slot=slot,
+        spec=spec,
         seed=seed,
         recipe=recipe,
-        spec=spec,
-        cost=recipe.cost(spec.kind, spec.in_shape, spec.out_shape),
-        weights=weight_seed(rng_seed, slot, seed, host.seed(slot, seed).activations + 1),
+        cost=cost,
+        weights=weights,
         drawn_as=drawn_as,
         device=torch.device("cpu") if like is None else like.device,
         dtype=drawn_as if like is None else like.dtype,

@@ -1,27 +1,23 @@
 """Validate a kind of kernel: run a probe of it forward and backward, in train and in eval mode.
 
-What a probe shows must hold for every kernel of its kind, and be the same whenever it is asked: its
-weights and inputs are drawn from fixed seeds.  A probe is thrown away, so that whatever running it
-changed in it reaches no host.
+The result must hold for every kernel of the kind and never change, so a probe's weights and inputs
+are drawn from fixed seeds.  The probe is thrown away: whatever running it changed reaches no host.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from esper.contracts.event import Check, Gate
-from esper.kernels.build import BuildMode, build, drawing
+from esper.kernels.build import build, drawing
 from esper.kernels.request import Request
 
 BATCH = 4
-Allow = Callable[[int, int], object]
 PROBE_SEED = 0x5EED
-"""Of a probe's weights and of what its forward draws."""
+"""Of the weights of a probe, and of what its forward draws."""
 
 _INPUT_SEED = 4
 
@@ -30,55 +26,21 @@ _INPUT_SEED = 4
 class ProbeResult:
     """A function of blueprint, shapes, device, dtype and libraries; never of one kernel's weights.
 
-    parameters: frozen ones included.
-    trainable: those that learn.
-    latency_ms: time of a probe's forward when it was validated, for the record.
-    gate: what the probe was asked.
+    latency_ms: time of the probe's forward when it was validated, for the record.
+    gate: the checks, passed or not.
     """
 
-    parameters: int
-    trainable: int
     latency_ms: float
     gate: Gate
-
-    def counts_right(self, module: nn.Module) -> bool:
-        """Return whether a module has as many parameters as the verdict says."""
-        return counts(module) == (self.parameters, self.trainable)
-
-
-def counts(module: nn.Module) -> tuple[int, int]:
-    """Return the parameters of a module: all of them, and those that learn."""
-    found = [(p.numel(), p.requires_grad) for p in module.parameters()]
-    return sum(n for n, _ in found), sum(n for n, learns in found if learns)
-
-
-def to_plain(verdict: ProbeResult) -> dict[str, Any]:
-    """Return a verdict as JSON holds it."""
-    return asdict(verdict)
-
-
-def from_plain(saved: dict[str, Any]) -> ProbeResult:
-    """Return the verdict that `to_plain` gave.
-
-    Raises:
-        KeyError, TypeError: if it is none.
-    """
-    checks = tuple(Check(**check) for check in saved["gate"]["checks"])
-    return ProbeResult(
-        parameters=int(saved["parameters"]),
-        trainable=int(saved["trainable"]),
-        latency_ms=float(saved["latency_ms"]),
-        gate=Gate(checks=checks),
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What one forward and one backward gave.
+    """Results of one forward and one backward pass.
 
-    largest: of the outputs' absolute values.
-    norm: of the gradient of the kernel's parameters, None without any that learn.
-    upstream: norm of the gradient that goes on to the host, 0 where none does.
+    largest: the largest absolute value of the output.
+    norm: norm of the gradient of the kernel's parameters, None where none learns.
+    upstream: norm of the gradient that reaches the host, 0 where none does.
     """
 
     shape: Check
@@ -89,40 +51,29 @@ class _Pass:
     latency_ms: float = 0.0
 
 
-def validate(request: Request, where: BuildMode, allow: Allow) -> ProbeResult:
-    """Return the verdict on the kind of kernel that is asked for.
-
-    Args:
-        request: what is asked for.
-        where: how a probe is built.
-        allow: is called with the parameters that a probe has, and those that learn, before it runs.
+def validate(request: Request, *, in_background: bool = False) -> ProbeResult:
+    """Return what a probe of the requested kind of kernel shows.
 
     Raises:
-        Exception: what a user's blueprint or kernel raises.
+        RefusedError: if it has other numbers of parameters than were measured before.
+        Exception: whatever a user's blueprint or kernel raises.
     """
     with (
-        drawing(PROBE_SEED, where),
+        drawing(PROBE_SEED, in_background=in_background),
         torch.autocast(request.device.type, enabled=False),
     ):
-        probe = build(request, where)
-        parameters, trainable = counts(probe)
-        allow(parameters, trainable)
+        probe = build(request, in_background=in_background)
         training = _run(probe.train(), request, BATCH)
         passes = [training]
         if training.shape.passed:
-            # The last batch of a pass may be smaller.
+            # The last batch of an epoch may be smaller.
             passes.append(_run(probe.eval(), request, BATCH - 1))
-    return ProbeResult(
-        parameters=parameters,
-        trainable=trainable,
-        latency_ms=training.latency_ms,
-        gate=Gate(checks=_checks(passes)),
-    )
+    return ProbeResult(latency_ms=training.latency_ms, gate=Gate(checks=_checks(passes)))
 
 
 def _run(probe: nn.Module, request: Request, num: int) -> _Pass:
     noise = _noise(request, num)
-    # No leaf, as in a host: a kernel may change it in place, and is found out.
+    # Not a leaf, as in a host, so that a kernel can change it in place, which the check then sees.
     given = noise.clone()
     began = time.perf_counter()
     output = probe(given)
@@ -151,10 +102,10 @@ def _noise(request: Request, num: int) -> Tensor:
 
 def _shape_check(output: object, num: int, out_shape: tuple[int, ...]) -> Check:
     wanted = (num, *out_shape)
-    found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if found == wanted:
+    given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if given == wanted:
         return Check(name="shape", passed=True, value=float(len(wanted)), limit=str(out_shape))
-    return Check(name="shape", passed=False, value=None, limit=f"{wanted}, got {found}")
+    return Check(name="shape", passed=False, value=None, limit=f"{wanted}, got {given}")
 
 
 def _gradients(output: Tensor, wanted: list[Tensor]) -> list[Tensor | None]:
@@ -171,7 +122,7 @@ def _norm(grads: list[Tensor | None]) -> float:
 
 
 def _checks(passes: list[_Pass]) -> tuple[Check, ...]:
-    """Return the worst that was found, by name."""
+    """Return the checks on the worst values of all passes."""
     unfit = [each.shape for each in passes if not each.shape.passed]
     if unfit:
         return (unfit[0],)
@@ -188,7 +139,7 @@ def _checks(passes: list[_Pass]) -> tuple[Check, ...]:
 
 
 def _gradient_check(norms: list[float | None]) -> Check:
-    """Ask the parameters' gradient in train mode to be there, and in eval mode to be finite."""
+    """Require a gradient of the parameters above 0 in train mode, and a finite one in both."""
     measured = [norm for norm in norms if norm is not None]
     if not measured:
         return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")

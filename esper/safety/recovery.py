@@ -20,11 +20,11 @@ from esper.growth.attach import bank_of
 from esper.growth.bank import KernelBank
 from esper.growth.host import Host
 from esper.growth.lifecycle import cull_and_embargo
-from esper.growth.options import Recover
 from esper.growth.slot import Seed
 from esper.kernels.errors import KeepsFailingError, Remedy, remedy_of
 from esper.kernels.faults import Fault
 from esper.kernels.kernel import KernelError
+from esper.kernels.options import Recover
 from esper.safety.breaker import Breaker
 
 

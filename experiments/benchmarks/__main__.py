@@ -1,6 +1,6 @@
 """Measure the figures, all or those of some sections, and write them to `results.json`.
 
-    python -m experiments.benchmarks [dormant live strategy modification kernels safety ...]
+    python -m experiments.benchmarks [dormant live strategy modification kernels compile safety ...]
 
 Rows of sections that are not measured stay as they are.  `load` is the load average at the time:
 ratios are taken side by side and bear it, absolute times grow with it.
@@ -15,6 +15,7 @@ import torch
 
 from experiments.benchmarks import (
     bandits,
+    compile,
     endurance,
     governor,
     kernels,
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "strategy": bandits.bandits,
     "modification": modification.modification,
     "kernels": kernels.kernels,
+    "compile": compile.compiled,
     "safety": safety.fuzzed,
     "governor": governor.governor,
     "endurance": endurance.endurance,

@@ -84,7 +84,7 @@ def grow(host: Host, num_seeds: int) -> None:
     for event in range(num_seeds):
         slot, index = slots[event % len(slots)], event // len(slots)
         blueprint = host.seed(slot, index).bound
-        kernels = {(index, blueprint): build_kernel(host, slot, index, blueprint, rng_seed=0)}
+        kernels = {(index, blueprint): build_kernel(host.request(slot, index, blueprint, 0))}
         apply(host, germination(host, slot, index), kernels, METRICS, event)
         host.blend(slot, index, 1.0, None, "benchmark")
         seed = host.seed(slot, index)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -18,7 +19,6 @@ from torch.optim import SGD
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.contracts.slot import Placement, SlotKind, SlotSpec
 from esper.growth.host import Host
 from esper.growth.options import Growth
@@ -59,20 +59,25 @@ WRONG: dict[str, tuple[Callable[[Tensor, Tensor, bool], Any], str]] = {
 }
 """What such a kernel does, and a word of the reason for which it is refused."""
 
-_BUILDS: dict[str, tuple[Callable[..., Any], int, str]] = {
-    "raises_when_built": (_raising, 1, "ZeroDivisionError"),
-    "gives_no_module": (lambda *_: 3, 1, "torch.nn.Module"),
-    "huge": (_raising, 10**12, "costs too much"),
-    "lies_about_its_size": (lambda *_: _Huge(), 1, "costs too much"),
+_sizes = count(1)
+_BUILDS: dict[str, tuple[Callable[..., Any], str]] = {
+    "raises_when_built": (_raising, "ZeroDivisionError"),
+    "gives_no_module": (lambda *_: 3, "torch.nn.Module"),
+    "huge": (lambda *_: _Sized(10**12), "costs too much"),
+    "grows": (lambda *_: _Sized(next(_sizes)), "not the same twice"),
 }
 
 
-class _Huge(nn.Module):
-    """Parameters that take no memory: all of them are the same number."""
+class _Sized(nn.Module):
+    """A kernel with so many parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_parameters: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()).expand(10**12))
+        self.weight = nn.Parameter(torch.empty(num_parameters))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return nothing but zeros."""
+        return x * 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,8 @@ class Asked:
 @contextmanager
 def wrong_blueprints() -> Iterator[None]:
     """Offer the blueprints that are wrong, for a while."""
-    recipes = [_recipe(name, _builder(forward), 1) for name, (forward, _) in WRONG.items()]
-    recipes += [_recipe(name, build, size) for name, (build, size, _) in _BUILDS.items()]
+    recipes = [_recipe(name, _builder(forward)) for name, (forward, _) in WRONG.items()]
+    recipes += [_recipe(name, build) for name, (build, _) in _BUILDS.items()]
     for recipe in recipes:
         catalogue.register(recipe)
     try:
@@ -111,7 +116,7 @@ def draw(rng: Random) -> Asked:
         if unfit:
             return Asked(_host(spec), rng.choice(unfit), "does not fit")
     reasons = {name: reason for name, (_, reason) in WRONG.items()}
-    reasons |= {name: reason for name, (_, _, reason) in _BUILDS.items()}
+    reasons |= {name: reason for name, (_, reason) in _BUILDS.items()}
     name = rng.choice(sorted(reasons))
     return Asked(_host(_square(rng)), name, reasons[name])
 
@@ -170,11 +175,5 @@ def _builder(forward: Callable[[Tensor, Tensor, bool], Any]) -> Callable[..., nn
     return lambda *_: Wrong(forward)
 
 
-def _recipe(name: str, build: Callable[..., Any], parameters: int) -> Blueprint:
-    return Blueprint(
-        name=name,
-        fits_in=sites(SlotKind, Placement),
-        risk=1.0,
-        build=build,
-        cost=lambda *_: Cost(parameters=parameters, flops=0),
-    )
+def _recipe(name: str, build: Callable[..., Any]) -> Blueprint:
+    return Blueprint(name=name, fits_in=sites(SlotKind, Placement), risk=1.0, build=build)

@@ -55,7 +55,7 @@ def _modify(host: Host, *, with_twin: bool) -> float:
     slot = next(iter(host.slots))
     plan = germination(host, slot, 0)
     blueprint = host.seed(slot, 0).bound
-    ready = {(0, blueprint): build_kernel(host, slot, 0, blueprint, rng_seed=0)}
+    ready = {(0, blueprint): build_kernel(host.request(slot, 0, blueprint, rng_seed=0))}
     pending = Trials(host)
     began = perf_counter()
     applied = pending.apply(plan, ready, METRICS, with_twin=with_twin)

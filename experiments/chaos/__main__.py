@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from experiments.chaos.file_faults import spoil_cache, spoil_checkpoint
+from experiments.chaos.file_faults import spoil_checkpoint
 from experiments.chaos.kernel_faults import UNSTEADY, misbehave
 from experiments.chaos.outcome import Outcome, problems, table
 from experiments.chaos.process_faults import interrupt
@@ -54,13 +54,12 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "NaN kernel": Kind(0.12, 2, misbehave),
-    "raising kernel": Kind(0.10, 6, misbehave),
+    "raising kernel": Kind(0.15, 6, misbehave),
     "raising backward": Kind(0.07, 6, misbehave),
     "out of memory": Kind(0.13, 6, misbehave),
     "busy kernel": Kind(0.08, 8, misbehave),
     "slow kernel": Kind(0.10, 10, misbehave),
-    "corrupt cache": Kind(0.10, 6, spoil_cache),
-    "corrupt checkpoint": Kind(0.10, 4, spoil_checkpoint),
+    "corrupt checkpoint": Kind(0.15, 4, spoil_checkpoint),
     "full disk": Kind(0.05, 3, interrupt),
     "SIGTERM": Kind(0.04, 3, interrupt),
     "SIGINT": Kind(0.03, 3, interrupt),

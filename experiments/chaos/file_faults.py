@@ -1,4 +1,4 @@
-"""Spoiled files: checkpoints, before a run resumes, and the kernel cache."""
+"""Checkpoints that are not what was written, before a resumption."""
 
 import json
 from collections.abc import Callable
@@ -39,37 +39,6 @@ def spoil_checkpoint(kind: str, faults: int, rng: Random, setting: Setting) -> O
     outcome.reported = recoveries(setting.run, ["checkpoint"])
     outcome.expect_none(differences(setting.run, setting.reference))
     outcome.expect_none(miscounted(setting.run))
-    return outcome
-
-
-def spoil_cache(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
-    """Spoil entries of a cache of kernels that a run has filled, and run again."""
-    outcome = Outcome(kind)
-    folder = setting.folder / "cache"
-    option = [f"kernels.cache_dir={folder}"]
-    code = setting.disturb(
-        [*setting.command(option), f"hydra.run.dir={setting.folder}/first"], None
-    )
-    entries = sorted(folder.glob("*.json"))
-    chosen = rng.sample(entries, min(faults, len(entries)))
-    for entry in chosen:
-        _spoil(entry, rng)
-    spoiled = {entry: entry.read_bytes() if entry.exists() else b"" for entry in chosen}
-    code = code or setting.disturb(setting.command(option), None)
-    outcome.faults = len(chosen)
-    if code or not is_finished(setting.run):
-        outcome.lose(f"exit code {code}: {setting.said()}")
-        return outcome
-    # A spoiled entry that the run did not read is unchanged and needs no recovery; neither does an
-    # entry that is missing altogether.
-    outcome.due = sum(
-        before != b"" and entry.read_bytes() != before for entry, before in spoiled.items()
-    )
-    outcome.reported = recoveries(setting.run, ["cache"])
-    outcome.expect_none(differences(setting.run, setting.reference))
-    outcome.expect_none(miscounted(setting.run))
-    left = [path.name for path in folder.iterdir() if path.suffix != ".json"]
-    outcome.expect_none(f"orphan {name} in the cache" for name in left)
     return outcome
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from esper.blueprint.base import Blueprint, sites
 from esper.blueprint.catalogue import register
-from esper.blueprint.mlp import mlp_cost, mlp_layers
+from esper.blueprint.mlp import mlp_layers
 from esper.blueprint.shapes import reachable
 from esper.contracts.slot import Placement, SlotKind
 from esper.growth.bank import KernelBank
@@ -202,7 +202,6 @@ BLUEPRINT = Blueprint(
     fits_in=sites(SlotKind, Placement),
     risk=0.2,
     build=_build,
-    cost=mlp_cost,
     shape_rule=reachable,
 )
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from esper.attribution.first_order import first_order_scores
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
-from esper.growth.options import Recover
 from esper.kernels.kernel import Kernel, KernelError
+from esper.kernels.options import Recover
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, tensors
 from tests.unit.growth.faulty import offered, plant
@@ -18,7 +18,7 @@ def loss(model: nn.Module) -> Tensor:
 
 def test_a_score_is_the_l1_norm_of_the_kernels_gradient_at_alpha_one() -> None:
     host, x = make_host("mlp", placement="parallel"), make_input("mlp")
-    kernel = build_kernel(host, "block1", 2, "affine", 0)
+    kernel = build_kernel(host.request("block1", 2, "affine", 0))
 
     scores = first_order_scores(host, "block1", {2: kernel}, loss)
 
@@ -33,7 +33,7 @@ def test_a_score_is_the_l1_norm_of_the_kernels_gradient_at_alpha_one() -> None:
 
 def test_kernels_are_scored_together_as_if_each_were_alone() -> None:
     host = make_host("mlp")
-    built = {seed: build_kernel(host, "block1", seed, "mlp", 0) for seed in (0, 1, 3)}
+    built = {seed: build_kernel(host.request("block1", seed, "mlp", 0)) for seed in (0, 1, 3)}
     together = first_order_scores(host, "block1", built, loss)
     alone = {s: first_order_scores(host, "block1", {s: k}, loss)[s] for s, k in built.items()}
     assert together == alone
@@ -43,7 +43,9 @@ def test_kernels_are_scored_together_as_if_each_were_alone() -> None:
 def test_a_kernel_that_cannot_learn_scores_nothing() -> None:
     host = make_host("mlp")
     names = {0: "noop", 1: "frozen_random", 2: "mlp"}
-    built = {seed: build_kernel(host, "block1", seed, name, 0) for seed, name in names.items()}
+    built = {
+        seed: build_kernel(host.request("block1", seed, name, 0)) for seed, name in names.items()
+    }
     scores = first_order_scores(host, "block1", built, loss)
     assert (scores[0], scores[1]) == (0.0, 0.0)
     assert scores[2] > 0
@@ -62,7 +64,7 @@ def test_scoring_leaves_the_host_as_it_was(name: str, training: bool) -> None:
     state, generator = tensors(host.model), torch.get_rng_state()
     grads = [p.grad.clone() for p in host.model.parameters() if p.grad is not None]
     groups = [dict(group) for group in host.optimizer.param_groups]
-    kernel = build_kernel(host, slot, 0, "mlp", 0)
+    kernel = build_kernel(host.request(slot, 0, "mlp", 0))
 
     def noisy(model: nn.Module) -> Tensor:
         assert not model.training
@@ -83,7 +85,7 @@ def test_scoring_leaves_the_host_as_it_was(name: str, training: bool) -> None:
 def test_kernels_that_live_in_the_slot_stay_there() -> None:
     host = make_host("mlp")
     living = blended(host, "block1", 0, alpha=0.5)
-    kernel = build_kernel(host, "block1", 1, "mlp", 0)
+    kernel = build_kernel(host.request("block1", 1, "mlp", 0))
 
     first_order_scores(host, "block1", {1: kernel}, loss)
 
@@ -95,7 +97,7 @@ def test_kernels_that_live_in_the_slot_stay_there() -> None:
 
 def test_a_loss_without_a_graph_or_of_several_numbers_is_refused() -> None:
     host = make_host("mlp")
-    kernel = build_kernel(host, "block1", 0, "mlp", 0)
+    kernel = build_kernel(host.request("block1", 0, "mlp", 0))
     for wrong in (lambda m: loss(m).detach(), lambda m: m(make_input("mlp"))):
         with pytest.raises(ValueError, match="loss must return a scalar with a graph, got shape"):
             first_order_scores(host, "block1", {0: kernel}, wrong)
@@ -113,7 +115,7 @@ def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
     bank.faults.options = Recover() if looked_after else None
     with offered("bad", "good") as troubles:
         kernels = {
-            seed: build_kernel(host, "block1", seed, name, 0)
+            seed: build_kernel(host.request("block1", seed, name, 0))
             for seed, name in ((0, "good"), (1, "bad"))
         }
         how = (lambda y: y[:1]) if where == "gives" else RuntimeError("mistake")
@@ -127,7 +129,7 @@ def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
 
 def test_a_loss_that_fails_without_any_kernel_is_raised_as_it_is() -> None:
     host = make_host("mlp")
-    kernel = build_kernel(host, "block1", 0, "mlp", 0)
+    kernel = build_kernel(host.request("block1", 0, "mlp", 0))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         first_order_scores(host, "block1", {0: kernel}, lambda m: m(torch.zeros(2, 99)).mean())
     assert bank_of(host.slots["block1"].module) is None
@@ -146,4 +148,4 @@ def test_kernels_that_learn_in_isolation_are_not_asked() -> None:
 
 
 def build_mlp(host: Host) -> Kernel:
-    return build_kernel(host, "block1", 0, "mlp", 0)
+    return build_kernel(host.request("block1", 0, "mlp", 0))

@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.contracts.decision import DecisionKind
 from esper.contracts.errors import ConfigError
 from esper.contracts.event import EventKind
@@ -83,7 +82,6 @@ def broken_blueprint() -> Iterator[str]:
             fits_in=sites([SlotKind.DENSE], Placement),
             risk=0.5,
             build=build,
-            cost=lambda *_: Cost(),
         )
     )
     yield "broken"

@@ -12,12 +12,12 @@ from torch.optim import Optimizer
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.checkpoint.tree import join, split
 from esper.contracts.event import EventKind, Recovery
 from esper.contracts.slot import Placement, SlotKind
 from esper.grower.grower import Grower
-from esper.growth.options import Growth, Recover
+from esper.growth.options import Growth
+from esper.kernels.options import Recover
 from esper.policy.never import Never
 from esper.policy.schedule import Schedule
 from esper.run.summary import summarise
@@ -140,9 +140,7 @@ def test_a_blueprint_that_cannot_be_built_is_tried_three_times() -> None:
         raise ZeroDivisionError("a user's mistake")
 
     dense = sites([SlotKind.DENSE], Placement)
-    catalogue.register(
-        Blueprint(name="broken", fits_in=dense, risk=0.5, build=build, cost=lambda *_: Cost())
-    )
+    catalogue.register(Blueprint(name="broken", fits_in=dense, risk=0.5, build=build))
     every = script(**{f"e{epoch}": [adapt("0", 1)] for epoch in range(2, 8)})
     grower, told = make_grower(policy=every, blueprint=("broken", "mlp"), num_seeds=1)
     try:
@@ -162,8 +160,8 @@ def test_a_kernel_that_fails_when_it_is_ranked_is_not_offered(trouble: Trouble) 
     def loss(model: nn.Module) -> Tensor:
         return functional.cross_entropy(model(TRAIN[0]), TRAIN[1])
 
-    # The probe in train and in eval mode is well.
-    trouble.forward, trouble.calls = ValueError("mistake"), range(3, 9999)
+    # It is well when its cost is measured, and as a probe in train and in eval mode.
+    trouble.forward, trouble.calls = ValueError("mistake"), range(4, 9999)
     options = {"blueprint": ("bad", "mlp"), "num_seeds": 2}
     grower, told = make_grower(policy=script(e2=[adapt("0", 1)]), **options)
     for _ in range(3):

@@ -50,7 +50,7 @@ def ready_for(host: Host, plan: Plan) -> Ready:
         and 0 <= change.seed < len(slot.seeds)
         and change.blueprint in slot.spec.catalogue
     }
-    return {key: build_kernel(host, plan.slot, *key, 0) for key in keys}  # type: ignore[arg-type, misc]
+    return {key: build_kernel(host.request(plan.slot, *key, 0)) for key in keys}  # type: ignore[arg-type, misc]
 
 
 def reviewed(host: Host, plan: Plan, **limits: Any) -> str | None:
@@ -132,7 +132,7 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
 
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
-    kernel = build_kernel(host, "1", 0, "mlp", 0)
+    kernel = build_kernel(host.request("1", 0, "mlp", 0))
     budget = host.num_parameters + kernel.parameters
     assert Reviewer(Safety(), host).excess(kernel) is None
     assert Reviewer(Safety(parameter_budget=budget), host).excess(kernel) is None

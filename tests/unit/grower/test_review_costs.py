@@ -16,7 +16,7 @@ def test_kernels_that_live_and_kernels_that_are_ready_are_weighed_as_they_are() 
     assert kernel_costs(host, "1", {}) == {}
     grow(host, "1", 0, "mlp")
     added = host.num_parameters - bare
-    ready = {(1, "frozen_random"): build_kernel(host, "1", 1, "frozen_random", 0)}
+    ready = {(1, "frozen_random"): build_kernel(host.request("1", 1, "frozen_random", 0))}
     costs = kernel_costs(host, "1", ready)
     assert costs == {
         (0, "mlp"): kernel_cost(added, added),

@@ -104,7 +104,7 @@ def kernels_for(host: Host, plan: Plan) -> dict[tuple[int, str], Kernel]:
     """Return a kernel for every germination of a plan."""
     return {
         (change.seed, change.blueprint): build_kernel(
-            host, plan.slot, change.seed, change.blueprint, 0
+            host.request(plan.slot, change.seed, change.blueprint, 0)
         )
         for change in plan.changes
         if change.seed is not None and change.blueprint is not None

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.contracts.slot import Placement, SlotKind
 from esper.growth.bank import KernelBank
 from esper.growth.host import Host
@@ -91,7 +90,6 @@ def offered(*names: str) -> Iterator[dict[str, Trouble]]:
                 fits_in=sites([SlotKind.DENSE], Placement),
                 risk=0.5,
                 build=lambda _, before, after: Faulty(before[0], after[0], troubles[name]),
-                cost=lambda _, before, after: Cost(parameters=(before[0] + 1) * after[0]),
             )
         )
 

@@ -8,7 +8,6 @@ from torch.optim import Adam
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.contracts.errors import LifecycleError
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SlotKind
@@ -16,10 +15,10 @@ from esper.contracts.stage import SeedStage
 from esper.growth.apply import apply
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
-from esper.growth.options import Recover
 from esper.growth.param_groups import stale_entries
 from esper.kernels.errors import Remedy
 from esper.kernels.kernel import KernelError
+from esper.kernels.options import Recover
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     adam_host,
@@ -70,7 +69,6 @@ def blueprints() -> Iterator[None]:
                 fits_in=sites([SlotKind.DENSE], Placement),
                 risk=0.5,
                 build=build,
-                cost=lambda *_: Cost(parameters=40, flops=64),
             )
         )
     yield
@@ -262,14 +260,14 @@ def test_an_optimizer_that_takes_no_further_group_leaves_the_host_without_kernel
 
 def test_a_kernel_that_is_ready_is_taken() -> None:
     host = make_host("mlp")
-    ready = build_kernel(host, "block1", 0, "mlp", 0)
+    ready = build_kernel(host.request("block1", 0, "mlp", 0))
     apply(host, germination("block1", 0, "mlp"), {(0, "mlp"): ready}, make_metrics(), event=0)
     assert kernel_of(host, "block1") is ready.module
 
 
 def test_a_kernel_error_says_what_was_asked_for() -> None:
     with pytest.raises(KernelError) as caught:
-        build_kernel(make_host("mlp"), "block1", 2, "conv", 0)
+        build_kernel(make_host("mlp").request("block1", 2, "conv", 0))
     attempt = caught.value.attempt
     assert (attempt.slot, attempt.seed, attempt.blueprint) == ("block1", 2, "conv")
     assert attempt.error == str(caught.value)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from esper.growth.host import Host
-from esper.growth.options import Recover
 from esper.kernels.errors import EscalatedError, WrongOutputError
+from esper.kernels.options import Recover
 from tests.unit.growth.builders import make_host, make_input, make_model
 from tests.unit.growth.faulty import Trouble, bank_in, offered, plant
 

@@ -38,7 +38,7 @@ def _life(kernel: Any, target: float = 1.0) -> Activation:
 
 
 def _germinate(host: Host, slot: str, seed: int) -> None:
-    kernel = build_kernel(host, slot, seed, "affine", 0)
+    kernel = build_kernel(host.request(slot, seed, "affine", 0))
     host.germinate(slot, seed, kernel, _life(kernel))
 
 

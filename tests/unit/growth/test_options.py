@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from esper.growth.options import Growth, Recover
+from esper.growth.options import Growth
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,3 @@ def test_what_cannot_be_is_named(fields: dict[str, Any], message: str) -> None:
 
 def test_longer_stages_want_a_longer_twin() -> None:
     assert Growth(training_epochs=2, blending_epochs=2, twin_epochs=8).shadowing_epochs == 3
-
-
-@pytest.mark.parametrize("key", ["failures", "rest_epochs", "quarantine_after", "retries"])
-@pytest.mark.parametrize("value", [0, -1, 1.5])
-def test_counts_of_recovery_are_whole_numbers_from_1(key: str, value: float) -> None:
-    message = rf"^recovery\.{key} must be a whole number >= 1, got {value}$"
-    with pytest.raises(ValueError, match=message):
-        Recover(**{key: value})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("value", [-0.1, 61.0, math.nan])
-def test_a_pause_of_recovery_is_short(value: float) -> None:
-    with pytest.raises(
-        ValueError, match=rf"^recovery\.backoff_s must be in \[0, 60\], got {value}$"
-    ):
-        Recover(backoff_s=value)

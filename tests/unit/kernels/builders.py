@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
-from esper.blueprint.cost import Cost
 from esper.contracts.slot import Placement, SlotKind, SlotSpec
 from esper.kernels.request import Request
 
@@ -51,11 +50,10 @@ def make_request(
     recipe = catalogue.get(recipe) if isinstance(recipe, str) else recipe
     spec = spec or make_spec()
     facts: dict[str, Any] = {
-        "slot": spec.name,
         "seed": 0,
         "recipe": recipe,
-        "spec": spec,
         "cost": recipe.cost(spec.kind, spec.in_shape, spec.out_shape),
+        "spec": spec,
         "weights": weights,
         "drawn_as": torch.float32,
         "device": torch.device("cpu"),
@@ -71,7 +69,6 @@ def recipe_of(build: Callable[..., Any], **fields: Any) -> Blueprint:
         "fits_in": sites(SlotKind, Placement),
         "risk": 0.5,
         "build": build,
-        "cost": lambda *_: Cost(parameters=1, flops=0),
     }
     return Blueprint(**(facts | fields))
 

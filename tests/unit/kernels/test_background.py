@@ -1,8 +1,9 @@
-"""What is made in the background is what would be made on the spot, and nobody else feels it."""
+"""A kernel prepared in the background equals the one built on demand, and training is unchanged."""
 
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from typing import Any
 
 import numpy
@@ -11,25 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from esper.blueprint import catalogue
-from esper.kernels import background
 from esper.kernels.background import Background
-from esper.kernels.build import BuildMode
-from esper.kernels.cache import VerdictCache
 from esper.kernels.kernel import Kernel
-from esper.kernels.make import Maker
-from esper.kernels.options import Kernels
+from esper.kernels.make import Limits, Maker
 from esper.kernels.request import Request
 from tests.unit.kernels.builders import make_request, make_spec
 
 
-@pytest.fixture(autouse=True)
-def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "REST", 0.0)
+def make_ahead(request: Request) -> Kernel:
+    return Maker(Limits()).make(request, in_background=True)
 
 
-def make_maker() -> Maker:
-    options = Kernels(memory_entries=0, disk_mb=0)
-    return Maker(options, VerdictCache(options))
+def finish(worker: Background) -> None:
+    """Wait until everything that was requested is made or has failed."""
+    wait(worker._futures.values(), timeout=30)
 
 
 class Watched:
@@ -46,7 +42,7 @@ class Watched:
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         try:
-            return make_maker().make(request, BuildMode(privately=True, in_background=True))
+            return make_ahead(request)
         finally:
             self.made.release()
 
@@ -121,78 +117,46 @@ def test_another_default_dtype_is_another_request(worker: Background, watched: W
     assert worker.take(make_request("mlp", weights=0, drawn_as=torch.float64)) is None
 
 
-def test_the_thread_is_there_only_while_there_is_work() -> None:
+def test_there_is_a_thread_from_the_first_request_until_it_is_closed() -> None:
     before = set(threading.enumerate())
-    worker = Background(lambda request: make_maker().make(request, BuildMode(privately=True)))
+    worker = Background(make_ahead)
+    worker.want([])
+    assert set(threading.enumerate()) == before
     worker.want(requests(3))
     assert len(set(threading.enumerate()) - before) == 1
     worker.close()
     assert set(threading.enumerate()) == before
     worker.want(requests(2))
     worker.close()
+    worker.close()
     assert set(threading.enumerate()) == before
 
 
-def test_a_process_that_ends_is_not_held_up_by_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "REST", 1e9)
-    worker = Background(lambda request: make_maker().make(request, BuildMode(privately=True)))
-    worker.want(requests(3))
-    over = threading.Thread(target=lambda: None)
-    monkeypatch.setattr(background, "main_thread", lambda: over)
-    thread = worker._thread
-    if thread is not None:
-        thread.join(timeout=10)
-        assert not thread.is_alive()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_kernel_that_ends_its_thread_is_made_at_the_boundary_and_the_next_ones_ahead(
-    watched: Watched,
-) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_kernel_that_fails_is_left_to_the_caller_and_the_next_are_made(error: Any) -> None:
     def make(request: Request) -> Kernel:
         if request.weights == 0:
-            raise SystemExit
-        return watched(request)
+            raise error
+        return make_ahead(request)
 
-    watched.may_go_on.set()
     worker = Background(make)
-    worker.want(requests(1))
-    while worker.is_busy:
-        pass
+    worker.want(requests(2))
+    finish(worker)
     assert worker.take(requests(1)[0]) is None
-    worker.want(requests(2)[1:])
-    assert watched.made.acquire(timeout=10)
     assert worker.take(requests(2)[1]) is not None
     worker.close()
 
 
-def test_what_fails_in_the_background_is_left_to_the_boundary() -> None:
-    def make(request: Request) -> Kernel:
-        raise ZeroDivisionError
-
-    worker = Background(make)
-    worker.want(requests(1))
-    worker.close()
-    worker.want(requests(1))
-    while worker.is_busy:
-        pass
-    assert worker.take(requests(1)[0]) is None
-    worker.close()
-
-
 def test_a_default_dtype_of_another_thread_makes_no_kernel() -> None:
-    request = make_request("mlp")
+    request, worker = make_request("mlp"), Background(make_ahead)
     torch.set_default_dtype(torch.float64)
     try:
-        worker = Background(
-            lambda each: make_maker().make(each, BuildMode(privately=True, in_background=True))
-        )
         worker.want([request])
-        while worker.is_busy:
-            pass
+        finish(worker)
     finally:
         torch.set_default_dtype(torch.float32)
     assert worker.take(request) is None
+    worker.close()
 
 
 def train(steps: int) -> list[Any]:
@@ -222,10 +186,10 @@ def every_kind() -> list[Request]:
 
 def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
     alone = train(steps=150)
-    maker, made = make_maker(), []
+    maker, made = Maker(Limits()), []
 
     def make(request: Request) -> Kernel:
-        kernel = maker.make(request, BuildMode(privately=True, in_background=True))
+        kernel = maker.make(request, in_background=True)
         made.append(threading.current_thread() is not threading.main_thread())
         return kernel
 
@@ -240,19 +204,16 @@ def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
 
 
 def test_a_kernel_made_beside_training_is_the_one_made_alone() -> None:
-    maker = make_maker()
-    worker = Background(
-        lambda each: maker.make(each, BuildMode(privately=True, in_background=True))
-    )
-    wanted = every_kind()[::3]
+    maker, wanted = Maker(Limits()), every_kind()[::3]
+    worker = Background(lambda each: maker.make(each, in_background=True))
     worker.want(wanted)
     train(steps=100)
-    while worker.is_busy:
-        train(steps=1)
+    finish(worker)
     for request in wanted:
         kernel = worker.take(request)
         assert kernel is not None
-        alone = maker.make(request, BuildMode(privately=True))
+        alone = Maker(Limits()).make(request)
         assert kernel.gate == alone.gate
-        found, expected = kernel.module.state_dict(), alone.module.state_dict()
-        assert all(map(torch.equal, found.values(), expected.values()))
+        weights, expected = kernel.module.state_dict(), alone.module.state_dict()
+        assert all(map(torch.equal, weights.values(), expected.values()))
+    worker.close()

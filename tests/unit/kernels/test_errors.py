@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from esper.growth.options import Recover
 from esper.kernels.errors import (
     REMEDIES,
     EscalatedError,
@@ -18,6 +17,7 @@ from esper.kernels.errors import (
     remedy_of,
 )
 from esper.kernels.kernel import KernelError
+from esper.kernels.options import Recover
 
 FAST = Recover(retries=3, backoff_s=0.0)
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from esper.growth.options import Recover
 from esper.kernels.errors import Remedy
 from esper.kernels.faults import Fault, FaultLog
+from esper.kernels.options import Recover
 
 ERROR = ValueError("a user's mistake")
 

@@ -1,27 +1,32 @@
 import math
-from typing import Any
 
 import pytest
 
-from esper.kernels.options import Kernels
+from esper.kernels.options import Kernels, Recover
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_parameters": -1}, "kernels.max_parameters must be >= 0 and finite, or null, got -1"),
-        ({"max_flops": math.nan}, "kernels.max_flops must be >= 0 and finite, or null, got nan"),
-        ({"max_memory_mb": math.inf}, "kernels.max_memory_mb must be >= 0 and finite, or null"),
-        ({"disk_mb": -0.5}, "kernels.disk_mb must be >= 0 and finite, got -0.5"),
-        ({"memory_entries": -1}, "kernels.memory_entries must be >= 0 and finite, got -1"),
-        ({"ahead_mb": -1.0}, "kernels.ahead_mb must be >= 0 and finite, got -1.0"),
-        ({"cache_dir": " "}, r"kernels.cache_dir must be a folder, or null .*, got ' '"),
-    ],
-)
-def test_a_value_out_of_range_is_refused_by_its_key(options: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_a_limit_out_of_range_is_refused_by_its_key(value: float) -> None:
+    message = f"kernels.max_flops must be >= 0 and finite, or null, got {value}"
     with pytest.raises(ValueError, match=message):
-        Kernels(**options)
+        Kernels(max_flops=value)
 
 
-def test_limits_can_be_0_and_can_be_absent() -> None:
-    assert Kernels(max_parameters=0, max_memory_mb=None, max_flops=0.0).max_memory_mb is None
+def test_a_limit_can_be_0_and_can_be_absent() -> None:
+    assert [Kernels(max_flops=value).max_flops for value in (0.0, None)] == [0.0, None]
+
+
+@pytest.mark.parametrize("key", ["failures", "rest_epochs", "quarantine_after", "retries"])
+@pytest.mark.parametrize("value", [0, -1, 1.5])
+def test_counts_of_recovery_are_whole_numbers_from_1(key: str, value: float) -> None:
+    message = rf"^recovery\.{key} must be a whole number >= 1, got {value}$"
+    with pytest.raises(ValueError, match=message):
+        Recover(**{key: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [-0.1, 61.0, math.nan])
+def test_a_pause_of_recovery_is_short(value: float) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^recovery\.backoff_s must be in \[0, 60\], got {value}$"
+    ):
+        Recover(backoff_s=value)

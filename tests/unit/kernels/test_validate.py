@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from esper.contracts.event import Check
 from esper.contracts.slot import Placement, SlotKind
-from esper.kernels.build import BuildMode
 from esper.kernels.request import Request
 from esper.kernels.validate import ProbeResult, validate
 from tests.unit.kernels.builders import (
@@ -22,15 +21,15 @@ from tests.unit.kernels.builders import (
 )
 
 
-def judge(request: Request, *, privately: bool = True) -> ProbeResult:
-    return validate(request, BuildMode(privately), lambda *_: None)
+def judge(request: Request, *, in_background: bool = False) -> ProbeResult:
+    return validate(request, in_background=in_background)
 
 
 def checks(verdict: ProbeResult) -> dict[str, Check]:
     return {check.name: check for check in verdict.gate.checks}
 
 
-def test_a_sane_kernel_passes_with_its_numbers_and_counts() -> None:
+def test_a_sane_kernel_passes_with_its_numbers() -> None:
     verdict = judge(make_request("mlp"))
     assert verdict.gate.passed
     found = checks(verdict)
@@ -39,14 +38,11 @@ def test_a_sane_kernel_passes_with_its_numbers_and_counts() -> None:
     assert found["output"].value == found["upstream"].value == 0.0
     assert found["gradient"].value is not None
     assert found["gradient"].value > 0
-    # 4 -> 8 -> 4 with biases.
-    assert verdict.parameters == verdict.trainable == 4 * 8 + 8 + 8 * 4 + 4
 
 
 def test_a_kernel_that_does_not_learn_passes_without_a_gradient() -> None:
     verdict = judge(make_request("frozen_random"))
     assert verdict.gate.passed
-    assert (verdict.trainable, verdict.parameters) == (0, 76)
     assert checks(verdict)["gradient"].value is None
     # The host does learn through it.
     upstream = checks(verdict)["upstream"].value
@@ -68,7 +64,7 @@ def test_a_verdict_does_not_depend_on_one_kernels_weights() -> None:
 
 def test_a_verdict_is_the_same_with_private_and_with_global_generators() -> None:
     state = torch.get_rng_state()
-    one, other = (judge(make_request("conv", FEATURES), privately=p) for p in (True, False))
+    one, other = (judge(make_request("conv", FEATURES), in_background=b) for b in (True, False))
     assert one.gate == other.gate
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -113,7 +109,7 @@ Forward = Callable[[Tensor, Tensor, bool], Any]
 def test_a_kernel_that_is_not_sane_says_what_is_wrong(
     forward: Forward, failed: str, limit: str
 ) -> None:
-    verdict = judge(make_request(function(forward)), privately=False)
+    verdict = judge(make_request(function(forward)))
     assert not verdict.gate.passed
     assert [(c.name, c.limit) for c in verdict.gate.checks if not c.passed] == [(failed, limit)]
     assert all(c.value is None or math.isfinite(c.value) for c in verdict.gate.checks)
@@ -121,7 +117,7 @@ def test_a_kernel_that_is_not_sane_says_what_is_wrong(
 
 def test_a_kernel_may_learn_nothing_from_an_evaluation() -> None:
     still = function(lambda x, w, training: x * w if training else x.detach() * 0)
-    assert judge(make_request(still), privately=False).gate.passed
+    assert judge(make_request(still)).gate.passed
 
 
 def test_what_a_blueprint_raises_comes_through() -> None:
@@ -141,7 +137,9 @@ def test_a_kernel_is_validated_in_the_dtype_that_it_will_have() -> None:
         seen.append((x.dtype, w.dtype))
         return x * w
 
-    assert judge(make_request(function(forward), dtype=torch.float64)).gate.passed
+    request = make_request(function(forward), dtype=torch.float64)
+    seen.clear()  # of measuring its cost
+    assert judge(request).gate.passed
     assert set(seen) == {(torch.float64, torch.float64)}
 
 

@@ -9,7 +9,7 @@ from esper.attribution.trials import Trials
 from esper.contracts.event import Event, Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.growth.options import Recover
+from esper.kernels.options import Recover
 from esper.safety.recovery import KernelGuard
 from tests.unit.growth.builders import make_host, make_input
 from tests.unit.growth.faulty import bank_in, plant

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from esper.growth.host import Host
-from esper.growth.options import Recover
 from esper.kernels.errors import EscalatedError
+from esper.kernels.options import Recover
 from esper.training.epoch import Epoch
 from esper.training.options import Training
 from tests.unit.growth.builders import CLASSES, batches, make_host, same, tensors
