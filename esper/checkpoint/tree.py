@@ -5,6 +5,7 @@ has this key itself, as a list of pairs.
 """
 
 import math
+import struct
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class _Splitter:
         if kind in _PLAIN or (kind is float and math.isfinite(value)):
             return value
         if kind is float:
-            return {_TAG: ["float", repr(value)]}
+            return {_TAG: ["float", struct.pack(">d", value).hex()]}
         if kind is list:
             return [self.plain(item, f"{path}/{index}") for index, item in enumerate(value)]
         if kind is tuple:
@@ -133,5 +134,5 @@ def _decoded(content: Any, tensors: dict[str, Tensor]) -> Any:
         case ["dict", list(pairs)]:
             return {key: _joined(item, tensors) for key, item in pairs}
         case ["float", str(text)]:
-            return float(text)
+            return struct.unpack(">d", bytes.fromhex(text))[0]
     raise ValueError(f"{str(content)[:80]} is no value of a saved tree")

@@ -47,8 +47,8 @@ REGIONS = {
     "record": Region("esper.logger.jsonl", "Jsonl.epoch"),
     "checkpoint": Region("esper.checkpoint.rotation", "CheckpointRotation.save"),
     "checkpoint file": Region("esper.checkpoint.format", "write_file"),
-    "checkpoint turn": Region("esper.checkpoint.rotation", "CheckpointRotation._rotate"),
-    "checkpoint best": Region("esper.checkpoint.rotation", "CheckpointRotation._crown"),
+    "checkpoint turn": Region("esper.checkpoint.rotation", "CheckpointRotation._put_in_place"),
+    "checkpoint best": Region("esper.checkpoint.rotation", "CheckpointRotation._link_best"),
     "resuming": Region("esper.run.checkpoints", "RunCheckpoints.resume"),
     "end": Region("esper.run.run", "save_network"),
 }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -37,7 +37,7 @@ EPOCHS, LAST = 16, 6
 class Perishable:
     """The Redis logger, whose server is killed when epoch `LAST` was published."""
 
-    server: Any
+    server: ClassVar[Any]
     option: RedisLogger
 
     def build(self, run_dir: Path) -> list[Sink]:
@@ -97,6 +97,7 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
     import redis
 
     monkeypatch.setitem(OPTIONS["logger"], "perishable", Perishable)
+    monkeypatch.setattr(Perishable, "server", redis_server, raising=False)
     logger = RedisLogger(url=redis_server.url)
     activation = run_in(tmp_path / "alive", config(redis_server, logger))
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
@@ -104,7 +105,7 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
         assert client.xlen("esper:ledger:1") == len(activation.of("ledger")) > 1
         client.flushall()  # the second run starts from an empty store too
     assert not caplog.records
-    perishable = Perishable(redis_server, logger)
+    perishable = Perishable(logger)
     left_alone = run_in(tmp_path / "left alone", config(redis_server, perishable))
 
     assert len([e for e in left_alone.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def damage(file: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "why"), [("flipped", "checksum"), ("torn", ""), ("pickled", "pickle")]
+    ("how", "why"), [("flipped", "checksum"), ("torn", ""), ("pickled", "was altered|is not JSON")]
 )
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
@@ -155,7 +156,7 @@ def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
     assert code_of("train", "--resume", "run") == 0
     said = capfd.readouterr().err.splitlines()
     (warning,) = [line for line in said if "checkpoints/last" in line]
-    assert why in warning
+    assert re.search(why, warning)
     assert "the one before it is used" in warning
     recovered = [e for e in lines_of(Path("run/events.jsonl")) if e["kind"] == "recovery"]
     assert [(e["where"], e["recovered"]) for e in recovered] == [("checkpoint", True)]

@@ -44,10 +44,15 @@ def test_no_thread_is_left_when_a_grower_is_closed() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_where_no_kernel_fits_the_budget_none_is_built_and_that_is_told() -> None:
+def test_where_no_kernel_fits_the_budget_each_is_refused_by_name_and_none_grows() -> None:
     done = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001))
-    assert [refusal.rule for refusal in done.told.of(EventKind.SAFETY)] == ["memory_budget"]
-    assert done.told.of(EventKind.KERNEL) == []
+    offered = set(done.grower.host.slots["0"].spec.catalogue)
+    refusals = done.told.of(EventKind.SAFETY)
+    assert {refusal.rule for refusal in refusals} == {"budget"}
+    assert len(refusals) == len({refusal.reason for refusal in refusals}) <= len(offered)
+    (selection,) = done.told.of(EventKind.SELECTION)
+    assert selection.seed is None
+    assert done.told.of(EventKind.LIFECYCLE) == []
 
 
 def test_a_kernel_over_a_limit_is_not_grown_and_its_refusal_is_told() -> None:
