@@ -1,4 +1,4 @@
-"""Errors that a user can cause; the command line prints each as one line."""
+"""Errors that a user can cause; the command line prints each in one line."""
 
 
 class EsperError(Exception):

@@ -8,7 +8,7 @@ from esper.contracts.stage import LIVE, SeedStage
 
 
 class SlotKind(StrEnum):
-    """What flows through a slot; it decides which blueprints fit.  B batch."""
+    """Kind of tensor that flows through a slot; decides which blueprints fit.  B batch."""
 
     DENSE = "dense"  # (B, features)
     FEATURE_MAP = "feature_map"  # (B, channels, height, width)
@@ -102,15 +102,10 @@ class SlotState:
 
 
 def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
-    """Return the blueprint that `seed` tries after a cull.
+    """Return the blueprint that the culled seed with index `seed` tries next.
 
-    It is the next one in the catalogue's order that no seed of the slot is bound to; if every
-    blueprint is bound already, it is the next one.
-
-    Args:
-        catalogue: the slot's blueprints, in order.
-        bound: the blueprint of each seed of the slot, in order.
-        seed: index of the seed that was culled.
+    It is the next one in the catalogue's order that no seed of the slot is bound to, or just the
+    next one if all are bound.  `bound` holds the blueprint of each seed of the slot, in order.
     """
     own = catalogue.index(bound[seed])
     turn = [catalogue[(own + step) % len(catalogue)] for step in range(1, len(catalogue) + 1)]

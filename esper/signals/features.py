@@ -1,4 +1,4 @@
-"""Write an observation as the 27 numbers that learned policies read.
+"""Convert an observation to the 27 numbers that learned policies read.
 
 Raw values are in natural units, and NaN is unknown.  `scale.scaled` brings them to [-1, 1].
 """
@@ -8,14 +8,11 @@ from collections.abc import Sequence
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import STAGE_NUMBERS, SeedStage
 from esper.signals.scale import Column, Scale, change, count, loss, share
 
 HISTORY = 5
-"""How many losses and accuracies of the past are features."""
-
-STAGE_NUMBERS = {stage: float(place) for place, stage in enumerate(SeedStage)}
-"""The number of each stage as a feature: its place in the lifecycle."""
+"""Number of past losses, and of past accuracies, among the features."""
 
 
 class Feature(Column):
@@ -61,12 +58,12 @@ def furthest_seed(live: Sequence[SeedState]) -> SeedState | None:
 
 
 def is_available(slot: SlotState, epoch: int) -> bool:
-    """Return True if the slot is not at rest and has a dormant seed."""
+    """Return whether the slot is not at rest and has a dormant seed."""
     return epoch >= slot.rests_until and any(s.stage is SeedStage.DORMANT for s in slot.seeds)
 
 
 def feature_vector(observation: Observation) -> list[float]:
-    """Return the raw features in the order of `Feature`; NaN is unknown, and so is infinity."""
+    """Return the raw features in the order of `Feature`; NaN is unknown or not finite."""
     metrics = observation.metrics
     seed = furthest_seed(observation.live_seeds)
     # Unknown where the run is younger than the history.

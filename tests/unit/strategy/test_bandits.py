@@ -10,7 +10,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import SeedStage
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted
@@ -70,7 +70,7 @@ def _world(
             ledger.arm(spec, seed, name, None, strategy.window_size)
             for seed, name in enumerate(NAMES)
         ]
-        seed = _best(strategy.scores(arms, SelectionContext(selections=index), rng))
+        seed = _best(strategy.scores(arms, Context(selections=index), rng))
         regret += SPREAD - means[seed]
         hits += means[seed] == SPREAD
         ledger.record(_entry(index, seed, NAMES[seed], unit * world.gauss(means[seed], NOISE)))

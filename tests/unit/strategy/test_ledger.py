@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.ledger import Ledger
 from esper.strategy.thompson import Thompson
 
@@ -182,7 +182,7 @@ def test_a_restored_ledger_makes_the_same_choices_ever_after(
         for index, values in enumerate(more):
             each.record(make_entry(f"more {index}", **values))
             arms = [each.arm(make_spec(), seed, name) for seed, name in enumerate("abc")]
-            draws.append(Thompson().scores(arms, SelectionContext(), rng))
+            draws.append(Thompson().scores(arms, Context(), rng))
     assert draws[: len(more)] == draws[len(more) :]
     assert restored.entries_of_run() == ledger.entries_of_run()
     assert all(isinstance(entry, LedgerEntry) for entry in restored.entries_of_run())
