@@ -2,7 +2,7 @@
 
 
 class EsperError(Exception):
-    """An error that a user can fix; its text says what, where, which value and what is allowed."""
+    """An error that a user can fix; the message names place, value and allowed values."""
 
 
 class ConfigError(EsperError):

@@ -77,7 +77,7 @@ class KernelBuilt:
     """Body of `kernel`: a kernel was built for a seed, or refused because of `error`.
 
     build_ms, compile_ms: time to build and to compile; `compile_ms` is None if not compiled.
-    validate_ms: time to build and run a probe; None where its result was cached.
+    validate_ms: time to build and run a probe; None if its result was cached.
     ahead_ms: time to build and validate in a background thread; None if not done there.
     wait_ms: how long training waited for the kernel.
     graphs: number of graphs compiled for it; None if kernels are not compiled.
@@ -154,7 +154,7 @@ class LedgerUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyUpdate:
-    """Body of `policy_update`: what a policy learned from an outcome."""
+    """Body of `policy_update`: numbers that a policy reports after it learned from an outcome."""
 
     event_kind: ClassVar[EventKind] = EventKind.POLICY_UPDATE
 

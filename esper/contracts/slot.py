@@ -27,7 +27,7 @@ class SlotSpec:
     """Properties of a slot that never change.
 
     name: module path of the block in the host, "" for the host itself.
-    in_shape: shape of what a kernel reads, without the batch dimension.
+    in_shape: shape of the input of a kernel, without the batch dimension.
     out_shape: shape of the block's output, without the batch dimension.
     catalogue: names of the blueprints that may be tried here, in order.
     """
@@ -47,7 +47,7 @@ class SeedState:
     bound: blueprint that this seed tries next, or tries now.
     epochs_in_stage: finished epochs since the stage was entered.
     epochs_since_germination: finished epochs since germination; None when not live.
-    activations: how often the seed has germinated so far.
+    activations: number of germinations so far.
     last_used_epoch: epoch of the last germination or cull; None when never used.
     alpha, alpha_target: blend factor now and at the end of the ramp, each in [0, 1].
     parameters: trainable and frozen parameters of the kernel, 0 without one.
@@ -87,7 +87,7 @@ class SlotState:
     """One slot at the end of an epoch.
 
     rests_until: first epoch at which the slot may change again (cool-down after a change).
-    last_cull_epoch: epoch of the slot's last cull, None when there was none.
+    last_cull_epoch: epoch of the slot's last cull, None before the first.
     """
 
     spec: SlotSpec

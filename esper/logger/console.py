@@ -22,7 +22,7 @@ _SHARE = 50
 
 
 class _Screen(Console):
-    """A console that raises when its reader is gone, where rich would end the process."""
+    """A console that raises when its reader is gone; rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         """Raise, so that the bus removes the console and training continues."""
@@ -33,7 +33,7 @@ class ConsoleSink:
     """Shows a run on the screen.
 
     Args:
-        console: where to write; stdout by default.
+        console: the output; stdout by default.
         live: whether to draw the live display; by default only on a terminal.
     """
 

@@ -124,7 +124,7 @@ def _governor(body: GovernorAction) -> str:
 
 
 def final_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return the result, what grew, its cost, and the commands and folder to look further."""
+    """Return the result, the kept kernels, the cost, and the folder and command to see more."""
     lines = [_result(summary)]
     if summary.get("epochs_not_finite"):
         epochs = f"{summary['epochs_not_finite']} of {plural(summary.get('epochs') or 0, 'epoch')}"

@@ -47,5 +47,5 @@ class Orchestrator:
         return request.verdict() if is_verdict else self.adapt(request)
 
     def adapt(self, request: PlanRequest) -> Plan:
-        """Return the plan for a decision to adapt; each orchestrator has its own."""
+        """Return the plan for a decision to adapt; every orchestrator overrides it."""
         raise NotImplementedError

@@ -80,7 +80,7 @@ class PlanRequest:
         )
 
     def nothing(self, why: str) -> Plan:
-        """Return an empty plan that says why there is nothing to do."""
+        """Return an empty plan with the reason `why`."""
         return self.plan((), (), f"nothing to do in slot '{self.slot.spec.name}': {why}")
 
     def germination(self, count: int, alpha_target: float) -> Plan:

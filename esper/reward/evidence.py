@@ -1,4 +1,4 @@
-"""Confidence in an outcome's gain, what the growth added, and the words for both.
+"""Confidence in an outcome's gain, the cost of the growth, and their descriptions.
 
     confidence = |gain| / (|gain| + gain_error) * min(1, measurements / 3)      in [0, 1]
 

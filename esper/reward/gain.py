@@ -1,4 +1,4 @@
-"""Judges a seed by its gain, less a rent for what it added.
+"""Judges a seed by its gain, less a rent for the FLOPs or parameters that it added.
 
 total = tanh(scale * (gain - rent * log(1 + added, relative)))      in [-1, 1]
 """

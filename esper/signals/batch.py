@@ -18,7 +18,7 @@ class FeatureBatch:
 
     features_NC: the columns of `Feature`.
     slots_NSC: the columns of `SlotFeature`, padded to the largest number of slots by `UNKNOWN`.
-    is_slot_NS: False where a slot is padding.
+    is_slot_NS: False for padding.
     """
 
     features_NC: NDArray[np.float32]

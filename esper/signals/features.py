@@ -19,7 +19,7 @@ class Feature(Column):
     """The features in their order.  Deltas are now minus an epoch ago.
 
     `*_AGO_4` is the value of four epochs ago, `*_AGO_0` this epoch's.  SEED_STAGE to IMPROVEMENT
-    describe the live seed furthest in its lifecycle and are unknown where none is live.
+    describe the live seed furthest in its lifecycle and are unknown if none is live.
     AVAILABLE_SLOTS counts slots that have a dormant seed and are not at rest.
     """
 
@@ -66,7 +66,7 @@ def feature_vector(observation: Observation) -> list[float]:
     """Return the raw features in the order of `Feature`; NaN is unknown or not finite."""
     metrics = observation.metrics
     seed = furthest_seed(observation.live_seeds)
-    # Unknown where the run is younger than the history.
+    # Padded with unknown values while the run is shorter than the history.
     losses = ([None] * HISTORY + list(observation.val_losses))[-HISTORY:]
     accuracies = ([None] * HISTORY + list(observation.val_accuracies))[-HISTORY:]
     values = [

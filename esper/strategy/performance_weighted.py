@@ -1,7 +1,7 @@
 """Softmax over recency-weighted, standardised scores.
 
 score = sum_i decay^i * r_i / sum_i decay^i over the last `window_size` rewards, i = 0 the latest;
-z     = (score - mean) / standard deviation over the arms at hand;
+z     = (score - mean) / standard deviation over the tried arms;
 share = softmax(z * (1 + urgency) / temperature), drawn as argmax of z / T + Gumbel noise (Gumbel
 1954), which needs no exponential of a score and so overflows at none.
 """
@@ -60,7 +60,7 @@ class PerformanceWeighted(Strategy):
 
 
 def standardised(values: Sequence[float]) -> list[float]:
-    """Return `values` at mean 0 and standard deviation 1; zeros where they do not differ."""
+    """Return `values` at mean 0 and standard deviation 1; zeros if they do not differ."""
     largest = max(map(abs, values), default=0.0)
     if largest == 0:
         return [0.0] * len(values)

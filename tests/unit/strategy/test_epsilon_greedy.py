@@ -1,4 +1,4 @@
-"""Epsilon-greedy: how often it explores, how that decays, and what it takes otherwise."""
+"""Epsilon-greedy: how often it explores, how that decays, and its choice otherwise."""
 
 import math
 from collections.abc import Callable, Sequence

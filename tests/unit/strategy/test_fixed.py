@@ -1,4 +1,4 @@
-"""The baseline that only ever takes seed 0."""
+"""The baseline that always chooses seed 0."""
 
 import math
 from collections.abc import Callable

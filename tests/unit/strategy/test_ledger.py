@@ -1,4 +1,4 @@
-"""The ledger: what an arm is made of, that counts add up, and that its state is all there is."""
+"""The ledger: the statistics of an arm, consistent counts, and a complete state."""
 
 import json
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def test_recent_rewards_are_the_last_ones_oldest_first(make_entry: Make, make_sp
 def test_a_reward_that_comes_later_moves_the_arms_seen_before(
     make_entry: Make, make_spec: Make
 ) -> None:
-    """Scores that a predecessor stored went stale."""
+    """Stored scores would go stale."""
     ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
     before = ledger.arm(make_spec(), 0, "b").mean_reward
     ledger.record(make_entry("later", reward=10.0, blueprint="c"))

@@ -1,4 +1,4 @@
-"""The baseline that takes every seed in turn."""
+"""The baseline that chooses every seed in turn."""
 
 from collections.abc import Callable
 from random import Random

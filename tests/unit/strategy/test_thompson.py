@@ -36,7 +36,7 @@ def test_the_prior_counts_as_trials(make_arm: Make) -> None:
 
 
 def test_the_same_counts_choose_different_arms(make_arm: Make) -> None:
-    """A predecessor drew when updating, and chose the same seed 5,000 times out of 5,000."""
+    """A draw at each update instead of each selection would repeat the same choice."""
     arms = [make_arm(0, trials=3, mean_reward=0.6), make_arm(1, trials=3, mean_reward=0.5)]
     rng = Random(2)
     chosen = Counter()

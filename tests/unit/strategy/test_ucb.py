@@ -1,4 +1,4 @@
-"""UCB against numbers worked out by hand."""
+"""UCB by hand."""
 
 import math
 from collections.abc import Callable
