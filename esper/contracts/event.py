@@ -212,8 +212,9 @@ class GovernorAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointNote:
-    """Body of `checkpoint`: the run `saved` one or `resumed` from one (`action`).
+    """Body of `checkpoint`: the run saved a checkpoint or resumed from one.
 
+    action: `saved` or `resumed`.
     folder: its name under `checkpoints/`.
     save_ms: time to save it; None when the run resumed from it.
     """
