@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -35,9 +35,13 @@ EPOCHS, LAST = 16, 6
 
 @dataclass(frozen=True)
 class Perishable:
-    """The Redis logger, whose server is killed when epoch `LAST` was published."""
+    """The Redis logger, whose server is killed after epoch `LAST` was published.
 
-    server: Any
+    server: of the class, because the fields are saved in the run's config.
+    """
+
+    server: ClassVar[Any]
+
     option: RedisLogger
 
     def build(self, run_dir: Path) -> list[Sink]:
@@ -98,24 +102,24 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
 
     monkeypatch.setitem(OPTIONS["logger"], "perishable", Perishable)
     logger = RedisLogger(url=redis_server.url)
-    activation = run_in(tmp_path / "alive", config(redis_server, logger))
+    served = run_in(tmp_path / "alive", config(redis_server, logger))
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         messages = client.xrange("esper:train")
-        assert client.xlen("esper:ledger:1") == len(activation.of("ledger")) > 1
+        assert client.xlen("esper:ledger:1") == len(served.of("ledger")) > 1
         client.flushall()  # the second run starts from an empty store too
     assert not caplog.records
-    perishable = Perishable(redis_server, logger)
-    left_alone = run_in(tmp_path / "left alone", config(redis_server, perishable))
+    monkeypatch.setattr(Perishable, "server", redis_server, raising=False)
+    cut_off = run_in(tmp_path / "cut off", config(redis_server, Perishable(logger)))
 
-    assert len([e for e in left_alone.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"
-    assert without_clock(left_alone.metrics) == without_clock(activation.metrics)
-    assert lived(left_alone.events) == lived(activation.events)
-    networks = [each.path / "network.safetensors" for each in (activation, left_alone)]
+    assert len([e for e in cut_off.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"
+    assert without_clock(cut_off.metrics) == without_clock(served.metrics)
+    assert lived(cut_off.events) == lived(served.events)
+    networks = [each.path / "network.safetensors" for each in (served, cut_off)]
     assert networks[0].read_bytes() == networks[1].read_bytes()
 
     published = [json.loads(each["body"]) for _, each in messages if each["type"] == "event"]
-    assert without_clock(published) == without_clock(activation.events)
-    assert sorted(each["where"] for each in left_alone.of("recovery")) == ["store", "stream"]
+    assert without_clock(published) == without_clock(served.events)
+    assert sorted(each["where"] for each in cut_off.of("recovery")) == ["store", "stream"]
     warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     assert sorted(text.split(" ")[0] for text in warned) == ["logger.url", "store.url"]
 
