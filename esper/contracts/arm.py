@@ -10,7 +10,7 @@ class ArmStats:
     trials: number of settled activations.
     mean_reward: mean reward, mapped to [0, 1] by the ledger's scale; 0.5 when untried.
     recent_rewards: last `window_size` rewards, oldest first, each in [0, 1].
-    selections: how often this run has selected this seed.
+    selections: number of times that this run has selected the seed.
     first_order: L1 norm of the kernel's gradient at germination, None when not measured.
     """
 

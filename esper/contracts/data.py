@@ -1,11 +1,11 @@
-"""The facts of a data set that a model is built for."""
+"""Properties of a data set that a model depends on."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class InputKind(StrEnum):
-    """What a sample is.  B batch."""
+    """Kind of a sample.  B batch."""
 
     VECTOR = "vector"  # (B, features), float
     IMAGE = "image"  # (B, channels, height, width), float

@@ -9,7 +9,7 @@ from esper.contracts.plan import Plan
 
 
 class DecisionKind(StrEnum):
-    """What a decision asks for."""
+    """The kinds of request."""
 
     WAIT = "wait"
     ADAPT = "adapt"
@@ -18,7 +18,7 @@ class DecisionKind(StrEnum):
 
 
 class Adaptation(StrEnum):
-    """The kinds of change a decision can ask for."""
+    """The kinds of change that a decision can request."""
 
     ADD_NEURONS = "add_neurons"
     REMOVE_NEURONS = "remove_neurons"
@@ -32,7 +32,7 @@ class Decision:
 
     slot: name of the slot; None only when waiting.
     seed: index of the seed to fossilize or cull; None when adapting (the strategy chooses).
-    num_seeds: how many seeds an adaptation may use; None leaves it to the orchestrator.
+    num_seeds: number of seeds for an adaptation; None leaves it to the orchestrator.
     confidence, urgency, risk: each in [0, 1].
     uncertainty: epistemic uncertainty of a learned policy in [0, 1], None when it has none.
     learned: True when a learned policy decided.

@@ -1,8 +1,8 @@
-"""Errors that a user can cause; the command line prints each as one line."""
+"""Errors that a user can cause; the command line prints each in one line."""
 
 
 class EsperError(Exception):
-    """An error that a user can fix; its text says what, where, which value and what is allowed."""
+    """An error that a user can fix; the message names place, value and allowed values."""
 
 
 class ConfigError(EsperError):

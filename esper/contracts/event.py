@@ -1,7 +1,4 @@
-"""Typed events of a run.
-
-Each body class names its kind.  Decisions and plans have files of their own.
-"""
+"""Typed events of a run and most of their bodies; decisions and plans have files of their own."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,14 +74,13 @@ class LifecycleMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelBuilt:
-    """Body of `kernel`: a blueprint was built for a seed; `error` says why it was refused.
+    """Body of `kernel`: a kernel was built for a seed, or refused because of `error`.
 
-    build_ms, compile_ms: time that building and compiling took; None where it was not compiled.
-    validate_ms: time that it took to validate its kind; None where the verdict was known already.
-    load_ms: time that it took to read the verdict from the disk; None where it came from elsewhere.
-    ahead_ms: how much of all that was done in the background; None where nothing was.
-    wait_ms: how long the run stood still for it.
-    graphs: how many graphs were compiled for it; None where kernels are not compiled.
+    build_ms, compile_ms: time to build and to compile; `compile_ms` is None if not compiled.
+    validate_ms: time to build and run a probe; None if its result was cached.
+    ahead_ms: time to build and validate in a background thread; None if not done there.
+    wait_ms: how long training waited for the kernel.
+    graphs: number of graphs compiled for it; None if kernels are not compiled.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.KERNEL
@@ -96,7 +92,6 @@ class KernelBuilt:
     flops: float
     build_ms: float
     validate_ms: float | None = None
-    load_ms: float | None = None
     compile_ms: float | None = None
     ahead_ms: float | None = None
     wait_ms: float | None = None
@@ -159,7 +154,7 @@ class LedgerUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyUpdate:
-    """Body of `policy_update`: what a policy learned from an outcome."""
+    """Body of `policy_update`: numbers that a policy reports after it learned from an outcome."""
 
     event_kind: ClassVar[EventKind] = EventKind.POLICY_UPDATE
 
@@ -172,10 +167,10 @@ class Recovery:
     """Body of `recovery`: a failure, and how the run handled it.
 
     where: `kernel`, `cache`, `store`, `stream`, `checkpoint` or `training`.
-    error: type of the error, `OutOfMemoryError`.
+    error: type of the error, such as `OutOfMemoryError`.
     strategy: `retry`, `fallback`, `circuit_breaker`, `degrade`, `escalate` or `quarantine`.
     recovered: whether the failure has no further effect there.
-    slot, seed, blueprint: of the kernel that failed, None where none did.
+    slot, seed, blueprint: of the failed kernel; None if it was no kernel.
     count: failures handled in this way since the last report.
     """
 
@@ -194,14 +189,14 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GovernorAction:
-    """Body of `governor`: it suspects the network, has rolled it back, or has ended growth.
+    """Body of `governor`: an action of the governor.
 
     action: `suspect`, `rollback` or `end_growth`.
     val_loss: the loss that it checked; None when it was not finite.
     limit: the loss above which it acts; None while it is not armed.
     restored_epoch: the epoch whose weights were restored, None when none were.
-    rollbacks: how many there were so far.
-    culled: how many live seeds a rollback culled.
+    rollbacks: number of rollbacks so far.
+    culled: number of live seeds that the rollback culled.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.GOVERNOR
@@ -217,11 +212,11 @@ class GovernorAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointNote:
-    """Body of `checkpoint`: one was saved, or a run resumed from one.
+    """Body of `checkpoint`: the run saved a checkpoint or resumed from one.
 
     action: `saved` or `resumed`.
     folder: its name under `checkpoints/`.
-    save_ms: time that saving took; None when the run resumed from it.
+    save_ms: time to save it; None when the run resumed from it.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.CHECKPOINT

@@ -1,4 +1,4 @@
-"""One settled activation, as a ledger counts it and as a store keeps it."""
+"""Entries of the ledger and the measurements that they are made from."""
 
 import math
 from dataclasses import dataclass
@@ -43,15 +43,15 @@ class LedgerEntry:
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
             raise ValueError(f"reward must be finite, at most {MAX_REWARD:g}, got {self.reward}")
-        measured = (self.accuracy_improvement, self.loss_reduction)
-        for value in (*measured, self.latency_ms, self.memory_mb):
+        for name in ("accuracy_improvement", "loss_reduction", "latency_ms", "memory_mb"):
+            value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"a measurement must be finite or None, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was measured of a live seed at one evaluation; units as in `LedgerEntry`."""
+    """Measurements of a live seed at one evaluation; units as in `LedgerEntry`."""
 
     accuracy_improvement: float | None = None
     loss_reduction: float | None = None

@@ -21,7 +21,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReport:
-    """What one epoch of training reports; a user's own loop may know only some of it.
+    """Report of one epoch of training; a user's own loop may leave fields unknown.
 
     loss, accuracy: means over the epoch's samples.
     num_samples: samples trained on, for the count of FLOPs.

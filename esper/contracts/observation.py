@@ -1,4 +1,4 @@
-"""What a policy sees: the run's recent past and the state of every slot."""
+"""The input of a policy: the run's recent past and the state of every slot."""
 
 from dataclasses import dataclass
 
@@ -58,5 +58,5 @@ class Observation:
         return tuple(seed for slot in self.slots for seed in slot.live)
 
     def slot(self, name: str) -> SlotState:
-        """Return the slot called `name`; raises `KeyError` if there is none."""
+        """Return the slot called `name`, or raise KeyError."""
         return {slot.spec.name: slot for slot in self.slots}[name]

@@ -19,15 +19,16 @@ class GainPoint:
 class Outcome:
     """A settled activation of one seed.
 
-    activation: how many times this seed had germinated, this time included (1 is the first).
+    activation: number of the activation, from 1.
     gain, gain_error: the settled relative gain and its standard error; None when never measured.
     ablation: last relative contribution by ablation.
     gains: the gain at every evaluation since germination, oldest first.
     accuracy_gain: validation accuracy over the reference (the twin; else ablation), a fraction.
+    loss_reduction: gain in units of the validation loss.
     flops_before, flops_after: forward FLOPs a sample of the network without and with the seed.
     parameters_before, parameters_after: parameters of the network without and with the seed.
     loss_variance: variance of the validation loss since germination.
-    errors, recoveries: kernel errors since germination and how many of them were recovered.
+    errors, recoveries: number of kernel errors since germination, and of those recovered.
     latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     rolled_back: True when a rollback culled it while it was part of the network's output.

@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def num_seeds(self) -> int:
-        """How many seeds the plan changes; a seed that it replaces counts once."""
+        """Number of seeds that the plan changes; a replaced seed counts once."""
         return len({change.seed for change in self.changes})
 
 

@@ -8,7 +8,7 @@ from esper.contracts.stage import LIVE, SeedStage
 
 
 class SlotKind(StrEnum):
-    """What flows through a slot; it decides which blueprints fit.  B batch."""
+    """Kind of tensor that flows through a slot; decides which blueprints fit.  B batch."""
 
     DENSE = "dense"  # (B, features)
     FEATURE_MAP = "feature_map"  # (B, channels, height, width)
@@ -27,7 +27,7 @@ class SlotSpec:
     """Properties of a slot that never change.
 
     name: module path of the block in the host, "" for the host itself.
-    in_shape: shape of what a kernel reads, without the batch dimension.
+    in_shape: shape of the input of a kernel, without the batch dimension.
     out_shape: shape of the block's output, without the batch dimension.
     catalogue: names of the blueprints that may be tried here, in order.
     """
@@ -47,7 +47,7 @@ class SeedState:
     bound: blueprint that this seed tries next, or tries now.
     epochs_in_stage: finished epochs since the stage was entered.
     epochs_since_germination: finished epochs since germination; None when not live.
-    activations: how often the seed has germinated so far.
+    activations: number of germinations so far.
     last_used_epoch: epoch of the last germination or cull; None when never used.
     alpha, alpha_target: blend factor now and at the end of the ramp, each in [0, 1].
     parameters: trainable and frozen parameters of the kernel, 0 without one.
@@ -87,7 +87,7 @@ class SlotState:
     """One slot at the end of an epoch.
 
     rests_until: first epoch at which the slot may change again (cool-down after a change).
-    last_cull_epoch: epoch of the slot's last cull, None when there was none.
+    last_cull_epoch: epoch of the slot's last cull, None before the first.
     """
 
     spec: SlotSpec
@@ -102,15 +102,10 @@ class SlotState:
 
 
 def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
-    """Return the blueprint that `seed` tries after a cull.
+    """Return the blueprint that the culled seed with index `seed` tries next.
 
-    It is the next one in the catalogue's order that no seed of the slot is bound to; if every
-    blueprint is bound already, it is the next one.
-
-    Args:
-        catalogue: the slot's blueprints, in order.
-        bound: the blueprint of each seed of the slot, in order.
-        seed: index of the seed that was culled.
+    It is the next one in the catalogue's order that no seed of the slot is bound to, or just the
+    next one if all are bound.  `bound` holds the blueprint of each seed of the slot, in order.
     """
     own = catalogue.index(bound[seed])
     turn = [catalogue[(own + step) % len(catalogue)] for step in range(1, len(catalogue) + 1)]

@@ -22,6 +22,9 @@ class SeedStage(StrEnum):
 
 _S = SeedStage
 
+STAGE_NUMBERS = {stage: number for number, stage in enumerate(SeedStage)}
+"""The number of each stage, from 0 for DORMANT, in the order of the lifecycle."""
+
 ALLOWED_MOVES: dict[SeedStage, frozenset[SeedStage]] = {
     _S.DORMANT: frozenset({_S.GERMINATED}),
     _S.GERMINATED: frozenset({_S.TRAINING, _S.CULLED}),
@@ -46,7 +49,7 @@ RETARGETABLE = frozenset({_S.SHADOWING, _S.PROBATIONARY})
 
 
 def check_move(slot: str, seed: int, stage: SeedStage, target: SeedStage) -> None:
-    """Raise `LifecycleError`, naming what is allowed, unless the table allows `stage -> target`."""
+    """Raise LifecycleError, which lists the allowed moves, unless `stage -> target` is one."""
     if target not in ALLOWED_MOVES[stage]:
         allowed = ", ".join(s for s in SeedStage if s in ALLOWED_MOVES[stage]) or "none"
         raise LifecycleError(

@@ -1,4 +1,4 @@
-"""What one control step returns."""
+"""The result of one control step."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from esper.contracts.observation import Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What a control step measured and changed, and how long its parts took.
+    """Measurements and changes of a control step, and the time that its parts took.
 
     moves: stage changes of seeds in this step, in order.
     has_rolled_back: whether the governor rolled the network back.
-    flops: of the epoch: training of the network and its twins, and attribution.
+    flops: FLOPs of the epoch for training the network and its twins, and for attribution.
     """
 
     metrics: EpochMetrics

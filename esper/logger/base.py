@@ -1,4 +1,4 @@
-"""The contracts of a sink, which receives what a run reports, and of the option that builds it."""
+"""The contracts of a sink, which receives a run's reports, and of the option that builds it."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,9 +7,9 @@ from esper.contracts.event import Event
 
 
 class Sink(Protocol):
-    """Receives what a run reports.
+    """Receives a run's reports.
 
-    A sink may have `drain() -> list[Recovery]`: the bus publishes what it returns after each epoch.
+    A sink may have `drain() -> list[Recovery]`; the bus publishes its result after each epoch.
     """
 
     def start(self, run: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ class Logger(Protocol):
     """An option of the config group `logger`."""
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return the sinks of a run whose folder is `run_dir`; may be empty.
+        """Return the sinks of the run in `run_dir`, maybe none.
 
         Raises:
             ConfigError: if a library or a login is missing.

@@ -1,7 +1,7 @@
 """The event bus passes every event and every epoch's line to sinks and subscribers, in order.
 
-The bus removes a sink that raises, with one warning: training never stops for it.  A sink whose
-class says `essential = True` is part of the run (the JSONL files): its `OSError` stops the run.
+The bus removes a sink that raises, with one warning, and training continues.  A sink whose class
+has `essential = True` is part of the run (the JSONL files): its `OSError` stops the run.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """The console: one live display on a terminal, plain lines anywhere else.
 
-The display is drawn by the thread that trains, when an epoch ends, at most 4 times a second and
-never for more than a fiftieth of the time, so that drawing does not slow short epochs.
+The training thread draws the display when an epoch ends, at most 4 times a second and for at most a
+fiftieth of the time, so that drawing does not slow short epochs.
 """
 
 import sys
@@ -22,7 +22,7 @@ _SHARE = 50
 
 
 class _Screen(Console):
-    """A console that raises when its reader is gone, where rich would end the process."""
+    """A console that raises when its reader is gone; rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         """Raise, so that the bus removes the console and training continues."""
@@ -33,7 +33,7 @@ class ConsoleSink:
     """Shows a run on the screen.
 
     Args:
-        console: where to write; stdout by default.
+        console: the output; stdout by default.
         live: whether to draw the live display; by default only on a terminal.
     """
 
@@ -53,7 +53,7 @@ class ConsoleSink:
         self._started = self._next_draw = 0.0
 
     def start(self, run: dict[str, Any]) -> None:
-        """Print the run's name, and the empty display or the head of the columns."""
+        """Start the display, or print the run's name and the head of the columns."""
         self._state.name = str(run.get("name") or "esper")
         self._state.epochs = run.get("epochs")
         self._started = time.monotonic()
@@ -67,19 +67,18 @@ class ConsoleSink:
         self._say(HEADER)
 
     def event(self, event: Event) -> None:
-        """Keep the words for an important event until the epoch's line is printed."""
+        """Buffer the line of an important event until the epoch's line is printed."""
         words = self._events.of(event)
         if words is not None:
             if not self._is_live:
                 self._waiting.append(words)
             self._state.decisions.append(f"epoch {event.epoch}  {words}")
         elif event.kind is EventKind.DECISION and event.body.kind is not DecisionKind.WAIT:
-            body = event.body
-            where = place(body.slot, body.seed)
-            self._state.decisions.append(f"epoch {event.epoch}  {body.kind} {where}: {body.reason}")
+            words = f"{event.body.kind} {place(event.body.slot, event.body.seed)}"
+            self._state.decisions.append(f"epoch {event.epoch}  {words}: {event.body.reason}")
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Print the epoch's line and its events, or draw if it is time."""
+        """Print the epoch's line and its events, or draw if a drawing is due."""
         accuracy = line.get("val_accuracy")
         if accuracy is not None:
             self._state.best_accuracy = max(accuracy, self._state.best_accuracy or accuracy)
@@ -92,7 +91,7 @@ class ConsoleSink:
         self._say_waiting()
 
     def close(self, summary: dict[str, Any] | None) -> None:
-        """Draw or print what waits, then the result."""
+        """Print the buffered lines or draw once more, then print the result."""
         self._say_waiting()
         if self._live.is_started:
             self._draw()

@@ -1,4 +1,4 @@
-"""The console's lines: one an epoch, one an important event, and the result at the end."""
+"""The console's lines: one per epoch, one per important event, and the result at the end."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,13 +48,13 @@ def epoch_line(line: Mapping[str, Any], epochs: int | None) -> str:
 
 
 class EventLines:
-    """Words important events; remembers each seed's kernel size and gain until its verdict."""
+    """Describes important events; keeps each seed's kernel size and gain until its verdict."""
 
     def __init__(self) -> None:
         self._parameters: dict[tuple[str, int], int] = {}
         self._gains: dict[tuple[str, int], SeedPerformance] = {}
         self._reported_rules: set[str] = set()
-        self._words: dict[type, Callable[[Any], str | None]] = {
+        self._describe: dict[type, Callable[[Any], str | None]] = {
             KernelBuilt: self._kernel,
             SeedPerformance: self._measured,
             LifecycleMove: self._move,
@@ -64,12 +64,12 @@ class EventLines:
         }
 
     def of(self, event: Event) -> str | None:
-        """Return one line, or None for an event that only the files hold."""
-        words = self._words.get(type(event.body))
-        return None if words is None else words(event.body)
+        """Return one line, or None for an event that the console does not show."""
+        describe = self._describe.get(type(event.body))
+        return None if describe is None else describe(event.body)
 
     def _refused(self, refusal: Refusal) -> str | None:
-        """Word the first refusal by each budget: the same one may follow at every epoch."""
+        """Describe only the first refusal by each budget, which may repeat at every epoch."""
         if refusal.rule not in _BUDGETS or refusal.rule in self._reported_rules:
             return None
         self._reported_rules.add(refusal.rule)
@@ -124,7 +124,7 @@ def _governor(body: GovernorAction) -> str:
 
 
 def final_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return the result, what grew, its cost, and the commands and folder to look further."""
+    """Return the result, the kept kernels, the cost, and the folder and command to see more."""
     lines = [_result(summary)]
     if summary.get("epochs_not_finite"):
         epochs = f"{summary['epochs_not_finite']} of {plural(summary.get('epochs') or 0, 'epoch')}"

@@ -1,4 +1,4 @@
-"""The live display: progress, numbers, seeds, last decisions.  Pure: state in, renderable out."""
+"""The live display: progress, numbers, seeds, last decisions, rendered by pure functions."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ STAGE_STYLES = {
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """What the display shows.
+    """Content of the display.
 
     line: the last epoch's line.
     best_accuracy: best validation accuracy so far, a fraction.
@@ -90,7 +90,7 @@ def _numbers(state: State) -> RenderableType:
 
 def _seeds(seeds: list[dict[str, Any]]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    # If there is no room, rich shrinks the columns that may wrap: the names.
+    # In a narrow terminal rich shrinks only the columns that may wrap: the names.
     table.add_column("slot", overflow="ellipsis")
     table.add_column("seed", justify="right", no_wrap=True)
     table.add_column("blueprint", overflow="ellipsis")

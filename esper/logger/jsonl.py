@@ -1,4 +1,4 @@
-"""The run's own record: `metrics.jsonl`, a line an epoch, and `events.jsonl`, a line an event.
+"""The run's own record: a line per epoch in `metrics.jsonl`, one per event in `events.jsonl`.
 
 Lines are buffered and written when an epoch ends.  A failure to write stops the run.
 """
@@ -56,7 +56,7 @@ def _append(path: Path, lines: Iterable[str]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(lines)
             file.flush()
-            # The checkpoint of this epoch is written next; a resumed run needs the lines before it.
+            # The checkpoint of this epoch comes next, and a resumed run needs the lines before it.
             os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

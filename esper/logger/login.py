@@ -1,7 +1,4 @@
-"""Whether the user is logged in to Weights & Biases, and whether its server answers.
-
-Both are checked without a prompt or a long wait.
-"""
+"""Check for a login to Weights & Biases and for its server, without a prompt or a long wait."""
 
 import netrc
 import os
@@ -21,9 +18,10 @@ def is_logged_in() -> bool:
     """Return whether the environment or the netrc file has a key for the server in use."""
     if any(os.environ.get(key) for key in _KEYS):
         return True
+    # The file's name on Windows is `_netrc`.
+    default = "~/.netrc" if Path("~/.netrc").expanduser().exists() else "~/_netrc"
     try:
-        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-        entries = netrc.netrc(path).hosts
+        entries = netrc.netrc(Path(os.environ.get("NETRC") or default).expanduser()).hosts
     except (OSError, netrc.NetrcParseError):
         return False
     return any(url.netloc in entries for url in _servers())

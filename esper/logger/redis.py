@@ -1,4 +1,4 @@
-"""Publish a run as a Redis stream, which other processes follow alone or as consumer groups.
+"""Publish a run as a Redis stream, which other processes read alone or as consumer groups.
 
 A message has flat fields: `run` (its folder), `number` (1, 2, 3, ... within the run), `type` and
 `body`, which is JSON; by type
@@ -49,11 +49,7 @@ class Redis:
         require(self.maxlen >= 1, "logger.maxlen", ">= 1", self.maxlen)
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return one sink; it first talks to the server when the run starts.
-
-        Raises:
-            ConfigError: if the library is missing.
-        """
+        """Return one sink, which connects when the run starts; raises as `Logger.build`."""
         url = address(self.url)
         client = connect("logger=redis", url, self.timeout_s)
         return [RedisSink(self, client, url, run_dir)]

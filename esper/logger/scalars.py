@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from esper.contracts.event import Event, EventKind
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import STAGE_NUMBERS
 from esper.logger.format import is_number
-
-STAGE_NUMBERS = {str(stage): number for number, stage in enumerate(SeedStage)}
-"""DORMANT is 0, the others follow in the order of the lifecycle."""
 
 _PATHS = {
     "train_loss": "train/loss",
@@ -29,7 +26,7 @@ _PATHS = {
 
 
 def scalars(line: Mapping[str, Any]) -> dict[str, float]:
-    """Return every number of an epoch's line by metric name; unknown ones are left out."""
+    """Return every known number of an epoch's line by metric name."""
     numbers = {_PATHS.get(key, key): value for key, value in line.items() if key != "epoch"}
     for seed in line.get("seeds", ()):
         prefix = f"slot/{seed['slot'] or 'host'}/{seed['seed']}"

@@ -1,7 +1,7 @@
-"""Turn events and epoch lines into plain JSON values.
+"""Convert events and epoch lines to plain JSON values.
 
-Unknown numbers (NaN, infinities) become null, so that every line is valid JSON.  The fields that
-are read from a clock are an event's `time` and those whose names end in `_ms` or `_s`.
+Unknown numbers (NaN, infinities) become null, so that every line is valid JSON.  Only an event's
+`time` and the fields whose names end in `_ms` or `_s` are read from a clock.
 """
 
 import json
@@ -28,8 +28,8 @@ def now() -> str:
 def event_record(event: Event, time: str) -> dict[str, Any]:
     """Return `{time, epoch, kind, **body}`.
 
-    A field of the body that has one of the first three names gets the event's kind as a prefix:
-    the `kind` of a decision is `decision_kind`, that of a plan `plan_kind`.
+    A field of the body with one of the first three names gets the event's kind as a prefix, such as
+    `decision_kind` and `plan_kind`.
     """
     record: dict[str, Any] = {"time": time, "epoch": event.epoch, "kind": str(event.kind)}
     for name, value in plain(event.body).items():

@@ -1,4 +1,4 @@
-"""The log handler for warnings: writes to stderr, above the live display if there is one."""
+"""The log handler for warnings: writes to stderr, above a live display."""
 
 import logging
 import sys

@@ -18,11 +18,7 @@ class Tensorboard:
     """Writes to `tensorboard/` in the run's folder."""
 
     def build(self, run_dir: Path) -> list[Sink]:
-        """Return the one sink.
-
-        Raises:
-            ConfigError: if TensorBoard is not installed.
-        """
+        """Return one sink; raise ConfigError if TensorBoard is not installed."""
         if find_spec("tensorboard") is None:
             raise ConfigError(
                 "logger=tensorboard needs a library that is not installed: "
@@ -52,8 +48,7 @@ class TensorboardSink:
     def event(self, event: Event) -> None:
         """Count the event; write a move or an action of the governor as text."""
         self._counts.update(counted(event))
-        text = _text(event)
-        if text:
+        if text := _text(event):
             self._writer.add_text(str(event.kind), text, event.epoch)
 
     def epoch(self, line: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Weights & Biases: a row an epoch, tables at the end; offline unless the user is logged in.
+"""Weights & Biases: a row per epoch, tables at the end; offline unless the user is logged in.
 
-A call wakes W&B's own thread, which takes a millisecond, so rows are buffered until the last call
-was a second ago: logging does not slow short epochs.
+A call takes a millisecond, because it wakes W&B's own thread.  Rows are buffered until the last
+call was a second ago, so that logging does not slow short epochs.
 
 Nothing here prompts.  W&B's changes to the environment, `sys.exit` and `sys.excepthook` are undone,
 so that child processes do not inherit its service.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from esper.contracts.checks import require
+from esper.contracts.checks import require, require_one_of
 from esper.contracts.errors import ConfigError
 from esper.contracts.event import Event, EventKind
 from esper.logger.base import Sink
@@ -50,7 +50,7 @@ class Wandb:
     """Logs to Weights & Biases.
 
     mode: `auto` is online if the user is logged in and the server answers, else offline.
-    group: name that several runs share; None takes the sweep's.
+    group: name shared by several runs; None takes the sweep's.
     """
 
     project: str = "esper"
@@ -62,8 +62,7 @@ class Wandb:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tags", tuple(self.tags))
-        rule = f"one of {', '.join(_MODES)}"
-        require(self.mode in _MODES, "logger.mode", rule, repr(self.mode))
+        require_one_of("logger.mode", self.mode, _MODES)
         require(self.project != "", "logger.project", "a name", "''")
 
     def build(self, run_dir: Path) -> list[Sink]:
@@ -167,10 +166,7 @@ def _open(facts: dict[str, Any], *, online: bool) -> Any:
     import wandb
 
     settings = wandb.Settings(
-        console="off",
-        silent=True,
-        init_timeout=_INIT_TIMEOUT_S,
-        finish_timeout=_FINISH_TIMEOUT_S,
+        console="off", silent=True, init_timeout=_INIT_TIMEOUT_S, finish_timeout=_FINISH_TIMEOUT_S
     )
     common = {"settings": settings, "reinit": "create_new"}
     if online:

@@ -1,1 +1,1 @@
-"""What change is made: a decision becomes a plan for one slot.  Planning changes nothing."""
+"""Plans: turn a decision into changes of one slot.  Planning is pure."""

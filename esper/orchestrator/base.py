@@ -1,4 +1,4 @@
-"""What every orchestrator shares: the cool-down, and the plan of a plain verdict."""
+"""The base of every orchestrator: the cool-down, and the plan of a plain verdict."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,9 +26,9 @@ class Orchestrator:
         require(cooldown >= 0, "orchestrator.adaptation_cooldown_epochs", ">= 0", cooldown)
 
     def plan(self, decision: Decision, observation: Observation, knowledge: Knowledge) -> Plan:
-        """Return what to do in the decision's slot; an empty plan when there is nothing to do.
+        """Return the plan for the decision's slot; empty when there is nothing to do.
 
-        Every change is a move that the lifecycle table allows for the states in `observation`.
+        The lifecycle table allows every change for the states in `observation`.
 
         Raises:
             ValueError: if the decision waits, names no slot, or fossilizes or culls no known seed.
@@ -47,5 +47,5 @@ class Orchestrator:
         return request.verdict() if is_verdict else self.adapt(request)
 
     def adapt(self, request: PlanRequest) -> Plan:
-        """Return the plan for a decision to adapt; each orchestrator has its own."""
+        """Return the plan for a decision to adapt; every orchestrator overrides it."""
         raise NotImplementedError

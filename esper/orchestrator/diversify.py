@@ -16,7 +16,7 @@ class Diversify(Orchestrator):
     The strategy chooses the seeds.  The plan holds at most one germination per blueprint that a
     dormant seed is bound to.
 
-    num_seeds: how many, where the decision names no number.
+    num_seeds: number of seeds if the decision names none.
     initial_blend: alpha target in (0, 1].
     """
 
@@ -27,11 +27,11 @@ class Diversify(Orchestrator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count, blend = self.num_seeds, self.initial_blend
-        require(count >= 1, "orchestrator.num_seeds", ">= 1", count)
+        blend = self.initial_blend
+        require(self.num_seeds >= 1, "orchestrator.num_seeds", ">= 1", self.num_seeds)
         require(0 < blend <= 1, "orchestrator.initial_blend", "in (0, 1]", blend)
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
-        wanted = request.decision.num_seeds
-        return request.germination(self.num_seeds if wanted is None else wanted, self.initial_blend)
+        count = request.decision.num_seeds
+        return request.germination(self.num_seeds if count is None else count, self.initial_blend)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.slot import SeedState
 from esper.contracts.stage import BLENDED, LIVE, RETARGETABLE
 from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.request import PlanRequest
@@ -17,9 +16,8 @@ class Ensemble(Orchestrator):
 
     Dormant seeds germinate, with different blueprints as far as the catalogue allows; seeds in
     SHADOWING or PROBATIONARY get the new target.  All others stay as they are and do not count in
-    n: FOSSILIZED ones because their alpha is fixed, those from GERMINATED to BLENDING because the
-    lifecycle allows no new target for them, those at rest because they must rest.  The plan may
-    exceed `viability.max_concurrent_seeds`.
+    n: the alpha of FOSSILIZED seeds is fixed, the lifecycle allows no new target from GERMINATED to
+    BLENDING, and culled seeds must rest.  The plan may exceed `viability.max_concurrent_seeds`.
     """
 
     name: ClassVar[str] = "ensemble"
@@ -27,12 +25,12 @@ class Ensemble(Orchestrator):
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan of an even ensemble, or an empty one."""
         named = name_blueprints(request)
-        standing = [seed for seed in request.slot.seeds if seed.stage in RETARGETABLE]
-        count = len(named) + len(standing)
+        retargetable = [seed for seed in request.slot.seeds if seed.stage in RETARGETABLE]
+        count = len(named) + len(retargetable)
         if not count:
             return request.nothing("no seed can germinate or get a new alpha target")
         share = 1 / count
-        moved = [seed for seed in standing if seed.alpha_target != share]
+        moved = [seed for seed in retargetable if seed.alpha_target != share]
         changes = [
             SeedChange(action=Action.RETARGET, seed=seed.seed, alpha_target=share) for seed in moved
         ]
@@ -57,15 +55,13 @@ def name_blueprints(request: PlanRequest) -> dict[int, str]:
     to the next one in the catalogue's order.
     """
     catalogue = request.slot.spec.catalogue
-    offered = [name for name in catalogue if name not in request.decision.barred]
     used = Counter(s.bound for s in request.slot.seeds if s.stage in LIVE | BLENDED)
     named: dict[int, str] = {}
-    for seed in request.dormant if offered else ():
-        named[seed.seed] = min(offered, key=lambda name: (used[name], _turn(catalogue, seed, name)))
-        used[named[seed.seed]] += 1
+    for seed in request.dormant:
+        own = catalogue.index(seed.bound)
+        turn = catalogue[own:] + catalogue[:own]
+        offered = [name for name in turn if name not in request.decision.barred]
+        if offered:
+            named[seed.seed] = min(offered, key=lambda name: used[name])
+            used[named[seed.seed]] += 1
     return named
-
-
-def _turn(catalogue: tuple[str, ...], seed: SeedState, name: str) -> int:
-    """Return how many steps after the seed's own blueprint `name` comes, in a circle."""
-    return (catalogue.index(name) - catalogue.index(seed.bound)) % len(catalogue)

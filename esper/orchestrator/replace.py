@@ -14,7 +14,7 @@ from esper.orchestrator.request import PlanRequest
 class Replace(Orchestrator):
     """Culls the worst live seed under a threshold and germinates it with another blueprint.
 
-    Both happen in the one plan, without rest between them.  A seed whose score is unknown is not
+    One plan holds both, so the seed does not rest in between.  A seed with an unknown score is not
     bad.  In a slot without a live seed, a decision to add germinates one seed, and any other
     decision gives an empty plan.
 
@@ -27,10 +27,8 @@ class Replace(Orchestrator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        threshold = self.min_performance_threshold
-        require(
-            0 <= threshold <= 1, "orchestrator.min_performance_threshold", "in [0, 1]", threshold
-        )
+        limit = self.min_performance_threshold
+        require(0 <= limit <= 1, "orchestrator.min_performance_threshold", "in [0, 1]", limit)
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that replaces one seed, or an empty one."""
@@ -46,8 +44,9 @@ class Replace(Orchestrator):
         score, worst = min(bad, key=lambda pair: (pair[0], pair[1].seed))
         other = another_blueprint(request, worst)
         if other is None:
-            why = f"seed {worst.seed} scores {score:.2f} but no other blueprint is on offer"
-            return request.nothing(why)
+            return request.nothing(
+                f"seed {worst.seed} scores {score:.2f} but no other blueprint is on offer"
+            )
         changes = (
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
             SeedChange(action=Action.GERMINATE, seed=worst.seed, blueprint=other),
@@ -61,8 +60,7 @@ class Replace(Orchestrator):
 
 def another_blueprint(request: PlanRequest, seed: SeedState) -> str | None:
     """Return the blueprint that the seed tries next, None when only its own is on offer."""
-    barred = request.decision.barred
-    offered = [n for n in request.slot.spec.catalogue if n == seed.bound or n not in barred]
-    position = request.slot.seeds.index(seed)
-    other = next_binding(offered, [each.bound for each in request.slot.seeds], position)
+    slot, barred = request.slot, request.decision.barred
+    offered = [name for name in slot.spec.catalogue if name == seed.bound or name not in barred]
+    other = next_binding(offered, [each.bound for each in slot.seeds], slot.seeds.index(seed))
     return None if other == seed.bound else other

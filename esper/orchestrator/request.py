@@ -1,13 +1,12 @@
-"""A decision beside the slot that it names, and the plans that several orchestrators make.
+"""A decision with the slot that it names, and the plans that several orchestrators make.
 
-A live seed's score in [0, 1] is the composite score of its present activation.  Where the ledger
-has none yet, the observed gain of its kernel is mapped to the same scale, on which a seed that
-changes nothing scores 0.5 (see `SeedRecord.composite`):
+A live seed's score in [0, 1] is the composite score of its present activation.  If the ledger has
+none yet, the gain of its kernel is mapped to the same scale (see `SeedRecord.composite`):
 
     score = 0.5 + gain / 0.2, clipped to [0, 1]
 
-The lower of the credited gain and the ablation contribution counts, so a negative contribution is
-a veto.  A seed without any measurement has no score: unknown is not bad.
+with the lower of the credited gain and the ablation contribution, so that a negative contribution
+is a veto.  A seed without any measurement has no score: unknown is not bad.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,13 +28,13 @@ _GAIN_RANGE = 0.2
 
 
 class Knowledge(Protocol):
-    """What a ledger knows of seeds and blueprints."""
+    """The part of a ledger that orchestrators read."""
 
     def composite(self, slot: str, seed: int, /) -> float | None:
         """Return the score in [0, 1] of the seed's present activation, None when unknown."""
 
     def predicted_gain(self, spec: SlotSpec, blueprint: str, /) -> float | None:
-        """Return the relative gain to expect of a blueprint there, None when nothing is known."""
+        """Return the relative gain expected of a blueprint there, None when unknown."""
 
 
 def measured_score(seed: SeedState) -> float | None:
@@ -48,7 +47,7 @@ def measured_score(seed: SeedState) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What a plan is made from; `kind` becomes the plan's."""
+    """Input of a plan; `kind` becomes the plan's."""
 
     kind: str
     decision: Decision
@@ -59,9 +58,8 @@ class PlanRequest:
     @property
     def dormant(self) -> tuple[SeedState, ...]:
         """The seeds that can germinate now; none once growth is over."""
-        if not self.may_grow:
-            return ()
-        return tuple(seed for seed in self.slot.seeds if seed.stage is SeedStage.DORMANT)
+        seeds = self.slot.seeds if self.may_grow else ()
+        return tuple(seed for seed in seeds if seed.stage is SeedStage.DORMANT)
 
     def score(self, seed: SeedState) -> float | None:
         """Return the seed's score in [0, 1], None when it is unknown."""
@@ -82,7 +80,7 @@ class PlanRequest:
         )
 
     def nothing(self, why: str) -> Plan:
-        """Return an empty plan that says why there is nothing to do."""
+        """Return an empty plan with the reason `why`."""
         return self.plan((), (), f"nothing to do in slot '{self.slot.spec.name}': {why}")
 
     def germination(self, count: int, alpha_target: float) -> Plan:
@@ -92,15 +90,15 @@ class PlanRequest:
         """
         names = dict.fromkeys(seed.bound for seed in self.dormant)
         offered = [name for name in names if name not in self.decision.barred]
-        number = min(count, len(offered))
         if not self.may_grow:
             return self.nothing("growth is over")
         if not self.dormant:
             return self.nothing("no seed is dormant")
         if not offered:
             return self.nothing("every blueprint on offer is barred")
-        if number < 1:
+        if count < 1:
             return self.nothing("no seed was asked for")
+        number = min(count, len(offered))
         change = SeedChange(action=Action.GERMINATE, alpha_target=alpha_target)
         reasoning = (
             f"germinate {number} of {len(self.dormant)} dormant seeds of slot "
@@ -116,9 +114,7 @@ class PlanRequest:
         return self.nothing("no seed is live")
 
     def verdict(self) -> Plan:
-        """Return the plan that fossilizes or culls the decision's one seed.
-
-        The plan is empty when the seed's stage does not allow it.
+        """Return the plan that fossilizes or culls the decision's seed; empty if not allowed.
 
         Raises:
             ValueError: if the decision names no seed of the slot.

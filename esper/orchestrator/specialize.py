@@ -6,11 +6,10 @@ from typing import ClassVar
 from esper.contracts.checks import require
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import SeedState
-from esper.contracts.stage import RETARGETABLE, SeedStage
+from esper.contracts.stage import RETARGETABLE, STAGE_NUMBERS
 from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.request import PlanRequest
 
-_ORDER = {stage: place for place, stage in enumerate(SeedStage)}
 _UNKNOWN = 0.5  # neither good nor bad, as a seed that changes nothing
 
 
@@ -24,7 +23,7 @@ class Specialize(Orchestrator):
     one seed at `initial_blend`, which later decisions raise, and any other decision gives an empty
     plan.
 
-    alpha_step: what the alpha target rises by, up to 1.0.
+    alpha_step: rise of the alpha target, up to 1.0.
     initial_blend: alpha target in (0, 1] of the seed that germinates in an empty slot.
     """
 
@@ -35,8 +34,8 @@ class Specialize(Orchestrator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        step, blend = self.alpha_step, self.initial_blend
-        require(0 < step <= 1, "orchestrator.alpha_step", "in (0, 1]", step)
+        blend = self.initial_blend
+        require(0 < self.alpha_step <= 1, "orchestrator.alpha_step", "in (0, 1]", self.alpha_step)
         require(0 < blend <= 1, "orchestrator.initial_blend", "in (0, 1]", blend)
 
     def adapt(self, request: PlanRequest) -> Plan:
@@ -46,11 +45,8 @@ class Specialize(Orchestrator):
         ranked = sorted(request.slot.live, key=lambda seed: _rank(request, seed))
         num_kept = (len(ranked) + 1) // 2
         kept, rest = ranked[:num_kept], ranked[num_kept:]
-        raised = [
-            seed
-            for seed in kept
-            if seed.stage in RETARGETABLE and self._raised(seed) != seed.alpha_target
-        ]
+        movable = [seed for seed in kept if seed.stage in RETARGETABLE]
+        raised = [seed for seed in movable if self._raised(seed) != seed.alpha_target]
         changes = [
             SeedChange(action=Action.RETARGET, seed=seed.seed, alpha_target=self._raised(seed))
             for seed in raised
@@ -72,7 +68,7 @@ class Specialize(Orchestrator):
 def _rank(request: PlanRequest, seed: SeedState) -> tuple[float, int, int]:
     """Return a key that sorts better seeds first."""
     score = request.score(seed)
-    return -(_UNKNOWN if score is None else score), -_ORDER[seed.stage], seed.seed
+    return -(_UNKNOWN if score is None else score), -STAGE_NUMBERS[seed.stage], seed.seed
 
 
 def _indices(seeds: list[SeedState]) -> str:

@@ -1,1 +1,1 @@
-"""What talks to servers that may be down."""
+"""Clients of servers that may be down."""

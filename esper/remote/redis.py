@@ -1,4 +1,4 @@
-"""A client of a Redis server that gives up early, and errors that never show the password."""
+"""A Redis client with a short time limit, and errors that never show the password."""
 
 import math
 import os
@@ -13,29 +13,23 @@ from esper.contracts.errors import ConfigError, DataError
 
 DEFAULT_URL = "redis://localhost:6379/0"
 VARIABLE = "ESPER_REDIS_URL"
-"""Environment variable with the server's url: a password in it gets into no file of a run."""
+"""Environment variable with the server's url; unlike an option, no file of a run records it."""
 
 _SCHEMES = ("redis", "rediss", "unix")
 
 
 def check(group: str, url: str | None, timeout_s: float) -> None:
-    """Raise `ValueError` for a url or a time limit that no client could use.
-
-    Args:
-        group: the config group that has the keys.
-        url: None is the default server.
-        timeout_s: longest wait for an answer.
-    """
+    """Raise ValueError for an invalid `<group>.url` (None is valid) or `<group>.timeout_s`."""
     if url is not None:
         _check_url(f"{group}.url", url)
     require(0 < timeout_s < math.inf, f"{group}.timeout_s", "> 0", timeout_s)
 
 
 def address(url: str | None = None) -> str:
-    """Return `url`, else the one of the environment, else that of a server on this machine.
+    """Return `url`, else the one in `ESPER_REDIS_URL`, else that of a server on this machine.
 
     Raises:
-        ConfigError: if the environment holds no url of a Redis server.
+        ConfigError: if `ESPER_REDIS_URL` holds no url of a Redis server.
     """
     if url is not None:
         return url
@@ -56,10 +50,10 @@ def shown(url: str) -> str:
 
 
 def connect(option: str, url: str, timeout_s: float) -> Any:
-    """Return a client of the server at `url`; it sends nothing yet.
+    """Return a client of the server at `url`, not connected yet.
 
     Raises:
-        ConfigError: if the library is missing; the text names the `option` that needs it.
+        ConfigError: if the library is missing; the message names the `option` that needs it.
     """
     if find_spec("redis") is None:
         raise ConfigError(

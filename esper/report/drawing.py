@@ -1,6 +1,6 @@
-"""The look of figures, and writing them: PNG for papers, SVG for the page.
+"""Style and export of figures: PNG for papers, SVG for the page.
 
-Ink is one fixed colour, which the page replaces by the reader's text colour, light or dark.
+`INK` is one fixed colour, which the page replaces by the reader's text colour, light or dark.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _DPI = 150
 
 
 def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes in the house look; sizes in inches."""
+    """Return a figure with one pair of axes in the common style; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold", parse_math=False)
@@ -47,7 +47,7 @@ def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axe
 
 
 def legend(axes: Axes, handles: Sequence[Artist]) -> None:
-    """Put a legend of the labelled `handles` to the right of the axes, where it covers nothing."""
+    """Put a legend of the labelled `handles` to the right of the axes, outside the plot."""
     if handles:
         axes.legend(
             handles=handles,
@@ -68,8 +68,7 @@ def write_png(figure: Figure, path: Path) -> None:
 def to_svg(figure: Figure, name: str) -> str:
     """Return the figure as an `svg` element without background, in the reader's text colour.
 
-    Args:
-        name: makes the ids inside unique on a page with several figures.
+    `name` makes its ids unique on a page with several figures.
     """
     text = StringIO()
     with mpl.rc_context(_RC):

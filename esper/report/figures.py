@@ -46,7 +46,7 @@ def accuracy_figure(run: Run) -> Figure:
 
 
 def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
-    """Mark each change on the curve; several at one epoch stand above each other."""
+    """Mark each change on the curve; several at one epoch are stacked."""
     height = {line["epoch"]: _number(line.get(key)) for line in run.metrics}
     stacked: dict[int, int] = {}
     points: dict[str, list[tuple[int, float, int]]] = {stage: [] for stage in _MARKS}
@@ -72,7 +72,7 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
 
 
 def lanes_figure(run: Run) -> Figure:
-    """Return the swim-lanes: one for each seed that ever germinated, coloured by stage."""
+    """Return a swim lane for each seed that ever germinated, coloured by stage."""
     every = lanes(run)
     figure, axes = _seeds_axes("Seeds by stage", list(every), run, top=-0.75)
     shown = list(every.values())[:_MAX_ROWS]
@@ -97,7 +97,7 @@ def lanes_figure(run: Run) -> Figure:
 
 
 def _label_kernels(axes: Axes, row: int, spans: list[Span], last_epoch: int) -> None:
-    """Write each blueprint above its bar if there is room, and mark where it was culled."""
+    """Write each blueprint above its bar if it fits, and mark each cull."""
     epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / _AXES_INCHES
     free_from = -math.inf
     for span in spans:
@@ -120,7 +120,7 @@ def _label_kernels(axes: Axes, row: int, spans: list[Span], last_epoch: int) -> 
 
 
 def alphas_figure(run: Run) -> Figure:
-    """Return every seed's blend factor over epochs, a row a seed, each from 0 to 1."""
+    """Return every seed's blend factor over epochs, one row per seed, each from 0 to 1."""
     alphas: dict[Seed, dict[int, float]] = {}
     for line in run.metrics:
         for seed in line.get("seeds", ()):
@@ -139,7 +139,7 @@ def alphas_figure(run: Run) -> Figure:
 
 
 def _seeds_axes(title: str, seeds: list[Seed], run: Run, *, top: float) -> tuple[Figure, Axes]:
-    """Return axes with epochs below and a labelled row for each of the first 60 seeds."""
+    """Return axes with an epoch axis and a labelled row for each of the first 60 seeds."""
     shown = [place(*seed) for seed in seeds[:_MAX_ROWS]]
     if len(seeds) > len(shown):
         title += f" (the first {len(shown)} of {len(seeds)} seeds)"

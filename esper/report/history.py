@@ -1,4 +1,4 @@
-"""The history of every seed, from a run's events and metrics, as values and as rows of tables.
+"""The history of every seed, from a run's events and metrics, as values and as table rows.
 
 In the head of a table, `#` before a title marks a column of numbers and `@` one of names.
 """
@@ -32,9 +32,9 @@ class Span:
 
 
 def lanes(run: Run) -> dict[Seed, list[Span]]:
-    """Return the stages but DORMANT of every seed that ever germinated, in order.
+    """Return the stages except DORMANT of every seed that ever germinated, in order.
 
-    The seeds come by slot, in order of first growth.
+    Seeds are sorted by slot, in order of the slots' first growth, then by index.
     """
     moves = _moves(run)
     slots = list(dict.fromkeys(slot for slot, _ in moves))
@@ -64,7 +64,7 @@ def seed_rows(run: Run) -> list[Row]:
 
 
 def decision_rows(run: Run) -> list[Row]:
-    """Return a row of `DECISIONS` for every decision but waiting, and for every refusal."""
+    """Return a row of `DECISIONS` for every decision except to wait, and for every refusal."""
     rows = []
     for event in run.of_kind("decision", "safety"):
         is_refused = event["kind"] == "safety"
@@ -80,7 +80,7 @@ def decision_rows(run: Run) -> list[Row]:
 
 
 def ledger_rows(run: Run) -> list[Row]:
-    """Return a row of `LEDGER` for every arm, its last record, by slot, seed and blueprint."""
+    """Return a row of `LEDGER` for every arm's last record, by slot, seed and blueprint."""
     last = {
         (event["slot"], event["seed"], event["blueprint"]): event for event in run.of_kind("ledger")
     }

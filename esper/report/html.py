@@ -11,12 +11,12 @@ _CLASSES = {"#": "number", "@": "name"}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> str:
-    """Return a table, or the words `empty` if there is no row.
+    """Return a table, or the text `empty` if there is no row.
 
     Args:
-        head: titles; `#` before one sets its column as numbers, `@` as names, which do not wrap.
+        head: titles; `#` before one marks a column of numbers, `@` one of names, which do not wrap.
         rows: cells in the order of `head`.
-        empty: what to say instead of a table without rows.
+        empty: text instead of a table without rows.
     """
     classes = [_CLASSES.get(title[0], "") for title in head]
     body = "".join(f"<tr>{_cells('td', classes, row)}</tr>" for row in rows)

@@ -1,4 +1,4 @@
-"""What `esper inspect` shows in the terminal, from the run directory alone."""
+"""The output of `esper inspect` in the terminal, from the run directory alone."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from esper.logger.display import STAGE_STYLES
 from esper.logger.format import count, decimal, percent
 from esper.report.history import (
     DECISIONS,
@@ -19,18 +20,16 @@ from esper.report.history import (
 )
 from esper.rundir.records import Run, load_run
 
-_STYLES = {"FOSSILIZED": "green", "CULLED": "red", "DORMANT": "dim", "EMBARGOED": "dim"}
-
 
 def inspect(path: Path | str) -> RenderableType:
     """Return slots, seeds, stages, alphas, decisions and ledger of a run directory.
 
     Raises:
-        DataError: if `path` is no run directory or a file of it is broken.
+        DataError: if `path` is no run directory or one of its files is broken.
     """
     run = load_run(path)
     seeds = [
-        (slot, seed, Text(stage, style=_STYLES.get(stage, "cyan")), *rest)
+        (slot, seed, Text(stage, style=STAGE_STYLES.get(stage, "dim")), *rest)
         for slot, seed, stage, *rest in seed_rows(run)
     ]
     return Group(

@@ -1,4 +1,4 @@
-"""Write reports: page and figures for a run, page, figure and table for a sweep."""
+"""Write reports: a page and figures for a run; a page, a figure and a table for a sweep."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The page of one run: result, figures, what grew, decisions, rewards, ledger, config."""
+"""The page of one run: result, kept kernels, figures, decisions, rewards, ledger, config."""
 
 from html import escape
 from typing import Any

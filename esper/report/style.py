@@ -1,4 +1,4 @@
-"""The look of the page: one style sheet, light or dark as the reader prefers."""
+"""The style sheet of the page, light or dark as the reader prefers."""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #20262e; --dim: #5d6772; --paper: #ffffff;

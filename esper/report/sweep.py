@@ -1,4 +1,4 @@
-"""A sweep as rows: the overrides and results of its jobs, and which group of them did better.
+"""A sweep as rows: the overrides and results of its jobs, and their groups, the best first.
 
 The interval of a group is a percentile bootstrap over its jobs (their rng seeds): 95 % of the means
 of resampled jobs lie in it.
@@ -39,9 +39,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The jobs that differ in nothing but their rng seed.
+    """The jobs that differ only in their rng seed.
 
-    jobs: how many there are; `values` holds the number of each that finished and has it.
+    jobs: number of jobs.
+    values: the metric of each job that finished and has it.
     low, high: ends of the 95 % interval of the mean, None for fewer than 2 values.
     """
 
@@ -53,7 +54,7 @@ class Group:
     high: float | None
 
     def interval(self, metric: str) -> str:
-        """Return the interval of the mean of `metric` for people, such as `91.0 % to 92.4 %`."""
+        """Return the interval as text, such as `91.0 % to 92.4 %`."""
         if self.low is None or self.high is None:
             return UNKNOWN
         return f"{measured(metric, self.low)} to {measured(metric, self.high)}"
@@ -75,10 +76,9 @@ def collect(sweep_dir: Path | str) -> list[Job]:
 
 
 def job_of(path: Path) -> Job:
-    """Return a run directory as a job; a job that failed early has at least its overrides.
+    """Return a run directory as a job; raise DataError if its files are broken.
 
-    Raises:
-        DataError: if its files are broken.
+    A job that failed early has at least its overrides.
     """
     summary = load_summary(path)
     pairs = (override.partition("=") for override in load_overrides(path))
@@ -129,10 +129,7 @@ def table(jobs: Sequence[Job], metric: str) -> list[Group]:
 
 
 def _group(
-    key: tuple[tuple[str, str], ...],
-    common: set[tuple[str, str]],
-    jobs: Sequence[Job],
-    metric: str,
+    key: tuple[tuple[str, str], ...], common: set[tuple[str, str]], jobs: Sequence[Job], metric: str
 ) -> Group:
     finished = [job.numbers.get(metric) for job in jobs if job.status not in _INCOMPLETE]
     values = tuple(float(value) for value in finished if is_number(value))

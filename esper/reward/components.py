@@ -15,20 +15,17 @@ Symbols: g gain, rise(x) = (x after - x before) / x before, 0 when x before is u
     risk        mean of min(1, gain_error / gain_unit), 1 when unknown;           [0, 1]
                 share of errors not recovered; min(1, loss variance)
 
-The error rate is errors per epoch since germination, at most 1; a kernel has none before it exists,
-so it is also the change of the rate.  The recovery rate is 1 without errors; otherwise a recovered
-error would score higher than none.  Cost and risk are magnitudes, subtracted by their sign in
-`SIGNS`.  Accuracy alone depends on the gain.
+The error rate is errors per epoch since germination, at most 1.  The recovery rate is 1 without
+errors, so that a recovered error never scores higher than none.  Cost and risk are magnitudes,
+subtracted by their sign in `SIGNS`.  Only accuracy depends on the gain.
 """
-
-from collections.abc import Mapping
 
 from esper.contracts.outcome import Outcome
 from esper.reward.evidence import added_flops, added_parameters, relative_rise
 from esper.reward.temporal import age
 
 SIGNS = {"accuracy": 1, "speed": 1, "memory": 1, "stability": 1, "cost": -1, "risk": -1}
-"""The components in order; -1 for one that lowers the reward."""
+"""Sign of each component in the weighted sum, in order."""
 
 
 def accuracy(weighted: float | None, gain_unit: float) -> float:
@@ -44,14 +41,14 @@ def speed(outcome: Outcome, *, wall_clock: bool = False) -> float:
 
 
 def _latency_bonus(latency_ms: float | None) -> float:
-    """Return the bonus of a quick kernel; 0 when its latency was not measured."""
+    """Return the bonus of a quick kernel; 0 if its latency was not measured."""
     if latency_ms is None or latency_ms >= 1.0:
         return 0.0
     return 0.2 if latency_ms < 0.5 else 0.1
 
 
 def memory(outcome: Outcome) -> float:
-    """Return the share of parameters saved; below 0 when there are more."""
+    """Return the share of parameters saved; negative when parameters were added."""
     before, after = outcome.parameters_before, outcome.parameters_after
     return (before - after) / max(before, after) if before > 0 else 0.0
 
@@ -74,12 +71,7 @@ def cost(outcome: Outcome) -> float:
 
 
 def risk(outcome: Outcome, gain_unit: float) -> float:
-    """Return the mean of doubt in the gain, errors not recovered and variance of the loss."""
+    """Return the mean of the gain's doubt, the errors not recovered and the loss variance."""
     error = gain_unit if outcome.gain_error is None else outcome.gain_error
     doubt = min(1.0, error / gain_unit)
     return (doubt + (1 - _recovery_rate(outcome)) + min(1.0, outcome.loss_variance)) / 3
-
-
-def weighted_sum(components: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """Return the sum of the weighted components; cost and risk are subtracted."""
-    return sum(SIGNS[name] * weights[name] * value for name, value in components.items())

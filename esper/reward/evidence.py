@@ -1,9 +1,9 @@
-"""Confidence in an outcome's gain, what the growth added, and the words for both.
+"""Confidence in an outcome's gain, the cost of the growth, and their descriptions.
 
     confidence = |gain| / (|gain| + gain_error) * min(1, measurements / 3)      in [0, 1]
 
-The first factor is 1 for a gain without error, 0.5 where the error is unknown or as large as the
-gain; three measurements are what a verdict asks for.  An unmeasured gain has confidence 0.
+The first factor is 1 if the error is 0, and 0.5 if it is unknown or as large as the gain.  Three
+measurements are what a verdict needs.  An unmeasured gain has confidence 0.
 """
 
 import math
@@ -14,7 +14,7 @@ _ENOUGH_MEASUREMENTS = 3
 
 
 def confidence(outcome: Outcome) -> float:
-    """Return how sure the gain is, in [0, 1]."""
+    """Return the confidence in the gain, in [0, 1]."""
     if outcome.gain is None:
         return 0.0
     coverage = min(1.0, max(1, len(outcome.gains)) / _ENOUGH_MEASUREMENTS)
@@ -22,7 +22,7 @@ def confidence(outcome: Outcome) -> float:
 
 
 def _precision(size: float, error: float | None) -> float:
-    """Return the gain's share in gain and error, in [0, 1]."""
+    """Return the gain's share in the sum of gain and error, in [0, 1]."""
     if error is None:
         return 0.5
     return 1.0 if error == 0 else size / (size + error)
@@ -45,13 +45,13 @@ def added_parameters(outcome: Outcome) -> float:
 
 
 def who(outcome: Outcome) -> str:
-    """Return the words for the activation that is judged."""
+    """Return a description of the judged activation."""
     end = "fossilized" if outcome.fossilized else "culled"
     return f"seed {outcome.seed} of slot '{outcome.slot}' ({outcome.blueprint}, {end})"
 
 
 def credited(outcome: Outcome) -> str:
-    """Return the words for the gain that the seed is credited with."""
+    """Return a description of the gain that the seed is credited with."""
     if outcome.gain is None:
         return "gain not measured, it counts as 0"
     error = "error unknown" if outcome.gain_error is None else f"± {outcome.gain_error:.1%}"

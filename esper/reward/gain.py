@@ -1,4 +1,4 @@
-"""Judges a seed by its gain, less a rent for what it added.
+"""Judges a seed by its gain, less a rent for the FLOPs or parameters that it added.
 
 total = tanh(scale * (gain - rent * log(1 + added, relative)))      in [-1, 1]
 """
@@ -21,8 +21,8 @@ class Gain:
 
     rent: >= 0, the gain that a growth by a factor of e must bring.
     credit: "loss" takes the settled relative gain, "accuracy" the gain in validation accuracy.
-    per: what the rent is for, added "flops" or "parameters".
-    scale: > 0, what the difference is multiplied by.
+    per: "flops" or "parameters", whose growth the rent is for.
+    scale: > 0, factor of the difference.
     """
 
     name: ClassVar[str] = "gain"

@@ -2,8 +2,8 @@
 
     total = tanh(scale * sum of weight * component), cost and risk subtracted      in [-1, 1]
 
-`components` holds the formula of each component.  With the defaults a kernel that adds half of the
-FLOPs and of the parameters breaks even at a gain of about 2.5 %; a 20 % gain then gives about 0.7.
+See `components` for the formulas.  With the defaults a kernel that adds half of the FLOPs and of
+the parameters breaks even at a gain of about 2.5 %; a 20 % gain then gives about 0.7.
 """
 
 import math
@@ -12,16 +12,7 @@ from typing import ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.components import (
-    SIGNS,
-    accuracy,
-    cost,
-    memory,
-    risk,
-    speed,
-    stability,
-    weighted_sum,
-)
+from esper.reward.components import SIGNS, accuracy, cost, memory, risk, speed, stability
 from esper.reward.evidence import confidence, credited, who
 from esper.reward.temporal import weighted_gain
 
@@ -34,11 +25,10 @@ class MultiMetric:
     """Judges an outcome by six weighted components; strictly monotone in the gain.
 
     accuracy_weight: > 0; the other components' weights: >= 0.
-    immediate_weight, short_weight, medium_weight, long_weight: weights > 0 of the windows of
-        epochs since germination.
-    immediate_until, short_until, medium_until: last epochs of the windows.
+    immediate_weight, short_weight, medium_weight, long_weight: weights > 0 of the windows.
+    immediate_until, short_until, medium_until: last epochs since germination of the windows.
     gain_unit: relative gain > 0 that counts as 1 in the accuracy component.
-    scale: > 0, what the weighted sum is multiplied by.
+    scale: > 0, factor of the weighted sum.
     clock: "flops" counts FLOPs only; "wall" adds a bonus for a quick kernel by its measured
         latency, so that runs are no longer exactly repeatable.
     """
@@ -74,11 +64,6 @@ class MultiMetric:
         require(1 <= ends[0] < ends[1] < ends[2], keys, "rising and >= 1", ends)
         require(self.clock in _CLOCKS, "reward.clock", f"one of {', '.join(_CLOCKS)}", self.clock)
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """The weight of each component."""
-        return {name: getattr(self, f"{name}_weight") for name in SIGNS}
-
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
         until = (self.immediate_until, self.short_until, self.medium_until)
@@ -91,24 +76,21 @@ class MultiMetric:
             "cost": cost(outcome),
             "risk": risk(outcome, self.gain_unit),
         }
-        total = math.tanh(self.scale * weighted_sum(components, self.weights))
+        weights = {name: sign * getattr(self, f"{name}_weight") for name, sign in SIGNS.items()}
+        shares = [weights[name] * value for name, value in components.items()]
+        total = math.tanh(self.scale * sum(shares))
+        words = [f"{name} {value:.3g} x {weights[name]:+g}" for name, value in components.items()]
         return Reward(
             total=total,
             components=components,
             confidence=confidence(outcome),
-            explanation=self._explain(outcome, total, components),
+            explanation=(
+                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; {', '.join(words)}"
+            ),
         )
-
-    def _explain(self, outcome: Outcome, total: float, components: dict[str, float]) -> str:
-        """Return the reward in words, with every component's share in the sum."""
-        shares = (
-            f"{name} {value:.3g} x {SIGNS[name] * self.weights[name]:+g}"
-            for name, value in components.items()
-        )
-        return f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; {', '.join(shares)}"
 
     def _check_positive(self, key: str, *, or_zero: bool = False) -> None:
-        """Refuse what is not finite and above 0, or not at least 0."""
+        """Raise ValueError unless the value is finite and > 0, or >= 0 with `or_zero`."""
         value = getattr(self, key)
         valid = math.isfinite(value) and (value > 0 or (or_zero and value == 0))
         require(valid, f"reward.{key}", "finite and >= 0" if or_zero else "finite and > 0", value)

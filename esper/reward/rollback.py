@@ -1,8 +1,8 @@
 """Give the lowest reward to a seed that was part of a network that had to be rolled back.
 
-The reward models do not see the harm: the seed's gain was measured before the network broke, if at
-all, and may be positive; and `sparse` gives every culled seed 0.  With the lowest reward, at
-confidence 1, no strategy learns to try the same again.
+The reward models do not see the harm, because any gain was measured before the network broke, and
+`sparse` gives every culled seed 0.  The lowest reward, at confidence 1, keeps strategies from
+learning to repeat it.
 """
 
 from esper.contracts.outcome import Outcome, Reward
@@ -12,7 +12,7 @@ WORST = -1.0
 
 
 def judge_rollback(outcome: Outcome) -> Reward:
-    """Return the reward of an outcome that a rollback made: -1, with confidence 1."""
+    """Return the reward of an outcome that ended in a rollback: -1, with confidence 1."""
     return Reward(
         total=WORST,
         confidence=1.0,

@@ -1,6 +1,6 @@
 """Judges a seed by its settled gain, if it is kept.
 
-total = tanh(scale * gain) of a fossilized seed, 0 of any other      in [-1, 1]
+total = tanh(scale * gain) for a fossilized seed, 0 for any other      in [-1, 1]
 """
 
 import math
@@ -18,7 +18,7 @@ class Sparse:
 
     A culled seed gets 0, whatever it cost; so does a fossilized one whose gain was never measured.
 
-    scale: > 0, what the gain is multiplied by.
+    scale: > 0, factor of the gain.
     """
 
     name: ClassVar[str] = "sparse"

@@ -2,9 +2,8 @@
 
     value = sum_w weight_w * mean gain of window w / sum_w weight_w,   w over the windows measured
 
-Windows are spans of epochs since germination: immediate, short, medium, long.  Windows without a
-measurement are left out of both sums.  The settled gain is one more measurement, at the age at
-which it settled.
+Windows are spans of epochs since germination: immediate, short, medium, long.  Both sums skip
+windows without a measurement.  The settled gain is one more measurement, at the age of settlement.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What a policy sees: observations of a run, and features for learned policies."""
+"""Input of policies: observations of a run, and features for learned policies."""

@@ -1,4 +1,4 @@
-"""Turn many observations into arrays at once.  Shapes: N observations, S slots, C columns."""
+"""Convert many observations to arrays.  Shapes: N observations, S slots, C columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class FeatureBatch:
 
     features_NC: the columns of `Feature`.
     slots_NSC: the columns of `SlotFeature`, padded to the largest number of slots by `UNKNOWN`.
-    is_slot_NS: False where a slot is padding.
+    is_slot_NS: False for padding.
     """
 
     features_NC: NDArray[np.float32]
@@ -27,11 +27,7 @@ class FeatureBatch:
 
 
 def batch(observations: Sequence[Observation]) -> FeatureBatch:
-    """Return the scaled features of every observation.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Return the scaled features of every observation; raise ValueError if there is none."""
     if not observations:
         raise ValueError("observations must not be empty")
     vectors = [scaled(feature_vector(each), Feature) for each in observations]
@@ -42,8 +38,5 @@ def batch(observations: Sequence[Observation]) -> FeatureBatch:
         for place, values in enumerate(slot_features(observation)):
             slots_NSC[row, place] = scaled(values, SlotFeature)
             is_slot_NS[row, place] = True
-    return FeatureBatch(
-        features_NC=np.array(vectors, dtype=np.float32),
-        slots_NSC=slots_NSC,
-        is_slot_NS=is_slot_NS,
-    )
+    features_NC = np.array(vectors, dtype=np.float32)
+    return FeatureBatch(features_NC=features_NC, slots_NSC=slots_NSC, is_slot_NS=is_slot_NS)

@@ -1,4 +1,4 @@
-"""Write an observation as the 27 numbers that learned policies read.
+"""Convert an observation to the 27 numbers that learned policies read.
 
 Raw values are in natural units, and NaN is unknown.  `scale.scaled` brings them to [-1, 1].
 """
@@ -8,21 +8,18 @@ from collections.abc import Sequence
 
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import STAGE_NUMBERS, SeedStage
 from esper.signals.scale import Column, Scale, change, count, loss, share
 
 HISTORY = 5
-"""How many losses and accuracies of the past are features."""
-
-STAGE_NUMBERS = {stage: float(place) for place, stage in enumerate(SeedStage)}
-"""The number of each stage as a feature: its place in the lifecycle."""
+"""Number of past losses, and of past accuracies, among the features."""
 
 
 class Feature(Column):
     """The features in their order.  Deltas are now minus an epoch ago.
 
     `*_AGO_4` is the value of four epochs ago, `*_AGO_0` this epoch's.  SEED_STAGE to IMPROVEMENT
-    describe the live seed furthest in its lifecycle and are unknown where none is live.
+    describe the live seed furthest in its lifecycle and are unknown if none is live.
     AVAILABLE_SLOTS counts slots that have a dormant seed and are not at rest.
     """
 
@@ -61,15 +58,15 @@ def furthest_seed(live: Sequence[SeedState]) -> SeedState | None:
 
 
 def is_available(slot: SlotState, epoch: int) -> bool:
-    """Return True if the slot is not at rest and has a dormant seed."""
+    """Return whether the slot is not at rest and has a dormant seed."""
     return epoch >= slot.rests_until and any(s.stage is SeedStage.DORMANT for s in slot.seeds)
 
 
 def feature_vector(observation: Observation) -> list[float]:
-    """Return the raw features in the order of `Feature`; NaN is unknown, and so is infinity."""
+    """Return the raw features in the order of `Feature`; NaN is unknown or not finite."""
     metrics = observation.metrics
     seed = furthest_seed(observation.live_seeds)
-    # Unknown where the run is younger than the history.
+    # Padded with unknown values while the run is shorter than the history.
     losses = ([None] * HISTORY + list(observation.val_losses))[-HISTORY:]
     accuracies = ([None] * HISTORY + list(observation.val_accuracies))[-HISTORY:]
     values = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """How long the smoothed improvement has been under a threshold.
+    """Smoothed improvement, and the number of epochs that it has been under a threshold.
 
     average: m_t.
     remaining_bias: s^t.
@@ -23,10 +23,7 @@ class Plateau:
     epochs: int = 0
 
     def after(self, improvement: float | None, threshold: float, smoothing: float) -> "Plateau":
-        """Return the plateau after one more epoch.
-
-        An epoch whose improvement is unknown is neither progress nor plateau and changes nothing.
-        """
+        """Return the plateau after one more epoch; an unknown improvement changes nothing."""
         if improvement is None:
             return self
         average = smoothing * self.average + (1 - smoothing) * improvement

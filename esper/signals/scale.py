@@ -1,9 +1,9 @@
-"""Bring features to [-1, 1] by fixed constants, so that a feature means the same in every run.
+"""Scale features to [-1, 1] by fixed constants, so that a feature means the same in every run.
 
     scaled = clip((f(raw) - centre) / spread, -1, 1),    f(x) = log(1 + x) or x
 
-Quantities with a good and a bad end have the good end at 1, so that `UNKNOWN` lies beyond the bad
-end: a learner that extrapolates never takes unknown for healthy.
+Quantities with a good and a bad end have the good end at 1.  `UNKNOWN` lies beyond the bad end, so
+a learner that extrapolates never takes unknown for healthy.
 """
 
 import math
@@ -13,15 +13,15 @@ from enum import IntEnum
 from typing import Self
 
 UNKNOWN = -1.5
-"""The scaled value of an unknown one; no known value is scaled to it."""
+"""The scaled value of an unknown quantity; outside the range of known ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How one column is scaled.
+    """The scale of one column.
 
-    spread: distance from the centre to +1; negative where less is better.
-    takes_log: True for quantities that run over orders of magnitude, all >= 0.
+    spread: distance from the centre to +1; negative if less is better.
+    takes_log: True for quantities >= 0 that span orders of magnitude.
     """
 
     centre: float
@@ -29,27 +29,27 @@ class Scale:
     takes_log: bool = False
 
     def __call__(self, raw: float) -> float:
-        """Return the scaled value of a known one."""
+        """Return the scaled value of a known quantity."""
         value = math.log1p(max(0.0, raw)) if self.takes_log else raw
         return max(-1.0, min(1.0, (value - self.centre) / self.spread))
 
 
 class Column(IntEnum):
-    """A column of a row of features, defined by its scale; its value is its place, from 0."""
+    """A column of features, defined by its scale; its value is its index, from 0."""
 
     scale: Scale
 
     def __new__(cls, scale: Scale) -> Self:
-        """Return the next column, with the scale that brings it to [-1, 1]."""
-        place = len(cls.__members__)
-        column = int.__new__(cls, place)
-        column._value_ = place
+        """Return the next column, with its scale."""
+        index = len(cls.__members__)
+        column = int.__new__(cls, index)
+        column._value_ = index
         column.scale = scale
         return column
 
 
 def scaled(row: Sequence[float], columns: Iterable[Column]) -> list[float]:
-    """Return raw values brought to [-1, 1], with `UNKNOWN` for NaN.
+    """Return raw values scaled to [-1, 1], with `UNKNOWN` for NaN.
 
     Raises:
         ValueError: if there is not one value for each column.
@@ -76,5 +76,5 @@ def loss() -> Scale:
 
 
 def change(largest: float) -> Scale:
-    """Return the scale of a signed change: `largest` becomes 1; negative where less is better."""
+    """Return the scale of a signed change: `largest` becomes 1; negative if less is better."""
     return Scale(centre=0.0, spread=largest)

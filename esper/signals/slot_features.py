@@ -1,9 +1,9 @@
-"""Write each slot of an observation as a row of numbers, for any number of slots."""
+"""Convert each slot of an observation to a row of numbers, for any number of slots."""
 
 from esper.contracts.observation import Observation, SeedWindow
 from esper.contracts.slot import SeedState, SlotState
-from esper.contracts.stage import LIVE, SeedStage
-from esper.signals.features import STAGE_NUMBERS, furthest_seed, is_available, number
+from esper.contracts.stage import LIVE, STAGE_NUMBERS, SeedStage
+from esper.signals.features import furthest_seed, is_available, number
 from esper.signals.scale import Column, Scale, change, count, share
 
 _COOLING = frozenset({SeedStage.CULLED, SeedStage.EMBARGOED, SeedStage.RESETTING})
@@ -13,9 +13,9 @@ class SlotFeature(Column):
     """The columns of a slot's row.
 
     *_SHARE: shares of the slot's seeds.  REST_EPOCHS: epochs until the slot may change again.
-    EPOCHS_SINCE_CULL: unknown where there was none.  SEED_STAGE and everything after it describe
-    the slot's live seed furthest in its lifecycle and are unknown where none is live.  GAIN_TREND
-    is its latest known gain minus the oldest known one of its window.
+    EPOCHS_SINCE_CULL: unknown before the first cull.  SEED_STAGE and everything after it describe
+    the slot's live seed furthest in its lifecycle and are unknown if none is live.  GAIN_TREND is
+    its latest known gain minus the oldest known one of its window.
     """
 
     AVAILABLE = share()
@@ -45,7 +45,6 @@ def slot_features(observation: Observation) -> list[list[float]]:
 
 def _row(slot: SlotState, epoch: int, windows: dict[tuple[str, int], SeedWindow]) -> list[float]:
     stages = [seed.stage for seed in slot.seeds]
-    culled = slot.last_cull_epoch
     seed = furthest_seed(slot.live)
     values = [
         is_available(slot, epoch),
@@ -54,7 +53,7 @@ def _row(slot: SlotState, epoch: int, windows: dict[tuple[str, int], SeedWindow]
             for group in ({SeedStage.DORMANT}, LIVE, {SeedStage.FOSSILIZED}, _COOLING)
         ),
         max(0, slot.rests_until - epoch),
-        None if culled is None else epoch - culled,
+        None if slot.last_cull_epoch is None else epoch - slot.last_cull_epoch,
         sum(each.activations for each in slot.seeds),
         *([None] * 9 if seed is None else _seed_values(seed, windows)),
     ]

@@ -1,4 +1,4 @@
-"""Turn each epoch's metrics into what a policy sees: histories, deltas, best values, plateau."""
+"""Derive observations from metrics: histories, deltas, best values, plateau."""
 
 import math
 from collections import deque
@@ -14,7 +14,7 @@ from esper.signals.windows import extended, finite_or_none
 
 
 class SignalTracker:
-    """Keeps as much of a run's past as a policy may see.
+    """Keeps the part of a run's past that a policy sees.
 
     A number that is not finite is unknown: deltas and best values ignore it, and the histories
     hold None for it (NaN among the validation losses).
@@ -40,15 +40,7 @@ class SignalTracker:
         may_grow: bool,
         is_suspect: bool = False,
     ) -> Observation:
-        """Add one finished epoch and return what a policy sees of it.
-
-        Args:
-            metrics: numbers of the epoch.
-            slots: every slot at the end of the epoch.
-            epochs: the run's budget in epochs.
-            may_grow: True while germination is allowed.
-            is_suspect: True when the governor suspects that the network has come to harm.
-        """
+        """Add one finished epoch and return its observation; arguments as in `Observation`."""
         options = self._options
         last_loss = self._val_losses[-1] if self._val_losses else None
         last_accuracy = self._val_accuracies[-1] if self._val_accuracies else None
@@ -87,7 +79,7 @@ class SignalTracker:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON; nothing in it is NaN."""
+        """Return the state, ready for JSON and without NaN."""
         return {
             "train_losses": list(self._train_losses),
             "val_losses": list(self._val_losses),

@@ -19,9 +19,9 @@ def extended(
     A seed that germinates again starts an empty window.
 
     Args:
-        windows: what this function returned an epoch ago.
+        windows: the result an epoch ago.
         slots: every slot at the end of the epoch.
-        length: how many gains a window keeps.
+        length: number of gains that a window keeps.
     """
     before = {(window.slot, window.seed, window.activation): window.gains for window in windows}
     return tuple(

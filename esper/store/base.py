@@ -1,7 +1,7 @@
 """The contracts of a store, which keeps the ledger between runs, and of the option that opens it.
 
-A run reads its store once, at the start, and stops there if the store cannot be used.  After that,
-a failing store never stops the run: entries that cannot be written are buffered.
+A run reads its store once, at the start, and stops if that fails.  Later failures never stop the
+run: entries that cannot be written are buffered.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,14 @@ class Store(Protocol):
     """Keeps ledger entries under their key (run, event)."""
 
     def load(self) -> list[LedgerEntry]:
-        """Return every entry, oldest first: the snapshot that a run starts from.
+        """Return every entry, oldest first.
 
         Raises:
-            DataError: if it cannot be read, or contains something that is not an entry.
+            DataError: if the store cannot be read, or contains something that is not an entry.
         """
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`; one whose key is known already changes nothing.
-
-        Entries that cannot be written now are written later, at the latest by `close`.
-        """
+        """Add `entries`, skipping known keys; retry failed writes later, and again in `close`."""
 
     def drain(self) -> list[Recovery]:
         """Return the outages since the last call."""

@@ -21,7 +21,7 @@ def to_entry(values: Any, where: str) -> LedgerEntry:
     """Return the entry with the values of a JSON object, given decoded or as text.
 
     Raises:
-        DataError: `<where>: <what is missing, unknown or of a wrong type>`.
+        DataError: `<where>: <problem>` if a value is missing, unknown or of a wrong type.
     """
     try:
         return _entry(json.loads(values) if isinstance(values, str) else values)

@@ -7,7 +7,7 @@ from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
 
 MAX_ENTRIES = 1_000
-"""Entries kept: a run reads its store only at the start, when this one is empty."""
+"""Number of entries kept; few suffice, because a run reads its store only at the start."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class MemoryStore:
         return list(self._entries.values())
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`; one whose key is known already changes nothing."""
+        """Add `entries`, skipping known keys."""
         for entry in entries:
             self._entries.setdefault((entry.run, entry.event), entry)
             if len(self._entries) > MAX_ENTRIES:

@@ -1,8 +1,8 @@
 """A store on a Redis server, shared by runs, processes and machines.
 
-Entries are a stream, `<key>:ledger:1`: all readers see them in one order, and a run can read them
-page by page while others add.  The set `<key>:ledger:1:keys` has the (run, event) of every entry.
-A script checks the set and adds to both; the server runs it as one step.
+Entries are a stream, `<key>:ledger:1`, so that all readers see one order and can read page by page
+while others add.  The set `<key>:ledger:1:keys` has the (run, event) of every entry.  A script,
+which the server runs as one step, checks the set and adds to both.
 """
 
 import json
@@ -76,12 +76,7 @@ class RedisStore:
         self._outbox: Outbox[LedgerEntry] = Outbox(self._deliver, "store")
 
     def load(self) -> list[LedgerEntry]:
-        """Return every entry that is there now, oldest first.
-
-        Raises:
-            DataError: if the server cannot be read, or the stream has something that is not an
-                entry.
-        """
+        """Return every entry that is there now, oldest first; raises as `Store.load`."""
         where = f"key {self.stream} of {shown(self._url)} holds something that is no entry"
         with redis_errors(f"store.url (key {self.stream})", self._url):
             return [
@@ -90,7 +85,7 @@ class RedisStore:
             ]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, now or later; one whose key is known already changes nothing."""
+        """Add `entries`, now or later, skipping known keys."""
         self._outbox.send(entries)
 
     def drain(self) -> list[Recovery]:

@@ -1,7 +1,7 @@
-"""A read-only store: the entries that another run started from, to repeat that run alone.
+"""A read-only store: the entries that another run started from, to repeat that run.
 
-A run that starts from a store saves what it read in `ledger_snapshot.json`.  With this file a job
-of a sweep is repeated bit for bit, whatever the shared store has received since.
+A run that starts from a store saves the entries that it read in `ledger_snapshot.json`.  This file
+repeats a job of a sweep bit for bit, even if the shared store has changed since.
 """
 
 import json
@@ -27,11 +27,7 @@ class Snapshot:
         require(self.path != "", "store.path", "a file or a run directory", "''")
 
     def open(self) -> "SnapshotStore":
-        """Return the store.
-
-        Raises:
-            DataError: if the folder `path` has no snapshot.
-        """
+        """Return the store; raise DataError if the folder `path` has no snapshot."""
         path = Path(self.path).expanduser()
         if not path.is_dir():
             return SnapshotStore(path)
@@ -52,11 +48,7 @@ class SnapshotStore:
         self.path = path
 
     def load(self) -> list[LedgerEntry]:
-        """Return every entry, oldest first.
-
-        Raises:
-            DataError: if the file cannot be read, or contains something that is not an entry.
-        """
+        """Return every entry, oldest first; raises as `Store.load`."""
         key = f"store.path '{self.path}'"
         try:
             items = json.loads(self.path.read_text(encoding="utf-8"))
@@ -72,10 +64,10 @@ class SnapshotStore:
         return [to_entry(item, f"{key} entry {number}") for number, item in enumerate(items)]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Do nothing: the file stays what the other run started from."""
+        """Do nothing: the file does not change."""
 
     def drain(self) -> list[Recovery]:
-        """Return nothing: nothing is written that could fail."""
+        """Return nothing: no write can fail."""
         return []
 
     def close(self) -> None:

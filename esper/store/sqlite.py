@@ -1,7 +1,7 @@
 """A store in one SQLite file, shared by runs and processes.
 
-Write-ahead logging lets runs read while another one writes.  A writer waits for the lock: at most
-30 s at the start of a run, 10 s at its end, and `timeout_s` in between, where training waits too.
+Write-ahead logging lets runs read while another one writes.  A writer waits for the lock at most
+30 s at the start of a run, 10 s at its end, and `timeout_s` in between, which blocks training.
 """
 
 import math
@@ -36,6 +36,10 @@ CREATE TABLE entries (
     UNIQUE (run, event)
 )
 """
+_INSERT = (
+    f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)}) "
+    "ON CONFLICT (run, event) DO NOTHING"
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,7 @@ class SQLite:
         require(0 < self.timeout_s < math.inf, "store.timeout_s", "> 0", self.timeout_s)
 
     def open(self) -> "SQLiteStore":
-        """Return the store.
-
-        Raises:
-            DataError: if the file belongs to another program or cannot be written.
-        """
+        """Return the store; raise DataError if its file is another program's or not writable."""
         return SQLiteStore(Path(self.path).expanduser(), self.timeout_s)
 
 
@@ -87,11 +87,7 @@ class SQLiteStore:
         return [self._entry(row) for row in rows]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, now or later; one whose key is known already changes nothing.
-
-        Raises:
-            DataError: if the store is closed.
-        """
+        """Add `entries`, now or later, skipping known keys; raise DataError if closed."""
         if self._is_closed:
             raise DataError(f"store.path '{self.path}' cannot be used: it is a closed database")
         self._outbox.send(entries)
@@ -112,14 +108,9 @@ class SQLiteStore:
 
     def _insert(self, entries: Sequence[LedgerEntry]) -> None:
         """Write all entries or none."""
-        statement = (
-            f"INSERT INTO entries ({', '.join(_COLUMNS)}) "
-            f"VALUES ({', '.join(':' + name for name in _COLUMNS)}) "
-            "ON CONFLICT (run, event) DO NOTHING"
-        )
         with self._errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(statement, [asdict(entry) for entry in entries])
+            self._connection.executemany(_INSERT, [asdict(entry) for entry in entries])
 
     def _wait_at_most(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
@@ -138,9 +129,9 @@ class SQLiteStore:
         self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _write_ahead(self) -> None:
-        """Turn on write-ahead logging, a property of the file.
+        """Turn on write-ahead logging in the file.
 
-        SQLite's own time limit does not apply here if two processes open a new file at once.
+        Retries, because SQLite's time limit does not apply when two processes open a new file.
         """
         end = time.monotonic() + _FIRST_WAIT_S
         while True:
@@ -173,7 +164,7 @@ class SQLiteStore:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn an error of SQLite or the file system into a `DataError` with the path."""
+        """Raise errors of SQLite and the file system as DataError with the path."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

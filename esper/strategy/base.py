@@ -8,15 +8,15 @@ from typing import ClassVar
 from esper.contracts.arm import ArmStats
 
 MAX_WINDOW = 100
-"""Recent rewards that a ledger keeps of an arm."""
+"""Number of recent rewards that a ledger keeps for an arm."""
 
 
 @dataclass(frozen=True, slots=True)
-class SelectionContext:
-    """What a strategy reads besides the arms.
+class Context:
+    """Input of a strategy besides the arms.
 
     urgency: of the decision, in [0, 1].
-    selections: how many selections this run has made so far.
+    selections: number of selections in this run so far.
     """
 
     urgency: float = 0.0
@@ -26,15 +26,13 @@ class SelectionContext:
 class Strategy:
     """Scores the viable arms.  It holds no state, so that scores never go stale.
 
-    window_size: how many recent rewards of an arm it reads; 0 when it needs none.
+    window_size: number of recent rewards of an arm that it reads.
     """
 
     name: ClassVar[str]
     window_size: int = 0
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return one score per arm, in the order of `arms`; the highest is chosen.
 
         Ties go to the higher first-order score (unmeasured is lowest), then to the lower seed.

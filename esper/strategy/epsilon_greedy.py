@@ -8,15 +8,15 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 
 
 @dataclass(frozen=True)
 class EpsilonGreedy(Strategy):
     """Chooses the best mean, and sometimes any arm.
 
-    An untried arm counts as the best: decaying exploration adds up to a finite number of
-    selections, which alone could leave an arm untried for ever.
+    An untried arm counts as the best.  Otherwise it might never be tried, because decaying
+    exploration adds up to a finite number of selections.
     """
 
     name: ClassVar[str] = "epsilon_greedy"
@@ -25,13 +25,10 @@ class EpsilonGreedy(Strategy):
     decay_rate: float = 0.995
 
     def __post_init__(self) -> None:
-        epsilon, decay = self.epsilon, self.decay_rate
-        require(0 <= epsilon <= 1, "strategy.epsilon", "in [0, 1]", epsilon)
-        require(0 < decay <= 1, "strategy.decay_rate", "in (0, 1]", decay)
+        require(0 <= self.epsilon <= 1, "strategy.epsilon", "in [0, 1]", self.epsilon)
+        require(0 < self.decay_rate <= 1, "strategy.decay_rate", "in (0, 1]", self.decay_rate)
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return the means, or random numbers when it explores; advances `rng`."""
         if rng.random() < self.epsilon * self.decay_rate**context.selections:
             return [rng.random() for _ in arms]

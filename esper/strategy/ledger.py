@@ -1,8 +1,7 @@
-"""The record of every settled activation, and the statistics of arms that follow from it.
+"""The record of every settled activation, and the statistics of arms.
 
-An arm is a seed of a slot with the blueprint that it is bound to.  Its statistics are those of its
-own settled activations with that blueprint together with those of every other slot of the same kind
-and placement.  A seed's own are among its pool's, so reading the pool counts each exactly once.
+An arm is a seed of a slot with the blueprint that it is bound to.  Its statistics cover all settled
+activations of that blueprint in slots of the same kind and placement, its own slot included.
 """
 
 from collections import defaultdict
@@ -18,7 +17,7 @@ from esper.strategy.record import Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
 
 MAX_ENTRIES = 1000
-"""Entries of this run that are kept for the store."""
+"""Number of entries of this run that are kept for the store."""
 
 _UNTRIED = Pool()
 
@@ -34,10 +33,10 @@ class Ledger:
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
 
     def warm_start(self, entries: Iterable[LedgerEntry], run: str) -> int:
-        """Pool what other runs settled; return how many entries counted.
+        """Pool entries of other runs; return how many counted.
 
-        Repeated keys count once.  Entries of `run` itself do not count: a restarted run must not
-        learn from what it wrote before.
+        Repeated keys count once.  Entries of `run` itself do not count: a restarted run ignores
+        entries that it wrote before.
         """
         fresh = {(entry.run, entry.event): entry for entry in entries if entry.run != run}
         for entry in fresh.values():
@@ -50,15 +49,11 @@ class Ledger:
         self._records[slot, seed].activate()
 
     def note_measurement(self, slot: str, seed: int, measurement: Measurement) -> None:
-        """Append what was measured of a live seed; the composite score reads it."""
+        """Append the measurement of a live seed to the windows of its composite score."""
         self._records[slot, seed].measure(measurement)
 
     def record(self, entry: LedgerEntry) -> None:
-        """Count a settled activation.
-
-        Raises:
-            ValueError: if an entry of the same run and event was recorded before.
-        """
+        """Count a settled activation; raise ValueError if its key was recorded before."""
         key = (entry.run, entry.event)
         if key in self._entries:
             raise ValueError(f"ledger: event '{entry.event}' of run '{entry.run}' is recorded")
@@ -75,7 +70,7 @@ class Ledger:
         first_order: float | None = None,
         window_size: int = 0,
     ) -> ArmStats:
-        """Return what is known of `seed` with `blueprint`, rewards mapped to [0, 1] as of now."""
+        """Return the statistics of `seed` with `blueprint`, rewards mapped to [0, 1] as of now."""
         record = self._records.get((spec.name, seed))
         pool = self._pools.get((spec.kind, spec.placement, blueprint), _UNTRIED)
         trials, scale = pool.trials, self._scale
@@ -104,7 +99,7 @@ class Ledger:
         return list(self._entries.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that `load_state_dict` needs, as JSON holds it."""
+        """Return the state for `load_state_dict`, ready for JSON."""
         return {
             "selections": self.selections,
             "scale": self._scale.state_dict(),
@@ -114,7 +109,7 @@ class Ledger:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state_dict` gave, in place of everything held."""
+        """Replace everything by what `state_dict` returned."""
         state = deepcopy(state)
         self.selections = state["selections"]
         self._scale.load_state_dict(state["scale"])

@@ -1,7 +1,7 @@
 """Softmax over recency-weighted, standardised scores.
 
 score = sum_i decay^i * r_i / sum_i decay^i over the last `window_size` rewards, i = 0 the latest;
-z     = (score - mean) / standard deviation over the arms at hand;
+z     = (score - mean) / standard deviation over the tried arms;
 share = softmax(z * (1 + urgency) / temperature), drawn as argmax of z / T + Gumbel noise (Gumbel
 1954), which needs no exponential of a score and so overflows at none.
 """
@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import MAX_WINDOW, SelectionContext, Strategy
+from esper.strategy.base import MAX_WINDOW, Context, Strategy
 
 _FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
@@ -33,25 +33,21 @@ class PerformanceWeighted(Strategy):
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        size, decay, temperature = self.window_size, self.decay_factor, self.temperature
+        size, temperature = self.window_size, self.temperature
         require(1 <= size <= MAX_WINDOW, "strategy.window_size", f"in [1, {MAX_WINDOW}]", size)
-        require(0 < decay <= 1, "strategy.decay_factor", "in (0, 1]", decay)
-        valid = 0 < temperature < math.inf
-        require(valid, "strategy.temperature", "> 0 and finite", temperature)
+        require(0 < self.decay_factor <= 1, "strategy.decay_factor", "in (0, 1]", self.decay_factor)
+        require(0 < temperature < math.inf, "strategy.temperature", "> 0 and finite", temperature)
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
         tried = standardised([self._recent_score(arm) for arm in arms if arm.trials])
-        optimum = max(tried, default=0.0)
+        best = max(tried, default=0.0)
         known = iter(tried)
         sharpness = (1 + context.urgency) / self.temperature
         log, draw = math.log, rng.random
         # A draw of exactly 0 has no logarithm.
         return [
-            (next(known) if arm.trials else optimum) * sharpness
-            - log(-log(draw() or _SMALLEST_DRAW))
+            (next(known) if arm.trials else best) * sharpness - log(-log(draw() or _SMALLEST_DRAW))
             for arm in arms
         ]
 
@@ -64,7 +60,7 @@ class PerformanceWeighted(Strategy):
 
 
 def standardised(values: Sequence[float]) -> list[float]:
-    """Return `values` at mean 0 and standard deviation 1; zeros where they do not differ."""
+    """Return `values` at mean 0 and standard deviation 1; zeros if they do not differ."""
     largest = max(map(abs, values), default=0.0)
     if largest == 0:
         return [0.0] * len(values)

@@ -6,7 +6,7 @@ from random import Random as Rng
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,6 @@ class Random(Strategy):
 
     name: ClassVar[str] = "random"
 
-    def scores(self, arms: Sequence[ArmStats], context: SelectionContext, rng: Rng) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Rng) -> list[float]:
         """Return a uniform draw per arm; advances `rng`."""
         return [rng.random() for _ in arms]

@@ -1,6 +1,6 @@
-"""What a ledger keeps of one seed of one slot, and of one pool of slots alike.
+"""Records of a ledger: one per seed, and one per pool of similar slots.
 
-Composite score: the mean of those of its three parts that are known, each in [0, 1],
+Composite score: the mean of its known parts, each in [0, 1],
 
     accuracy   = 0.5 + mean accuracy improvement / 0.1     (0 at -5 points, 1 at +5)
     loss       = 0.5 + mean loss reduction / 0.2           (0 at -10 %, 1 at +10 %)
@@ -16,7 +16,7 @@ from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.strategy.base import MAX_WINDOW
 
 WINDOW = 20
-"""Measurements kept of a seed's present activation."""
+"""Number of measurements kept of a seed's present activation."""
 
 _LARGEST = 99_900.0
 _ACCURACY_RANGE = 0.1
@@ -26,10 +26,10 @@ _MEMORY_HALVING_MB = 100.0
 
 @dataclass(slots=True)
 class SeedRecord:
-    """One seed's history in this run; at most 1 KB as JSON, whatever was measured.
+    """One seed's history in this run; always at most 1 KB as JSON.
 
-    accuracy, loss, memory: windows of the present activation, since an earlier one may have had
-        another blueprint; oldest first, rounded to three digits.
+    accuracy, loss, memory: windows of the present activation only, because an earlier one may have
+        had another blueprint; oldest first, rounded to three digits.
     """
 
     activations: int = 0
@@ -44,7 +44,7 @@ class SeedRecord:
             window.clear()
 
     def measure(self, measured: Measurement) -> None:
-        """Append what was measured to the windows."""
+        """Append a measurement to the windows."""
         _append(self.accuracy, measured.accuracy_improvement)
         _append(self.loss, measured.loss_reduction)
         _append(self.memory, measured.memory_mb)
@@ -65,10 +65,10 @@ class SeedRecord:
 
 @dataclass(slots=True)
 class Pool:
-    """Experience of every slot of one kind and placement with one blueprint; constant memory.
+    """Results of one blueprint in every slot of one kind and placement; constant memory.
 
-    trials, reward_sum: settled activations with a reward, and the sum of their raw rewards.
-    gains, gain_sum: settled activations with a known loss reduction, and the sum of those.
+    trials, reward_sum: number of settled activations with a reward, and sum of the raw rewards.
+    gains, gain_sum: number of known loss reductions, and their sum.
     recent: the last raw rewards, oldest first.
     """
 

@@ -2,9 +2,9 @@
 
     unit(r) = 0.5 + (r - mean) / (SPAN * standard deviation), clipped to [0, 1]
 
-with mean and standard deviation of all rewards that a ledger has seen, kept by Welford's update
-(1962).  The map is linear up to the clipping, so the ledger maps an arm's mean instead of each of
-its rewards, at selection time.  Where rewards do not differ, each maps to 0.5.
+with the mean and standard deviation of all rewards of a ledger, by Welford's update (1962).  The
+map is linear up to the clipping, so the ledger maps an arm's mean instead of each of its rewards,
+at selection time.  If all rewards are equal, each maps to 0.5.
 """
 
 import math
@@ -56,11 +56,11 @@ class RewardScale:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that `load_state_dict` needs, as JSON holds it."""
+        """Return the state for `load_state_dict`, ready for JSON."""
         return {"count": self.count, "mean": self.mean, "squares": self._squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.count = state["count"]
         self.mean = state["mean"]
         self._squares = state["squares"]

@@ -6,7 +6,7 @@ from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,7 @@ class RoundRobin(Strategy):
 
     name: ClassVar[str] = "round_robin"
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return minus each arm's place in the queue; no two arms tie."""
         queue = sorted((arm.selections, arm.seed) for arm in arms)
         place = {seed: index for index, (_, seed) in enumerate(queue)}

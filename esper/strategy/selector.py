@@ -9,7 +9,7 @@ from typing import Any
 from esper.contracts.arm import ArmStats
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
 from esper.contracts.slot import SlotState, next_binding
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 from esper.strategy.ledger import Ledger
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
@@ -28,9 +28,8 @@ class Selector:
     def choose(self, plan: Plan, inputs: SelectionInputs) -> tuple[Plan, tuple[Selection, ...]]:
         """Return `plan` with every germination filled in, and one selection per germination.
 
-        A germination without a viable seed is dropped; its selection names no seed and says why.
-        A seed that the plan names stays.  The germinations of one plan get different seeds and
-        different blueprints.
+        A germination without a viable seed is dropped, and its selection gives the reason.  A seed
+        that the plan names stays.  The germinations get different seeds and different blueprints.
         """
         filled = plan
         selections: list[Selection] = []
@@ -40,12 +39,7 @@ class Selector:
             selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
             if selection.seed is not None:
-                chosen = SeedChange(
-                    action=Action.GERMINATE,
-                    seed=selection.seed,
-                    blueprint=selection.blueprint,
-                    alpha_target=change.alpha_target,
-                )
+                chosen = replace(change, seed=selection.seed, blueprint=selection.blueprint)
                 changes = (*filled.changes[:index], chosen, *filled.changes[index + 1 :])
                 filled = replace(filled, changes=changes)
         if any(selection.seed is None for selection in selections):
@@ -56,16 +50,12 @@ class Selector:
     def candidates(self, plan: Plan, inputs: SelectionInputs) -> tuple[int, ...]:
         """Return the seeds that `choose` may offer, so that their kernels can be measured first.
 
-        The memory budget does not apply yet, since memory is among what is measured.  Seed 0 is
-        included where the others do not suffice and it may have to serve as the fallback.
+        The memory budget does not apply yet, because their memory is not measured yet.  Seed 0 is
+        included if it may have to serve as the fallback.
         """
         unweighed = replace(inputs, memory_budget_mb=None)
         offered: set[int] = set()
-        open_changes = [
-            change
-            for change in plan.changes
-            if change.action is Action.GERMINATE and change.seed is None
-        ]
+        open_changes = [c for c in plan.changes if c.action is Action.GERMINATE and c.seed is None]
         for change in open_changes:
             offered.update(self._offer(change, unweighed, plan)[0])
             if self.viability.fallback_to_zero and len(offered) < len(open_changes):
@@ -74,12 +64,12 @@ class Selector:
         return tuple(sorted(offered))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of `rng`, as JSON holds it; the ledger saves itself."""
+        """Return the state of `rng`, ready for JSON; the ledger saves its own."""
         version, words, gauss = self.rng.getstate()
         return {"rng": [version, list(words), gauss]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         version, words, gauss = state["rng"]
         self.rng.setstate((version, tuple(words), gauss))
 
@@ -108,21 +98,21 @@ class Selector:
             self.ledger.arm(spec, seed, blueprint, inputs.first_order.get(seed), window)
             for seed, blueprint in offer.items()
         ]
-        context = SelectionContext(inputs.urgency, self.ledger.selections + num_made)
+        context = Context(inputs.urgency, self.ledger.selections + num_made)
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
-        is_wanted = scores[best] > -math.inf
+        is_chosen = scores[best] > -math.inf
         others = tuple(
             [
                 Alternative(seed=arm.seed, blueprint=arm.blueprint, score=_finite(score))
                 for i, (arm, score) in enumerate(zip(arms, scores, strict=True))
-                if i != best or not is_wanted
+                if i != best or not is_chosen
             ]
         )
         select = partial(
             Selection, strategy=self.strategy.name, slot=spec.name, alternatives=others
         )
-        if not is_wanted:
+        if not is_chosen:
             return select(reason=f"{self.strategy.name} wants none of the viable")
         reason = _why(arms[best], scores[best], scores)
         return select(
@@ -153,7 +143,7 @@ class Selector:
 
 
 def _next_blueprint(seed: int, state: SlotState, plan: Plan) -> str:
-    """Return what a seed that the plan names is bound to, after a cull in the same plan."""
+    """Return the blueprint of a seed that the plan names, after a cull in the same plan."""
     bound = [each.bound for each in state.seeds]
     if seed in leaving(plan):
         return next_binding(state.spec.catalogue, bound, seed)

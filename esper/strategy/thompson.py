@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class Thompson(Strategy):
         for key, value in (("prior_alpha", self.prior_alpha), ("prior_beta", self.prior_beta)):
             require(0 < value < math.inf, f"strategy.{key}", "> 0 and finite", value)
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return a draw per arm; advances `rng`."""
         return [self._draw(arm.trials, arm.trials * arm.mean_reward, rng) for arm in arms]
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,10 @@ class UCB(Strategy):
     exploration_constant: float = 2.0
 
     def __post_init__(self) -> None:
-        constant = self.exploration_constant
-        valid = 0 <= constant < math.inf
-        require(valid, "strategy.exploration_constant", ">= 0 and finite", constant)
+        c = self.exploration_constant
+        require(0 <= c < math.inf, "strategy.exploration_constant", ">= 0 and finite", c)
 
-    def scores(
-        self, arms: Sequence[ArmStats], context: SelectionContext, rng: Random
-    ) -> list[float]:
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return the upper confidence bound of each arm."""
         total = sum(arm.trials for arm in arms)
         width = self.exploration_constant * math.log(max(total, 1))

@@ -1,4 +1,4 @@
-"""Which seeds of a slot may be germinated now, and why the others may not."""
+"""Limits on which seeds of a slot may germinate now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,6 @@ from esper.contracts.stage import SeedStage
 
 MEMORY_SHARE = 0.8
 """Share of the memory budget that a prediction may reach."""
-
-_DORMANT = SeedStage.DORMANT
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,14 @@ class Viability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionInputs:
-    """What choosing a seed reads besides the plan.
+    """Input of a selection besides the plan.
 
     barred: blueprints that must not be offered.
     urgency: of the decision, in [0, 1].
-    first_order: first-order score at birth by seed, as far as measured.
+    first_order: measured first-order scores at germination, by seed.
     memory_mb: memory that a seed's kernel would add, by seed; read only under a budget.
-    memory_used_mb: memory of the network as it stands.
-    memory_budget_mb: `safety.memory_budget_mb`, of which a prediction may reach 80 %; None sets
-        no limit.
+    memory_used_mb: memory of the network now.
+    memory_budget_mb: `safety.memory_budget_mb`, of which 80 % may be used; None sets no limit.
     """
 
     state: SlotState
@@ -59,12 +56,12 @@ class SelectionInputs:
 def viable(
     options: Viability, inputs: SelectionInputs, plan: Plan, *, rested: bool = True
 ) -> tuple[list[int], dict[int, str]]:
-    """Return the seeds that may be germinated now, and for every other one the reason why not.
+    """Return the seeds that may germinate now, and the reason for every other seed.
 
     Args:
         options: the limits.
         inputs: the slot and its memory.
-        plan: the plan so far; it has taken the seeds that its germinations name.
+        plan: the plan so far; the seeds that its germinations name are taken.
         rested: False ignores the rest since the last use, for the fallback.
     """
     taken = {
@@ -76,11 +73,12 @@ def viable(
     seeds: list[int] = []
     refused: dict[int, str] = {}
     for seed in inputs.state.seeds:
-        reason = _standing(seed, taken) or full
-        if reason is None and rested:
-            reason = _rest(options, inputs.epoch, seed)
-        if reason is None and inputs.memory_budget_mb is not None:
-            reason = _memory(inputs.memory_budget_mb, inputs, taken, seed.seed)
+        reason = (
+            _standing(seed, taken)
+            or full
+            or (_rest(options, inputs.epoch, seed) if rested else None)
+            or _memory(inputs, taken, seed.seed)
+        )
         if reason is None:
             seeds.append(seed.seed)
         else:
@@ -94,15 +92,14 @@ def leaving(plan: Plan) -> set[int | None]:
 
 
 def _full(options: Viability, state: SlotState, plan: Plan, taken: set[int]) -> str | None:
-    live = {seed.seed for seed in state.seeds if seed.stage is not _DORMANT and seed.is_live}
-    count = len(live - leaving(plan) | taken)
+    count = len({seed.seed for seed in state.live} - leaving(plan) | taken)
     if count < options.max_concurrent_seeds:
         return None
     return f"{count} of {options.max_concurrent_seeds} live seeds taken"
 
 
 def _standing(seed: SeedState, taken: set[int]) -> str | None:
-    if seed.stage is not _DORMANT:
+    if seed.stage is not SeedStage.DORMANT:
         return f"is {seed.stage}"
     return "is in this plan already" if seed.seed in taken else None
 
@@ -114,11 +111,12 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
     return f"rests until epoch {until}" if epoch < until else None
 
 
-def _memory(budget_mb: float, inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
-    wanted = inputs.memory_mb.get(seed)
-    if wanted is None:
+def _memory(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
+    if inputs.memory_budget_mb is None:
+        return None
+    if seed not in inputs.memory_mb:
         return "its memory is not known"
     planned = sum(inputs.memory_mb.get(other, 0.0) for other in taken)
-    predicted = inputs.memory_used_mb + planned + wanted
-    limit = MEMORY_SHARE * budget_mb
+    predicted = inputs.memory_used_mb + planned + inputs.memory_mb[seed]
+    limit = MEMORY_SHARE * inputs.memory_budget_mb
     return f"needs {predicted:.4g} MB of {limit:.4g} MB" if not predicted <= limit else None

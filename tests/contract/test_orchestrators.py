@@ -1,4 +1,4 @@
-"""What every orchestrator owes: legal changes, purity, words."""
+"""The contract of every orchestrator: legal changes, purity, reasons."""
 
 import copy
 from dataclasses import dataclass

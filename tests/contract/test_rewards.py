@@ -1,4 +1,4 @@
-"""What every reward model owes: range, repeatability, never less for more gain."""
+"""The contract of every reward model: range, repeatability, never less for more gain."""
 
 import math
 from dataclasses import replace

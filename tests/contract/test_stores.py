@@ -1,4 +1,4 @@
-"""What every store promises a run, whatever it keeps entries in."""
+"""The contract of every store."""
 
 import json
 import uuid

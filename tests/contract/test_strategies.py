@@ -20,7 +20,7 @@ from esper.contracts.stage import SeedStage
 from esper.store.base import Store, StoreOption
 from esper.store.memory import Memory
 from esper.store.sqlite import SQLite
-from esper.strategy.base import MAX_WINDOW, SelectionContext, Strategy
+from esper.strategy.base import MAX_WINDOW, Context, Strategy
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.fixed import Fixed
 from esper.strategy.ledger import Ledger
@@ -73,7 +73,7 @@ def _arms(draw: st.DrawFn) -> list[ArmStats]:
 def test_scores_are_a_function_of_counts_and_generator(
     strategy: Strategy, arms: Sequence[ArmStats], urgency: float, selections: int, rng_seed: int
 ) -> None:
-    context = SelectionContext(urgency=urgency, selections=selections)
+    context = Context(urgency=urgency, selections=selections)
     before = copy.deepcopy(arms)
     scores = strategy.scores(arms, context, Random(rng_seed))
     assert strategy.scores(tuple(arms), context, Random(rng_seed)) == scores

@@ -35,9 +35,13 @@ EPOCHS, LAST = 16, 6
 
 @dataclass(frozen=True)
 class Perishable:
-    """The Redis logger, whose server is killed when epoch `LAST` was published."""
+    """The Redis logger, whose server is killed after epoch `LAST` was published.
+
+    server: of the class, because the fields are saved in the run's config.
+    """
 
     server: ClassVar[Any]
+
     option: RedisLogger
 
     def build(self, run_dir: Path) -> list[Sink]:
@@ -97,26 +101,25 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
     import redis
 
     monkeypatch.setitem(OPTIONS["logger"], "perishable", Perishable)
-    monkeypatch.setattr(Perishable, "server", redis_server, raising=False)
     logger = RedisLogger(url=redis_server.url)
-    activation = run_in(tmp_path / "alive", config(redis_server, logger))
+    served = run_in(tmp_path / "alive", config(redis_server, logger))
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         messages = client.xrange("esper:train")
-        assert client.xlen("esper:ledger:1") == len(activation.of("ledger")) > 1
+        assert client.xlen("esper:ledger:1") == len(served.of("ledger")) > 1
         client.flushall()  # the second run starts from an empty store too
     assert not caplog.records
-    perishable = Perishable(logger)
-    left_alone = run_in(tmp_path / "left alone", config(redis_server, perishable))
+    monkeypatch.setattr(Perishable, "server", redis_server, raising=False)
+    cut_off = run_in(tmp_path / "cut off", config(redis_server, Perishable(logger)))
 
-    assert len([e for e in left_alone.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"
-    assert without_clock(left_alone.metrics) == without_clock(activation.metrics)
-    assert lived(left_alone.events) == lived(activation.events)
-    networks = [each.path / "network.safetensors" for each in (activation, left_alone)]
+    assert len([e for e in cut_off.of("ledger") if e["epoch"] > LAST]) > 1, "all of it waits"
+    assert without_clock(cut_off.metrics) == without_clock(served.metrics)
+    assert lived(cut_off.events) == lived(served.events)
+    networks = [each.path / "network.safetensors" for each in (served, cut_off)]
     assert networks[0].read_bytes() == networks[1].read_bytes()
 
     published = [json.loads(each["body"]) for _, each in messages if each["type"] == "event"]
-    assert without_clock(published) == without_clock(activation.events)
-    assert sorted(each["where"] for each in left_alone.of("recovery")) == ["store", "stream"]
+    assert without_clock(published) == without_clock(served.events)
+    assert sorted(each["where"] for each in cut_off.of("recovery")) == ["store", "stream"]
     warned = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     assert sorted(text.split(" ")[0] for text in warned) == ["logger.url", "store.url"]
 
@@ -156,9 +159,7 @@ def test_a_user_without_a_server_reads_one_line_about_it(
     said = capfd.readouterr()
     (line,) = said.err.splitlines()
     assert "[WARNING] logger.url redis://:***@127.0.0.1:1/0 cannot be used: " in line
-    assert line.endswith(
-        "the run goes on, and what it has for the stream waits, at most until it ends"
-    )
+    assert line.endswith("the run goes on and buffers its writes to the stream")
     assert "recovery" not in said.out, "it was said already"
     assert "secret" not in said.out + said.err
     files = [path for path in only("runs/train/*").rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""What an entry refuses."""
+"""Values that an entry refuses."""
 
 import math
 from typing import Any

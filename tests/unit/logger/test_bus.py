@@ -1,4 +1,4 @@
-"""Sinks hear everything in order; a broken one is cut off, the essential one stops the run."""
+"""Sinks receive everything in order; a failing one is removed, an essential one stops the run."""
 
 import errno
 import logging
@@ -15,7 +15,7 @@ EVENT = Event(epoch=1, body=Decision(kind=DecisionKind.WAIT, reason="calm"))
 
 
 class Listener:
-    """Writes down what it hears; raises `error` when `fails_at` is called."""
+    """Records its calls; raises `error` when `fails_at` is called."""
 
     def __init__(self, fails_at: str = "", error: Exception | None = None) -> None:
         self.heard: list[tuple[str, Any]] = []

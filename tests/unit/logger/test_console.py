@@ -1,4 +1,4 @@
-"""Plain lines for a pipe, one display for a terminal; both cheap and safe with any names."""
+"""Plain lines for a pipe, one display for a terminal; both are cheap and accept any name."""
 
 import io
 import time
@@ -17,8 +17,8 @@ SUMMARY = {"status": "finished", "epochs": 3, "test_accuracy": 0.9, "run_dir": "
 
 def play(sink: ConsoleSink, move: Any, line: Any, slot: str = "block2") -> None:
     sink.start({"name": "digits", "epochs": 3, "run_dir": "runs/x"})
-    wish = Decision(kind=DecisionKind.ADAPT, slot=slot, reason="plateau [3]")
-    sink.event(Event(epoch=1, body=wish))
+    decision = Decision(kind=DecisionKind.ADAPT, slot=slot, reason="plateau [3]")
+    sink.event(Event(epoch=1, body=decision))
     sink.event(move(epoch=1, slot=slot, to_stage=SeedStage.GERMINATED))
     for epoch in (1, 2, 3):
         sink.epoch(line(epoch=epoch))

@@ -1,4 +1,4 @@
-"""One aligned line an epoch, one an important event, and every number of the result."""
+"""One aligned line per epoch, one per important event, and every number of the result."""
 
 from typing import Any
 
@@ -84,8 +84,8 @@ def test_the_gain_of_an_earlier_activation_is_not_told_again(move: Any) -> None:
 def test_a_seed_without_gain_is_told_by_its_ablation(move: Any) -> None:
     words = EventLines()
     words.of(performance(None))
-    told = words.of(move(to_stage=SeedStage.FOSSILIZED, reason="kept", slot="block2"))
-    assert told == "* block2 seed 1 fossilized (lora, ablation +2.0 %): kept"
+    text = words.of(move(to_stage=SeedStage.FOSSILIZED, reason="kept", slot="block2"))
+    assert text == "* block2 seed 1 fossilized (lora, ablation +2.0 %): kept"
 
 
 def test_a_refused_kernel_is_told_and_a_wait_is_not() -> None:
@@ -96,8 +96,8 @@ def test_a_refused_kernel_is_told_and_a_wait_is_not() -> None:
 
 
 def test_the_slot_without_a_name_is_the_host(move: Any) -> None:
-    told = EventLines().of(move(slot="", to_stage=SeedStage.BLENDING))
-    assert told == "> host seed 1 blending (lora): gate passed"
+    text = EventLines().of(move(slot="", to_stage=SeedStage.BLENDING))
+    assert text == "> host seed 1 blending (lora): gate passed"
 
 
 def test_what_grew_what_it_brought_what_it_cost_and_where_it_lies() -> None:

@@ -1,4 +1,4 @@
-"""The run's own record: whole lines, written when an epoch ends, cut back on resume."""
+"""The run's own record: whole lines, written when an epoch ends, truncated on resume."""
 
 import json
 import os

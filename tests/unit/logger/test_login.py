@@ -1,4 +1,4 @@
-"""Whether somebody is logged in is told from files and the environment alone."""
+"""A login is read from files and the environment alone."""
 
 import socket
 import time
@@ -37,6 +37,17 @@ def test_an_entry_for_the_server_in_use_is_a_login_and_for_another_is_not(tmp_pa
     assert not is_logged_in()
     netrc.write_text("machine wandb.example.org login user password secret\n")
     assert is_logged_in()
+
+
+def test_without_a_dot_netrc_the_file_that_windows_uses_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("NETRC")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "_netrc").write_text("machine api.wandb.ai login user password secret\n")
+    assert is_logged_in()
+    (tmp_path / ".netrc").touch()
+    assert not is_logged_in(), "W&B reads ~/.netrc first"
 
 
 def test_a_broken_netrc_or_settings_file_is_no_login(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Redis stream: what followers read, and a server that is not there, goes away or hangs."""
+"""The Redis stream: its messages, and a server that is missing, goes away or hangs."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Metric names are paths; what is unknown is left out, not zero."""
+"""Metric names are paths; unknown values are omitted, not zero."""
 
 from collections import Counter
 from typing import Any
@@ -10,8 +10,8 @@ from esper.logger.scalars import counted, scalars
 
 
 def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
-    found = scalars(line(train_accuracy=float("nan")))
-    assert found == {
+    numbers = scalars(line(train_accuracy=float("nan")))
+    assert numbers == {
         "train/loss": 0.5,
         "val/loss": 0.25,
         "val/accuracy": 0.875,

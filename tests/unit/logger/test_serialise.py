@@ -1,4 +1,4 @@
-"""Every record is one line of valid JSON, whatever the numbers in it."""
+"""Every record is one line of valid JSON, also with NaN and infinities."""
 
 import json
 import math
@@ -43,8 +43,8 @@ def test_a_move_without_gate_says_so(move: Any) -> None:
 
 
 def test_the_kind_of_a_body_does_not_hide_the_kind_of_its_event() -> None:
-    wish = Decision(kind=DecisionKind.ADAPT, reason="r", adaptation=Adaptation.ADD_LAYER)
-    record = event_record(Event(epoch=1, body=wish), now())
+    decision = Decision(kind=DecisionKind.ADAPT, reason="r", adaptation=Adaptation.ADD_LAYER)
+    record = event_record(Event(epoch=1, body=decision), now())
     assert (record["kind"], record["decision_kind"]) == ("decision", "adapt")
     assert record["adaptation"] == "add_layer"
     plan = Plan(slot="a", kind="replace", changes=(), reasoning="r")
@@ -75,15 +75,15 @@ def test_a_judgement_holds_its_outcome_and_its_reward() -> None:
 
 
 def test_time_is_in_utc() -> None:
-    told = datetime.fromisoformat(now())
-    assert told.tzinfo == UTC
-    assert abs((datetime.now(UTC) - told).total_seconds()) < 5
+    time = datetime.fromisoformat(now())
+    assert time.tzinfo == UTC
+    assert abs((datetime.now(UTC) - time).total_seconds()) < 5
 
 
 def test_numbers_of_numpy_become_plain() -> None:
-    found = plain({"a": np.float32(0.5), "b": np.int64(3), "c": np.float64("nan"), "d": {2, 1}})
-    assert found == {"a": 0.5, "b": 3, "c": None, "d": [1, 2]}
-    assert type(found["b"]) is int
+    values = plain({"a": np.float32(0.5), "b": np.int64(3), "c": np.float64("nan"), "d": {2, 1}})
+    assert values == {"a": 0.5, "b": 3, "c": None, "d": [1, 2]}
+    assert type(values["b"]) is int
 
 
 def test_a_value_without_a_plain_form_is_refused_by_name() -> None:

@@ -1,4 +1,4 @@
-"""A warning is a line of its own, whatever is drawn on the screen."""
+"""A warning is a separate line, also above a live display."""
 
 import io
 import logging

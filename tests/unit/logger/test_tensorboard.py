@@ -1,4 +1,4 @@
-"""TensorBoard gets one point of every curve an epoch; without it there is one clear line."""
+"""TensorBoard gets one point of every curve per epoch; if it is missing, one line says so."""
 
 import importlib.util
 from pathlib import Path

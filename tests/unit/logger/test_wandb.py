@@ -1,4 +1,4 @@
-"""An offline W&B run, read back from its own file; and what W&B must leave alone."""
+"""An offline W&B run, read back from its own file; W&B changes nothing else in the process."""
 
 import json
 import os
@@ -55,9 +55,9 @@ def settled(path: Path) -> list[Any]:
     """Return the records once the last is there: W&B's own process writes them behind `finish`."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = list(records(path))
-        if any(record.WhichOneof("record_type") == "exit" for record in found):
-            return found
+        entries = list(records(path))
+        if any(record.WhichOneof("record_type") == "exit" for record in entries):
+            return entries
         time.sleep(0.02)
     raise AssertionError(f"{path} was not finished")
 
@@ -65,8 +65,8 @@ def settled(path: Path) -> list[Any]:
 def play(run_dir: Path, move: Any, line: Any, **options: Any) -> Path:
     [sink] = Wandb(tags=("a", "b"), **options).build(run_dir)
     sink.start({"name": "digits", "sweep": "nightly", "config": {"epochs": 2, "model": {"x": 1}}})
-    wish = Decision(kind=DecisionKind.ADAPT, slot="block2", reason="plateau")
-    sink.event(Event(epoch=1, body=wish))
+    decision = Decision(kind=DecisionKind.ADAPT, slot="block2", reason="plateau")
+    sink.event(Event(epoch=1, body=decision))
     sink.event(move(epoch=1))
     for epoch in (1, 2):
         sink.epoch(line(epoch=epoch, val_loss=1.0 / epoch))
@@ -80,10 +80,10 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
 ) -> None:
     before = dict(os.environ), sys.exit, sys.excepthook
     run_dir = tmp_path / "run"
-    found = settled(play(run_dir, move, line))
+    entries = settled(play(run_dir, move, line))
     assert (dict(os.environ), sys.exit, sys.excepthook) == before
 
-    [run] = [record.run for record in found if record.WhichOneof("record_type") == "run"]
+    [run] = [record.run for record in entries if record.WhichOneof("record_type") == "run"]
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert (run.project, run.run_group, run.job_type) == ("esper", "nightly", "train")
     assert list(run.tags) == ["a", "b"]
@@ -95,7 +95,7 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
             "/".join(item.nested_key) or item.key: json.loads(item.value_json)
             for item in r.history.item
         }
-        for r in found
+        for r in entries
         if r.WhichOneof("record_type") == "history"
     ]
     curve = [row for row in rows if "val/loss" in row]
@@ -103,7 +103,7 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
     assert curve[0]["slot/block2/1/stage"] == 3
     assert curve[0]["decisions/adapt"] == 1
     assert any(key.startswith("events/lifecycle") for row in rows for key in row), rows
-    exits = [r.exit.exit_code for r in found if r.WhichOneof("record_type") == "exit"]
+    exits = [r.exit.exit_code for r in entries if r.WhichOneof("record_type") == "exit"]
     assert exits == [0]
     [table] = run_dir.glob("wandb/offline-run-*/files/media/table/events/decision*.json")
     content = json.loads(table.read_text())
@@ -158,8 +158,8 @@ def test_a_server_that_does_not_answer_in_time_leaves_the_run_offline(
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("esper.logger.wandb._INIT_TIMEOUT_S", 1.0)
-    found = settled(play(tmp_path / "run", move, line, mode="online"))
-    assert sum(record.WhichOneof("record_type") == "history" for record in found) >= 2
+    entries = settled(play(tmp_path / "run", move, line, mode="online"))
+    assert sum(record.WhichOneof("record_type") == "history" for record in entries) >= 2
 
 
 @pytest.mark.parametrize(

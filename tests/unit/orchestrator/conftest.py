@@ -1,4 +1,4 @@
-"""Builders of what orchestrators read."""
+"""Builders of the input of orchestrators."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ def make_observation(
     may_grow: bool = True,
     seeds: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Observation:
-    """One slot 'block' whose seeds stand in `stages`; `seeds` gives further fields by index."""
+    """One slot 'block' with seeds in `stages`; `seeds` gives further fields by index."""
     states = tuple(
         SeedState(
             slot="block",

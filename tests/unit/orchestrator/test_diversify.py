@@ -9,13 +9,13 @@ from esper.orchestrator.diversify import Diversify
 
 
 @pytest.mark.parametrize(
-    ("wanted", "planned"), [(None, 2), (1, 1), (3, 3), (9, 4), (0, 0), (-1, 0)]
+    ("num_seeds", "planned"), [(None, 2), (1, 1), (3, 3), (9, 4), (0, 0), (-1, 0)]
 )
 def test_as_many_seeds_germinate_as_wanted_and_dormant(
-    observe: Any, decide: Any, known: Any, wanted: int | None, planned: int
+    observe: Any, decide: Any, known: Any, num_seeds: int | None, planned: int
 ) -> None:
     observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
-    plan = Diversify().plan(decide("add_neurons", num_seeds=wanted), observation, known())
+    plan = Diversify().plan(decide("add_neurons", num_seeds=num_seeds), observation, known())
     assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=1.0),) * planned
 
 

@@ -1,4 +1,4 @@
-"""What cannot be delivered waits, in order; an outage costs one attempt, one warning, one event."""
+"""Failed writes are buffered in order; an outage costs one attempt, one warning, one event."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from esper.remote.outbox import Outbox
 
 
 class Shelf:
-    """Takes numbers while it is open; counts how often it was asked."""
+    """Takes numbers while it is open; counts the attempts."""
 
     def __init__(self) -> None:
         self.is_open = True
@@ -29,6 +29,11 @@ def shelf() -> Shelf:
     return Shelf()
 
 
+@pytest.fixture
+def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esper.remote.outbox.REST_S", 0.0)
+
+
 def test_what_can_be_delivered_is_delivered_at_once(shelf: Shelf) -> None:
     outbox: Outbox[int] = Outbox(shelf.take, "store")
     outbox.send([1, 2])
@@ -40,20 +45,21 @@ def test_what_can_be_delivered_is_delivered_at_once(shelf: Shelf) -> None:
 
 
 def test_an_outage_costs_one_attempt_a_rest(shelf: Shelf) -> None:
-    outbox: Outbox[int] = Outbox(shelf.take, "store", rest_s=1000.0)
+    outbox: Outbox[int] = Outbox(shelf.take, "store")
     shelf.is_open = False
     for number in range(50):
         outbox.send([number])
     assert shelf.asked == 1
     shelf.is_open = True
     outbox.send([50])
-    assert shelf.numbers == [], "it rests, and nobody knows that it is back"
+    assert shelf.numbers == [], "no attempt before the rest is over"
     outbox.close()
     assert shelf.numbers == list(range(51))
 
 
+@pytest.mark.usefixtures("_no_rest")
 def test_after_its_rest_everything_is_delivered_in_order(shelf: Shelf) -> None:
-    outbox: Outbox[int] = Outbox(shelf.take, "store", rest_s=0.0)
+    outbox: Outbox[int] = Outbox(shelf.take, "store")
     shelf.is_open = False
     outbox.send([1])
     outbox.send([2])
@@ -63,30 +69,31 @@ def test_after_its_rest_everything_is_delivered_in_order(shelf: Shelf) -> None:
     assert shelf.numbers == [1, 2, 3]
 
 
-def test_each_outage_is_told_once_and_warned_of_only_the_first_time(
+@pytest.mark.usefixtures("_no_rest")
+def test_each_outage_is_reported_once_and_only_the_first_logs_a_warning(
     shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outbox: Outbox[int] = Outbox(shelf.take, "stream", rest_s=0.0)
+    outbox: Outbox[int] = Outbox(shelf.take, "stream")
     with caplog.at_level(logging.WARNING):
         for is_open in (False, False, True, False):
             shelf.is_open = is_open
             outbox.send([1])
         outbox.close()
-    message = (
-        "the shelf is locked; the run goes on, and what it has for the stream waits, "
-        "at most until it ends"
-    )
+    message = "the shelf is locked; the run goes on and buffers its writes to the stream"
     assert [record.getMessage() for record in caplog.records] == [message]
-    told = outbox.drain()
-    assert [(each.where, each.error, each.strategy) for each in told] == [
+    outages = outbox.drain()
+    assert [(each.where, each.error, each.strategy) for each in outages] == [
         ("stream", "OSError", "circuit_breaker")
     ] * 2
-    assert all(each.recovered and each.message == message for each in told)
+    assert all(each.recovered and each.message == message for each in outages)
     assert outbox.drain() == []
 
 
-def test_only_so_many_wait_and_the_oldest_go_first(shelf: Shelf) -> None:
-    outbox: Outbox[int] = Outbox(shelf.take, "store", limit=10)
+def test_beyond_the_limit_the_oldest_are_dropped(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esper.remote.outbox.LIMIT", 10)
+    outbox: Outbox[int] = Outbox(shelf.take, "store")
     shelf.is_open = False
     for number in range(25):
         outbox.send([number])
@@ -101,7 +108,7 @@ def test_a_page_that_was_taken_is_not_sent_again(shelf: Shelf) -> None:
         shelf.take(numbers)
         shelf.is_open = False  # the second page finds it closed
 
-    outbox: Outbox[int] = Outbox(take, "store", rest_s=1000.0)
+    outbox: Outbox[int] = Outbox(take, "store")
     outbox.send(range(1200))
     assert (len(shelf.numbers), len(outbox)) == (500, 700)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""What is said of a server, and what is never said."""
+"""Messages about a server never show its password."""
 
 import sys
 

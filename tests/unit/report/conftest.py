@@ -1,4 +1,4 @@
-"""A run that never happened, told through the real bus and the real JSONL sink."""
+"""A made-up run, written by the real bus and the real JSONL sink."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Seeds with a written life, and the events and lines that a run tells of them."""
+"""Seeds with a scripted life, and the events and lines of their run."""
 
 import math
 from collections.abc import Iterator
@@ -79,8 +79,8 @@ def events_at(epoch: int, lives: tuple[Activation, ...]) -> Iterator[Event]:
         if epoch == life.born + 6:
             yield from verdict(life)
     if epoch % 9 == 8:
-        wish = Decision(kind=DecisionKind.ADAPT, slot="head", reason="plateau of 3 epochs")
-        body = Refusal(rule="cooldown", reason="slot 'head' rests until 20", decision=wish)
+        decision = Decision(kind=DecisionKind.ADAPT, slot="head", reason="plateau of 3 epochs")
+        body = Refusal(rule="cooldown", reason="slot 'head' rests until 20", decision=decision)
         yield Event(epoch=epoch, body=body)
     else:
         body = Decision(kind=DecisionKind.WAIT, reason="nothing to do")

@@ -1,4 +1,4 @@
-"""The lives of seeds, worked out from events alone."""
+"""The history of seeds, from events alone."""
 
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,15 @@ from esper.rundir.records import load_run
 
 
 def test_a_lane_holds_every_stage_of_a_seed_with_its_ends(tmp_path: Path, make_run: Any) -> None:
-    found = lanes(load_run(make_run(tmp_path / "run")))
-    assert list(found) == [
+    stages = lanes(load_run(make_run(tmp_path / "run")))
+    assert list(stages) == [
         ("block1", 0),
         ("block1", 3),
         ("block2", 1),
         ("block2", 2),
         ("head", 0),
     ]
-    spans = [span for span in found["block1", 0] if span.end > span.start]
+    spans = [span for span in stages["block1", 0] if span.end > span.start]
     assert spans == [
         Span(stage="TRAINING", blueprint="mlp", start=4, end=5),
         Span(stage="BLENDING", blueprint="mlp", start=5, end=6),

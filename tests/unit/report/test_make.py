@@ -1,4 +1,4 @@
-"""A report is one page that needs nothing else, with its figures beside it."""
+"""A report is one self-contained page, with its figures beside it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Jobs as rows, rng seeds as one group, intervals that hold what they say."""
+"""Jobs as rows, rng seeds as one group, intervals with the stated coverage."""
 
 import csv
 from pathlib import Path
@@ -22,8 +22,8 @@ def test_jobs_come_in_the_order_of_their_numbers_with_their_status(
     folder = make_sweep(tmp_path / "sweep")
     (folder / "6").rename(folder / "10")
     jobs = collect(folder)
-    assert [found.name for found in jobs] == ["0", "1", "2", "3", "4", "5", "10"]
-    assert [found.status for found in jobs] == ["finished"] * 6 + ["unfinished"]
+    assert [job.name for job in jobs] == ["0", "1", "2", "3", "4", "5", "10"]
+    assert [job.status for job in jobs] == ["finished"] * 6 + ["unfinished"]
     assert jobs[4].overrides == {"strategy": "ucb", "rng_seed": "1", "epochs": "40"}
     assert jobs[4].numbers["test_accuracy"] == pytest.approx(0.957 - 0.02 + 0.004)
     assert "versions" not in jobs[4].numbers
@@ -32,7 +32,7 @@ def test_jobs_come_in_the_order_of_their_numbers_with_their_status(
 def test_the_table_groups_over_rng_seeds_and_names_only_the_difference(
     tmp_path: Path, make_sweep: Any
 ) -> None:
-    jobs = [found for found in collect(make_sweep(tmp_path / "sweep")) if found.name != "6"]
+    jobs = [job for job in collect(make_sweep(tmp_path / "sweep")) if job.name != "6"]
     groups = table(jobs, "test_accuracy")
     assert [group.label for group in groups] == ["strategy=thompson", "strategy=ucb"]
     assert [group.mean for group in groups] == [pytest.approx(0.961), pytest.approx(0.941)]

@@ -1,4 +1,4 @@
-"""Confidence, costs and words."""
+"""Confidence, costs and descriptions."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Only what stays counts."""
+"""Only fossilized seeds count."""
 
 import math
 from typing import Any

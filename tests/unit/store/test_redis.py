@@ -1,4 +1,4 @@
-"""The Redis store: many writers, what is no entry, and a server that goes away and comes back."""
+"""The Redis store: many writers, invalid entries, and a server that goes away and comes back."""
 
 import logging
 import multiprocessing
@@ -119,8 +119,8 @@ def test_entries_wait_for_a_server_that_died_and_are_there_once_it_is_back(
         for event in range(20):
             store.write([make_entry(str(event))])
     assert len(caplog.records) == 1
-    told = [(each.where, each.error, each.recovered) for each in store.drain()]
-    assert told == [("store", "ConnectionError", True)]
+    outages = [(each.where, each.error, each.recovered) for each in store.drain()]
+    assert outages == [("store", "ConnectionError", True)]
     redis_server.start()
     store.close()
     again = Redis(url=redis_server.url).open()

@@ -1,4 +1,4 @@
-"""The store that is what another run began with."""
+"""The store with the entries that another run started from."""
 
 import json
 from collections.abc import Callable

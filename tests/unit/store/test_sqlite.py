@@ -1,4 +1,4 @@
-"""The SQLite store: who may use the file, and what two processes do to it."""
+"""The SQLite store: files that it accepts, and two processes that share one."""
 
 import multiprocessing
 import sqlite3

@@ -1,4 +1,4 @@
-"""One SQLite file and many processes: writing at once, being killed, holding on to the lock."""
+"""One SQLite file and many processes, which write at once, are killed or hold the lock."""
 
 import logging
 import multiprocessing
@@ -32,7 +32,7 @@ def write(path: str, run: str) -> None:
 
 
 def write_on(path: str, run: str, written: Any) -> None:
-    """Write until somebody ends it; `written` counts what the store said is written."""
+    """Write until killed; `written` counts the entries that the store has confirmed."""
     store = SQLite(path, timeout_s=30).open()
     while True:
         store.write([entry_of(run, written.value)])
@@ -63,14 +63,14 @@ def test_four_processes_and_a_new_file_lose_and_repeat_nothing(tmp_path: Path) -
 
 
 def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """Return a process that ends with this one, whatever becomes of the test."""
+    """Return a process that ends with this one, even if the test fails."""
     process = SPAWN.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
 
 
 def kill_later(writer: BaseProcess, written: Any, after: int) -> None:
-    """End a writer as the system ends one that takes too much memory."""
+    """Kill a writer as the system kills a process that takes too much memory."""
     end = time.monotonic() + 60
     while written.value < after:
         assert writer.is_alive()
@@ -81,7 +81,7 @@ def kill_later(writer: BaseProcess, written: Any, after: int) -> None:
 
 
 class Hindered(SQLiteStore):
-    """A store of a file that somebody locks when it has just been made; SQLite waits for nobody."""
+    """A store of a file that another process locks right after creation; SQLite does not wait."""
 
     def _write_ahead(self) -> None:
         other = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -137,8 +137,8 @@ def test_a_file_that_somebody_locks_costs_one_wait_and_loses_nothing(
     assert len(caplog.records) == 1
     assert "store.path" in caplog.text
     assert "database is locked; the run goes on" in caplog.text
-    told = [(each.where, each.error, each.recovered) for each in store.drain()]
-    assert told == [("store", "OperationalError", True)]
+    outages = [(each.where, each.error, each.recovered) for each in store.drain()]
+    assert outages == [("store", "OperationalError", True)]
     other.execute("ROLLBACK")
     other.close()
     store.close()

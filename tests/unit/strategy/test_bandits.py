@@ -1,4 +1,4 @@
-"""What the strategies are worth: regret where arms hardly differ, and that no seed is forgotten."""
+"""Regret of the strategies when arms hardly differ, and that every seed gets its turn."""
 
 from random import Random
 from statistics import fmean
@@ -10,7 +10,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import SeedStage
-from esper.strategy.base import SelectionContext, Strategy
+from esper.strategy.base import Context, Strategy
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted
@@ -70,7 +70,7 @@ def _world(
             ledger.arm(spec, seed, name, None, strategy.window_size)
             for seed, name in enumerate(NAMES)
         ]
-        seed = _best(strategy.scores(arms, SelectionContext(selections=index), rng))
+        seed = _best(strategy.scores(arms, Context(selections=index), rng))
         regret += SPREAD - means[seed]
         hits += means[seed] == SPREAD
         ledger.record(_entry(index, seed, NAMES[seed], unit * world.gauss(means[seed], NOISE)))
@@ -82,8 +82,8 @@ def _world(
 def test_regret_is_less_than_half_of_randoms(strategy: Strategy, num_worlds: int) -> None:
     regret = fmean(_world(strategy, rng_seed)[0] for rng_seed in range(num_worlds))
     random = fmean(_world(RandomStrategy(), rng_seed)[0] for rng_seed in range(num_worlds))
-    told = f"{strategy.name}: regret {regret:.3f}, random's {random:.3f}, {num_worlds} worlds"
-    print(told)  # noqa: T201 - shown by -s
+    text = f"{strategy.name}: regret {regret:.3f}, random's {random:.3f}, {num_worlds} worlds"
+    print(text)  # noqa: T201 - shown by -s
     assert random == pytest.approx(2000 * SPREAD / 2, rel=0.03)
     assert regret < random / 2
 
@@ -149,6 +149,6 @@ def test_every_viable_seed_is_eventually_tried(
     strategy: Strategy, limits: str, num_runs: int
 ) -> None:
     forgotten = [_short_run(strategy, rng_seed, limits) for rng_seed in range(num_runs)]
-    told = f"{strategy.name}, {limits}: {forgotten.count(0)} of {num_runs} runs tried every seed"
-    print(told)  # noqa: T201 - shown by -s
+    text = f"{strategy.name}, {limits}: {forgotten.count(0)} of {num_runs} runs tried every seed"
+    print(text)  # noqa: T201 - shown by -s
     assert forgotten == [0] * num_runs

@@ -1,4 +1,4 @@
-"""Epsilon-greedy: how often it explores, how that decays, and what it takes otherwise."""
+"""Epsilon-greedy: how often it explores, how that decays, and its choice otherwise."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 
 Make = Callable[..., Any]
@@ -16,7 +16,7 @@ Make = Callable[..., Any]
 
 def _share_of_best(strategy: EpsilonGreedy, arms: Sequence[ArmStats], selections: int) -> float:
     rng = Random(3)
-    context = SelectionContext(selections=selections)
+    context = Context(selections=selections)
     hits = 0
     for _ in range(4000):
         scores = strategy.scores(arms, context, rng)
@@ -30,7 +30,7 @@ def arms(make_arm: Make) -> list[ArmStats]:
 
 
 def test_without_epsilon_the_scores_are_the_means(arms: Sequence[ArmStats]) -> None:
-    scores = EpsilonGreedy(epsilon=0.0).scores(arms, SelectionContext(), Random(0))
+    scores = EpsilonGreedy(epsilon=0.0).scores(arms, Context(), Random(0))
     assert scores == [0.1, 0.2, 0.9, 0.3]
 
 
@@ -47,7 +47,7 @@ def test_exploration_decays_with_the_selections_of_the_run(arms: Sequence[ArmSta
 
 def test_an_untried_arm_counts_as_the_best(make_arm: Make) -> None:
     arms = [make_arm(0, trials=5, mean_reward=0.9), make_arm(1)]
-    scores = EpsilonGreedy(epsilon=0.0).scores(arms, SelectionContext(), Random(0))
+    scores = EpsilonGreedy(epsilon=0.0).scores(arms, Context(), Random(0))
     assert scores == [0.9, math.inf]
 
 

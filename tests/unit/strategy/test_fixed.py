@@ -1,11 +1,11 @@
-"""The baseline that only ever takes seed 0."""
+"""The baseline that always chooses seed 0."""
 
 import math
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.fixed import Fixed
 
 Make = Callable[..., Any]
@@ -13,5 +13,5 @@ Make = Callable[..., Any]
 
 def test_it_wants_seed_0_and_no_other(make_arm: Make) -> None:
     arms = [make_arm(2, trials=9, mean_reward=1.0), make_arm(0), make_arm(1)]
-    scores = Fixed().scores(arms, SelectionContext(), Random(0))
+    scores = Fixed().scores(arms, Context(), Random(0))
     assert scores == [-math.inf, 0.0, -math.inf]

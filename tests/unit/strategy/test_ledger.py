@@ -1,4 +1,4 @@
-"""The ledger: what an arm is made of, that counts add up, and that its state is all there is."""
+"""The ledger: the statistics of an arm, consistent counts, and a complete state."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.ledger import Ledger
 from esper.strategy.thompson import Thompson
 
@@ -84,7 +84,7 @@ def test_recent_rewards_are_the_last_ones_oldest_first(make_entry: Make, make_sp
 def test_a_reward_that_comes_later_moves_the_arms_seen_before(
     make_entry: Make, make_spec: Make
 ) -> None:
-    """Scores that a predecessor stored went stale."""
+    """Stored scores would go stale."""
     ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
     before = ledger.arm(make_spec(), 0, "b").mean_reward
     ledger.record(make_entry("later", reward=10.0, blueprint="c"))
@@ -182,7 +182,7 @@ def test_a_restored_ledger_makes_the_same_choices_ever_after(
         for index, values in enumerate(more):
             each.record(make_entry(f"more {index}", **values))
             arms = [each.arm(make_spec(), seed, name) for seed, name in enumerate("abc")]
-            draws.append(Thompson().scores(arms, SelectionContext(), rng))
+            draws.append(Thompson().scores(arms, Context(), rng))
     assert draws[: len(more)] == draws[len(more) :]
     assert restored.entries_of_run() == ledger.entries_of_run()
     assert all(isinstance(entry, LedgerEntry) for entry in restored.entries_of_run())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.performance_weighted import PerformanceWeighted, standardised
 
 
@@ -20,7 +20,7 @@ def _shares(
     rng = Random(4)
     chosen: Counter[int] = Counter()
     for _ in range(6000):
-        scores = strategy.scores(arms, SelectionContext(urgency=urgency), rng)
+        scores = strategy.scores(arms, Context(urgency=urgency), rng)
         chosen[scores.index(max(scores))] += 1
     return [chosen[index] / 6000 for index in range(len(arms))]
 
@@ -94,7 +94,7 @@ def test_an_untried_arm_is_as_good_as_the_best() -> None:
 def test_no_score_is_ever_nan(rewards: list[float], temperature: float) -> None:
     arms = [_arm(index, reward) for index, reward in enumerate(rewards)]
     strategy = PerformanceWeighted(temperature=temperature)
-    scores = strategy.scores(arms, SelectionContext(urgency=1.0), Random(0))
+    scores = strategy.scores(arms, Context(urgency=1.0), Random(0))
     assert not any(math.isnan(score) for score in scores)
 
 
@@ -103,7 +103,7 @@ def test_a_draw_of_zero_does_not_fail() -> None:
         def random(self) -> float:
             return 0.0
 
-    (score,) = PerformanceWeighted().scores([_arm(0, 0.5)], SelectionContext(), Zero())
+    (score,) = PerformanceWeighted().scores([_arm(0, 0.5)], Context(), Zero())
     assert score == pytest.approx(-math.log(60 * math.log(2)))
 
 

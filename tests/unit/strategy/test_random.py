@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.random import Random
 
 Make = Callable[..., Any]
@@ -18,6 +18,6 @@ def test_every_arm_is_as_likely_whatever_it_earned(make_arm: Make) -> None:
     rng = Rng(5)
     chosen = Counter()
     for _ in range(6000):
-        scores = Random().scores(arms, SelectionContext(), rng)
+        scores = Random().scores(arms, Context(), rng)
         chosen[scores.index(max(scores))] += 1
     assert [chosen[index] / 6000 for index in range(3)] == pytest.approx([1 / 3] * 3, abs=0.02)

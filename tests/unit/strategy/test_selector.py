@@ -1,4 +1,4 @@
-"""The selector: ties, named seeds, several germinations, fallback, and its words."""
+"""The selector: ties, named seeds, several germinations, fallback, and its reasons."""
 
 import json
 import math

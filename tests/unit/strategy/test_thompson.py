@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from esper.contracts.arm import ArmStats
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.thompson import Thompson
 
 Make = Callable[..., Any]
@@ -19,7 +19,7 @@ Make = Callable[..., Any]
 def _draws(arm: ArmStats, *, num: int = 4000, **options: float) -> list[float]:
     rng = Random(1)
     strategy = Thompson(**options)
-    return [strategy.scores([arm], SelectionContext(), rng)[0] for _ in range(num)]
+    return [strategy.scores([arm], Context(), rng)[0] for _ in range(num)]
 
 
 def test_draws_follow_the_beta_posterior(make_arm: Make) -> None:
@@ -36,12 +36,12 @@ def test_the_prior_counts_as_trials(make_arm: Make) -> None:
 
 
 def test_the_same_counts_choose_different_arms(make_arm: Make) -> None:
-    """A predecessor drew when updating, and chose the same seed 5,000 times out of 5,000."""
+    """A draw at each update instead of each selection would repeat the same choice."""
     arms = [make_arm(0, trials=3, mean_reward=0.6), make_arm(1, trials=3, mean_reward=0.5)]
     rng = Random(2)
     chosen = Counter()
     for _ in range(5000):
-        scores = Thompson().scores(arms, SelectionContext(), rng)
+        scores = Thompson().scores(arms, Context(), rng)
         chosen[scores.index(max(scores))] += 1
     # P(Beta(2.8, 2.2) > Beta(2.5, 2.5)) is about 0.59.
     assert 0.55 < chosen[0] / 5000 < 0.65

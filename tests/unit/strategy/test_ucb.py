@@ -1,4 +1,4 @@
-"""UCB against numbers worked out by hand."""
+"""UCB by hand."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from esper.strategy.base import SelectionContext
+from esper.strategy.base import Context
 from esper.strategy.ucb import UCB
 
 Make = Callable[..., Any]
@@ -18,7 +18,7 @@ def test_a_score_is_the_mean_plus_the_width_of_its_interval(make_arm: Make) -> N
         make_arm(0, trials=1, mean_reward=0.25),
         make_arm(1, trials=3, mean_reward=0.75),
     ]
-    scores = UCB(exploration_constant=2.0).scores(arms, SelectionContext(), Random(0))
+    scores = UCB(exploration_constant=2.0).scores(arms, Context(), Random(0))
     # ln(1 + 3) = 1.386294
     assert scores == [
         pytest.approx(0.25 + math.sqrt(2.772589), abs=1e-6),
@@ -28,14 +28,14 @@ def test_a_score_is_the_mean_plus_the_width_of_its_interval(make_arm: Make) -> N
 
 def test_the_exploration_constant_widens_by_its_root(make_arm: Make) -> None:
     arms = [make_arm(0, trials=4, mean_reward=0.5), make_arm(1, trials=4, mean_reward=0.5)]
-    narrow = UCB(exploration_constant=0.5).scores(arms, SelectionContext(), Random(0))[0]
-    wide = UCB(exploration_constant=2.0).scores(arms, SelectionContext(), Random(0))[0]
+    narrow = UCB(exploration_constant=0.5).scores(arms, Context(), Random(0))[0]
+    wide = UCB(exploration_constant=2.0).scores(arms, Context(), Random(0))[0]
     assert wide - 0.5 == pytest.approx(2 * (narrow - 0.5))
 
 
 def test_an_untried_arm_beats_any_tried_arm(make_arm: Make) -> None:
     arms = [make_arm(0, trials=1, mean_reward=1.0), make_arm(1)]
-    scores = UCB().scores(arms, SelectionContext(), Random(0))
+    scores = UCB().scores(arms, Context(), Random(0))
     assert scores == [1.0, math.inf]  # ln 1 = 0
 
 

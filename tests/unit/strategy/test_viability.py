@@ -33,7 +33,7 @@ def _cull(seed: int) -> SeedChange:
 
 
 def test_a_seed_never_used_is_viable_at_once(make_state: Make) -> None:
-    """A predecessor refused seeds that were never used and let fresh ones through."""
+    """Only a seed that was used must rest."""
     seeds, refused = viable(Viability(), SelectionInputs(state=make_state(), epoch=0), _plan())
     assert seeds == [0, 1, 2, 3]
     assert refused == {}
