@@ -37,8 +37,8 @@ class Blueprint:
     name: lower-case letters, digits and underscores, a letter first.
     fits_in: the slot kinds and placements that it is made for.
     risk: prior probability that it harms a network, in [0, 1]; not measured.
-    build: (kind, in_shape, out_shape) -> kernel.  The kernel's output is exactly 0 at birth,
-        it keeps no batch statistics and draws its weights from torch's global generator.
+    build: (kind, in_shape, out_shape) -> kernel.  Its first output must be exactly 0, it must keep
+        no batch statistics, and its weights must come from torch's global generator.
     shape_rule: (kind, in_shape, out_shape) -> whether it can be built.  Called only with shapes
         that `is_sound` accepts, equal in series.
     thread_safe: whether `build` and its kernel may run in another thread during training, because

@@ -49,7 +49,7 @@ def kernel_memory_mb(parameters: int, trainable: int) -> float:
 
 @cache
 def machine_memory_mb() -> float:
-    """Return the total memory of this machine in MiB, infinity where it cannot be read."""
+    """Return the total memory of this machine in MiB, infinity if it is not available."""
     if not hasattr(os, "sysconf"):
         return math.inf
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

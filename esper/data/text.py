@@ -22,7 +22,8 @@ class Text(DataOptions):
     path: a text file in UTF-8; None for `pydoc_data.topics`, which depends on Python's version.
     context: characters in a window; a window is a sample.
     max_characters: characters read from the start of the text; None for all.
-    max_windows: windows of all parts together, evenly spaced in the text; None for all.
+    max_windows: limit of the windows of all parts together, so that epochs are short; they are
+        evenly spaced in the text; None for all.
     """
 
     val_fraction: float = 0.1

@@ -84,7 +84,7 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out; for the CPU only torch's message tells."""
+    """Return whether memory ran out; for the CPU torch raises a plain `RuntimeError`."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -1,4 +1,4 @@
-"""Never grows: the host alone."""
+"""Never grows: trains the host without kernels."""
 
 from dataclasses import dataclass
 from typing import ClassVar

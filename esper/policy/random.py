@@ -20,7 +20,7 @@ class Random(VerdictRules, GrowthRules):
 
     If no slot can grow at such an epoch, the growth event is postponed until one can.
 
-    events: growth events in a run; set it to the number of a policy with which to compare.
+    events: growth events in a run; for a comparison, the number that the other policy had.
     until: fraction of the budget in which they fall, `training.grow_until`.
     """
 

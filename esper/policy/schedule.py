@@ -1,4 +1,4 @@
-"""Grows at planned epochs, whatever it observes: a control."""
+"""Grows at planned epochs, independent of the losses: a control."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar

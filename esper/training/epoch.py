@@ -52,7 +52,7 @@ class Epoch:
                 is returned.
 
         If the loss or the host's gradient is not finite, the step is skipped and the epoch ends,
-        because further steps would be no better.  A step that raises is repeated without the
+        because further steps would not repair it.  A step that raises is repeated without the
         kernels that make it fail; `Safeguard.run` lists the errors that propagate.
         """
         model.train()

@@ -44,7 +44,7 @@ class TriggerRules(FractionRules):
     """When to grow; the fields are keys of `policy`.
 
     trigger: one of `TRIGGERS`.
-    min_epochs_before_germinate: first epoch in which a plateau fires.
+    min_epochs_before_germinate: first epoch in which a plateau can fire.
     early_until: fraction of the budget after which `early` waits for a plateau.
     """
 
