@@ -1,6 +1,4 @@
-"""`affine`: one linear map from what is read to what is added; starts at 0."""
-
-from __future__ import annotations
+"""`affine`: one linear map, initialised to 0."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from esper.blueprint import layers
 
     return layers.zeroed(layers.pointwise(kind, in_shape[-1], out_shape[-1]))

@@ -1,7 +1,5 @@
 """`attention`: causal self-attention over the positions, with up to 4 heads."""
 
-from __future__ import annotations
-
 import math
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 MAX_HEADS = 4
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from esper.blueprint import layers
 
     num_in = in_shape[-1]
@@ -23,7 +21,7 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
 
 
 def _has_something_to_attend(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
-    """Allow two positions or more, and two features or more: one alone is normalised to 0."""
+    """Require two positions to attend to, and two features: the norm of a single one is 0."""
     return min(in_shape) > 1
 
 

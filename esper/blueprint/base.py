@@ -1,14 +1,13 @@
-"""What a blueprint is: a named recipe for a small module.
+"""A blueprint: a named recipe for a small module.
 
 Shapes leave the batch dimension out: DENSE (features,), FEATURE_MAP (channels, height, width),
 SEQUENCE (positions, features).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from esper.blueprint.cost import Cost, measure
@@ -23,30 +22,27 @@ ShapeRule = Callable[[SlotKind, Shape, Shape], bool]
 Site = tuple[SlotKind, Placement]
 
 SELECTIONS = ("standard", "light", "all")
-"""Words that stand for several blueprints."""
+"""Names of groups of blueprints."""
 
 
 def sites(kinds: Iterable[SlotKind], placements: Iterable[Placement]) -> frozenset[Site]:
     """Return every pair of the kinds and the placements."""
-    chosen = tuple(placements)
-    return frozenset((kind, placement) for kind in kinds for placement in chosen)
+    return frozenset(product(kinds, placements))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blueprint:
-    """A recipe for kernels.  A kernel returns only what is added to its block's output.
-
-    Two blueprints are equal only if they are the same object.
+    """A recipe for kernels.  A kernel's output is added to its block's.  Compared by identity.
 
     name: lower-case letters, digits and underscores, a letter first.
-    fits_in: the slot kinds and placements that it is meant for.
+    fits_in: the slot kinds and placements that it is made for.
     risk: prior probability that it harms a network, in [0, 1]; not measured.
-    build: (kind, in_shape, out_shape) -> kernel.  The kernel's output is exactly 0 at birth,
-        it keeps no batch statistics and draws its weights from torch's global generator.
-    shape_rule: (kind, in_shape, out_shape) -> whether it can be built; called only with shapes
-        that are sound for the kind, and equal in series.
-    thread_safe: whether `build` and its kernel may run in another thread while the network trains:
-        they draw all random numbers from torch, and share no state with other code.
+    build: (kind, in_shape, out_shape) -> kernel.  Its first output must be exactly 0, it must keep
+        no batch statistics, and its weights must come from torch's global generator.
+    shape_rule: (kind, in_shape, out_shape) -> whether it can be built.  Called only with shapes
+        that `is_sound` accepts, equal in series.
+    thread_safe: whether `build` and its kernel may run in another thread during training, because
+        they draw random numbers from torch only and share no state with other code.
     """
 
     name: str
@@ -84,7 +80,7 @@ class Blueprint:
         """
         return measure(self, kind, in_shape, out_shape)
 
-    def new_kernel(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+    def new_kernel(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
         """Return a kernel with weights from torch's global generator.
 
         Raises:

@@ -1,7 +1,5 @@
 """`bottleneck`: 1x1 down to a quarter of the channels, 3x3, 1x1 up (after He et al. 2016)."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
@@ -12,16 +10,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _hidden(out_shape: Shape) -> int:
-    return max(MIN_WIDTH, out_shape[0] // 4)
-
-
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from torch import nn
 
     from esper.blueprint import layers
 
-    hidden = _hidden(out_shape)
+    hidden = max(MIN_WIDTH, out_shape[0] // 4)
     return nn.Sequential(
         layers.pointwise(kind, in_shape[0], hidden),
         nn.GELU(),

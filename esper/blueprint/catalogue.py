@@ -1,11 +1,8 @@
 """The catalogue: every blueprint by name, and which of them are offered to a slot.
 
-Built-in ones are listed here by hand.  Users add theirs with `@blueprint` or `register`, or from
-an installed package through the entry point group `esper.blueprints` (its name is the
-blueprint's name, its value the `Blueprint`), which is imported at its first use.
+Users add theirs with `@blueprint` or `register`, or through the entry point group
+`esper.blueprints` of an installed package, which maps a blueprint's name to its `Blueprint`.
 """
-
-from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
@@ -50,7 +47,7 @@ BUILT_IN: dict[str, Blueprint] = {
 }
 
 CONTROLS = ("noop", "frozen_random")
-"""Blueprints that should never win; of the selections, only `all` offers them."""
+"""Blueprints that should never win; only the selection `all` offers them."""
 
 STANDARD: dict[Site, tuple[str, ...]] = {
     (SlotKind.DENSE, Placement.SERIES): ("mlp", "gated_mlp", "affine", "lora"),
@@ -73,14 +70,14 @@ STANDARD: dict[Site, tuple[str, ...]] = {
     (SlotKind.SEQUENCE, Placement.SERIES): ("mlp", "gated_mlp", "lora", "norm", "attention"),
     (SlotKind.SEQUENCE, Placement.PARALLEL): ("mlp", "gated_mlp", "lora", "attention"),
 }
-"""At most 6 a site, best first.
+"""At most 6 for each site, best first.
 
-Dense and feature maps: by the gain of growing at epoch 4 of 40 on digits, default hosts, 4 to 8
-rng seeds; sequences: attention gains nothing when it is tried first.
+Dense and feature maps: ordered by the gain of growing at epoch 4 of 40 (digits, default hosts,
+4 to 8 rng seeds).  Sequences: attention is last, because it gains nothing when tried first.
 """
 
 LIGHT = ("depthwise", "lora", "affine", "squeeze_excite", "norm")
-"""The cheap ones, best first."""
+"""Cheap blueprints, best first."""
 
 _added: dict[str, Blueprint] = {}
 
@@ -94,8 +91,8 @@ def get(name: str) -> Blueprint:
     """Return the blueprint called `name`.
 
     Raises:
-        ValueError: if there is none, with the names that are near, or if the installed package
-            that offers it cannot give it.
+        ValueError: if there is none (the message suggests similar names), or if it cannot be
+            loaded from its installed package.
     """
     known = BUILT_IN.get(name) or _added.get(name)
     if known is not None:
@@ -114,18 +111,18 @@ def fitting(
     in_shape: Shape,
     out_shape: Shape,
 ) -> tuple[str, ...]:
-    """Return the names of the selection that fit a slot, in the order they are to be tried.
+    """Return the names of the selection that fit a slot, in the order in which to try them.
 
     Args:
-        selection: names in the user's order, or `standard`, `light` or `all`.  Blueprints that
-            users added are in `all`, behind the standard ones, or are named.
-        kind: what flows through the slot.
+        selection: names in the user's order, or `standard`, `light` or `all` (the standard ones,
+            then all others).
+        kind: kind of the slot.
         placement: where the kernel reads.
-        in_shape: shape of what a kernel reads, without the batch dimension.
+        in_shape: shape of the kernel's input, without the batch dimension.
         out_shape: shape of the block's output, without the batch dimension.
 
     Raises:
-        ValueError: if a name or the word is unknown.
+        ValueError: if a name or the selection is unknown.
     """
     candidates = _candidates(selection, (kind, placement))
     return tuple(
@@ -151,10 +148,10 @@ def _candidates(selection: str | tuple[str, ...], site: Site) -> tuple[str, ...]
 def register(added: Blueprint) -> Blueprint:
     """Add a blueprint to the catalogue and return it.
 
-    If the same definition is run again (a notebook's cell), it replaces the earlier one.
+    A definition that is run again, as in a notebook, replaces the earlier one.
 
     Raises:
-        ValueError: if another blueprint has the name.
+        ValueError: if another blueprint has this name.
     """
     former = BUILT_IN.get(added.name) or _added.get(added.name)
     if former is not None and _origin(former) != _origin(added):
@@ -167,10 +164,10 @@ def register(added: Blueprint) -> Blueprint:
 
 
 def unregister(name: str) -> None:
-    """Remove a blueprint that was added.
+    """Remove a blueprint that was registered.
 
     Raises:
-        ValueError: if none of that name was added.
+        ValueError: if no registered blueprint has this name.
     """
     if _added.pop(name, None) is None:
         raise ValueError(f"no blueprint '{name}' was registered (added: {', '.join(_added)})")
@@ -186,7 +183,7 @@ def blueprint(
 ) -> Callable[[Build], Blueprint]:
     """Return a decorator that registers a function (kind, in_shape, out_shape) -> kernel.
 
-    The function's name becomes the `Blueprint`.
+    The decorated name is the `Blueprint`, not the function.
     """
 
     def decorate(build: Build) -> Blueprint:
@@ -211,10 +208,10 @@ def _origin(known: Blueprint) -> tuple[str, str]:
 
 @cache
 def _installed() -> dict[str, EntryPoint]:
-    """Return what installed packages offer, unloaded.
+    """Return the entry points of installed packages by name, not loaded yet.
 
     Raises:
-        ValueError: if an offered name is a built-in one or is offered twice.
+        ValueError: if a name is built-in or occurs twice.
     """
     offered: dict[str, EntryPoint] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):

@@ -1,10 +1,8 @@
-"""Measure what a kernel costs before it is built.
+"""Measure the cost of a kernel before it is built.
 
-FLOPs are those of one forward pass of one sample, two a multiply-add, of matrix products and
-convolutions only: what `torch.utils.flop_counter.FlopCounterMode` counts.
+FLOPs are those that `torch.utils.flop_counter.FlopCounterMode` counts in a forward pass of one
+sample: matrix products and convolutions, two for a multiply-add.
 """
-
-from __future__ import annotations
 
 import math
 import os
@@ -21,17 +19,17 @@ if TYPE_CHECKING:
     from esper.blueprint.base import Blueprint
 
 COPIES = 4
-"""A trained weight is held four times over: itself, its gradient and two moments of Adam."""
+"""Numbers kept for a trained weight: itself, its gradient and two moments of Adam."""
 BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one kernel costs.
+    """The cost of one kernel.
 
     parameters: frozen ones included.
-    trainable: those that learn.
-    flops: forward FLOPs a sample.
+    trainable: trainable ones only.
+    flops: forward FLOPs for one sample.
     """
 
     parameters: int
@@ -51,25 +49,25 @@ def kernel_memory_mb(parameters: int, trainable: int) -> float:
 
 @cache
 def machine_memory_mb() -> float:
-    """Return the total memory of this machine in MiB, infinity where it cannot be read."""
+    """Return the total memory of this machine in MiB, infinity if it is not available."""
     if not hasattr(os, "sysconf"):
         return math.inf
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
 
 
-def counts(module: nn.Module) -> tuple[int, int]:
-    """Return the parameters of a module: all of them, and those that learn."""
-    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+def counts(module: "nn.Module") -> tuple[int, int]:
+    """Return the number of a module's parameters, and of its trainable ones."""
+    parameters = list(module.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 @lru_cache(maxsize=1024)
-def measure(recipe: Blueprint, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
-    """Return the cost of a kernel, measured without weights and without random draws.
+def measure(recipe: "Blueprint", kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
+    """Return the cost of a kernel, measured on torch's meta device; draws no random numbers.
 
-    A blueprint that torch's meta device cannot run (it looks at values, or uses NumPy) is built on
-    the CPU, and the global random generators are put back.  The FLOPs of a kernel that the
-    machine's memory cannot hold are given as 0, because it is not run.
+    If a blueprint cannot run there (it reads values, or uses NumPy), it is built on the CPU and the
+    global random generators are restored.  A kernel that does not fit into the machine's memory is
+    not run; its FLOPs are given as 0.
 
     Raises:
         Exception: whatever a user's blueprint raises.
@@ -81,7 +79,7 @@ def measure(recipe: Blueprint, kind: SlotKind, in_shape: Shape, out_shape: Shape
 
 
 def _measured(
-    recipe: Blueprint, kind: SlotKind, in_shape: Shape, out_shape: Shape, *, device: str
+    recipe: "Blueprint", kind: SlotKind, in_shape: Shape, out_shape: Shape, *, device: str
 ) -> Cost:
     import torch
 

@@ -1,10 +1,9 @@
 """`depthwise`: a 3x3 filter for each channel, GELU, then a 1x1 mix of the filtered channels.
 
-Where the block reads few channels each gets several filters, so that there are 8 or more.
+Each of few channels gets several filters, so that there are at least 8 filters.
 """
 
-from __future__ import annotations
-
+import math
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
@@ -15,18 +14,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _hidden(channels: int) -> int:
-    """Return the smallest multiple of the channels that is at least 8."""
-    return channels * -(-MIN_WIDTH // channels)
-
-
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from torch import nn
 
     from esper.blueprint import layers
 
     channels = in_shape[0]
-    hidden = _hidden(channels)
+    hidden = channels * math.ceil(MIN_WIDTH / channels)
     return nn.Sequential(
         layers.convolution(channels, hidden, window(in_shape, out_shape), groups=channels),
         nn.GELU(),

@@ -1,9 +1,7 @@
 """`frozen_random`: the layers of `mlp`, random and never trained; a control that should not win.
 
-The one blueprint whose kernel is not 0 at birth: only its seed's alpha of 0 keeps it silent.
+Unlike all other kernels its initial output is not 0; only its seed's alpha of 0 hides it.
 """
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     return mlp_layers(kind, in_shape, out_shape, silent=False).requires_grad_(False)
 
 

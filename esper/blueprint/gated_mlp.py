@@ -1,6 +1,4 @@
-"""`gated_mlp`: hidden units that gate each other (SwiGLU), with about the weights of `mlp`."""
-
-from __future__ import annotations
+"""`gated_mlp`: hidden units that gate each other (SwiGLU), with about as many weights as `mlp`."""
 
 from typing import TYPE_CHECKING
 
@@ -12,15 +10,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _hidden(out_shape: Shape) -> int:
-    """Two maps in and one out: two thirds of the units weigh as much as those of `mlp`."""
-    return max(MIN_WIDTH, 2 * out_shape[-1] // 3)
-
-
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from esper.blueprint import layers
 
-    return layers.GatedMLP(in_shape[-1], _hidden(out_shape), out_shape[-1])
+    # A unit has three vectors of weights, two in and one out; a unit of `mlp` has two.
+    hidden = max(MIN_WIDTH, 2 * out_shape[-1] // 3)
+    return layers.GatedMLP(in_shape[-1], hidden, out_shape[-1])
 
 
 BLUEPRINT = Blueprint(

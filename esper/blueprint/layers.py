@@ -14,7 +14,7 @@ from esper.contracts.slot import SlotKind
 
 
 def zeroed(layer: nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm) -> nn.Module:
-    """Return the layer with weight and bias set to 0, so that a kernel starts as nothing."""
+    """Return the layer with weight and bias set to 0, so that a kernel's first output is 0."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -24,7 +24,7 @@ def zeroed(layer: nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm) -> nn.Mod
 def pointwise(
     kind: SlotKind, num_in: int, num_out: int, *, bias: bool = True
 ) -> nn.Linear | nn.Conv2d:
-    """Return a map of the features alone: a 1x1 convolution on feature maps, else linear."""
+    """Return a map of the features: a 1x1 convolution for feature maps, else a linear layer."""
     if kind is SlotKind.FEATURE_MAP:
         return nn.Conv2d(num_in, num_out, kernel_size=1, bias=bias)
     return nn.Linear(num_in, num_out, bias=bias)
@@ -46,12 +46,10 @@ def convolution(
 
 
 def resample(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> list[nn.Module]:
-    """Return what brings a feature map to the block's size: an average pool, or nothing."""
-    if kind is not SlotKind.FEATURE_MAP:
+    """Return the average pool, if needed, that brings a feature map to the block's size."""
+    if kind is not SlotKind.FEATURE_MAP or in_shape[1:] == out_shape[1:]:
         return []
     through = window(in_shape, out_shape)
-    if through.keeps_size:
-        return []
     return [nn.AvgPool2d(WINDOW, through.stride, through.padding, count_include_pad=False)]
 
 
@@ -71,9 +69,9 @@ class GatedMLP(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """A gain for each channel from the means of all, in (-1, 1) (after Hu et al. 2018).
+    """A gain in (-1, 1) for each channel, from the means of all (after Hu et al. 2018).
 
-    The original's gate 2 sigmoid(z) in (0, 2) is 1 + tanh(z / 2); the 1 is the host's part.
+    The original's gate 2 sigmoid(z) equals 1 + tanh(z / 2); the host adds the 1.
     """
 
     def __init__(self, num_channels: int, num_hidden: int) -> None:
@@ -95,14 +93,14 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.norm = nn.LayerNorm(num_in)
-        # A bias of the keys would never have a gradient: softmax does not see it.
+        # A bias of the keys would never get a gradient: softmax cancels it.
         self.mix = nn.Linear(num_in, 3 * num_in, bias=False)
         self.project = zeroed(nn.Linear(num_in, num_out))
 
     def forward(self, x_BSD: Tensor) -> Tensor:
         """Return the attended values, mapped to the output's features.
 
-        Written out, since the fused kernel's FLOPs are counted on some devices and not on others.
+        No fused operator, because torch counts its FLOPs on some devices only.
         """
         split = self.mix(self.norm(x_BSD)).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (B, N, S, D / N)
@@ -114,7 +112,7 @@ class CausalAttention(nn.Module):
 
 
 class Nothing(nn.Module):
-    """Zeros of the block's output shape; follows other batch sizes, lengths and image sizes."""
+    """Zeros of the block's output shape, for any batch size, length and image size."""
 
     def __init__(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> None:
         super().__init__()

@@ -1,7 +1,5 @@
 """`lora`: a linear map of rank at most 8, without bias (after Hu et al. 2021)."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
@@ -14,16 +12,12 @@ if TYPE_CHECKING:
 MAX_RANK = 8
 
 
-def _rank(in_shape: Shape, out_shape: Shape) -> int:
-    return min(MAX_RANK, in_shape[-1], out_shape[-1])
-
-
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from torch import nn
 
     from esper.blueprint import layers
 
-    rank = _rank(in_shape, out_shape)
+    rank = min(MAX_RANK, in_shape[-1], out_shape[-1])
     return nn.Sequential(
         nn.Linear(in_shape[-1], rank, bias=False),
         layers.zeroed(nn.Linear(rank, out_shape[-1], bias=False)),

@@ -1,9 +1,7 @@
-"""`mlp`: hidden units beside or behind the block, GELU; 1x1 convolutions on feature maps.
+"""`mlp`: linear, GELU, linear; 1x1 convolutions on feature maps.
 
-A feature map is average-pooled first where the block changes its size.
+A feature map is average-pooled first if the block changes its size.
 """
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -15,8 +13,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def mlp_layers(kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: bool) -> nn.Sequential:
-    """Return the layers; the last one's weights are 0 when `silent`, else random as the others."""
+def mlp_layers(
+    kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: bool
+) -> "nn.Sequential":
+    """Return the layers.  The weights of the last one are 0 if `silent`, else random."""
     from torch import nn
 
     from esper.blueprint import layers
@@ -31,7 +31,7 @@ def mlp_layers(kind: SlotKind, in_shape: Shape, out_shape: Shape, *, silent: boo
     )
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     return mlp_layers(kind, in_shape, out_shape, silent=True)
 
 

@@ -1,7 +1,5 @@
 """`noop`: adds nothing and has no parameters; a control that should never win."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from esper.blueprint import layers
 
     return layers.Nothing(kind, in_shape, out_shape)

@@ -1,9 +1,7 @@
-"""`norm`: adds the normalised output, by a gain and a bias for each feature that start at 0.
+"""`norm`: the normalised output, with a gain and a bias for each feature that start at 0.
 
 Statistics are those of one sample (feature maps) or one position (sequences), never of a batch.
 """
-
-from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from torch import nn
 
     from esper.blueprint import layers
@@ -28,10 +26,8 @@ def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
 
 
 def _has_spread(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
-    """Allow shapes with more than one number to normalise: a single one is always 0."""
-    if kind is SlotKind.FEATURE_MAP:
-        return math.prod(in_shape) > 1
-    return in_shape[-1] > 1
+    """Require more than one number to normalise: a single one is always 0."""
+    return (math.prod(in_shape) if kind is SlotKind.FEATURE_MAP else in_shape[-1]) > 1
 
 
 BLUEPRINT = Blueprint(

@@ -1,7 +1,8 @@
-"""Which blueprints are offered to the slots of a run."""
+"""Options that name the blueprints of a run."""
 
 from dataclasses import dataclass
 
+from esper.blueprint import catalogue
 from esper.blueprint.base import SELECTIONS
 
 
@@ -9,8 +10,8 @@ from esper.blueprint.base import SELECTIONS
 class Blueprints:
     """The blueprints that seeds may try, in order; a slot offers those that fit it.
 
-    names: names from the catalogue, or a single word for a list: `standard` (the best few for the
-        slot's kind), `light` (the cheap ones) or `all` (controls included).
+    names: names from the catalogue, or a single selection: `standard` (the best few for the slot's
+        kind), `light` (cheap ones) or `all` (controls included).
     """
 
     names: tuple[str, ...] = ("standard",)
@@ -24,19 +25,14 @@ class Blueprints:
         words = [name for name in self.names if name in SELECTIONS]
         if words:
             raise ValueError(f"blueprint.names: '{words[0]}' stands alone, got {list(self.names)}")
-        self._check_known()
-
-    @property
-    def selection(self) -> str | tuple[str, ...]:
-        """The word for a list, or the names."""
-        alone = len(self.names) == 1 and self.names[0] in SELECTIONS
-        return self.names[0] if alone else self.names
-
-    def _check_known(self) -> None:
-        from esper.blueprint import catalogue  # torch: only for those who name blueprints
-
         for name in self.names:
             try:
                 catalogue.get(name)
             except ValueError as error:
                 raise ValueError(f"blueprint.names: {error}") from error
+
+    @property
+    def selection(self) -> str | tuple[str, ...]:
+        """The single selection, or the names."""
+        is_selection = len(self.names) == 1 and self.names[0] in SELECTIONS
+        return self.names[0] if is_selection else self.names

@@ -1,8 +1,7 @@
-"""Rules about shapes, and the widths that kernels take.
+"""Shape rules, and the widths of kernels.
 
-A convolution with a window of 3, stride s and padding p turns n places into
-floor((n + 2 p - 3) / s) + 1.  Every kernel for feature maps reads through such a window, so that
-one rule says which changes of height and width can be followed.
+A convolution with a window of 3, stride s and padding p maps n places to
+floor((n + 2 p - 3) / s) + 1.  Every kernel for feature maps reads through such a window.
 """
 
 from dataclasses import dataclass
@@ -12,25 +11,20 @@ from esper.contracts.slot import SlotKind
 Shape = tuple[int, ...]
 
 WINDOW = 3
-"""Side of the window of every convolution; strides up to it leave no place unread."""
+"""Side of the window of every convolution, and its largest stride: no place is skipped."""
 
 MIN_WIDTH = 8
-"""Fewest hidden units of a kernel, so that it matters on the smallest hosts too."""
+"""Fewest hidden units of a kernel, so that it has an effect on the smallest hosts too."""
 
 _RANKS = {SlotKind.DENSE: 1, SlotKind.FEATURE_MAP: 3, SlotKind.SEQUENCE: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Strides and paddings (height, width) that lead from one feature map's size to another's."""
+    """Strides and paddings (height, width) that map one feature map's size to another's."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]
-
-    @property
-    def keeps_size(self) -> bool:
-        """True when the sizes are equal."""
-        return self == SAME_SIZE
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width after the window."""
@@ -48,7 +42,7 @@ def _after(places: int, stride: int, padding: int) -> int:
 
 
 def _axis(before: int, after: int) -> tuple[int, int] | None:
-    """Return the smallest stride, padded if possible, that leads from `before` to `after`."""
+    """Return the smallest stride, padded if possible, that maps `before` to `after` places."""
     for stride in range(1, WINDOW + 1):
         for padding in (1, 0):
             if _after(before, stride, padding) == after:
@@ -57,7 +51,7 @@ def _axis(before: int, after: int) -> tuple[int, int] | None:
 
 
 def find_window(in_shape: Shape, out_shape: Shape) -> Window | None:
-    """Return the window between two feature maps, None when there is none."""
+    """Return the window between two feature maps, None if there is none."""
     height = _axis(in_shape[1], out_shape[1])
     width = _axis(in_shape[2], out_shape[2])
     if height is None or width is None:
@@ -69,7 +63,7 @@ def window(in_shape: Shape, out_shape: Shape) -> Window:
     """Return the window between two feature maps.
 
     Raises:
-        ValueError: if no stride up to 3 leads from one size to the other.
+        ValueError: if no stride up to 3 maps one size to the other.
     """
     through = find_window(in_shape, out_shape)
     if through is None:
@@ -78,7 +72,7 @@ def window(in_shape: Shape, out_shape: Shape) -> Window:
 
 
 def is_sound(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
-    """Return whether both shapes are of the kind and a sequence keeps its positions."""
+    """Return whether both shapes have the kind's rank and a sequence keeps its positions."""
     rank = _RANKS[kind]
     if len(in_shape) != rank or len(out_shape) != rank or min(*in_shape, *out_shape) < 1:
         return False
@@ -86,12 +80,12 @@ def is_sound(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
 
 
 def any_shapes(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
-    """Allow all sound shapes."""
+    """Accept all sound shapes."""
     return True
 
 
 def reachable(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> bool:
-    """Allow a feature map's size to change by a stride; allow all shapes of other kinds."""
+    """Accept a feature map whose size changes by a stride, and all shapes of other kinds."""
     return kind is not SlotKind.FEATURE_MAP or find_window(in_shape, out_shape) is not None
 
 
@@ -101,5 +95,5 @@ def features(kind: SlotKind, shape: Shape) -> int:
 
 
 def hidden_width(kind: SlotKind, out_shape: Shape) -> int:
-    """Return as many hidden units as the block has outputs, and no fewer than 8."""
+    """Return the number of hidden units: that of the block's outputs, at least 8."""
     return max(MIN_WIDTH, features(kind, out_shape))

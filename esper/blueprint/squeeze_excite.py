@@ -1,7 +1,5 @@
 """`squeeze_excite`: a gain for each channel, from the means of all channels."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from esper.blueprint.base import Blueprint, sites
@@ -12,14 +10,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _hidden(in_shape: Shape) -> int:
-    return max(MIN_WIDTH, in_shape[0] // 4)
-
-
-def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> nn.Module:
+def _build(kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
     from esper.blueprint import layers
 
-    return layers.SqueezeExcite(in_shape[0], _hidden(in_shape))
+    channels = in_shape[0]
+    return layers.SqueezeExcite(channels, max(MIN_WIDTH, channels // 4))
 
 
 BLUEPRINT = Blueprint(

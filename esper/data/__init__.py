@@ -1,1 +1,1 @@
-"""Data sets, held in memory, and the batches made of them."""
+"""Data sets in memory, and their batches."""

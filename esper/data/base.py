@@ -10,10 +10,10 @@ from esper.contracts.data import DataSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Some samples with their classes.
+    """Samples with their classes.
 
     x: (N, *input_shape).
-    y: class per sample, (N,), or per position, (N, positions); int64.
+    y: class of each sample, (N,), or of each position, (N, positions); int64.
     """
 
     x: Tensor
@@ -30,7 +30,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """Three disjoint parts: `train` to train on, `val` to decide by, `test` for the end alone."""
+    """Disjoint parts: `train` to train on, `val` for decisions, `test` for the final evaluation."""
 
     spec: DataSpec
     train: Split

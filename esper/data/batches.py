@@ -22,12 +22,12 @@ def batches(
 
     Args:
         split: the samples.
-        batch_size: samples a batch, at least 1.
-        generator: shuffles each pass anew; without it samples come in their own order.
-        steps: number of batches, over as many passes as that takes; None for exactly one pass.
+        batch_size: samples in a batch, at least 1.
+        generator: shuffles each pass; without it the order is that of `split`.
+        steps: number of batches, over as many passes as needed; None for exactly one pass.
 
     Raises:
-        ValueError: if there is nothing to draw from or nothing to draw.
+        ValueError: if the split is empty, or `batch_size` or `steps` is under 1.
     """
     require(batch_size >= 1, "batch_size", ">= 1", batch_size)
     require(steps is None or steps >= 1, "steps", ">= 1", steps)
@@ -51,11 +51,10 @@ def _passes(
 def _one_pass(
     split: Split, batch_size: int, generator: torch.Generator | None, needed: int
 ) -> Iterator[Batch]:
-    # One gather a pass, then views: a gather for each batch would cost more than a small step.
-    if generator is None:
-        x, y = split.x[:needed], split.y[:needed]
-    else:
+    x, y = split.x[:needed], split.y[:needed]
+    if generator is not None:
         order = torch.randperm(len(split), generator=generator, device=generator.device)
         order = order[:needed].to(split.x.device)
+        # One gather for the pass, then views: a gather for each batch costs more than a small step.
         x, y = split.x.index_select(0, order), split.y.index_select(0, order)
     yield from zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)

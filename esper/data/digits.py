@@ -15,7 +15,7 @@ class Digits(LabelledOptions):
     """1,797 images of shape (1, 8, 8) in 10 classes; needs no download."""
 
     def load(self) -> "DataSet":
-        """Return the digits, pixels of mean 0 and deviation 1 over the training images."""
+        """Return the digits, scaled to mean 0 and deviation 1 of the training pixels."""
         import torch
         from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""The keys that options of the `data` group share."""
+"""The keys that all options of the `data` group share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ MAX_SEED = 2**32
 class DataOptions:
     """The fields that every data set has.
 
-    batch_size: samples a training step.
-    val_fraction, test_fraction: shares held out, to decide by and for the end.
+    batch_size: samples in a training step.
+    val_fraction, test_fraction: fractions held out for decisions and for the final evaluation.
     """
 
     batch_size: int = 32
@@ -33,15 +33,15 @@ class DataOptions:
         require(held_out < 1, "data.val_fraction + data.test_fraction", "< 1", shares)
 
     def load(self) -> "DataSet":
-        """Return the data; raises `DataError` when it cannot be had."""
+        """Return the data; raises `DataError` if it is not available."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class LabelledOptions(DataOptions):
-    """The fields of data with a class for each sample; fractions are shares of each class.
+    """The fields of data with a class for each sample; fractions hold for each class.
 
-    split_seed: fixes which samples are held out, whatever `rng_seed` is.
+    split_seed: determines which samples are held out, independent of `rng_seed`.
     """
 
     split_seed: int = 0

@@ -1,4 +1,4 @@
-"""Points on spiral arms that wind around each other, generated.
+"""Generated points on spiral arms that wind around each other.
 
 Arm k of K, at t in (0, 1]: radius t, angle 2 pi (turns t + k / K), plus Gaussian noise on both
 coordinates (Lang and Witbrock, "Learning to tell two spirals apart", 1988, with K arms).
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class Spirals(LabelledOptions):
     """Points of two features; the boundary between the arms is hard for a small net.
 
-    split_seed: fixes the points too.
-    num_samples: points in all, spread evenly over the arms.
-    num_classes: arms.
-    turns: how often an arm winds around the origin.
+    split_seed: determines the points too.
+    num_samples: number of points, distributed evenly over the arms.
+    num_classes: number of arms.
+    turns: turns of an arm around the origin.
     noise: standard deviation of the coordinates, relative to a radius of 1.
     """
 
@@ -44,7 +44,7 @@ class Spirals(LabelledOptions):
         require(samples >= classes, "data.num_samples", f">= data.num_classes={classes}", samples)
 
     def load(self) -> "DataSet":
-        """Return the points, of mean 0 and deviation 1 over the training points."""
+        """Return the points, scaled to mean 0 and deviation 1 of the training points."""
         import torch
 
         from esper.data.splits import standardised

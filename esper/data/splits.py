@@ -11,11 +11,13 @@ from esper.data.options import LabelledOptions
 
 
 def stratified(labels_N: Tensor, options: LabelledOptions) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sorted indices of train, validation and test; each class has the same shares.
+    """Return the sorted indices of train, validation and test, stratified by class.
 
-    Every class gives `round(count * fraction)` samples to validation and to test.  The order comes
-    from numpy's `RandomState`, whose stream is frozen: the same split on every machine.  Raises
-    `DataError` when a class has too few samples to be in all three.
+    Each class has `round(count * fraction)` samples in validation and in test.  NumPy's
+    `RandomState`, whose stream is frozen, draws them: the split is the same on every machine.
+
+    Raises:
+        DataError: if a class has too few samples for all three parts.
     """
     random = np.random.RandomState(options.split_seed)
     parts: tuple[list[int], list[int], list[int]] = ([], [], [])
@@ -38,13 +40,13 @@ def stratified(labels_N: Tensor, options: LabelledOptions) -> tuple[Tensor, Tens
 
 
 def standardised(spec: DataSpec, x: Tensor, y: Tensor, options: LabelledOptions) -> DataSet:
-    """Return the data in three parts, shifted and scaled by mean and deviation of train alone.
+    """Return the data in three parts, standardised by mean and deviation of train.
 
     Args:
         spec: shape of a sample and number of classes.
         x: all samples, (N, *input_shape).
         y: their classes, (N,).
-        options: what is held out.
+        options: `split_seed` and the fractions held out.
     """
     train, val, test = stratified(y, options)
     scaled = (x - x[train].mean()) / x[train].std()

@@ -1,4 +1,4 @@
-"""Data of a character language model: a text file, or the help topics of the standard library."""
+"""Data for a character language model: a text file, or the standard library's help topics."""
 
 import os
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Text(DataOptions):
-    """Windows of characters; the answer at each position is the next character.
+    """Windows of characters; the target at each position is the next character.
 
     The text is cut into three contiguous parts: train, validation, test.  Characters that do not
     occur in train share class 0.
 
-    path: a text file in UTF-8; `pydoc_data.topics` (changes with Python's version) when None.
-    context: characters a window; a sample is a window.
-    max_characters: how much of the text is read; None for all of it.
-    max_windows: windows in all three parts together, spread evenly over the text, so that an epoch
-        stays short; None for all of them.
+    path: a text file in UTF-8; None for `pydoc_data.topics`, which depends on Python's version.
+    context: characters in a window; a window is a sample.
+    max_characters: characters read from the start of the text; None for all.
+    max_windows: limit of the windows of all parts together, so that epochs are short; they are
+        evenly spaced in the text; None for all.
     """
 
     val_fraction: float = 0.1
@@ -43,7 +43,7 @@ class Text(DataOptions):
             require(value is None or value >= least, f"data.{key}", f"null or >= {least}", value)
 
     def load(self) -> "DataSet":
-        """Return the windows; raises `DataError` when the text is missing, broken or too short."""
+        """Return the windows; raises `DataError` if the text is unreadable or too short."""
         from esper.data.windows import cut_windows
 
         text, source = self._read()
@@ -53,7 +53,7 @@ class Text(DataOptions):
             raise DataError(f"{source}: {error}") from error
 
     def _read(self) -> tuple[str, str]:
-        """Return the text and what to call its source in a message."""
+        """Return the text and the name of its source for messages."""
         if self.path is None:
             return self._topics(), "pydoc_data.topics"
         source = f"data.path '{self.path}'"

@@ -8,11 +8,11 @@ from esper.data.base import DataSet, Split
 from esper.data.text import Text
 
 UNKNOWN = 0
-"""Class of every character that does not occur in train."""
+"""Class of all characters that do not occur in train."""
 
 
 def cut_windows(text: str, options: Text) -> DataSet:
-    """Return train, validation and test, in the order of the text; no window crosses a border.
+    """Return train, validation and test in the order of the text; no window spans two parts.
 
     Raises:
         ValueError: if a part is too short for one window and its next character.
@@ -26,9 +26,8 @@ def cut_windows(text: str, options: Text) -> DataSet:
             f"too short: {len(text)} characters leave {shortest} for the smallest of train, "
             f"validation and test, and data.context={options.context} needs {options.context + 1}"
         )
-    vocabulary = {
-        character: UNKNOWN + 1 + i for i, character in enumerate(sorted(set(text[:num_train])))
-    }
+    characters = sorted(set(text[:num_train]))
+    vocabulary = {character: i for i, character in enumerate(characters, start=UNKNOWN + 1)}
     codes = torch.tensor([vocabulary.get(character, UNKNOWN) for character in text])
     train, val, test = torch.split(codes, [num_train, num_val, num_test])
     spec = DataSpec(
@@ -45,13 +44,13 @@ def cut_windows(text: str, options: Text) -> DataSet:
 
 
 def _windows(codes: Tensor, options: Text, fraction: float) -> Split:
-    """Return windows that do not overlap, at most this part's fraction of `max_windows`."""
+    """Return disjoint windows, at most this part's fraction of `max_windows`."""
     num_windows = (len(codes) - 1) // options.context
     length = num_windows * options.context
     x_NT = codes[:length].view(num_windows, options.context)
     y_NT = codes[1 : length + 1].view(num_windows, options.context)
     if options.max_windows is None:
         return Split(x=x_NT, y=y_NT)
-    wanted = min(num_windows, max(1, round(options.max_windows * fraction)))
-    chosen = torch.arange(wanted) * num_windows // wanted
+    num_chosen = min(num_windows, max(1, round(options.max_windows * fraction)))
+    chosen = torch.arange(num_chosen) * num_windows // num_chosen
     return Split(x=x_NT[chosen], y=y_NT[chosen])

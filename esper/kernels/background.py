@@ -12,27 +12,27 @@ from esper.kernels.request import Request
 
 
 class Background:
-    """The kernels that may be asked for next.  The thread starts with the first request."""
+    """The kernels that may be needed next.  The thread starts with the first request."""
 
     def __init__(self, make: Callable[[Request], Kernel]) -> None:
         self._make = make
         self._futures: dict[Request, Future[Kernel]] = {}
         self._executor: ThreadPoolExecutor | None = None
 
-    def want(self, requests: Iterable[Request]) -> None:
+    def prepare(self, requests: Iterable[Request]) -> None:
         """Prepare these kernels, in order; drop those of earlier calls that are not among them."""
-        wanted = list(requests)
-        for request in self._futures.keys() - set(wanted):
+        requests = list(requests)
+        for request in self._futures.keys() - set(requests):
             self._futures.pop(request).cancel()
-        for request in wanted:
+        for request in requests:
             if request not in self._futures:
                 self._executor = self._executor or ThreadPoolExecutor(1, "esper-kernels")
                 self._futures[request] = self._executor.submit(self._make, request)
 
     def take(self, request: Request) -> Kernel | None:
-        """Return and forget the kernel for a request; wait for it if it is being made.
+        """Return and forget a prepared kernel; wait for it if its preparation has started.
 
-        None if it was not requested, was not begun, or failed.
+        Return None if it was not requested, has not started, or failed.
         """
         future = self._futures.pop(request, None)
         if future is None or future.cancel() or future.exception() is not None:
@@ -40,7 +40,7 @@ class Background:
         return future.result()
 
     def close(self) -> None:
-        """Drop everything and end the thread."""
+        """Drop all kernels and end the thread."""
         self._futures.clear()
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)

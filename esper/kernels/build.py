@@ -13,17 +13,17 @@ from esper.kernels.request import Request
 
 
 class StrayDtypeError(RuntimeError):
-    """The weights have another dtype than requested: torch's default changed during the build."""
+    """The weights' dtype is not the requested one: torch's default changed during the build."""
 
 
 def build(request: Request, *, in_background: bool = False) -> nn.Module:
     """Return a module on the requested device and of the requested dtype.
 
-    Call it within `drawing`, which decides its weights.
+    Call it within `drawing`, which determines its weights.
 
     Raises:
-        RefusedError: if it has other numbers of parameters than were measured before.
-        StrayDtypeError: in the background thread, where training may change torch's default dtype.
+        RefusedError: if its number of parameters differs from the measured one.
+        StrayDtypeError: in the background thread, if training changed torch's default dtype.
         Exception: whatever a user's blueprint raises.
     """
     spec, cost = request.spec, request.cost
@@ -41,10 +41,10 @@ def build(request: Request, *, in_background: bool = False) -> nn.Module:
 
 @contextmanager
 def drawing(seed: int, *, in_background: bool = False) -> Iterator[None]:
-    """Make all random draws of a block a function of `seed`, and leave no trace of them.
+    """Make all random draws of a block a function of `seed`.
 
-    In the background thread the draws come from private generators, else from the global ones,
-    which are put back.  The numbers are the same.
+    In the background thread they come from private generators, else from the global ones, which are
+    restored afterwards.  The numbers are the same.
     """
     elsewhere = torch.get_default_device().type != "cpu"
     with (

@@ -1,9 +1,8 @@
-"""Compile the kernels of a run with torch's own compiler; one that fails runs eagerly.
+"""Compile the kernels of a run with torch's compiler; those that fail run eagerly.
 
-This does what `nn.Module.compile` does, and two things more.  All kernels of a kind share one
-compiled function, so that a twin's kernel, or the next one of the kind, compiles nothing.  And a
-failure (an error, a graph break, the recompile limit) leaves the kernels of the kind eager, and is
-recorded.
+In contrast to `nn.Module.compile`, all kernels of a kind share one compiled function, so that a
+twin's kernel or the next kernel of the kind is not compiled again.  After a failure (an error, a
+graph break, the recompile limit) all kernels of the kind run eagerly, and the failure is recorded.
 """
 
 import copy
@@ -20,15 +19,24 @@ from esper.kernels.request import Request
 from esper.probe.rng_state import RngState, restored
 
 WAYS = ((True, True, False), (True, True, True), (False, False, False))
-"""Train mode, gradients on, input with gradient: isolated; blended; and in an evaluation."""
+"""Train mode, gradients on, input with gradient: when isolated, blended, and evaluated."""
 
 BATCH = 32
 
 _LIMITS: dict[str, Any] = {"isolate_recompiles": True, "recompile_limit": 16}
-"""Each kind of kernel has a limit of its own, enough for `WAYS` at large, small and single batches.
+"""Each kind has its own limit, enough for `WAYS` with large, small and single-sample batches.
 
-As a dictionary, since the annotations of `torch.compile` lack these two arguments.
+A dictionary, because the annotations of `torch.compile` lack these two arguments.
 """
+
+
+def _set_call(module: nn.Module, call: Callable[[Tensor], Any] | None) -> None:
+    """Make `module(x)` return `call(x)`, or run the module eagerly again if None.
+
+    Sets the private attribute that `nn.Module.compile` sets, which copies and saved files leave
+    out.  Tested with torch 2.13.0.
+    """
+    module._compiled_call_impl = call
 
 
 class Compiler:
@@ -40,24 +48,24 @@ class Compiler:
 
     @property
     def num_graphs(self) -> int:
-        """How many graphs were compiled so far."""
+        """Number of graphs compiled so far."""
         return sum(function.num_graphs for function in self._functions.values())
 
     def compile(self, request: Request, module: nn.Module) -> None:
-        """Make a kernel run compiled; copies of it run eagerly until they are compiled too.
+        """Make a kernel run compiled.  Copies of it run eagerly until they are compiled too.
 
-        The first kernel of a kind is compiled at once, on a copy.
+        The first kernel of a kind triggers the compilation, which runs on a copy.
         """
         function = self._functions.get(request.key)
         if function is None:
             function = CompiledFunction(partial(self._record, request))
             self._functions[request.key] = function
-            # A compiler can raise anything, in the backward pass too: a boundary as below.
             try:
                 _warm_up(function, module, request)
+            # Compilers can raise any exception, here in the backward pass.
             except Exception as error:  # noqa: BLE001
                 function.give_up(error)
-        module._compiled_call_impl = partial(function, module)
+        _set_call(module, partial(function, module))
 
     def drain(self) -> list[Recovery]:
         """Return the failures since the last call."""
@@ -80,9 +88,9 @@ class Compiler:
 
 
 class CompiledFunction:
-    """Runs kernels of one kind compiled, and eagerly from the first failure on.
+    """Runs kernels of one kind compiled, and eagerly after the first failure.
 
-    num_graphs: how many graphs were compiled.
+    num_graphs: number of graphs compiled so far.
     """
 
     def __init__(self, on_failure: Callable[[Exception], None]) -> None:
@@ -96,11 +104,10 @@ class CompiledFunction:
         if not self._has_failed:
             try:
                 return self._run(module, x)
-            # A compiler can raise anything, so this is a boundary that takes any exception; the
-            # kernel's own errors come again from the eager call.
+            # Compilers can raise any exception.  The eager call repeats the kernel's own errors.
             except Exception as error:  # noqa: BLE001
                 self.give_up(error)
-        module._compiled_call_impl = None
+        _set_call(module, None)
         return module(x)
 
     def give_up(self, error: Exception) -> None:
@@ -115,9 +122,9 @@ class CompiledFunction:
 
 def lower(graph: Any, inputs: Any) -> Any:
     """Return machine code for a graph, made by torch's default compiler."""
-    from torch._inductor.compile_fx import compile_fx  # takes seconds: only where it is needed
+    from torch._inductor.compile_fx import compile_fx  # this import takes seconds
 
-    # One thread: the compiler's pool of processes would outlive the run.
+    # With more threads the compiler starts processes that outlive the run.
     return compile_fx(graph, inputs, config_patches={"compile_threads": 1})
 
 
@@ -126,14 +133,14 @@ def _call(module: nn.Module, x: Tensor) -> Any:
 
 
 def _warm_up(function: CompiledFunction, module: nn.Module, request: Request) -> None:
-    """Compile a kernel in each way that a run calls it, forward and backward, on a copy."""
+    """Call a copy of a kernel in all `WAYS`, forward and backward, so that it is compiled."""
     with torch.inference_mode(False), restored(RngState.now()):
         probe = copy.deepcopy(module)
         shape = (BATCH, *request.spec.in_shape)
         for training, with_graph, from_graph in WAYS:
             probe.train(training)
             x = torch.zeros(shape, dtype=request.dtype, device=request.device)
-            # One graph serves all sizes of batches.
+            # One graph for all batch sizes.
             torch._dynamo.maybe_mark_dynamic(x, 0)
             with torch.set_grad_enabled(with_graph):
                 output = function(probe, x.requires_grad_(from_graph))

@@ -1,10 +1,10 @@
 """Map errors to remedies: one table, `REMEDIES`, read from the top.
 
-    retry            call again, with pauses: the cause is outside and may pass
+    retry            call again after a pause: the cause is external and may be temporary
     fallback         use the host's output only, for this one call
-    degrade          leave the kernel out until the epoch is over
+    degrade          leave the kernel out until the end of the epoch
     circuit_breaker  let the kernel rest for some epochs, then try it for one
-    escalate         stop the run with one line: no later result would be right
+    escalate         stop the run with one line: all later results would be wrong
 
 Each failure also counts for the kernel and for its blueprint (`esper.safety.recovery`).
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _LONGEST_MESSAGE = 200
 _BACKOFF_FACTOR = 4.0
 _HARMLESS_CODES = frozenset({1, 2, 9, 98, 209, 701})
-"""CUDA's codes of refused calls (value, memory, launch size) after which the device works."""
+"""CUDA's codes of refused calls (value, memory, launch size) after which the device still works."""
 _LOST_WORDS = ("device-side assert", "illegal memory access", "device lost", "device is lost")
 _FULL_CODES = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PASSING_CODES = frozenset(
@@ -45,7 +45,7 @@ class Remedy(StrEnum):
 
 
 class KeepsFailingError(EsperError):
-    """A kernel has failed so often in a row that it rests for some epochs."""
+    """A kernel failed so often that it rests for some epochs."""
 
 
 class WrongOutputError(EsperError):
@@ -72,7 +72,7 @@ class EscalatedError(EsperError):
 
 
 def is_device_lost(error: Exception) -> bool:
-    """Return whether the device that raised can compute nothing any more."""
+    """Return whether the device that raised `error` is unusable."""
     if isinstance(error, torch.AcceleratorError):
         return getattr(error, "error_code", None) not in _HARMLESS_CODES
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_WORDS)
@@ -84,14 +84,14 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out; on the CPU torch says so in the message only."""
+    """Return whether memory ran out; for the CPU torch raises a plain `RuntimeError`."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def is_passing(error: Exception) -> bool:
-    """Return whether the cause may be gone at the next call."""
+    """Return whether the cause may be temporary."""
     if isinstance(error, ConnectionError | TimeoutError | BlockingIOError | InterruptedError):
         return True
     return isinstance(error, OSError) and error.errno in _PASSING_CODES
@@ -107,7 +107,7 @@ REMEDIES: tuple[tuple[type[Exception] | Callable[[Exception], bool], Remedy], ..
     (KeepsFailingError, Remedy.CIRCUIT_BREAKER),
     (Exception, Remedy.FALLBACK),
 )
-"""The first line whose type or predicate fits an error gives its remedy."""
+"""The first line whose type or predicate matches an error gives its remedy."""
 
 
 def remedy_of(error: Exception) -> Remedy:
@@ -119,7 +119,7 @@ def remedy_of(error: Exception) -> Remedy:
 
 
 def escalate(error: Exception) -> None:
-    """Raise `EscalatedError` if the run has to stop after `error`; else do nothing."""
+    """Raise `EscalatedError` if `error` must stop the run; else do nothing."""
     if isinstance(error, EscalatedError):
         raise error
     if remedy_of(error) is Remedy.ESCALATE:
@@ -127,10 +127,10 @@ def escalate(error: Exception) -> None:
 
 
 def call_again(call: Callable[[], T], options: Recover) -> T:
-    """Repeat a call that has just failed until it works, after pauses that grow fourfold.
+    """Repeat a failed call until it succeeds, after pauses that grow fourfold.
 
     Raises:
-        Exception: what the last call raised, or the first error that is not to be retried.
+        Exception: the error of the last retry, or the first one whose remedy is not `RETRY`.
     """
     for number in range(options.retries):
         time.sleep(options.backoff_s * _BACKOFF_FACTOR**number)
@@ -143,6 +143,6 @@ def call_again(call: Callable[[], T], options: Recover) -> T:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, at most 200 characters of it."""
+    """Return the first line of an error's text, cut to 200 characters."""
     text = str(error).strip()
     return text.splitlines()[0][:_LONGEST_MESSAGE] if text else "no message"

@@ -1,4 +1,4 @@
-"""Log the faults of one slot's kernels, and hold which of its kernels rest after them."""
+"""Log the faults of one slot's kernels, and keep which of its kernels rest."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +11,9 @@ from esper.kernels.options import Recover
 class Fault:
     """Faults of one kernel with the same error type and remedy, since the log was last read.
 
-    seed: index of the kernel's seed, None if no kernel can be blamed.
+    seed: index of the kernel's seed, None if the fault cannot be attributed to a kernel.
     error: name of the error's type.
     message: first line of the first error's text.
-    count: number of faults.
     """
 
     seed: int | None
@@ -40,12 +39,12 @@ class FaultLog:
         self._faults: list[Fault] = []
 
     def allow(self, seed: int, failures: int) -> None:
-        """Let a kernel take part until it has failed `failures` times."""
+        """Let a kernel run until it has failed `failures` times."""
         self._left[seed] = failures
         self.resting.discard(seed)
 
     def failed(self, seed: int, error: Exception, remedy: Remedy) -> None:
-        """Note a failure; `degrade`, or the last failure allowed, lets the kernel rest."""
+        """Log a failure; `degrade`, or the last failure allowed, makes the kernel rest."""
         assert self.options is not None, "recovery is on"
         self.note(seed, error, remedy)
         self._left[seed] = self._left.get(seed, self.options.failures) - 1
@@ -53,7 +52,7 @@ class FaultLog:
             self.resting.add(seed)
 
     def note(self, seed: int | None, error: Exception, remedy: Remedy) -> None:
-        """Log a fault without its traceback, whose frames hold tensors."""
+        """Log a fault, without its traceback: its frames would keep tensors alive."""
         name = type(error).__name__
         for fault in self._faults:
             if (fault.seed, fault.error, fault.remedy) == (seed, name, remedy):
@@ -63,7 +62,7 @@ class FaultLog:
         self._faults.append(Fault(seed=seed, error=name, remedy=remedy.value, message=message))
 
     def take(self, seed: int | None) -> list[Fault]:
-        """Remove the faults of one seed and return them, the first to occur first."""
+        """Remove and return the faults of one seed, oldest first."""
         taken = [fault for fault in self._faults if fault.seed == seed]
         self._faults = [fault for fault in self._faults if fault.seed != seed]
         return taken
@@ -73,14 +72,14 @@ class FaultLog:
         self._faults.clear()
 
     def forget(self, seed: int) -> None:
-        """Remove everything about a kernel that leaves the slot."""
+        """Remove all records of a kernel that leaves the slot."""
         self.resting.discard(seed)
         self.fossils.discard(seed)
         self._left.pop(seed, None)
         self.take(seed)
 
     def state(self) -> dict[str, Any]:
-        """Return what changes, as plain values; options and fossils are set anew by recovery."""
+        """Return resting kernels, failures left and faults; recovery sets options and fossils."""
         return {
             "resting": sorted(self.resting),
             "left": sorted(self._left.items()),

@@ -1,9 +1,9 @@
-"""A kernel: a blueprint built for one slot, validated and ready to train; and its refusals."""
+"""A kernel: a blueprint built for one slot, validated and ready to train; and its errors."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from torch import nn
 
@@ -13,10 +13,10 @@ from esper.contracts.event import Gate, KernelBuilt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildTimes:
-    """Time that making a kernel took, in milliseconds; None for a step that was not taken.
+    """Milliseconds spent on making a kernel; None for a step that was not taken.
 
     build_ms: building it and drawing its weights.
-    validate_ms: building and running a probe; None where its result was cached.
+    validate_ms: building and running a probe; None if its result was cached.
     compile_ms: compiling it.
     ahead_ms: building and validating it in the background thread.
     wait_ms: how long training waited for it.
@@ -31,12 +31,12 @@ class BuildTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """A blueprint built for a slot.  It has never been run: a probe was run in its place.
+    """A blueprint built for a slot.  It has never been run: a probe was run instead.
 
-    flops: forward FLOPs a sample.
-    latency_ms: time of the probe's forward, for the record only.
+    flops: forward FLOPs for one sample.
+    latency_ms: duration of the probe's forward pass.
     gate: the checks that the probe passed.
-    graphs: how many graphs were compiled for it, None where kernels are not compiled.
+    graphs: number of graphs compiled for it, None if kernels are not compiled.
     """
 
     module: nn.Module
@@ -51,13 +51,13 @@ class Kernel:
 
 
 class RefusedError(ValueError):
-    """A kernel is not sane or costs too much; the text says what was measured."""
+    """A kernel fails its validation or costs too much; the text contains the measured values."""
 
 
 class KernelError(EsperError):
-    """A blueprint could not be built into a sane kernel; the host is unchanged.
+    """A blueprint could not be built into a valid kernel; the host is unchanged.
 
-    attempt: the request and the error, as a run reports them.
+    attempt: the event that reports the request and the error.
     """
 
     def __init__(self, slot: str, seed: int, blueprint: str, problem: str) -> None:
@@ -76,9 +76,9 @@ class KernelError(EsperError):
 
 @contextmanager
 def kernel_errors(slot: str, seed: int, blueprint: str) -> Iterator[None]:
-    """Turn whatever a block raises into a `KernelError`.
+    """Turn any error of a block into a `KernelError`.
 
-    A blueprint can be a user's code, so this is a boundary that takes any exception.
+    Blueprints can be users' code, so this boundary catches any exception.
     """
     try:
         yield
@@ -90,23 +90,19 @@ def kernel_errors(slot: str, seed: int, blueprint: str) -> Iterator[None]:
 
 
 def weight_seed(rng_seed: int, slot: str, seed: int, activation: int) -> int:
-    """Return the seed of a kernel's first weights, the same in every process; in [0, 2^63)."""
+    """Return the seed of a kernel's initial weights in [0, 2^63), the same in every process."""
     key = f"{rng_seed}/{slot}/{seed}/{activation}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
 
 
 def kernel_event(slot: str, seed: int, kernel: Kernel) -> KernelBuilt:
-    """Return the event body for a kernel that was made for a seed."""
+    """Return the event that reports a kernel made for a seed."""
     return KernelBuilt(
         slot=slot,
         seed=seed,
         blueprint=kernel.blueprint,
         parameters=kernel.parameters,
         flops=kernel.flops,
-        build_ms=kernel.work.build_ms,
-        validate_ms=kernel.work.validate_ms,
-        compile_ms=kernel.work.compile_ms,
-        ahead_ms=kernel.work.ahead_ms,
-        wait_ms=kernel.work.wait_ms,
         graphs=kernel.graphs,
+        **asdict(kernel.work),
     )

@@ -13,17 +13,16 @@ from esper.kernels.request import Request
 from esper.kernels.validate import ProbeResult, validate
 
 MAX_RESULTS = 1024
-"""Results of probes that are kept; the one used longest ago goes first."""
+"""Number of probe results kept; the least recently used is dropped first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most that one kernel may cost; None for no limit.
+    """Upper limits of one kernel's cost; None for no limit.
 
     parameters: frozen ones included.
-    memory_mb: MiB of weights, gradients and moments.  Without a limit a kernel that would not fit
-        into the machine's memory is refused all the same.
-    flops: forward FLOPs a sample.
+    memory_mb: MiB of weights, gradients and moments.  The machine's memory is a limit in any case.
+    flops: forward FLOPs for one sample.
     """
 
     parameters: int | None = None
@@ -58,7 +57,7 @@ class Limits:
 
 
 class Maker:
-    """Makes kernels within limits.  Remembers results of probes; may be used by several threads."""
+    """Makes kernels within limits and caches probe results.  Thread-safe."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -66,13 +65,13 @@ class Maker:
         self._lock = Lock()
 
     def make(self, request: Request, *, in_background: bool = False) -> Kernel:
-        """Return a kernel that is sane and within its limits.
+        """Return a kernel that passes its validation and is within the limits.
 
         Raises:
-            RefusedError: if it is not sane or costs too much.
+            RefusedError: if it fails its validation or costs too much.
             Exception: whatever a user's blueprint or kernel raises.
         """
-        # Before it is built: a kernel that is far too large would exhaust the machine's memory.
+        # Checked before it is built: a kernel far too large would exhaust the machine's memory.
         checks = self._limits.check(request.cost)
         result, validate_ms = self._probe(request, in_background)
         if not result.gate.passed:
@@ -93,12 +92,12 @@ class Maker:
         )
 
     def _probe(self, request: Request, in_background: bool) -> tuple[ProbeResult, float | None]:
-        """Return the result of the probe, and what it took in ms; None where it was cached."""
+        """Return the result of the probe and its duration in ms, None if it was cached."""
         key = request.key
         with self._lock:
             known = self._results.pop(key, None)
             if known is not None:
-                self._results[key] = known  # the last in the dictionary was used last
+                self._results[key] = known  # the dictionary is in order of use
                 return known, None
         began = time.perf_counter()
         result = validate(request, in_background=in_background)

@@ -1,4 +1,4 @@
-"""Options of kernels: what one may cost, whether it is compiled, and recovery when one fails."""
+"""Options of kernels: their largest cost, compilation, and recovery from failures."""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ LONGEST_BACKOFF_S = 60.0
 class Kernels:
     """How kernels are made.
 
-    max_flops: most forward FLOPs a sample of one kernel, None for no limit.
-    compile: compile each kernel with `torch.compile`; needs a C++ compiler, or Triton on a GPU.
+    max_flops: upper limit of a kernel's forward FLOPs for one sample; None for no limit.
+    compile: compile kernels with `torch.compile`; needs a C++ compiler, or Triton on a GPU.
     """
 
     max_flops: float | None = None
@@ -29,13 +29,12 @@ class Recover:
     """How a run recovers from kernels that fail while the network runs.
 
     failures: failures after which a kernel's circuit breaker opens and the kernel rests; an epoch
-        without a failure starts the count again.
+        without a failure resets the count.
     rest_epochs: whole epochs that a kernel rests before it is tried again.
-    quarantine_after: failures of a blueprint after which nothing germinates with it any more; a
-        kernel that cannot be built counts once, and so do all failures of one kernel in an epoch.
-    retries: how often a call whose cause may pass is repeated.
-    backoff_s: pause before the first repetition, in seconds in [0, 60]; each further pause is four
-        times the one before.
+    quarantine_after: failures after which a blueprint is no longer germinated.  A failed build
+        counts once, and so do all failures of one kernel in an epoch.
+    retries: number of retries after an error whose cause may be temporary.
+    backoff_s: pause before the first retry, in seconds in [0, 60]; then four times the one before.
     """
 
     failures: int = 3

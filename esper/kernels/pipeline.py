@@ -1,9 +1,9 @@
 """The kernel pipeline of one run.
 
-    blueprint -> build -> validate -> ready -> compile, where that is asked for
+    blueprint -> build -> validate -> ready -> compile, if `kernels.compile` is on
 
-A kernel is a function of its request.  Whether it was prepared ahead and whether the result of its
-probe was cached changes only how long it takes.
+A kernel is a function of its request.  Preparing it ahead and caching the result of its probe
+change only the latency.
 """
 
 import time
@@ -22,16 +22,17 @@ from esper.kernels.options import Kernels
 from esper.kernels.request import Request
 
 SLOW_MS = 50.0
-"""A blueprint whose last build took longer is built ahead, in the background."""
+"""Blueprints whose last build took longer are built ahead, in the background."""
 
 AHEAD_MB = 256.0
-"""Most MiB of weights that are kept ready."""
+"""Upper limit of the weights kept ready, in MiB."""
 
 
 class KernelPipeline:
     """Makes the kernels of a run.
 
-    rng_seed: seed of the run's kernels, from which requests take the seeds of their weights.
+    rng_seed: determines the initial weights of all kernels.
+    compiler: None if kernels are not compiled.
     """
 
     def __init__(
@@ -48,31 +49,31 @@ class KernelPipeline:
         )
         self._maker = Maker(limits)
         self._background = Background(self._make_ahead)
-        self._compiler = Compiler() if options.compile else None
+        self.compiler = Compiler() if options.compile else None
         self._build_ms: dict[Blueprint, float] = {}
 
     def ahead(self, requests: Iterable[Request]) -> None:
         """Prepare in the background those of `requests` whose blueprints are slow to build.
 
-        Compiling is not done ahead: torch's compiler puts the global random generators back, which
-        would rewind those that training draws from at the same time.
+        They are not compiled ahead: torch's compiler restores the global random generators, which
+        would rewind them during training.
         """
-        wanted: list[Request] = []
+        slow: list[Request] = []
         room = AHEAD_MB * 2**20
         if any(build_ms > SLOW_MS for build_ms in self._build_ms.values()):
             for request in requests:
                 num_bytes = request.cost.parameters * request.dtype.itemsize
                 is_slow = self._build_ms.get(request.recipe, 0.0) > SLOW_MS
-                if is_slow and request.is_pure and num_bytes <= room:
+                if is_slow and request.is_thread_safe and num_bytes <= room:
                     room -= num_bytes
-                    wanted.append(request)
-        self._background.want(wanted)
+                    slow.append(request)
+        self._background.prepare(slow)
 
     def take(self, request: Request) -> Kernel:
         """Return the kernel for a request; wait for it if it is being prepared.
 
         Raises:
-            KernelError: if the blueprint raises, or its kernel is not sane or costs too much.
+            KernelError: if the blueprint raises, or its kernel fails validation or costs too much.
         """
         began = time.perf_counter()
         with kernel_errors(request.slot, request.seed, request.recipe.name):
@@ -82,35 +83,30 @@ class KernelPipeline:
         return replace(kernel, work=replace(kernel.work, wait_ms=wait_ms))
 
     def compiled(self, request: Request, kernel: Kernel) -> Kernel:
-        """Return a kernel that was taken, compiled where `kernels.compile` is on.
+        """Return a kernel from `take`, compiled if `kernels.compile` is on.
 
         A kernel that cannot be compiled runs eagerly; `drain` returns the reason.
         """
-        if self._compiler is None:
+        if self.compiler is None:
             return kernel
-        began, known = time.perf_counter(), self._compiler.num_graphs
-        self._compiler.compile(request, kernel.module)
+        began, num_graphs = time.perf_counter(), self.compiler.num_graphs
+        self.compiler.compile(request, kernel.module)
         compile_ms = (time.perf_counter() - began) * 1e3
         work = replace(kernel.work, compile_ms=compile_ms, wait_ms=kernel.work.wait_ms + compile_ms)
-        return replace(kernel, graphs=self._compiler.num_graphs - known, work=work)
+        return replace(kernel, graphs=self.compiler.num_graphs - num_graphs, work=work)
 
     def compile(self, kernels: Iterable[tuple[Request, nn.Module]]) -> None:
         """Compile kernels that are in a network already: those of twins and of checkpoints."""
-        if self._compiler is not None:
+        if self.compiler is not None:
             for request, module in kernels:
-                self._compiler.compile(request, module)
-
-    @property
-    def num_graphs(self) -> int:
-        """How many graphs were compiled so far."""
-        return 0 if self._compiler is None else self._compiler.num_graphs
+                self.compiler.compile(request, module)
 
     def drain(self) -> list[Recovery]:
         """Return the failures of the compiler since the last call."""
-        return [] if self._compiler is None else self._compiler.drain()
+        return [] if self.compiler is None else self.compiler.drain()
 
     def close(self) -> None:
-        """Drop every kernel that is ready and end the background thread."""
+        """Drop all prepared kernels and end the background thread."""
         self._background.close()
 
     def _make_ahead(self, request: Request) -> Kernel:
@@ -120,10 +116,10 @@ class KernelPipeline:
 
 
 def build_kernel(request: Request) -> Kernel:
-    """Return the kernel for a request, without limits but the machine's memory.
+    """Return the kernel for a request; its only limit is the machine's memory.
 
     Raises:
-        KernelError: if the blueprint raises or its kernel is not sane.
+        KernelError: if the blueprint raises or its kernel fails validation.
     """
     with kernel_errors(request.slot, request.seed, request.recipe.name):
         return Maker(Limits()).make(request)

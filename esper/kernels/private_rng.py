@@ -1,4 +1,4 @@
-"""Draw random numbers that are a function of a seed alone, without moving any global generator.
+"""Draw random numbers that depend on a seed alone, without advancing any global generator.
 
 All threads of a process share torch's global generators: a draw in the background thread would
 change the next dropout mask of training.  Here every random operator gets a private generator.
@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mod
 from esper.probe.rng_state import RngState, restored
 
 _WORDS = 2**32
-"""NumPy's legacy generator takes seeds below this."""
+"""NumPy's legacy generator takes seeds below this value."""
 
 
 class NoGeneratorError(RuntimeError):
@@ -27,7 +27,7 @@ class NoGeneratorError(RuntimeError):
 class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Makes random operators of a block, in this thread, draw from private generators.
 
-    The numbers are those that the global generator would give after `manual_seed(seed)`.
+    The numbers equal those of the global generator after `manual_seed(seed)`.
     """
 
     def __init__(self, seed: int) -> None:
@@ -35,8 +35,8 @@ class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
 
-    # The usual way to enter a mode sets variables that all threads share, which would stop
-    # compiling in the other threads.  This one is pushed onto this thread's stack alone.
+    # The inherited method sets variables that all threads share, which stops compilation in the
+    # other threads.  This one pushes the mode onto this thread's stack only.
     def __enter__(self) -> "PrivateRng":
         _push_mode(self)
         return self
@@ -51,14 +51,13 @@ class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call an operator, with a private generator if it is a random one."""
-        del types
+        """Call an operator, with a private generator if it is random."""
         kwargs = kwargs or {}
         is_random = torch.Tag.nondeterministic_seeded in func.tags
         if not is_random or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
-        taking = _taking_generator(func)
-        return taking(*args, **{**kwargs, "generator": self._generator(args, kwargs)})
+        generator = self._generator(args, kwargs)
+        return _taking_generator(func)(*args, **{**kwargs, "generator": generator})
 
     def _generator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Generator:
         tensors = [value for value in args if isinstance(value, Tensor)]
@@ -69,22 +68,21 @@ class PrivateRng(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _taking_generator(func: Any) -> Any:
-    """Return the variant of a random operator that takes a generator."""
+    """Return the overload of a random operator that takes a generator."""
     if any(argument.name == "generator" for argument in func._schema.arguments):
         return func
     overload = func._overloadname
     name = "generator" if overload == "default" else f"{overload}_generator"
-    packet = func._overloadpacket
-    if name not in packet.overloads():
+    if name not in func._overloadpacket.overloads():
         raise NoGeneratorError(f"{func} takes no generator")
-    return getattr(packet, name)
+    return getattr(func._overloadpacket, name)
 
 
 @contextmanager
 def seeded_globally(seed: int) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's global generators for a block, then restore them.
 
-    For code that may draw from any of them.  No other thread may draw meanwhile.
+    For code that may draw from any of them.  No other thread may draw at the same time.
     """
     with restored(RngState.now()):
         random.seed(seed)

@@ -1,4 +1,4 @@
-"""A request for a kernel: everything that the kernel is a function of."""
+"""A request for a kernel: all inputs that determine the kernel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,11 @@ from esper.kernels.kernel import kernel_errors
 class Request:
     """One kernel for one seed.
 
-    spec: the slot that the kernel is built for.
-    cost: what a kernel of the blueprint costs in that slot.
-    weights: seed of its first weights.
-    drawn_as: dtype that weights are drawn in, torch's default at the time.
-    device, dtype: where the kernel will live, those of the block that it joins.
+    spec: the slot for which the kernel is built.
+    cost: cost of the blueprint's kernels in that slot.
+    weights: seed of its initial weights.
+    drawn_as: dtype in which weights are drawn, torch's default at the time of the request.
+    device, dtype: those of the block that the kernel joins.
     """
 
     spec: SlotSpec
@@ -40,13 +40,13 @@ class Request:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Equal for requests whose kernels differ in nothing but their first weights."""
+        """Equal for requests whose kernels differ only in their initial weights."""
         spec = self.spec
         shapes = (spec.kind, spec.placement, spec.in_shape, spec.out_shape)
         return (self.recipe, *shapes, self.drawn_as, self.device, self.dtype)
 
     @property
-    def is_pure(self) -> bool:
+    def is_thread_safe(self) -> bool:
         """Whether the kernel may be built in any thread."""
         return self.recipe.thread_safe or self.recipe in catalogue.BUILT_IN.values()
 
@@ -60,13 +60,12 @@ def kernel_request(
         spec: the slot.
         seed: index of the seed in the slot.
         blueprint: name of the blueprint.
-        weights: seed of the kernel's first weights.
-        like: a tensor on the device and of the dtype that the kernel gets; the CPU and torch's
-            default dtype when None.
+        weights: seed of the kernel's initial weights.
+        like: a tensor with the kernel's device and dtype; None for the CPU and torch's default.
 
     Raises:
-        KernelError: if there is no such blueprint, if it does not fit the slot, or if it raises
-            while its cost is measured.
+        KernelError: if the blueprint is unknown, does not fit the slot, or raises while its cost is
+            measured.
     """
     drawn_as = torch.get_default_dtype()
     with kernel_errors(spec.name, seed, blueprint):

@@ -1,7 +1,7 @@
 """Validate a kind of kernel: run a probe of it forward and backward, in train and in eval mode.
 
-The result must hold for every kernel of the kind and never change, so a probe's weights and inputs
-are drawn from fixed seeds.  The probe is thrown away: whatever running it changed reaches no host.
+A probe's weights and inputs are drawn from fixed seeds, so that the result holds for all kernels of
+the kind.  The probe is discarded, because running it may change its buffers.
 """
 
 import math
@@ -17,16 +17,16 @@ from esper.kernels.request import Request
 
 BATCH = 4
 PROBE_SEED = 0x5EED
-"""Of the weights of a probe, and of what its forward draws."""
+"""Seed of a probe's weights, and of the random draws in its forward pass."""
 
 _INPUT_SEED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A function of blueprint, shapes, device, dtype and libraries; never of one kernel's weights.
+    """Depends on blueprint, shapes, device, dtype and libraries, not on one kernel's weights.
 
-    latency_ms: time of the probe's forward when it was validated, for the record.
+    latency_ms: duration of the probe's forward pass.
     gate: the checks, passed or not.
     """
 
@@ -39,8 +39,8 @@ class _Pass:
     """Results of one forward and one backward pass.
 
     largest: the largest absolute value of the output.
-    norm: norm of the gradient of the kernel's parameters, None where none learns.
-    upstream: norm of the gradient that reaches the host, 0 where none does.
+    norm: gradient norm of the kernel's parameters, None if none is trainable.
+    upstream: gradient norm of the input, 0 if no gradient reaches it.
     """
 
     shape: Check
@@ -52,10 +52,10 @@ class _Pass:
 
 
 def validate(request: Request, *, in_background: bool = False) -> ProbeResult:
-    """Return what a probe of the requested kind of kernel shows.
+    """Return the result of a probe of the requested kind.
 
     Raises:
-        RefusedError: if it has other numbers of parameters than were measured before.
+        RefusedError: if its number of parameters differs from the measured one.
         Exception: whatever a user's blueprint or kernel raises.
     """
     with (
@@ -73,7 +73,7 @@ def validate(request: Request, *, in_background: bool = False) -> ProbeResult:
 
 def _run(probe: nn.Module, request: Request, num: int) -> _Pass:
     noise = _noise(request, num)
-    # Not a leaf, as in a host, so that a kernel can change it in place, which the check then sees.
+    # A kernel can change its input in place, which the check detects, only if it is not a leaf.
     given = noise.clone()
     began = time.perf_counter()
     output = probe(given)
@@ -101,19 +101,19 @@ def _noise(request: Request, num: int) -> Tensor:
 
 
 def _shape_check(output: object, num: int, out_shape: tuple[int, ...]) -> Check:
-    wanted = (num, *out_shape)
+    expected = (num, *out_shape)
     given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if given == wanted:
-        return Check(name="shape", passed=True, value=float(len(wanted)), limit=str(out_shape))
-    return Check(name="shape", passed=False, value=None, limit=f"{wanted}, got {given}")
+    if given == expected:
+        return Check(name="shape", passed=True, value=float(len(expected)), limit=str(out_shape))
+    return Check(name="shape", passed=False, value=None, limit=f"{expected}, got {given}")
 
 
-def _gradients(output: Tensor, wanted: list[Tensor]) -> list[Tensor | None]:
+def _gradients(output: Tensor, inputs: list[Tensor]) -> list[Tensor | None]:
     if not output.requires_grad:
-        return [None] * len(wanted)
+        return [None] * len(inputs)
     weights = torch.linspace(-1.0, 1.0, output.numel(), dtype=torch.float32, device=output.device)
     value = (output * weights.to(output.dtype).view_as(output)).sum()
-    return list(torch.autograd.grad(value, wanted, allow_unused=True))
+    return list(torch.autograd.grad(value, inputs, allow_unused=True))
 
 
 def _norm(grads: list[Tensor | None]) -> float:
@@ -123,9 +123,9 @@ def _norm(grads: list[Tensor | None]) -> float:
 
 def _checks(passes: list[_Pass]) -> tuple[Check, ...]:
     """Return the checks on the worst values of all passes."""
-    unfit = [each.shape for each in passes if not each.shape.passed]
-    if unfit:
-        return (unfit[0],)
+    misshapen = [each.shape for each in passes if not each.shape.passed]
+    if misshapen:
+        return (misshapen[0],)
     kept = all(each.kept_input for each in passes)
     largest = max((each.largest for each in passes), key=_badness)
     upstream = max((each.upstream for each in passes), key=_badness)
@@ -139,7 +139,7 @@ def _checks(passes: list[_Pass]) -> tuple[Check, ...]:
 
 
 def _gradient_check(norms: list[float | None]) -> Check:
-    """Require a gradient of the parameters above 0 in train mode, and a finite one in both."""
+    """Require a parameter gradient above 0 in train mode, and finite ones in both modes."""
     measured = [norm for norm in norms if norm is not None]
     if not measured:
         return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")

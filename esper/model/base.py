@@ -1,4 +1,4 @@
-"""What every option of the `model` group shares: where slots go, and which data a model takes."""
+"""Shared by all options of the `model` group: slots, and which data a model takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ FITS: dict[InputKind, tuple[str, ...]] = {
     InputKind.IMAGE: ("cnn", "resnet", "mlp", "custom"),
     InputKind.TOKENS: ("transformer", "custom"),
 }
-"""Which models take which kind of sample."""
+"""Models that take each kind of sample."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class HostOptions:
     """The fields that every model has.
 
     slots: `auto`, or a list of module paths; kept as a tuple, `("auto",)` for auto.
-    num_seeds: seeds a slot.
-    placement: where kernels read: `series`, `parallel`, or `auto` (parallel where one fits).
+    num_seeds: seeds in each slot.
+    placement: where kernels read: `series`, `parallel`, or `auto` (parallel if a kernel fits).
     """
 
     slots: Any = AUTO
@@ -41,7 +41,7 @@ class HostOptions:
         require_one_of("model.placement", self.placement, PLACEMENTS)
 
     def build(self, spec: DataSpec) -> "nn.Module":
-        """Return a host for such data; raises `ConfigError` when it does not fit."""
+        """Return a host for such data; raises `ConfigError` if it does not fit."""
         raise NotImplementedError
 
 
@@ -59,7 +59,7 @@ def _slot_paths(slots: Any) -> tuple[str, ...]:
 
 
 def widths(key: str, values: Sequence[int]) -> tuple[int, ...]:
-    """Return a list of sizes as a tuple; refuses an empty one and sizes under 1."""
+    """Return sizes as a tuple; raises `ValueError` if it is empty or a size is under 1."""
     sizes = tuple(values)
     valid = bool(sizes) and all(isinstance(size, int) and size >= 1 for size in sizes)
     require(valid, f"model.{key}", "a list of whole numbers >= 1, not empty", list(sizes))
@@ -67,7 +67,7 @@ def widths(key: str, values: Sequence[int]) -> tuple[int, ...]:
 
 
 def require_fit(model: str, spec: DataSpec) -> None:
-    """Raise `ConfigError` unless the model, by its config name, takes such samples."""
+    """Raise `ConfigError` unless the model of this config name takes such samples."""
     fitting = FITS[spec.kind]
     if model not in fitting:
         raise ConfigError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CNN(HostOptions):
-    """For images; small by default, so that there is room to grow.
+    """For images; too small by default, so that growth can help.
 
     hidden: inner channels of each block.
     channels: output channels of each block; a list as long as `hidden`.

@@ -1,4 +1,4 @@
-"""A host of the user's own: the `torch.nn.Module` that a function of theirs returns."""
+"""A user's own host: the `torch.nn.Module` that a user's function returns."""
 
 import importlib
 import inspect
@@ -16,20 +16,15 @@ from esper.model.base import HostOptions
 if TYPE_CHECKING:
     from torch import nn
 
-NAMED = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.KEYWORD_ONLY,
-)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True)
 class Custom(HostOptions):
     """For any data that the user's network takes.
 
-    factory: `package.module:function` (or class); the working directory can be imported from.
-        It is called with the `DataSpec` when it has a required argument or one named `spec`,
-        else with nothing.
+    factory: `package.module:function` (or class), also from the working directory.  It is called
+        with the `DataSpec` if it has a required argument or one named `spec`, else without one.
     """
 
     factory: str = ""
@@ -44,11 +39,11 @@ class Custom(HostOptions):
             )
 
     def build(self, spec: DataSpec) -> "nn.Module":
-        """Return the user's network; puts the working directory on the import path.
+        """Return the user's network; adds the working directory to the import path.
 
         Raises:
-            ConfigError: if the factory is missing, cannot be imported or called, or returns
-                something else than a module.
+            ConfigError: if the factory is missing, cannot be imported, needs more arguments, or
+                does not return a module.
         """
         from torch import nn
 
@@ -76,8 +71,8 @@ class Custom(HostOptions):
 
     def _import(self, module_name: str) -> Any:
         here = str(Path.cwd())
-        # `python -m` puts it there, a console script does not.  It stays, because the module may
-        # import more when it is called.
+        # `python -m` adds it, a console script does not.  It stays on the path, because the factory
+        # may import more modules.
         if here not in sys.path:
             sys.path.insert(0, here)
         importlib.invalidate_caches()
@@ -95,12 +90,12 @@ class Custom(HostOptions):
             raise self._refusal(f"its module cannot be imported ({reason})") from error
 
     def _call(self, factory: Callable[..., Any], spec: DataSpec) -> Any:
-        """Call the factory, with `spec` if it wants one."""
+        """Call the factory, with `spec` if it takes one."""
         try:
             parameters = inspect.signature(factory).parameters.values()
         except ValueError:  # written in C, without a signature
             return factory()
-        required = [p for p in parameters if p.default is p.empty and p.kind in NAMED]
+        required = [p for p in parameters if p.default is p.empty and p.kind not in _VARIADIC]
         if len(required) > 1:
             names = ", ".join(parameter.name for parameter in required)
             raise self._refusal(f"must need one argument at most, the data's spec, needs {names}")

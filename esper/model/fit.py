@@ -1,4 +1,4 @@
-"""Check that a host takes its data and scores each class; a host of the user's own may not.
+"""Check that a host takes its data and returns a score for each class.
 
 B batch, K classes, T positions.
 """
@@ -10,19 +10,19 @@ from esper.contracts.errors import ConfigError
 from esper.probe.modes import eval_mode
 
 _MISFITS = (AttributeError, IndexError, RuntimeError, TypeError, ValueError)
-"""What torch and Python raise for a tensor of the wrong shape or type."""
+"""Errors that torch and Python raise for a tensor of the wrong shape or type."""
 
 
 def check_fit(host: nn.Module, x: Tensor, answer_shape: tuple[int, ...]) -> None:
-    """Refuse a host that cannot learn, or that gives no score for each class.
+    """Refuse a host that has no trainable weight or returns the wrong shape; does not change it.
 
     Args:
-        host: the network; its mode and weights stay as they are.
+        host: the network.
         x: a batch of samples.
         answer_shape: (B, K), or (B, T, K) for tokens.
 
     Raises:
-        ConfigError: saying what does not fit.
+        ConfigError: its message describes the mismatch.
     """
     if not any(parameter.requires_grad for parameter in host.parameters()):
         raise ConfigError(f"the model ({type(host).__name__}) has no weight that can be trained")

@@ -18,7 +18,7 @@ class ResNet(HostOptions):
     """For images.
 
     channels: channels of each stage; every stage but the first halves the image.
-    blocks: basic blocks a stage.
+    blocks: basic blocks in each stage.
     norm: `group`, which computes the same in training and evaluation, or `batch`.
     """
 
@@ -37,5 +37,4 @@ class ResNet(HostOptions):
         require_fit("resnet", spec)
         from esper.model.networks.convolution import resnet
 
-        in_channels = spec.input_shape[0]
-        return resnet(in_channels, self.channels, self.blocks, self.norm, spec.num_classes)
+        return resnet(spec.input_shape[0], self.channels, self.blocks, self.norm, spec.num_classes)

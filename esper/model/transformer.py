@@ -17,7 +17,7 @@ class Transformer(HostOptions):
     """For tokens; the logits are (batch, positions, num_classes).
 
     layers: blocks, each with submodules `attention` and `mlp`.
-    width: features a position, divisible by `heads`.
+    width: features of a position, divisible by `heads`.
     mlp_ratio: inner units of an `mlp`, as a multiple of `width`.
     """
 

@@ -1,1 +1,1 @@
-"""Whether and where to change: policies, and the rules that they share."""
+"""Policies, which decide whether and where to change the network, and their shared rules."""

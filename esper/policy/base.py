@@ -1,4 +1,4 @@
-"""The contract of a policy, and what the rules of all policies share."""
+"""The contract of a policy, and the base of the rules that policies share."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -10,35 +10,36 @@ from esper.contracts.outcome import Outcome, Reward
 class Policy(Protocol):
     """Decides whether and where to change; built by the `build(rng_seed)` of its option.
 
-    A policy that inherits from it learns nothing and has no state unless it overrides the methods.
+    By default a policy learns nothing and has no state.
     """
 
     name: ClassVar[str]
 
     def decide(self, observation: Observation) -> list[Decision]:
-        """Return the decisions of this epoch, at least one, each with its reason."""
+        """Return the decisions of this epoch, at least one."""
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Learn from a settled activation and return what changed, by metric path."""
+        """Learn from a settled activation; return changed values by metric path."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
+        """Return the state of the policy, ready for JSON."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load what `state_dict` returned."""
+        del state
 
 
 class PolicyOption(Protocol):
     """A config option that builds a policy; its fields are the keys under `policy.`."""
 
     def build(self, rng_seed: int) -> Policy:
-        """Return a policy at the start of a run; `rng_seed` fixes all its random choices."""
+        """Return a new policy; `rng_seed` determines its random choices."""
 
 
 class Rules:
-    """Base of the rules that options inherit: each class checks its own keys, then calls super."""
+    """Base of the rules that options inherit; each class checks its own keys, then calls super."""
 
     def __post_init__(self) -> None:
         """End the chain of checks."""

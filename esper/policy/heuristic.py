@@ -1,4 +1,4 @@
-"""Grows early and by rule, and judges each seed by its measured gain."""
+"""Grows early by fixed rules, and judges each seed by its measured gain."""
 
 from collections import deque
 from dataclasses import asdict, dataclass, replace
@@ -12,18 +12,18 @@ from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter, UnmetRequests
-from esper.policy.rules.growth import GrowthRules, germinations, request_growth, together
+from esper.policy.rules.growth import GrowthRules, combine, germinations, request_growth
 from esper.policy.rules.penalties import Penalties, PenaltyRules
 from esper.policy.rules.trigger import TriggerRules, check_trigger
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
-# Fields come from the last base first: that is the order in which the keys are printed.
+# Fields of the last base come first, and so do the printed keys.
 @dataclass(frozen=True, kw_only=True)
 class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
-    """Grows at fixed shares of the budget or when the loss flattens, and later on a plateau.
+    """Grows at fixed fractions of the budget or when the loss flattens, and later on a plateau.
 
-    history_limit: how many of its decisions the policy remembers.
+    history_limit: number of decisions that the policy keeps.
     """
 
     history_limit: int = 1000
@@ -33,12 +33,12 @@ class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
         super().__post_init__()
 
     def build(self, rng_seed: int) -> "HeuristicPolicy":
-        """Return the policy at the start of a run; it makes no random choice."""
+        """Return a new policy; it makes no random choices."""
         return HeuristicPolicy(self)
 
 
 class HeuristicPolicy(Policy):
-    """The state of a `Heuristic` in a run.
+    """The policy of `Heuristic`.
 
     history: its last decisions, oldest first.
     """
@@ -53,7 +53,7 @@ class HeuristicPolicy(Policy):
         self.history: deque[dict[str, Any]] = deque(maxlen=options.history_limit)
 
     def decide(self, observation: Observation) -> list[Decision]:
-        """Return the verdicts that are due, then a request to grow, or why there is none."""
+        """Return the verdicts that are due, then a request to grow or the reason to wait."""
         events = self._germinations.update(observation)
         self._unmet.update(observation)
         self._penalties.advance(observation.epoch)
@@ -62,20 +62,20 @@ class HeuristicPolicy(Policy):
         request = request_growth(observation, trigger, self.options, decisions, self._least_tried)
         if request.kind is DecisionKind.ADAPT:
             request = self._weighed(request, observation)
-        decisions = together(decisions, request)
+        decisions = combine(decisions, request)
         self.history.extend(_line(observation.epoch, each) for each in decisions)
         return decisions
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Count a cull against its blueprint; the reward changes nothing here."""
+        """Penalise the blueprint of a culled seed; ignore the reward."""
         self._penalties.advance(outcome.settled_epoch)
         if not outcome.fossilized:
             self._penalties.add(outcome.blueprint)
-        path = f"policy/heuristic/penalty/{outcome.blueprint}"
-        return {path: self._penalties[outcome.blueprint]}
+        penalty = self._penalties[outcome.blueprint]
+        return {f"policy/heuristic/penalty/{outcome.blueprint}": penalty}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
+        """Return the state of the policy, ready for JSON."""
         return {
             "penalties": self._penalties.state_dict(),
             "germinations": asdict(self._germinations),
@@ -84,21 +84,20 @@ class HeuristicPolicy(Policy):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load what `state_dict` returned."""
         self._penalties.load_state_dict(state["penalties"])
         self._germinations = GerminationCounter(**state["germinations"])
         self._unmet = UnmetRequests(**state["unmet"])
-        self.history.clear()
-        self.history.extend(state["history"])
+        self.history = deque(state["history"], maxlen=self.options.history_limit)
 
     def _least_tried(self, slots: list[SlotState]) -> SlotState:
-        """Return the slot with the fewest germinations and unmet requests, the first of equals."""
+        """Return the first slot with the fewest germinations and unmet requests."""
         return min(slots, key=lambda slot: germinations(slot) + self._unmet[slot.spec.name])
 
     def _weighed(self, request: Decision, observation: Observation) -> Decision:
-        """Return the request with confidence, urgency, risk and the blueprints that are barred.
+        """Return the request with confidence, urgency, risk and barred blueprints.
 
-        Confidence and urgency grow with the plateau; risk grows with the epoch, because less time
+        Confidence and urgency grow with the plateau.  Risk grows with the epoch, because less time
         is left to recover.
         """
         assert request.slot is not None, "a request to grow names its slot"

@@ -1,7 +1,7 @@
-"""Never grows: the host alone."""
+"""Never grows: trains the host without kernels."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
@@ -11,15 +11,15 @@ from esper.policy.rules.verdict import VerdictRules, judge
 
 @dataclass(frozen=True, kw_only=True)
 class Never(VerdictRules):
-    """Germinates nothing; judges seeds that live nevertheless by the verdict of all policies."""
+    """Never germinates seeds; judges existing ones by the shared verdict."""
 
     def build(self, rng_seed: int) -> "NeverPolicy":
-        """Return the policy; it makes no random choice."""
+        """Return a new policy; it makes no random choices."""
         return NeverPolicy(self)
 
 
 class NeverPolicy(Policy):
-    """A `Never` in a run; it has no state."""
+    """The policy of `Never`; it has no state."""
 
     name: ClassVar[str] = "never"
 
@@ -27,8 +27,5 @@ class NeverPolicy(Policy):
         self.options = options
 
     def decide(self, observation: Observation) -> list[Decision]:
-        """Return the verdicts that are due, or to wait."""
+        """Return the verdicts that are due, else to wait."""
         return judge(observation, self.options) or [wait("this policy never grows")]
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back an empty state."""

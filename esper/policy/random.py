@@ -1,6 +1,5 @@
-"""Grows at random epochs in random slots: the control for when and where."""
+"""Grows at random epochs in random slots: a control for the choice of epoch and slot."""
 
-import math
 import random
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -10,7 +9,8 @@ from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
 from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter
-from esper.policy.rules.growth import GrowthRules, Trigger, request_growth, together
+from esper.policy.rules.growth import GrowthRules, Trigger, combine, request_growth
+from esper.policy.rules.trigger import due_epoch
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
@@ -18,10 +18,10 @@ from esper.policy.rules.verdict import VerdictRules, judge
 class Random(VerdictRules, GrowthRules):
     """Grows a fixed number of times, at epochs drawn from the growth window.
 
-    A growth event that no slot can serve happens as soon as a slot can grow.
+    If no slot can grow at such an epoch, the growth event is postponed until one can.
 
-    events: growth events in a run; as many as another policy had makes the two comparable.
-    until: share of the budget in which they fall, `training.grow_until`.
+    events: growth events in a run; for a comparison, the number that the other policy had.
+    until: fraction of the budget in which they fall, `training.grow_until`.
     """
 
     events: int = 3
@@ -33,12 +33,12 @@ class Random(VerdictRules, GrowthRules):
         super().__post_init__()
 
     def build(self, rng_seed: int) -> "RandomPolicy":
-        """Return the policy at the start of a run; its generator is not the strategy's."""
+        """Return a new policy; its generator is independent of the strategy's."""
         return RandomPolicy(self, random.Random(f"policy/random/{rng_seed}"))
 
 
 class RandomPolicy(Policy):
-    """The state of a `Random` in a run."""
+    """The policy of `Random`."""
 
     name: ClassVar[str] = "random"
 
@@ -49,15 +49,15 @@ class RandomPolicy(Policy):
         self._planned: list[int] | None = None
 
     def decide(self, observation: Observation) -> list[Decision]:
-        """Return the verdicts that are due, then a request to grow, or why there is none."""
+        """Return the verdicts that are due, then a request to grow or the reason to wait."""
         events = self._germinations.update(observation)
         decisions = judge(observation, self.options)
         trigger = self._trigger(observation, events)
         request = request_growth(observation, trigger, self.options, decisions, self._rng.choice)
-        return together(decisions, request)
+        return combine(decisions, request)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
+        """Return the state of the policy, ready for JSON."""
         version, internal, gauss = self._rng.getstate()
         return {
             "germinations": asdict(self._germinations),
@@ -66,7 +66,7 @@ class RandomPolicy(Policy):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load what `state_dict` returned."""
         self._germinations = GerminationCounter(**state["germinations"])
         self._planned = state["planned"]
         version, internal, gauss = state["rng"]
@@ -84,6 +84,6 @@ class RandomPolicy(Policy):
         return Trigger(fires=epoch >= due, reason=reason)
 
     def _draw(self, epochs: int) -> list[int]:
-        """Return different epochs within the window, ascending, as many as it has room for."""
-        last = max(1, math.ceil(round(self.options.until * epochs, 9)) - 1)
+        """Return distinct epochs of the window, ascending; fewer than `events` if it is short."""
+        last = max(1, due_epoch(self.options.until, epochs) - 1)
         return sorted(self._rng.sample(range(1, last + 1), min(self.options.events, last)))

@@ -1,4 +1,4 @@
-"""Grows at planned epochs: a control that looks at nothing before it grows."""
+"""Grows at planned epochs, independent of the losses: a control."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -8,26 +8,26 @@ from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter
-from esper.policy.rules.growth import GrowthRules, request_growth, together
+from esper.policy.rules.growth import GrowthRules, combine, request_growth
 from esper.policy.rules.trigger import FractionRules, check_fraction
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
-# Fields come from the last base first: that is the order in which the keys are printed.
+# Fields of the last base come first, and so do the printed keys.
 @dataclass(frozen=True, kw_only=True)
 class Schedule(VerdictRules, GrowthRules, FractionRules):
-    """Grows at fixed shares of the budget, slot after slot in turn.
+    """Grows at fixed fractions of the budget, slot after slot in turn.
 
-    A growth event that no slot can serve happens as soon as a slot can grow.
+    If no slot can grow at such an epoch, the growth event is postponed until one can.
     """
 
     def build(self, rng_seed: int) -> "SchedulePolicy":
-        """Return the policy at the start of a run; it makes no random choice."""
+        """Return a new policy; it makes no random choices."""
         return SchedulePolicy(self)
 
 
 class SchedulePolicy(Policy):
-    """The state of a `Schedule` in a run."""
+    """The policy of `Schedule`."""
 
     name: ClassVar[str] = "schedule"
 
@@ -37,7 +37,7 @@ class SchedulePolicy(Policy):
         self._asked = 0
 
     def decide(self, observation: Observation) -> list[Decision]:
-        """Return the verdicts that are due, then a request to grow, or why there is none."""
+        """Return the verdicts that are due, then a request to grow or the reason to wait."""
         events = self._germinations.update(observation)
         names = [slot.spec.name for slot in observation.slots]
 
@@ -53,13 +53,13 @@ class SchedulePolicy(Policy):
             lambda slots: min(slots, key=turns_to_wait),
         )
         self._asked += request.kind is DecisionKind.ADAPT
-        return together(decisions, request)
+        return combine(decisions, request)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
+        """Return the state of the policy, ready for JSON."""
         return {"germinations": asdict(self._germinations), "asked": self._asked}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load what `state_dict` returned."""
         self._germinations = GerminationCounter(**state["germinations"])
         self._asked = state["asked"]

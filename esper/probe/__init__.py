@@ -1,1 +1,1 @@
-"""Run a model without leaving a trace in it."""
+"""Run a model without changing its modes, the random generators or its tensors."""

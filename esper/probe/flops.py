@@ -1,4 +1,4 @@
-"""Count the FLOPs of a forward pass: matrix products and convolutions, 2 a multiply-add."""
+"""Count the FLOPs of a forward pass: matrix products and convolutions, 2 for a multiply-add."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
 
 
 _MAPPING = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
-"""Fused attention on a CPU, which torch's own counter leaves out."""
+"""Fused attention on a CPU, which torch's counter omits."""
 
 
 def forward_flops(model: nn.Module, example_input: Tensor) -> float:
-    """Return the forward FLOPs a sample of `model` in eval mode.
+    """Return the forward FLOPs of `model` in eval mode for one sample.
 
-    A graph is recorded, so that torch does not take fused paths that hide what they compute.
+    Gradients are enabled, so that torch does not use fused operators, which hide FLOPs.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_MAPPING)
-    untouched = restored(RngState.now())
-    with eval_mode(model), every_layer_called(), untouched, torch.enable_grad(), counter:
+    same_rng = restored(RngState.now())
+    with eval_mode(model), every_layer_called(), same_rng, torch.enable_grad(), counter:
         model(example_input)
     return counter.get_total_flops() / len(example_input)

@@ -1,4 +1,4 @@
-"""Contexts in which a model can be run and is the same afterwards."""
+"""Context managers that set a mode for a block and restore it afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from torch import nn
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode; afterwards each module has its own mode again.
+    """Put a model in eval mode for a block, then restore the mode of each module.
 
-    `model.train()` would not do: a user may keep some modules, such as batch norms, in eval mode.
+    `model.train()` would also change modules that a user keeps in eval mode, such as batch norms.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -24,9 +24,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def every_layer_called() -> Iterator[None]:
-    """Keep torch from running a transformer layer as one fused operator.
+    """Prevent torch from running a transformer layer as one fused operator.
 
-    A fused layer calls none of its submodules, counts no FLOPs and returns nested tensors.
+    A fused layer calls no submodules, counts no FLOPs and returns nested tensors.
     """
     was_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

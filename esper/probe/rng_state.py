@@ -1,7 +1,7 @@
-"""The state of the global random generators, kept and restored.
+"""Save and restore the state of the global random generators.
 
-A twin must see the batches that the network saw, also in a training loop that shuffles with a
-global generator; and the work done for a twin must not change the numbers that the network draws.
+A twin must get the network's batches, even if the training loop shuffles with a global generator,
+and the work for a twin must not change the numbers that the network draws.
 """
 
 import random
@@ -26,14 +26,14 @@ class RngState:
 
     @classmethod
     def now(cls) -> "RngState":
-        """Return the present state."""
+        """Return the current state."""
         array: Any = numpy.random.get_state()
         name, words, *rest = array
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return cls(random.getstate(), (name, words.tolist(), *rest), torch.get_rng_state(), devices)
 
     def restore(self) -> None:
-        """Put the generators back into this state."""
+        """Set the generators to this state."""
         random.setstate(self.python)
         numpy.random.set_state(self.numpy)
         torch.set_rng_state(self.cpu)
@@ -46,13 +46,13 @@ class RngState:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "RngState":
-        """Return the object that `state_dict` was called of."""
+        """Return the object whose `state_dict` this is."""
         return cls(**state)
 
 
 @contextmanager
 def restored(then: RngState) -> Iterator[None]:
-    """Run a block with the generators in the state `then`; restore the present one afterwards."""
+    """Run a block with the generators in the state `then`, then restore the current state."""
     now = RngState.now()
     then.restore()
     try:

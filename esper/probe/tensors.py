@@ -1,6 +1,6 @@
 """Read and write all parameters and buffers of a network by name.
 
-A state dict leaves out buffers that are not persistent, and those that are None.
+In contrast to a state dict, they include buffers that are not persistent or None.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from esper.contracts.errors import CheckpointError
 
 Tensors = dict[str, Tensor | None]
-"""Parameters and buffers by name; a buffer that is not filled is None, tied ones are one object."""
+"""Parameters and buffers by name; an unset buffer is None, tied buffers are one object."""
 
 
 def tensors_of(model: nn.Module) -> Tensors:
-    """Return the network's own parameters and buffers, detached, not copies of them."""
+    """Return the network's parameters and buffers, detached but not copied."""
     tensors: Tensors = {name: p.detach() for name, p in model.named_parameters()}
     seen: dict[int, Tensor] = {}
     for owner, module in model.named_modules():
-        # `named_buffers` leaves out what is None, and second names of one tensor.
+        # `named_buffers` omits buffers that are None, and further names of one tensor.
         for name, buffer in module._buffers.items():
             path = f"{owner}.{name}" if owner else name
             tensors[path] = None if buffer is None else seen.setdefault(id(buffer), buffer.detach())
@@ -28,19 +28,18 @@ def tensors_of(model: nn.Module) -> Tensors:
 
 def check_names(model: nn.Module, tensors: Tensors) -> None:
     """Raise `CheckpointError` if a name is missing in the model or in `tensors`."""
-    strange = sorted(tensors_of(model).keys() ^ tensors.keys())
-    if strange:
+    unmatched = sorted(tensors_of(model).keys() ^ tensors.keys())
+    if unmatched:
         raise CheckpointError(
-            f"the checkpoint is of another network: '{strange[0]}' is in only one of them"
+            f"the checkpoint is of another network: '{unmatched[0]}' is in only one of them"
         )
 
 
 @torch.no_grad()
 def put_tensors(model: nn.Module, tensors: Tensors) -> None:
-    """Copy values into the parameters and buffers of the same names, each of them in place.
+    """Copy values in place into the parameters and buffers of the same names.
 
-    A buffer that has another shape by now, is not filled, or is a view of fewer values than it
-    shows, cannot be copied into; it is replaced by a copy.
+    A buffer that is None, has another shape or type, or is an expanded view is replaced by a copy.
 
     Raises:
         CheckpointError: if a parameter has another shape or type.
@@ -61,7 +60,7 @@ def put_tensors(model: nn.Module, tensors: Tensors) -> None:
 
 
 def _put_buffers(model: nn.Module, buffers: Mapping[str, Tensor | None]) -> None:
-    anywhere = next(model.parameters(), torch.empty(0)).device
+    default_device = next(model.parameters(), torch.empty(0)).device
     written: dict[int, Tensor] = {}
     replaced: dict[int, Tensor] = {}
     for name, value in buffers.items():
@@ -74,13 +73,12 @@ def _put_buffers(model: nn.Module, buffers: Mapping[str, Tensor | None]) -> None
             here.copy_(value)
             written[id(here)] = value
         else:
-            device = anywhere if here is None else here.device
-            copy = replaced.setdefault(id(value), value.to(device, copy=True))
-            setattr(module, attribute, copy)
+            device = default_device if here is None else here.device
+            setattr(module, attribute, replaced.setdefault(id(value), value.to(device, copy=True)))
 
 
 def _takes(here: Tensor, value: Tensor) -> bool:
-    """Return whether values can be copied into a buffer as it lies in memory."""
+    """Return whether the values can be copied into a buffer in place."""
     overlaps = any(
         size > 1 and not step for size, step in zip(here.shape, here.stride(), strict=True)
     )

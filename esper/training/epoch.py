@@ -1,4 +1,4 @@
-"""Train a model for one epoch.  Sets the host's learning rate only; kernels follow it."""
+"""Train a model for one epoch.  Sets only the host's learning rate, which kernels follow."""
 
 import math
 import time
@@ -21,17 +21,16 @@ from esper.training.schedule import learning_rate_factor
 
 
 class Epoch:
-    """One epoch of a budget: where it begins, and how many steps it has."""
+    """One epoch of a budget of `epochs`, counted from 1."""
 
     def __init__(self, options: Training, epoch: int, epochs: int, num_steps: int) -> None:
         self.options = options
-        self.begins = (epoch - 1) / epochs
+        self.start = (epoch - 1) / epochs
         self.step_share = 1 / (epochs * num_steps)
 
     def learning_rate(self, step: int) -> float:
         """Return the host's learning rate at a step of this epoch, counted from 0."""
-        progress = self.begins + step * self.step_share
-        options = self.options
+        options, progress = self.options, self.start + step * self.step_share
         return options.lr * learning_rate_factor(options.schedule, progress, options.grow_until)
 
     def train(
@@ -47,14 +46,14 @@ class Epoch:
         Args:
             model: the network.
             optimizer: the optimizer of its parameters.
-            batches: the batches that are left of the epoch.
-            progress: results of the steps before them; the results of these are added.
+            batches: the remaining batches of the epoch.
+            progress: results of the steps before them; results of further steps are added.
             is_asked_to_pause: called before each step; if it returns True, training stops and None
                 is returned.
 
-        If the loss or the host's gradient is not finite, the step is not taken and the epoch ends,
-        because further steps could only do more harm.  A step that raises is taken without the
-        kernels that make it fail; see `safeguard` for the errors that are raised.
+        If the loss or the host's gradient is not finite, the step is skipped and the epoch ends,
+        because further steps would not repair it.  A step that raises is repeated without the
+        kernels that make it fail; `Safeguard.run` lists the errors that propagate.
         """
         model.train()
         progress = progress or Progress()
@@ -66,9 +65,8 @@ class Epoch:
             self._set_learning_rate(optimizer, progress.num_steps)
             loss, logits = guard.run(partial(_gradients, model, optimizer, x_B, y_B))
             norms = clip_each_group(optimizer, self.options.clip_norm)
-            # The first norm is the host's; an isolated kernel's does not count.
-            finite = [math.isfinite(float(value)) for value in (loss.detach(), *norms[:1])]
-            progress.is_finite = all(finite)
+            # The first norm is the host's; those of isolated kernels do not matter.
+            progress.is_finite = all(math.isfinite(float(v)) for v in (loss.detach(), *norms[:1]))
             if progress.is_finite:
                 optimizer.step()
             progress.busy_ms += (time.perf_counter() - started) * 1e3
@@ -86,10 +84,9 @@ class Epoch:
         )
 
     def _set_learning_rate(self, optimizer: Optimizer, step: int) -> None:
-        rate = self.learning_rate(step)
         for group in optimizer.param_groups:
             if TAG not in group:
-                group["lr"] = rate
+                group["lr"] = self.learning_rate(step)
 
 
 def _gradients(
@@ -110,7 +107,7 @@ class Progress:
     losses: mean loss of each step.
     answers, targets: predicted and true classes of each step.
     busy_ms: milliseconds spent in the steps.
-    is_finite: False if the last step had a loss or a gradient that was not finite.
+    is_finite: whether loss and gradient of the last step were finite.
     """
 
     losses: list[Tensor] = field(default_factory=list)
@@ -129,7 +126,7 @@ class Progress:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Load what `state_dict` returned, on the device of the network."""
+        """Load what `state_dict` returned, on the network's device."""
         vars(self).update(state)
         for name in ("losses", "answers", "targets"):
             setattr(self, name, [tensor.to(device) for tensor in state[name]])
@@ -154,17 +151,16 @@ class Progress:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, in [0, 1]."""
-        right = torch.cat(self.answers) == torch.cat(self.targets)
-        return int(right.sum()) / right.numel()
+        """Fraction of correct answers, in [0, 1]."""
+        hits = torch.cat(self.answers) == torch.cat(self.targets)
+        return int(hits.sum()) / hits.numel()
 
 
 def clip_each_group(optimizer: Optimizer, max_norm: float) -> Sequence[Tensor]:
-    """Clip the gradient norm of each parameter group separately; return the norms before.
+    """Clip the gradient norm of each parameter group separately; return the norms before clipping.
 
-    With one norm over all groups, a kernel with large gradients would shrink the host's step, and
-    one with gradients that are not finite would destroy it.  If `max_norm` is 0, nothing is clipped
-    and nothing returned.
+    With a common norm, large gradients of a kernel would shrink the host's step, and gradients that
+    are not finite would destroy it.  If `max_norm` is 0, nothing is clipped and () is returned.
     """
     if max_norm <= 0:
         return ()
@@ -182,7 +178,7 @@ def clip_each_group(optimizer: Optimizer, max_norm: float) -> Sequence[Tensor]:
 def _clip_at_once(groups: list[list[Tensor]], max_norm: float) -> Sequence[Tensor]:
     """Clip groups on one device, bit-identical to torch's `clip_grad_norm_` on each group.
 
-    The overhead of that function is longer than the step of a small group.
+    That function has an overhead longer than the step of a small group.
     """
     norms = torch.stack(torch._foreach_norm([grad for grads in groups for grad in grads]))
     parts = torch.split(norms, [len(grads) for grads in groups])

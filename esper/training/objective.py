@@ -1,4 +1,4 @@
-"""The loss of classification, of a sample or of a sequence of tokens.
+"""Loss and accuracy of classification, of samples or of sequences of tokens.
 
 Shapes: B batch, T positions, C classes.  Logits are (B, C) or (B, T, C), targets (B,) or (B, T).
 """
@@ -13,12 +13,12 @@ def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def sample_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of each sample (B,), the mean over positions for sequences."""
+    """Return the cross-entropy of each sample (B,), averaged over the positions of a sequence."""
     losses = cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
     return losses.view(len(targets), -1).mean(dim=1)
 
 
 def sample_hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the share of right answers of each sample (B,), in [0, 1]."""
+    """Return the fraction of correct answers of each sample (B,), in [0, 1]."""
     hits = (logits.argmax(dim=-1) == targets).to(logits.dtype)
     return hits.view(len(targets), -1).mean(dim=1)

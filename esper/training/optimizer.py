@@ -11,10 +11,7 @@ def build_optimizer(model: nn.Module, options: Training) -> Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if options.optimizer == "sgd":
         return SGD(
-            parameters,
-            lr=options.lr,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
+            parameters, options.lr, momentum=options.momentum, weight_decay=options.weight_decay
         )
-    kind = AdamW if options.optimizer == "adamw" else Adam
-    return kind(parameters, lr=options.lr, weight_decay=options.weight_decay)
+    adam = AdamW if options.optimizer == "adamw" else Adam
+    return adam(parameters, lr=options.lr, weight_decay=options.weight_decay)

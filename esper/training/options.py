@@ -4,22 +4,22 @@ import math
 from dataclasses import dataclass
 
 from esper.contracts.checks import require, require_one_of
+from esper.training.schedule import SCHEDULES
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("wsd", "constant", "cosine")
 
 
 @dataclass(frozen=True)
 class Training:
     """How the host is trained, the same for every arm of a comparison.
 
-    lr: learning rate of the constant part of the schedule.
+    lr: highest learning rate of the schedule.
     schedule: `wsd` is constant until `grow_until` of the budget, then falls linearly to 0;
         `cosine` falls from the start.
-    grow_until: share of the budget in which seeds may germinate.
+    grow_until: fraction of the budget in which seeds may germinate.
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
-    steps_per_epoch: optimizer steps of an epoch; None is one pass over the data.
-    threads: CPU threads of torch; several slow small networks down beside other processes.
+    steps_per_epoch: optimizer steps in an epoch; None for one pass over the data.
+    threads: CPU threads of torch; more than one slows small networks if other processes run.
     """
 
     optimizer: str = "adamw"

@@ -1,9 +1,9 @@
-"""Find the kernels that make a training step fail, and take the step without them.
+"""Find the kernels that make a training step fail, and repeat the step without them.
 
 An error in a kernel's backward pass, or in the host because of a kernel's output, does not name the
 kernel.  So the step is tried without any kernel, then with one more at a time; each kernel with
-which it fails rests until the epoch is over.  Every try starts from the same state as the first, so
-that the step equals, to the bit, that of a network without the kernels left out.
+which it fails rests until the end of the epoch.  Every try starts from the same state, so that the
+step is bit-identical to that of a network without the resting kernels.
 """
 
 import traceback
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class Safeguard:
-    """Protects the steps of one epoch.  Costs and changes nothing for a network without kernels.
+    """Protects the steps of one epoch.  Has no effect and no cost for a network without kernels.
 
-    State that a try changes and the next one needs as it was: running statistics of norms, and
-    torch's global generators on the devices of the network.
+    Restores before each new try what a try changes: running statistics of norms, and torch's global
+    generators on the network's devices.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -39,11 +39,11 @@ class Safeguard:
         self._rng_before: tuple[Tensor, list[Tensor]]
 
     def run(self, attempt: Callable[[], T]) -> T:
-        """Return the result of `attempt`: forward and backward pass of a step, from no gradients.
+        """Return the result of `attempt`: clear the gradients, forward pass, backward pass.
 
         Raises:
-            EscalatedError: if its error is one after which the run has to stop.
-            Exception: the error of `attempt` if it fails without any kernel too.
+            EscalatedError: if its error must stop the run.
+            Exception: the error of `attempt` if it also fails without any kernel.
         """
         if not self._banks:
             return attempt()
@@ -56,7 +56,7 @@ class Safeguard:
 
     def _recovered(self, attempt: Callable[[], T], error: Exception) -> T:
         escalate(error)
-        # Its frames hold the activations of the failed step, which may have been too many.
+        # Frees the activations of the failed step, which may have exhausted the memory.
         traceback.clear_frames(error.__traceback__)
         faults = self._banks[0].faults
         assert faults.options is not None, "recovery is on in these banks"
@@ -68,38 +68,38 @@ class Safeguard:
             else:
                 faults.note(None, error, Remedy.RETRY)
                 return result
-        return self._without_the_guilty(attempt, error)
+        return self._without_failing_kernels(attempt, error)
 
-    def _without_the_guilty(self, attempt: Callable[[], T], error: Exception) -> T:
-        """Return the step with every kernel with which it works; note the others as failed.
+    def _without_failing_kernels(self, attempt: Callable[[], T], error: Exception) -> T:
+        """Return the step with all kernels with which it works; log the others as failed.
 
         Raises:
             Exception: `error`, if the step fails without any kernel.
         """
         suspects = self._suspects()
         result = self._host_alone(attempt, suspects, error)
-        is_stale, num_guilty = False, 0
+        is_stale, num_failed = False, 0
         for bank, seed in suspects:
             bank.faults.resting.discard(seed)
             try:
                 result, is_stale = self._attempt(attempt), False
-            except Exception as guilt:  # noqa: BLE001 - the same boundary
-                escalate(guilt)
-                bank.faults.failed(seed, guilt, Remedy.DEGRADE)
-                is_stale, num_guilty = True, num_guilty + 1
-        if suspects and not num_guilty:
+            except Exception as failure:  # noqa: BLE001 - the same boundary
+                escalate(failure)
+                bank.faults.failed(seed, failure, Remedy.DEGRADE)
+                is_stale, num_failed = True, num_failed + 1
+        if suspects and not num_failed:
             suspects[0][0].faults.note(None, error, Remedy.RETRY)
         if not is_stale:
             return result
-        # The last suspect failed after its gradients were set.  A kernel that fails now and then
-        # may fail again; then one kernel fewer takes part.
+        # The gradients are those of the last try, which failed.  A kernel that fails at random may
+        # fail again; then it rests too.
         self._restore()
         return self.run(attempt)
 
     def _host_alone(
         self, attempt: Callable[[], T], suspects: list[tuple[KernelBank, int]], error: Exception
     ) -> T:
-        """Return the step without the suspects, or let them in again and raise `error`."""
+        """Return the step without the suspects; if it fails, let them run again, raise `error`."""
         for bank, seed in suspects:
             bank.faults.resting.add(seed)
         try:
@@ -111,7 +111,7 @@ class Safeguard:
             raise error from None
 
     def _suspects(self) -> list[tuple[KernelBank, int]]:
-        """Return the kernels that take part, fossilized ones first."""
+        """Return the kernels that are neither muted nor resting, fossilized ones first."""
         suspects = [
             (bank, int(name))
             for bank in self._banks

@@ -1,7 +1,7 @@
 """The learning rate over the budget, relative to its highest value.
 
 `wsd` (warm-up, stable, decay; Hu et al. 2024, arXiv:2404.06395, here without the warm-up) keeps the
-rate constant while the network grows and lets it fall linearly afterwards.
+rate constant while the network grows, then decreases it linearly.
 """
 
 import math
@@ -9,25 +9,21 @@ from collections.abc import Callable
 
 
 def _wsd(progress: float, stable_until: float) -> float:
-    if progress <= stable_until:
-        return 1.0
-    return (1.0 - progress) / (1.0 - stable_until)
-
-
-def _cosine(progress: float, stable_until: float) -> float:
-    del stable_until
-    return (1.0 + math.cos(math.pi * progress)) / 2
+    return 1.0 if progress <= stable_until else (1.0 - progress) / (1.0 - stable_until)
 
 
 def _constant(progress: float, stable_until: float) -> float:
-    del progress, stable_until
     return 1.0
+
+
+def _cosine(progress: float, stable_until: float) -> float:
+    return (1.0 + math.cos(math.pi * progress)) / 2
 
 
 SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "wsd": _wsd,
-    "cosine": _cosine,
     "constant": _constant,
+    "cosine": _cosine,
 }
 
 
@@ -36,7 +32,7 @@ def learning_rate_factor(schedule: str, progress: float, stable_until: float) ->
 
     Args:
         schedule: a key of `SCHEDULES`.
-        progress: share of the budget that is over, in [0, 1].
-        stable_until: share of the budget in which `wsd` stays constant.
+        progress: fraction of the budget that is used, in [0, 1].
+        stable_until: fraction of the budget in which `wsd` stays constant.
     """
     return max(0.0, SCHEDULES[schedule](min(1.0, progress), stable_until))

@@ -1,4 +1,4 @@
-"""What every policy holds to: it judges alike, repeats itself and stays within safety."""
+"""Every policy judges alike, is reproducible and stays within the safety rules."""
 
 import json
 import math

@@ -17,7 +17,7 @@ class GlobalAveragePool(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Two 3x3 convolutions around a GELU; `hidden` channels lie between input and output."""
+    """Two 3x3 convolutions with a GELU and `hidden` channels between them."""
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()
@@ -34,19 +34,19 @@ class ConvBlock(nn.Module):
 def cnn(
     in_channels: int, hidden: Sequence[int], channels: Sequence[int], num_classes: int
 ) -> nn.Sequential:
-    """Return blocks `block1`, `block2`, ..., halving the image between two, then a linear head.
+    """Return blocks `block1`, `block2`, ... and a linear head; the image halves between blocks.
 
     Args:
         in_channels: channels of a sample.
         hidden: inner channels of each block.
         channels: output channels of each block.
-        num_classes: logits.
+        num_classes: number of logits.
     """
     edges = [in_channels, *channels]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, inner in enumerate(hidden):
         if i > 0:
-            # Rounding up keeps one pixel of an image that is one pixel already.
+            # Rounding up keeps the pixel of a 1x1 image.
             layers[f"halve{i}"] = nn.AvgPool2d(2, ceil_mode=True)
         layers[f"block{i + 1}"] = ConvBlock(edges[i], inner, edges[i + 1])
         layers[f"activation{i + 1}"] = nn.GELU()
@@ -62,7 +62,7 @@ def _norm(name: str, channels: int) -> nn.Module:
 
 
 class BasicBlock(nn.Module):
-    """Two normalised 3x3 convolutions beside a shortcut.
+    """Two normalised 3x3 convolutions with a shortcut.
 
     From He et al., "Deep residual learning for image recognition", 2015, with SiLU for ReLU.
     """
@@ -86,14 +86,14 @@ class BasicBlock(nn.Module):
 def resnet(
     in_channels: int, channels: Sequence[int], blocks: int, norm: str, num_classes: int
 ) -> nn.Sequential:
-    """Return a stem and stages `stage1`, `stage2`, ... of `block1`, ..., then a linear head.
+    """Return a stem, stages `stage1`, `stage2`, ... of blocks `block1`, ..., and a linear head.
 
     Args:
         in_channels: channels of a sample.
         channels: channels of each stage; every stage but the first halves the image.
-        blocks: basic blocks a stage.
+        blocks: basic blocks in each stage.
         norm: `group` or `batch`.
-        num_classes: logits.
+        num_classes: number of logits.
     """
     edges = [channels[0], *channels]
     layers: OrderedDict[str, nn.Module] = OrderedDict()

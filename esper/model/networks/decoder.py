@@ -12,7 +12,7 @@ EMBEDDING_DEVIATION = 0.02
 
 
 class CausalAttention(nn.Module):
-    """Self-attention of several heads; a position sees itself and those before it."""
+    """Multi-head self-attention; a position attends to itself and those before it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class CausalAttention(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Attention, then a dense block, each normalised before and added to its input."""
+    """Attention, then a dense block, each with a norm before it and a residual connection."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class DecoderBlock(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Looks up tokens and adds a learned vector for each position."""
+    """Embeds tokens and adds a learned vector for each position."""
 
     def __init__(self, vocabulary: int, positions: int, width: int) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ def decoder(
     """Return an embedding, blocks `block1`, `block2`, ... and a head of (B, T, V) logits.
 
     Args:
-        layers: blocks.
-        width: features a position, divisible by `heads`.
+        layers: number of blocks.
+        width: features of a position, divisible by `heads`.
         heads: attention heads of each block.
         hidden: inner units of each block's dense part.
-        vocabulary: tokens, and logits a position.
+        vocabulary: number of tokens, and of logits for each position.
         positions: longest sequence.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class DenseBlock(nn.Module):
-    """Two linear layers around a GELU; `hidden` units lie between input and output features."""
+    """Two linear layers with a GELU and `hidden` units between them."""
 
     def __init__(self, in_features: int, hidden: int, out_features: int) -> None:
         super().__init__()
@@ -25,10 +25,10 @@ def mlp(in_features: int, hidden: Sequence[int], width: int, num_classes: int) -
     """Return blocks `block1`, `block2`, ... from flattened samples to logits.
 
     Args:
-        in_features: numbers a sample, once flattened.
+        in_features: features of a flattened sample.
         hidden: inner units of each block.
-        width: features between consecutive blocks; a single block outputs the logits.
-        num_classes: logits.
+        width: features between consecutive blocks; the last block outputs the logits.
+        num_classes: number of logits.
     """
     edges = [in_features, *[width] * (len(hidden) - 1), num_classes]
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())

@@ -1,6 +1,6 @@
 """Count growth events, and requests to grow that led to no germination.
 
-The counters are plain values: `dataclasses.asdict` gives their state, their fields take it back.
+`dataclasses.asdict` returns the state of a counter; its constructor loads it.
 """
 
 from dataclasses import dataclass, field
@@ -12,9 +12,7 @@ from esper.policy.rules.growth import germinations
 
 @dataclass
 class GerminationCounter:
-    """Counts epochs in which seeds germinated.
-
-    A request that safety refused, or for which no seed was viable, is no event and may be repeated.
+    """Counts growth events: epochs in which seeds germinated, not requests.
 
     events: growth events so far.
     seen: germinations up to the last `update`.
@@ -24,7 +22,7 @@ class GerminationCounter:
     seen: int = 0
 
     def update(self, observation: Observation) -> int:
-        """Return the number of events so far; a rollback that takes seeds back takes no event."""
+        """Return the number of events so far; a rollback of seeds does not reduce it."""
         total = sum(germinations(slot) for slot in observation.slots)
         self.events += total > self.seen
         self.seen = total
@@ -33,14 +31,14 @@ class GerminationCounter:
 
 @dataclass
 class UnmetRequests:
-    """Counts, for each slot, the requests after which nothing germinated there.
+    """Counts, for each slot, the requests after which no seed germinated there.
 
-    A policy that prefers the slot that was tried least must count them too, or one slot that
-    cannot be served keeps all others from growing.
+    A policy that prefers the least tried slot must count them too.  Otherwise it requests a slot
+    that cannot grow again and again, and no other slot grows.
 
-    counts: unmet requests, by slot.
-    asked: the slot of the last request, None where the last `update` settled it.
-    before: germinations of that slot when it was asked for.
+    counts: unmet requests by slot.
+    asked: slot of the open request, None if there is none.
+    before: germinations of that slot at the time of the request.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -51,11 +49,11 @@ class UnmetRequests:
         return self.counts.get(slot, 0)
 
     def ask(self, slot: SlotState) -> None:
-        """Note a request to grow a slot; the next `update` settles it."""
+        """Record a request to grow a slot; the next `update` settles it."""
         self.asked, self.before = slot.spec.name, germinations(slot)
 
     def update(self, observation: Observation) -> None:
-        """Count the open request as unmet unless its slot has grown since."""
+        """Count the open request as unmet unless a seed of its slot germinated since."""
         for slot in observation.slots:
             if slot.spec.name == self.asked and germinations(slot) <= self.before:
                 self.counts[self.asked] = self[self.asked] + 1
@@ -63,7 +61,7 @@ class UnmetRequests:
 
 
 def last_change(observation: Observation) -> int:
-    """Return the epoch of the last germination or cull anywhere, 0 when there was none."""
+    """Return the epoch of the last germination or cull in any slot, 0 if there was none."""
     used = [seed.last_used_epoch for slot in observation.slots for seed in slot.seeds]
     culled = [slot.last_cull_epoch for slot in observation.slots]
     return max((epoch for epoch in (*used, *culled) if epoch is not None), default=0)

@@ -1,6 +1,6 @@
 """Find the slots that can grow this epoch, and request growth in one of them.
 
-Policies differ in when they grow and in the slot that they choose; they share all the rest.
+Policies differ in when they grow and in how they choose a slot; the rest is shared.
 """
 
 import math
@@ -15,19 +15,19 @@ from esper.contracts.stage import SeedStage
 from esper.policy.base import Rules, wait
 
 ADDING = (Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER)
-"""The adaptations that grow a slot in which no seed is live yet."""
+"""The adaptations that grow a slot without a live seed."""
 
 _NAMED = 3
-"""How many closed slots a reason names; it stays short with hundreds of slots."""
+"""Number of closed slots that a reason names, so that it stays short with hundreds of slots."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthRules(Rules):
-    """Where a policy may grow and what it asks for; the fields are keys of `policy`.
+    """Where a policy may grow and what it requests; the fields are keys of `policy`.
 
-    embargo_epochs_after_cull: epochs after a cull in which its slot gets no seed.
-    max_live_seeds_per_slot: a slot with so many live seeds gets no further one.
-    adaptation, seeds_per_adaptation: what a decision to grow asks for.
+    embargo_epochs_after_cull: epochs after a cull in which no seed of the slot germinates.
+    max_live_seeds_per_slot: no further seed germinates in a slot with this many live seeds.
+    adaptation, seeds_per_adaptation: the requested adaptation and number of seeds.
     """
 
     embargo_epochs_after_cull: int = 5
@@ -46,14 +46,14 @@ class GrowthRules(Rules):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Whether it is time to grow, and the numbers that decided it."""
+    """Whether it is time to grow, with the numbers behind it as the reason."""
 
     fires: bool
     reason: str
 
 
 def obstacle(observation: Observation) -> str | None:
-    """Return why the network must not grow this epoch, None when it may."""
+    """Return why the network must not grow this epoch, None if it may."""
     if not observation.may_grow:
         return f"epoch {observation.epoch} of {observation.epochs} is past the growth window"
     if not math.isfinite(observation.metrics.val_loss):
@@ -67,9 +67,9 @@ def growable_slots(
     """Return the slots that can grow, in order, and why the others cannot.
 
     Args:
-        observation: the run as it stands.
-        rules: what keeps a slot closed.
-        decisions: verdicts of this epoch; a slot that one of them changes stays closed.
+        observation: the current state of the run.
+        rules: the embargo and the limit of live seeds.
+        decisions: verdicts of this epoch; slots that they change cannot grow.
     """
     changed = {each.slot for each in decisions if each.kind is not DecisionKind.WAIT}
     slots: list[SlotState] = []
@@ -93,10 +93,10 @@ def request_growth(
     decisions: list[Decision],
     choose: Callable[[list[SlotState]], SlotState],
 ) -> Decision:
-    """Return the request to grow the slot that `choose` picks, or to wait, with the reason."""
-    against = obstacle(observation)
-    if against is not None:
-        return wait(against)
+    """Return a request to grow the slot that `choose` selects, or to wait, with the reason."""
+    reason = obstacle(observation)
+    if reason is not None:
+        return wait(reason)
     if not trigger.fires:
         return wait(trigger.reason)
     slots, closed = growable_slots(observation, rules, decisions)
@@ -111,15 +111,15 @@ def request_growth(
     )
 
 
-def together(verdicts: list[Decision], request: Decision) -> list[Decision]:
-    """Return the decisions of an epoch; a wait counts only where there is no verdict."""
+def combine(verdicts: list[Decision], request: Decision) -> list[Decision]:
+    """Return the decisions of an epoch; a request to wait is dropped if there is a verdict."""
     if verdicts and request.kind is DecisionKind.WAIT:
         return verdicts
     return [*verdicts, request]
 
 
 def germinations(slot: SlotState) -> int:
-    """Return how often the slot's seeds have germinated so far."""
+    """Return the number of germinations of the slot's seeds so far."""
     return sum(seed.activations for seed in slot.seeds)
 
 

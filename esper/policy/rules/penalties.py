@@ -1,4 +1,4 @@
-"""Penalise blueprints that were culled lately, so that they are not tried again too soon."""
+"""Penalise blueprints of culled seeds, so that they are not tried again too soon."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ from esper.policy.base import Rules
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyRules(Rules):
-    """How culls count against a blueprint; the fields are keys of `policy`.
+    """How culls penalise a blueprint; the fields are keys of `policy`.
 
-    penalty_per_cull: what a cull adds to the blueprint's penalty.
-    penalty_decay: factor of a penalty an epoch; under `penalty_floor` it is dropped.
+    penalty_per_cull: added to the blueprint's penalty by a cull.
+    penalty_decay: factor on all penalties per epoch.
+    penalty_floor: smaller penalties become 0.
     penalty_limit: a blueprint with this penalty or more is not offered.
     """
 
@@ -34,7 +35,7 @@ class PenaltyRules(Rules):
 
 
 class Penalties:
-    """The penalty of each blueprint; 0 for one that was not culled lately."""
+    """The penalties by blueprint, 0 by default."""
 
     def __init__(self, rules: PenaltyRules) -> None:
         self._rules = rules
@@ -46,7 +47,7 @@ class Penalties:
         return self._values.get(blueprint, 0.0)
 
     def advance(self, epoch: int) -> None:
-        """Decay the penalties up to `epoch`, once an epoch; calling it again changes nothing."""
+        """Decay the penalties up to `epoch`; a second call for the same epoch has no effect."""
         if epoch <= self._epoch:
             return
         factor = self._rules.penalty_decay ** (epoch - self._epoch)
@@ -56,18 +57,18 @@ class Penalties:
         self._values = {name: value for name, value in decayed.items() if value >= floor}
 
     def add(self, blueprint: str) -> None:
-        """Count a cull against a blueprint."""
+        """Penalise a blueprint for a cull."""
         self._values[blueprint] = self[blueprint] + self._rules.penalty_per_cull
 
     def barred(self, catalogue: Sequence[str], offered: Sequence[str]) -> tuple[str, ...]:
         """Return the blueprints of a slot's catalogue that the strategy must not offer.
 
-        When all that could be offered reach the limit, the least penalised of them stays; equals
-        take turns, see `turn`.
+        If all offered ones reach the limit, the least penalised is not barred; equals take turns
+        (see `turn`).
 
         Args:
             catalogue: the slot's blueprints.
-            offered: the blueprints that its dormant seeds are bound to.
+            offered: the blueprints of its dormant seeds.
         """
         over = tuple(name for name in catalogue if self[name] >= self._rules.penalty_limit)
         if not set(offered) <= set(over):
@@ -78,15 +79,15 @@ class Penalties:
         return tuple(name for name in over if name != kept)
 
     def turn(self) -> None:
-        """Let the next of several least penalised blueprints stay."""
+        """Select the next of several least penalised blueprints in `barred`."""
         self._turn += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, ready for JSON."""
+        """Return the penalties, the epoch and the turn, ready for JSON."""
         return {"values": dict(self._values), "epoch": self._epoch, "turn": self._turn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load what `state_dict` returned."""
         self._values = dict(state["values"])
         self._epoch = state["epoch"]
         self._turn = state["turn"]

@@ -4,10 +4,10 @@
     slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
                windows of `slope_window` epochs of the train loss, both after the last change
     fractions  the k-th growth event is due at the k-th fraction of the budget
-    early      slope or fractions until `early_until` of the budget, plateau after that
+    early      slope or fractions until `early_until` of the budget, then plateau
 
-Waiting for a plateau alone grows too late: it fires at epoch 15 to 40 of 40, while growing before
-a quarter of the budget recovers most of the gap to the larger network.
+`plateau` alone is too late: it fires at epoch 15 to 40 of 40, while growth in the first quarter of
+the budget recovers most of the gap to the larger network.
 """
 
 import math
@@ -24,9 +24,9 @@ TRIGGERS = ("early", "plateau", "slope", "fractions")
 
 @dataclass(frozen=True, kw_only=True)
 class FractionRules(Rules):
-    """At which shares of the budget to grow; the field is a key of `policy`.
+    """At which fractions of the budget to grow; the field is a key of `policy`.
 
-    fractions: shares at which the first, second, ... growth event is due, ascending in (0, 1].
+    fractions: when the first, second, ... growth event is due, ascending in (0, 1].
     """
 
     fractions: tuple[float, ...] = (0.10, 0.17, 0.25)
@@ -44,8 +44,8 @@ class TriggerRules(FractionRules):
     """When to grow; the fields are keys of `policy`.
 
     trigger: one of `TRIGGERS`.
-    min_epochs_before_germinate: a plateau does not count before this epoch.
-    early_until: share of the budget after which `early` waits for a plateau.
+    min_epochs_before_germinate: first epoch in which a plateau can fire.
+    early_until: fraction of the budget after which `early` waits for a plateau.
     """
 
     trigger: str = "early"
@@ -68,19 +68,13 @@ class TriggerRules(FractionRules):
 
 
 def due_epoch(fraction: float, epochs: int) -> int:
-    """Return the first epoch that is at or past a fraction of the budget, at least 1."""
-    # 0.07 * 100 is a hair above 7 in binary; rounding first keeps the hair from costing an epoch.
+    """Return the first epoch at or after a fraction of the budget, at least 1."""
+    # In binary 0.07 * 100 is slightly above 7; without rounding it would give epoch 8.
     return max(1, math.ceil(round(fraction * epochs, 9)))
 
 
 def check_trigger(observation: Observation, rules: TriggerRules, events: int) -> Trigger:
-    """Return whether it is time for the next growth event.
-
-    Args:
-        observation: the run at the end of an epoch.
-        rules: when to grow.
-        events: growth events so far.
-    """
+    """Return whether it is time for the next growth event; `events` happened so far."""
     if rules.trigger == "plateau":
         return _plateau(observation, rules)
     if rules.trigger == "slope":
@@ -91,7 +85,7 @@ def check_trigger(observation: Observation, rules: TriggerRules, events: int) ->
 
 
 def check_fraction(observation: Observation, fractions: tuple[float, ...], events: int) -> Trigger:
-    """Return whether the budget has reached the fraction of the next event."""
+    """Return whether the run has reached the fraction of the next event."""
     if events >= len(fractions):
         return Trigger(fires=False, reason=f"all {events} planned growth events are over")
     fraction, epoch, epochs = fractions[events], observation.epoch, observation.epochs
@@ -126,8 +120,7 @@ def _plateau(observation: Observation, rules: TriggerRules) -> Trigger:
 def _slope(observation: Observation, rules: TriggerRules) -> Trigger:
     window = rules.slope_window
     name, losses = _losses(observation, 2 * window)
-    since = observation.epoch - last_change(observation)
-    have = min(len(losses), since)
+    have = min(len(losses), observation.epoch - last_change(observation))
     if have < 2 * window:
         reason = f"slope needs {2 * window} epochs of {name} loss since the last change, has {have}"
         return Trigger(fires=False, reason=reason)
@@ -139,10 +132,10 @@ def _slope(observation: Observation, rules: TriggerRules) -> Trigger:
     return Trigger(fires=is_flat, reason=f"{reason} over two windows of {window} epochs")
 
 
-def _losses(observation: Observation, wanted: int) -> tuple[str, list[float]]:
-    """Return the last train losses, or the validation losses where no train loss is known."""
-    train = observation.train_losses[-wanted:]
+def _losses(observation: Observation, limit: int) -> tuple[str, list[float]]:
+    """Return the last train losses, or the validation losses if train losses are not known."""
+    train = observation.train_losses[-limit:]
     if train and all(loss is not None for loss in train):
         return "train", [loss for loss in train if loss is not None]
-    val = observation.val_losses[-wanted:]
+    val = observation.val_losses[-limit:]
     return "validation", list(val) if all(math.isfinite(loss) for loss in val) else []

@@ -1,11 +1,11 @@
-"""Judge live seeds: keep, cull, or look once more.  All policies share it, so runs compare.
+"""Judge live seeds: keep, cull, or judge again later.  The same for all policies.
 
     keep   gain > max(0.005, one standard error, min_improvement_to_fossilize)
-    cull   gain <= 0, or a negative ablation (a veto), or an accuracy lost since germination
-    else   look once more, `LAST_LOOK - FIRST_LOOK` epochs longer, then keep or cull
+    cull   gain <= 0, or a negative ablation (a veto), or accuracy lost since germination
+    else   judge again `LAST_LOOK - FIRST_LOOK` epochs later, then keep or cull
 
-A seed whose gain or its standard error was not measured, or whose ablation is not finite, is not
-kept.  An ablation of None is no veto.
+A seed is not kept if its gain or the standard error was not measured, or its ablation is not
+finite.  An ablation of None is no veto.
 """
 
 import math
@@ -19,7 +19,7 @@ from esper.contracts.stage import BLENDED, LIVE, SeedStage
 from esper.policy.base import Rules
 
 MIN_GAIN = 0.005
-"""Relative gain over the reference that a seed must beat to be kept."""
+"""Relative gain over the reference that a kept seed must exceed."""
 
 FIRST_LOOK, LAST_LOOK = 1, 4
 """Epochs in PROBATIONARY at which a seed is judged."""
@@ -29,10 +29,10 @@ FIRST_LOOK, LAST_LOOK = 1, 4
 class VerdictRules(Rules):
     """When a seed is kept or culled; the fields are keys of `policy`.
 
-    cull_if_accuracy_drops_by: fall in validation accuracy since germination above which a seed is
-        culled; a fraction, 0.02 is 2 points.
-    cull_after_epochs_without_improvement: epochs since germination before such a fall counts.
-    min_improvement_to_fossilize: relative gain that a seed must beat, beside the bar above.
+    cull_if_accuracy_drops_by: a larger drop of validation accuracy since germination culls a seed;
+        0.02 is 2 points.
+    cull_after_epochs_without_improvement: epochs since germination before such a drop counts.
+    min_improvement_to_fossilize: a further lower bound of the relative gain of a kept seed.
     """
 
     cull_if_accuracy_drops_by: float = 0.02
@@ -49,13 +49,13 @@ class VerdictRules(Rules):
 
 
 def judge(observation: Observation, rules: VerdictRules) -> list[Decision]:
-    """Return the verdicts that are due on live seeds, by slot and seed order."""
+    """Return the verdicts that are due on live seeds, in order of slots and seeds."""
     decisions = (harm(seed, rules) or verdict(seed, rules) for seed in observation.live_seeds)
     return [decision for decision in decisions if decision is not None]
 
 
 def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
-    """Return a cull when the network got worse since a blended seed germinated."""
+    """Return a cull if accuracy dropped since a blended seed germinated, else None."""
     age, improvement = seed.epochs_since_germination, seed.improvement
     if seed.stage not in BLENDED & LIVE or age is None or improvement is None:
         return None
@@ -70,11 +70,10 @@ def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
 
 
 def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
-    """Return the verdict on a seed in PROBATIONARY, None where none is due this epoch."""
-    if seed.stage is not SeedStage.PROBATIONARY:
-        return None
+    """Return the verdict on a seed in PROBATIONARY, None if none is due this epoch."""
     is_last = seed.epochs_in_stage >= LAST_LOOK
-    if not is_last and seed.epochs_in_stage != FIRST_LOOK:
+    is_due = is_last or seed.epochs_in_stage == FIRST_LOOK
+    if seed.stage is not SeedStage.PROBATIONARY or not is_due:
         return None
     useless = _useless(seed)
     if useless is not None:
@@ -90,7 +89,7 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
 
 
 def _useless(seed: SeedState) -> str | None:
-    """Return why the seed is culled at any look, None when nothing says so."""
+    """Return why the seed is culled without a second look, None if it is not."""
     if seed.ablation is not None and seed.ablation < 0:
         return f"ablation {seed.ablation:.4g} < 0 is a veto"
     if seed.gain is not None and math.isfinite(seed.gain) and seed.gain <= 0:
@@ -99,7 +98,7 @@ def _useless(seed: SeedState) -> str | None:
 
 
 def _doubt(seed: SeedState, rules: VerdictRules) -> str | None:
-    """Return why the seed is not kept yet, None when it is to be kept."""
+    """Return why the seed is not kept yet, None if it is kept."""
     if seed.gain is None or not math.isfinite(seed.gain):
         return "gain was not measured"
     if seed.gain_error is None or not math.isfinite(seed.gain_error):
@@ -111,8 +110,8 @@ def _doubt(seed: SeedState, rules: VerdictRules) -> str | None:
 
 
 def _bar(seed: SeedState, rules: VerdictRules) -> tuple[float, str]:
-    """Return the gain that the seed must beat, as a number and in words."""
-    assert seed.gain_error is not None, "asked only for measured gains"
+    """Return the gain that the seed must exceed, as a number and in words."""
+    assert seed.gain_error is not None, "called only for measured gains"
     parts = [MIN_GAIN, seed.gain_error]
     if rules.min_improvement_to_fossilize > 0:
         parts.append(rules.min_improvement_to_fossilize)

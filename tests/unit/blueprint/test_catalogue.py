@@ -60,10 +60,10 @@ def test_every_kind_has_the_blueprints_that_are_promised() -> None:
         },
         SlotKind.SEQUENCE: {"norm", "lora", "mlp", "gated_mlp", "attention"},
     }  # fmt: skip
-    for kind, wanted in promised.items():
+    for kind, expected in promised.items():
         shape = PLACES[kind]
         offered = set(catalogue.fitting("all", kind, Placement.SERIES, shape, shape))
-        assert offered == wanted | {"noop", "frozen_random"}
+        assert offered == expected | {"noop", "frozen_random"}
 
 
 @pytest.mark.parametrize("site", sorted(catalogue.STANDARD), ids=str)
@@ -219,7 +219,7 @@ not_one = 3
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *entries: str) -> None:
-    """Lay out a package as pip would, with these lines of entry points."""
+    """Install a package, as pip would, with these lines of entry points."""
     (folder / "plugged_package.py").write_text(PLUGIN)
     facts = folder / "plugged_package-1.0.dist-info"
     facts.mkdir()

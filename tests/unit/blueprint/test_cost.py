@@ -1,4 +1,4 @@
-"""Costs are measured: hand-written numbers, and no trace on random generators or memory."""
+"""Measured costs equal numbers computed by hand; random generators and memory are unchanged."""
 
 import random
 from typing import Any

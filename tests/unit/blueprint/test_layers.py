@@ -1,8 +1,8 @@
-"""Every built-in blueprint keeps its word at every kind of slot that it fits.
+"""Every built-in blueprint keeps its contract in every kind of slot that it fits.
 
-A unit is a row (first dimension) of a trainable weight: a neuron, a channel or a rank; of a
-one-dimensional parameter each entry is one.  It is alive once any of its weights has had a
-gradient that is not 0.
+A unit is a row (first dimension) of a trainable weight: a neuron, a channel or a rank; each entry
+of a one-dimensional parameter is a unit.  It is alive once one of its weights had a gradient other
+than 0.
 """
 
 import copy
@@ -71,7 +71,7 @@ trainable_case = pytest.mark.parametrize("case", TRAINABLE, ids=str)
 
 
 def shaken(kernel: nn.Module) -> nn.Module:
-    """Give every weight a random value, so that nothing is 0 any more."""
+    """Set every weight to a random value other than 0."""
     torch.manual_seed(3)
     with torch.no_grad():
         for parameter in kernel.parameters():

@@ -25,8 +25,8 @@ from esper.contracts.slot import SlotKind
 def test_the_window_is_the_smallest_stride_that_leads_there(
     before: int, after: int, stride: int, padding: int
 ) -> None:
-    found = find_window((1, before, before), (5, after, after))
-    assert found == Window(stride=(stride, stride), padding=(padding, padding))
+    through = find_window((1, before, before), (5, after, after))
+    assert through == Window(stride=(stride, stride), padding=(padding, padding))
 
 
 @pytest.mark.parametrize("out_shape", [(4, 1, 1), (4, 16, 16), (4, 7, 8), (4, 8, 5)])
@@ -41,13 +41,13 @@ def test_a_convolution_and_a_pool_through_the_window_give_its_size(
     height: int, width: int, data: st.DataObject
 ) -> None:
     size = (data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)))
-    found = find_window((1, height, width), (1, *size))
-    if found is None:
+    through = find_window((1, height, width), (1, *size))
+    if through is None:
         return
     x = torch.ones(1, 1, height, width)
-    assert found.size(height, width) == size
-    assert nn.Conv2d(1, 1, 3, found.stride, found.padding)(x).shape[2:] == size
-    pooled = nn.AvgPool2d(3, found.stride, found.padding, count_include_pad=False)(x)
+    assert through.size(height, width) == size
+    assert nn.Conv2d(1, 1, 3, through.stride, through.padding)(x).shape[2:] == size
+    pooled = nn.AvgPool2d(3, through.stride, through.padding, count_include_pad=False)(x)
     assert pooled.shape[2:] == size
     torch.testing.assert_close(pooled, torch.ones_like(pooled))
 

@@ -1,4 +1,4 @@
-"""Data sets as values, and options that cost nothing to import."""
+"""Data sets as values, and options that import nothing heavy."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""An epoch draws every sample, in an order that the generator alone decides."""
+"""An epoch draws every sample, in an order that only the generator determines."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The default data: parts are disjoint, alike, and the same in every process."""
+"""The default data: its parts are disjoint, stratified, and the same in every process."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Generated spirals: the geometry that the module's formula states."""
+"""Generated spirals have the geometry of the module's formula."""
 
 import math
 

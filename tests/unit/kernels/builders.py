@@ -20,7 +20,7 @@ SHAPES: dict[SlotKind, tuple[int, ...]] = {
 SITES = [
     (name, *site) for name, each in catalogue.BUILT_IN.items() for site in sorted(each.fits_in)
 ]
-"""Every built-in blueprint with every kind and placement that it is meant for."""
+"""Every built-in blueprint with every kind and placement that it fits in."""
 
 
 class Function(nn.Module):
@@ -80,7 +80,7 @@ def function(forward: Callable[[Tensor, Tensor, bool], Any], **fields: Any) -> B
 
 @contextmanager
 def registered(*recipes: Blueprint) -> Iterator[None]:
-    """Offer blueprints by their names for a while."""
+    """Register blueprints for a block."""
     for recipe in recipes:
         catalogue.register(recipe)
     try:

@@ -29,7 +29,7 @@ def finish(worker: Background) -> None:
 
 
 class Watched:
-    """Makes kernels; each waits until it is let go on."""
+    """Makes kernels; each waits until `may_go_on` is set."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -65,7 +65,7 @@ def requests(count: int) -> list[Request]:
 
 
 def test_one_that_is_being_made_is_waited_for(worker: Background, watched: Watched) -> None:
-    worker.want(requests(1))
+    worker.prepare(requests(1))
     assert watched.has_begun.wait(10)
     threading.Timer(0.05, watched.may_go_on.set).start()
     kernel = worker.take(requests(1)[0])
@@ -77,7 +77,7 @@ def test_one_that_is_not_begun_is_not_waited_for_and_not_made(
     worker: Background, watched: Watched
 ) -> None:
     first, second, third = requests(3)
-    worker.want([first, second, third])
+    worker.prepare([first, second, third])
     assert watched.has_begun.wait(10)
     assert worker.take(second) is None
     watched.may_go_on.set()
@@ -90,7 +90,7 @@ def test_one_that_is_not_begun_is_not_waited_for_and_not_made(
 
 def test_each_is_handed_over_once(worker: Background, watched: Watched) -> None:
     watched.may_go_on.set()
-    worker.want(requests(1))
+    worker.prepare(requests(1))
     assert watched.made.acquire(timeout=10)
     assert worker.take(requests(1)[0]) is not None
     assert worker.take(requests(1)[0]) is None
@@ -101,10 +101,10 @@ def test_what_is_made_is_kept_while_it_is_wanted_and_dropped_after_that(
 ) -> None:
     watched.may_go_on.set()
     first, second = requests(2)
-    worker.want([first, second])
+    worker.prepare([first, second])
     for _ in range(2):
         assert watched.made.acquire(timeout=10)
-    worker.want([second])
+    worker.prepare([second])
     assert worker.take(first) is None
     assert worker.take(second) is not None
     assert sorted(watched.begun) == [0, 1]
@@ -112,7 +112,7 @@ def test_what_is_made_is_kept_while_it_is_wanted_and_dropped_after_that(
 
 def test_another_default_dtype_is_another_request(worker: Background, watched: Watched) -> None:
     watched.may_go_on.set()
-    worker.want(requests(1))
+    worker.prepare(requests(1))
     assert watched.made.acquire(timeout=10)
     assert worker.take(make_request("mlp", weights=0, drawn_as=torch.float64)) is None
 
@@ -120,13 +120,13 @@ def test_another_default_dtype_is_another_request(worker: Background, watched: W
 def test_there_is_a_thread_from_the_first_request_until_it_is_closed() -> None:
     before = set(threading.enumerate())
     worker = Background(make_ahead)
-    worker.want([])
+    worker.prepare([])
     assert set(threading.enumerate()) == before
-    worker.want(requests(3))
+    worker.prepare(requests(3))
     assert len(set(threading.enumerate()) - before) == 1
     worker.close()
     assert set(threading.enumerate()) == before
-    worker.want(requests(2))
+    worker.prepare(requests(2))
     worker.close()
     worker.close()
     assert set(threading.enumerate()) == before
@@ -140,7 +140,7 @@ def test_a_kernel_that_fails_is_left_to_the_caller_and_the_next_are_made(error: 
         return make_ahead(request)
 
     worker = Background(make)
-    worker.want(requests(2))
+    worker.prepare(requests(2))
     finish(worker)
     assert worker.take(requests(1)[0]) is None
     assert worker.take(requests(2)[1]) is not None
@@ -151,7 +151,7 @@ def test_a_default_dtype_of_another_thread_makes_no_kernel() -> None:
     request, worker = make_request("mlp"), Background(make_ahead)
     torch.set_default_dtype(torch.float64)
     try:
-        worker.want([request])
+        worker.prepare([request])
         finish(worker)
     finally:
         torch.set_default_dtype(torch.float32)
@@ -194,7 +194,7 @@ def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
         return kernel
 
     worker = Background(make)
-    worker.want(every_kind())
+    worker.prepare(every_kind())
     beside = train(steps=150)
     num_beside = len(made)
     worker.close()
@@ -204,12 +204,12 @@ def test_training_is_the_same_to_the_last_bit_while_kernels_are_made() -> None:
 
 
 def test_a_kernel_made_beside_training_is_the_one_made_alone() -> None:
-    maker, wanted = Maker(Limits()), every_kind()[::3]
+    maker, prepared = Maker(Limits()), every_kind()[::3]
     worker = Background(lambda each: maker.make(each, in_background=True))
-    worker.want(wanted)
+    worker.prepare(prepared)
     train(steps=100)
     finish(worker)
-    for request in wanted:
+    for request in prepared:
         kernel = worker.take(request)
         assert kernel is not None
         alone = Maker(Limits()).make(request)

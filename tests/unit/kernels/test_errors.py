@@ -67,7 +67,7 @@ def test_every_remedy_is_in_the_table() -> None:
 
 
 def failing(errors: list[Exception]) -> Callable[[], str]:
-    """Return what raises these errors, one a call, and then works."""
+    """Return a function that raises one of these errors a call, and then works."""
     left = iter(errors)
 
     def call() -> str:

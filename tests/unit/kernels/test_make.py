@@ -17,7 +17,7 @@ def weights(module: nn.Module) -> list[Tensor]:
 
 
 def validations(maker: Maker, *requests: Any) -> list[bool]:
-    """Return of each request, in turn, whether a probe was validated for it."""
+    """Make each request in order; return whether a probe was validated for it."""
     return [maker.make(request).work.validate_ms is not None for request in requests]
 
 

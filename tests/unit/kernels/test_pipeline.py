@@ -1,4 +1,4 @@
-"""The answer to a request is the same whether it was prepared ahead, cached, or neither."""
+"""Kernels are the same whether they were prepared ahead, cached, or neither."""
 
 import threading
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ def pipelines() -> Iterator[Any]:
 
 @pytest.fixture
 def all_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take every blueprint that was built before for one that is slow to build."""
+    """Treat every blueprint that was built before as slow to build."""
     monkeypatch.setattr(pipeline_module, "SLOW_MS", 0.0)
 
 
 def prepare(pipeline: KernelPipeline, host: Host) -> None:
-    """Prepare what may be asked for next, and wait for it."""
+    """Prepare the kernels that may be needed next, and wait for them."""
     pipeline.ahead(next_requests(host, 0))
     wait(pipeline._background._futures.values(), timeout=30)
 

@@ -1,4 +1,4 @@
-"""Private draws are those of a seeded global generator, and nobody feels them."""
+"""Private draws equal those of a seeded global generator, and advance no global generator."""
 
 import random
 from collections.abc import Callable
@@ -36,7 +36,7 @@ DRAWS: dict[str, Draw] = {
 
 
 def drawn_globally(draw: Draw, seed: int) -> Tensor:
-    """Return what a draw gives right after `torch.manual_seed`."""
+    """Return the result of a draw right after `torch.manual_seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return draw()

@@ -1,4 +1,4 @@
-"""What a probe is asked, and that the answer is the same for every kernel of its kind."""
+"""The checks of a probe; their results are the same for every kernel of its kind."""
 
 import math
 from collections.abc import Callable
@@ -32,19 +32,19 @@ def checks(verdict: ProbeResult) -> dict[str, Check]:
 def test_a_sane_kernel_passes_with_its_numbers() -> None:
     verdict = judge(make_request("mlp"))
     assert verdict.gate.passed
-    found = checks(verdict)
-    assert set(found) == {"shape", "input", "output", "gradient", "upstream"}
-    # Its last layer is 0: nothing comes out, and nothing goes on to the host.
-    assert found["output"].value == found["upstream"].value == 0.0
-    assert found["gradient"].value is not None
-    assert found["gradient"].value > 0
+    by_name = checks(verdict)
+    assert set(by_name) == {"shape", "input", "output", "gradient", "upstream"}
+    # Its last layer is 0, and so are its output and the gradient of its input.
+    assert by_name["output"].value == by_name["upstream"].value == 0.0
+    assert by_name["gradient"].value is not None
+    assert by_name["gradient"].value > 0
 
 
 def test_a_kernel_that_does_not_learn_passes_without_a_gradient() -> None:
     verdict = judge(make_request("frozen_random"))
     assert verdict.gate.passed
     assert checks(verdict)["gradient"].value is None
-    # The host does learn through it.
+    # Gradients reach the host through it.
     upstream = checks(verdict)["upstream"].value
     assert upstream is not None
     assert upstream > 0

@@ -1,4 +1,4 @@
-"""The default host: small, of blocks from feature maps to feature maps."""
+"""The default host: small, with blocks that map feature maps to feature maps."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A user's own network: found, called and checked, with one line for each way it can fail."""
+"""A user's own network: imported, called and checked, with one line for each way it can fail."""
 
 import sys
 from pathlib import Path
@@ -53,7 +53,7 @@ number = 3
 
 @pytest.fixture
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with a module of the user's; leaves the import path as it was."""
+    """Return a working directory with the user's modules; the import path is restored."""
     (tmp_path / "users_net.py").write_text(SOURCE)
     (tmp_path / "users_broken.py").write_text("def net(:\n")
     (tmp_path / "users_needy.py").write_text("import users_absent_library\n")

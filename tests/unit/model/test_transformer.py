@@ -1,4 +1,4 @@
-"""The token host: a prediction a position, from what came before it."""
+"""The token host: a prediction for each position, from the positions before it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Values with defaults, and a small world that ages seeds as the lifecycle does, without a net."""
+"""Builders with defaults, and a simulated run that ages seeds by the rules of the lifecycle."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -107,7 +107,7 @@ def _learning_curve(epoch: int) -> float:
 
 @dataclass
 class World:
-    """A run without a network: gains by blueprint, accuracies by epoch, everything else by rule."""
+    """A simulated run: gains by blueprint, accuracies by epoch, all other values by fixed rules."""
 
     policy: Any
     epochs: int = 40
@@ -125,13 +125,13 @@ class World:
         self.tracker = SignalTracker(Signals())
 
     def run(self, epochs: int | None = None) -> "World":
-        """Live through some epochs, all that are left unless a number is given."""
+        """Run some epochs, by default all that are left."""
         for _ in range(self.epochs - self.epoch if epochs is None else epochs):
             self.step()
         return self
 
     def step(self) -> None:
-        """Age every seed, ask the policy, review its wishes and carry them out."""
+        """Age every seed by an epoch, then review and apply the policy's decisions."""
         self.epoch += 1
         for index, slot in enumerate(self.slots):
             self.slots[index] = replace(
@@ -147,9 +147,9 @@ class World:
         )
         may_grow = self.epoch < 0.6 * self.epochs
         seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow=may_grow)
-        wanted = self.policy.decide(seen)
-        self.decisions += [(self.epoch, decision) for decision in wanted]
-        accepted, refused = review(wanted, seen, self.safety)
+        decisions = self.policy.decide(seen)
+        self.decisions += [(self.epoch, decision) for decision in decisions]
+        accepted, refused = review(decisions, seen, self.safety)
         self.refusals += refused
         for decision in accepted:
             self._carry_out(decision)

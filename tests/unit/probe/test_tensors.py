@@ -1,4 +1,4 @@
-"""Everything that a network holds is put back: tied, replaced and unfilled buffers too."""
+"""All tensors of a network are restored: tied, replaced and unset buffers too."""
 
 import copy
 

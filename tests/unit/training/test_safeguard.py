@@ -1,4 +1,4 @@
-"""Steps that fail because of kernels: they are taken as if those kernels had never been."""
+"""Steps that fail because of kernels are repeated as if those kernels did not exist."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,12 +21,12 @@ OPTIONS = Recover(failures=3, retries=2, backoff_s=0.0)
 
 @pytest.fixture
 def troubles() -> Iterator[dict[str, Trouble]]:
-    with offered("bad", "worse", "good") as found:
-        yield found
+    with offered("bad", "worse", "good") as blueprints:
+        yield blueprints
 
 
 def drawing_model() -> nn.Module:
-    """Return a host that draws, and keeps statistics of what it sees."""
+    """Return a host with dropout, and with running statistics."""
     torch.manual_seed(0)
     body = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 6))
     layers = (nn.Linear(4, 4), body, nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, CLASSES))
@@ -50,7 +50,7 @@ def train(host: Host, steps: int = 2, data: list[tuple[Tensor, Tensor]] | None =
 
 
 def trained_without(*blueprints: str, muted: int, alpha: float | None = 0.5) -> Host:
-    """Return the network trained with one of its kernels left out from the start."""
+    """Return the network trained with one of its kernels muted from the start."""
     host = make_network(*blueprints, alpha=alpha)
     bank_in(host, "1").muted.add(str(muted))
     train(host)
@@ -58,17 +58,17 @@ def trained_without(*blueprints: str, muted: int, alpha: float | None = 0.5) -> 
 
 
 def everything(host: Host) -> dict[str, Tensor]:
-    """Return every weight and statistic, kernels included, and the moments of the optimizer."""
-    found = {name: tensor.clone() for name, tensor in host.model.state_dict().items()}
+    """Return all weights, statistics and moments of the optimizer, those of kernels included."""
+    tensors = {name: tensor.clone() for name, tensor in host.model.state_dict().items()}
     for number, parameter in enumerate(host.model.parameters()):
         moments = host.optimizer.state.get(parameter, {})
-        found |= {f"{number}/{key}": value.clone() for key, value in moments.items()}
-    return found
+        tensors |= {f"{number}/{key}": value.clone() for key, value in moments.items()}
+    return tensors
 
 
 def faults(host: Host, seed: int | None = 0) -> list[tuple[str, str, int]]:
-    found = bank_in(host, "1").faults.take(seed)
-    return [(fault.error, fault.remedy, fault.count) for fault in found]
+    taken = bank_in(host, "1").faults.take(seed)
+    return [(fault.error, fault.remedy, fault.count) for fault in taken]
 
 
 ERRORS = (

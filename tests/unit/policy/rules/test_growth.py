@@ -10,10 +10,10 @@ from esper.policy.base import wait
 from esper.policy.rules.growth import (
     GrowthRules,
     Trigger,
+    combine,
     growable_slots,
     obstacle,
     request_growth,
-    together,
 )
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
@@ -102,9 +102,9 @@ def test_a_request_that_cannot_be_waits_and_says_why() -> None:
 def test_waiting_is_said_only_where_nothing_else_is() -> None:
     cull = replace(wait("x"), kind=DecisionKind.CULL, slot="block", seed=0)
     adapt = replace(wait("x"), kind=DecisionKind.ADAPT, slot="block")
-    assert together([], wait("a")) == [wait("a")]
-    assert together([cull], wait("a")) == [cull]
-    assert together([cull], adapt) == [cull, adapt]
+    assert combine([], wait("a")) == [wait("a")]
+    assert combine([cull], wait("a")) == [cull]
+    assert combine([cull], adapt) == [cull, adapt]
 
 
 @pytest.mark.parametrize(

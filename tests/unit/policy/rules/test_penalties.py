@@ -10,72 +10,72 @@ from esper.policy.rules.penalties import Penalties, PenaltyRules
 
 
 def penalties(epoch: int = 10, **culls: int) -> Penalties:
-    found = Penalties(PenaltyRules())
-    found.advance(epoch)
+    penalised = Penalties(PenaltyRules())
+    penalised.advance(epoch)
     for name, times in culls.items():
         for _ in range(times):
-            found.add(name)
-    return found
+            penalised.add(name)
+    return penalised
 
 
 def test_a_cull_costs_two_and_halves_every_epoch_until_it_is_dropped() -> None:
-    found = penalties(mlp=1)
+    penalised = penalties(mlp=1)
     seen = []
     for epoch in range(10, 16):
-        found.advance(epoch)
-        seen.append(found["mlp"])
+        penalised.advance(epoch)
+        seen.append(penalised["mlp"])
     assert seen == [2.0, 1.0, 0.5, 0.25, 0.125, 0.0]
 
 
 def test_asking_often_in_an_epoch_changes_nothing() -> None:
-    found = penalties(mlp=1)
+    penalised = penalties(mlp=1)
     for _ in range(50):
-        found.advance(11)
-        found.barred(("mlp",), ("mlp",))
-    assert found["mlp"] == 1.0
+        penalised.advance(11)
+        penalised.barred(("mlp",), ("mlp",))
+    assert penalised["mlp"] == 1.0
 
 
 def test_epochs_that_nobody_asked_about_count_too() -> None:
-    found = penalties(mlp=1)
-    found.advance(13)
-    assert found["mlp"] == 0.25
+    penalised = penalties(mlp=1)
+    penalised.advance(13)
+    assert penalised["mlp"] == 0.25
 
 
 def test_a_step_back_in_time_fades_nothing() -> None:
-    found = penalties(mlp=1)
-    found.advance(3)
-    assert found["mlp"] == 2.0
+    penalised = penalties(mlp=1)
+    penalised.advance(3)
+    assert penalised["mlp"] == 2.0
 
 
 def test_two_culls_in_two_epochs_reach_the_limit() -> None:
-    found = penalties(mlp=1)
-    found.advance(11)
-    assert found.barred(("mlp", "lora"), ("mlp", "lora")) == ()
-    found.add("mlp")
-    assert found["mlp"] == 3.0
-    assert found.barred(("mlp", "lora"), ("mlp", "lora")) == ("mlp",)
+    penalised = penalties(mlp=1)
+    penalised.advance(11)
+    assert penalised.barred(("mlp", "lora"), ("mlp", "lora")) == ()
+    penalised.add("mlp")
+    assert penalised["mlp"] == 3.0
+    assert penalised.barred(("mlp", "lora"), ("mlp", "lora")) == ("mlp",)
 
 
 def test_when_all_are_barred_the_least_penalised_is_offered() -> None:
-    found = penalties(mlp=3, lora=2, norm=3)
+    penalised = penalties(mlp=3, lora=2, norm=3)
     catalogue = ("mlp", "lora", "norm")
-    assert found.barred(catalogue, catalogue) == ("mlp", "norm")
+    assert penalised.barred(catalogue, catalogue) == ("mlp", "norm")
 
 
 def test_what_counts_is_what_dormant_seeds_are_bound_to() -> None:
-    found = penalties(mlp=2, lora=3)
+    penalised = penalties(mlp=2, lora=3)
     # `norm` is free of penalty, but no dormant seed is bound to it.
-    assert found.barred(("mlp", "lora", "norm"), ("mlp", "lora")) == ("lora",)
+    assert penalised.barred(("mlp", "lora", "norm"), ("mlp", "lora")) == ("lora",)
 
 
 def test_several_that_are_alike_take_turns() -> None:
-    found = penalties(mlp=2, lora=2, norm=3)
+    penalised = penalties(mlp=2, lora=2, norm=3)
     catalogue = ("mlp", "lora", "norm")
     offered = []
     for _ in range(4):
-        barred = found.barred(catalogue, catalogue)
+        barred = penalised.barred(catalogue, catalogue)
         offered += [name for name in catalogue if name not in barred]
-        found.turn()
+        penalised.turn()
     assert offered == ["mlp", "lora", "mlp", "lora"]
 
 
@@ -87,19 +87,19 @@ def test_several_that_are_alike_take_turns() -> None:
 def test_one_blueprint_at_least_is_always_offered(
     culls: dict[str, int], offered: set[str], turns: int
 ) -> None:
-    found = penalties(**culls)
+    penalised = penalties(**culls)
     for _ in range(turns):
-        found.turn()
-    barred = found.barred("abcdef", sorted(offered))
+        penalised.turn()
+    barred = penalised.barred("abcdef", sorted(offered))
     assert offered - set(barred)
-    assert all(found[name] >= 3.0 for name in barred)
+    assert all(penalised[name] >= 3.0 for name in barred)
 
 
 def test_the_state_survives_json() -> None:
-    found, other = penalties(mlp=2, lora=2), Penalties(PenaltyRules())
-    found.turn()
-    other.load_state_dict(json.loads(json.dumps(found.state_dict())))
-    assert other.state_dict() == found.state_dict()
+    penalised, other = penalties(mlp=2, lora=2), Penalties(PenaltyRules())
+    penalised.turn()
+    other.load_state_dict(json.loads(json.dumps(penalised.state_dict())))
+    assert other.state_dict() == penalised.state_dict()
     other.advance(11)
     assert other["mlp"] == 2.0
 
