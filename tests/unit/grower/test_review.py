@@ -119,14 +119,14 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     refusal = reviewer.review_plan(second, adapt("1"), observation, {})
     assert refusal is not None
     assert refusal.rule == "max_live_seeds"
-    reviewer.note(first, epoch=10)
+    reviewer.count(first, epoch=10)
     host.cull("0", 0, epoch=10, reason="a test wants it")
     refusal = reviewer.review_plan(second, adapt("1"), observation, {})
     assert refusal is not None
     assert refusal.rule == "max_changes_per_epoch"
     # The next epoch begins with none.
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is None
-    reviewer.note(second, epoch=11)
+    reviewer.count(second, epoch=11)
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is not None
 
 
@@ -207,7 +207,7 @@ def live_an_epoch(reviewer: Reviewer, observation: Observation, rng: Random) -> 
             continue
         before = Stock.of(host)
         moves = carry_out(host, plan, epoch).moves
-        reviewer.note(plan, epoch)
+        reviewer.count(plan, epoch)
         assert_kept(before, Stock.of(host), limits, observation)
         assert {move.slot for move in moves} <= {decision.slot}
         changed += len({(move.slot, move.seed) for move in moves})

@@ -19,6 +19,7 @@ from esper.kernels.pipeline import build_kernel
 from esper.model.networks.convolution import cnn, resnet
 from esper.model.networks.decoder import decoder
 from esper.model.networks.dense import mlp
+from esper.probe.flops import forward_flops
 
 HOSTS = ("mlp", "cnn", "resnet", "batch_norm", "transformer", "sequential")
 CLASSES = 3
@@ -75,7 +76,7 @@ def make_host(
     places = SlotFinder(model, example, fitting)
     specs = places.auto(placement) if slots == "auto" else places.listed(slots, placement)
     host = Host(model, optimizer(model.parameters(), lr=0.1), Growth(**growth))
-    host.measure_flops(example)
+    host.base_flops = forward_flops(model, example)
     host.place(specs, 4)
     return host
 
