@@ -34,7 +34,7 @@ class Chosen:
 class Candidates:
     """Offers the strategy every kernel that can be built and fits the budgets.
 
-    The strategy would choose a kernel beyond a budget again and again.
+    Withholds kernels beyond a budget, because the strategy would choose them again and again.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ def kernels_of(module: nn.Module) -> KernelBank:
 
 
 def put_bank(module: nn.Module, bank: KernelBank | None) -> None:
-    """Make `bank` hold the kernels of `module`; None removes the kernels and the slot."""
+    """Replace the kernels of `module` by `bank`; None removes the kernels and the slot."""
     module._modules.pop(BANK, None)
     if bank is None:
         detach(module)

@@ -79,10 +79,6 @@ class KernelBank(nn.Module):
         self._finite.pop(name, None)
         return kernel
 
-    def alpha(self, seed: int) -> float:
-        """Return the blend factor of a seed."""
-        return float(self.get_buffer(f"alpha_{seed}"))
-
     def set_alpha(self, seed: int, alpha: float) -> None:
         """Set the blend factor of a seed in place."""
         self.get_buffer(f"alpha_{seed}").fill_(alpha)

@@ -114,18 +114,14 @@ def cull_and_embargo(
 
 def _gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
     """Measure the gate of a stage.  A seed whose kernel rests fails every gate."""
-    activation = seed.activation
     if seed.stage is _S.TRAINING:
         checks = [_gradient(seed), _finite(host, seed)]
     elif seed.stage is _S.BLENDING:
         checks = [_alpha(seed), _loss(host, seed, metrics.val_loss)]
     else:
-        least, measured = host.options.shadowing_epochs, activation.measurements
-        passed = measured >= least
-        limit = f">= {least}"
-        checks = [Check(name="measurements", passed=passed, value=float(measured), limit=limit)]
-    if activation.rests:
-        errors, limit = float(activation.errors), "its kernel rests after them"
+        checks = [_measurements(host, seed)]
+    if seed.activation.rests:
+        errors, limit = float(seed.activation.errors), "its kernel rests after them"
         checks.append(Check(name="failures", passed=False, value=errors, limit=limit))
     return Gate(checks=tuple(checks))
 
@@ -142,6 +138,11 @@ def _loss(host: Host, seed: Seed, val_loss: float) -> Check:
     loss = val_loss if math.isfinite(val_loss) else None
     passed = loss is not None and loss <= limit
     return Check(name="loss", passed=passed, value=loss, limit=f"<= {limit:.4g}")
+
+
+def _measurements(host: Host, seed: Seed) -> Check:
+    least, measured = host.options.shadowing_epochs, float(seed.activation.measurements)
+    return Check(name="measurements", passed=measured >= least, value=measured, limit=f">= {least}")
 
 
 def _ramp_is_done(seed: Seed) -> bool:

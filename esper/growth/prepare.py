@@ -22,7 +22,7 @@ _TAKEN = "_esper_has_grower"
 
 @dataclass(frozen=True, kw_only=True)
 class HostSetup:
-    """Options of the slots of a model; see `GrowerOptions`.
+    """Options of the slots of a model; `GrowerOptions` explains those not listed here.
 
     selection: a word or the names of the blueprints on offer.
     parameter_budget: most parameters of the network, None without a limit.

@@ -37,7 +37,7 @@ _S = SeedStage
 
 
 class Unmovable(nn.Linear):
-    """Passes every check, and cannot be put into a host: it moves once, where it is built."""
+    """Passes every check, but fails when a host moves it to its device."""
 
     has_moved = False
 
@@ -104,7 +104,7 @@ def lived_in() -> Host:
 
 
 def facts(host: Host) -> dict[str, Any]:
-    """Return everything of a host that a failed plan must leave alone."""
+    """Return everything of a host that a failed plan must not change."""
     bank = bank_of(host.slots["block1"].module)
     host.model.eval()
     with torch.no_grad():

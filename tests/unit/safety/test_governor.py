@@ -1,4 +1,4 @@
-"""The governor's judgement, by hand and over long simulated runs."""
+"""The governor's verdicts, by hand and over long simulated runs."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def verdicts(watch: LossMonitor, losses: Iterable[float]) -> list[Health]:
 def make_watch(
     *losses: float, chance_loss: float | None = CHANCE, **options: object
 ) -> LossMonitor:
-    """Return a watch that has seen some losses, armed at 0.5 unless some are given."""
+    """Return a monitor that has judged `losses`; by default ten of 0.5, which arm it."""
     watch = LossMonitor(GovernorOptions(**options), chance_loss)  # type: ignore[arg-type]
     verdicts(watch, losses or (0.5,) * 10)
     return watch
