@@ -1,1 +1,1 @@
-"""Was it the seed? What the network would be without it."""
+"""Measure the contribution of each seed, against a twin or by ablation."""

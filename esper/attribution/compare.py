@@ -1,15 +1,14 @@
-"""Give each seed the credit that it has earned, and not the host's own progress.
+"""Measure how much each seed lowers the loss, apart from the host's own progress.
 
-`twin`: at germination the network as it was is copied, and trains along without the new seeds.
-The gain of an event is the twin's loss minus the network's, relative to the twin's, over the last
-evaluations; its standard error comes from the paired per-sample differences.  Everything else that
-happens to the network meanwhile happens to the twin as well, so that the event alone is judged.
+`twin`: a copy of the network from before the germination trains along without the new seeds.  The
+gain of an event is the twin's loss minus the network's, relative to the twin's, over the last
+evaluations; its standard error comes from the paired per-sample differences.  All other operations
+on the network are repeated on the twin, so that only the event makes a difference.
 
-`ablation`: the same with the network itself, the seed muted, in the twin's place.
+`ablation`: the reference is the network itself with the seed muted.
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 
 import torch
@@ -26,31 +25,31 @@ _S = SeedStage
 MEASURED = frozenset({_S.SHADOWING, _S.PROBATIONARY})
 """Stages in which a seed's contribution is measured each epoch."""
 LEAST_LOSS = 1e-8
-"""A loss nearer to 0 than this counts as this: float32 does not tell them apart."""
+"""Smallest size of a loss that differences are divided by."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Comparison:
-    """The last few evaluations of a network against a reference, on the same N samples."""
+    """The last `window` evaluations of a network against a reference, on the same N samples.
+
+    differences: per-sample losses of the reference minus those of the network, each (N,).
+    references: mean losses of the reference.
+    hits: differences in accuracy, of evaluations with hits.
+    """
 
     window: int
-    differences: deque[Tensor] = field(init=False)
-    references: deque[float] = field(init=False)
-    hits: deque[float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.differences = deque(maxlen=self.window)
-        self.references = deque(maxlen=self.window)
-        self.hits = deque(maxlen=self.window)
+    differences: tuple[Tensor, ...] = ()
+    references: tuple[float, ...] = ()
+    hits: tuple[float, ...] = ()
 
     def add(self, reference: Evaluation, network: Evaluation) -> float | None:
-        """Take in one evaluation of both; return its gain alone.
+        """Add one evaluation of both; return its own gain.
 
-        A sample on which the network broke (its loss is not finite) counts as lost: as worse by
-        the reference's whole mean loss.  Where the reference broke, nothing can be said: None.
+        A sample whose loss is not finite in the network counts as worse by the reference's mean
+        loss.  If the reference's mean loss is not finite, the evaluation is ignored: None.
 
         Raises:
-            ValueError: if they, or the evaluations before, were not of as many samples.
+            ValueError: if the evaluations, earlier ones included, differ in their samples' number.
         """
         lengths = {len(each) for each in (*self.differences, reference.losses_N, network.losses_N)}
         if len(lengths) > 1:
@@ -63,15 +62,16 @@ class Comparison:
             return None
         difference_N = reference.losses_N - network.losses_N
         difference_N = torch.where(difference_N.isfinite(), difference_N, -scale)
-        self.differences.append(difference_N)
-        self.references.append(reference.loss)
+        self.differences = (*self.differences, difference_N)[-self.window :]
+        self.references = (*self.references, reference.loss)[-self.window :]
         if reference.accuracy is not None and network.accuracy is not None:
-            self.hits.append(network.accuracy - reference.accuracy)
+            hits = network.accuracy - reference.accuracy
+            self.hits = (*self.hits, hits)[-self.window :]
         return float(difference_N.mean()) / scale
 
     @property
     def gain(self) -> float | None:
-        """Mean relative gain over the window; None before anything was compared."""
+        """Mean relative gain over the window; None without any evaluation."""
         if not self.differences:
             return None
         gains = [
@@ -85,29 +85,29 @@ class Comparison:
         """Standard error of the gain over the samples, relative to the mean reference loss."""
         if not self.differences:
             return None
-        mean_N = torch.stack(list(self.differences)).mean(dim=0)
+        mean_N = torch.stack(self.differences).mean(dim=0)
         reference = sum(self.references) / len(self.references)
         return float(mean_N.std()) / math.sqrt(len(mean_N)) / _scale(reference)
 
     @property
     def accuracy_gain(self) -> float | None:
-        """Mean difference in accuracy, None when hits are not known."""
+        """Mean difference in accuracy; None without hits."""
         return sum(self.hits) / len(self.hits) if self.hits else None
 
 
 def _scale(loss: float) -> float:
-    """Return what a difference in loss is relative to; some losses are 0 or negative."""
+    """Return the size of a loss, as a divisor: a loss can be 0 or negative."""
     return max(abs(loss), LEAST_LOSS)
 
 
 @dataclass(slots=True)
 class Trial:
-    """A growth event whose seeds are still open.
+    """A growth event with open seeds.
 
-    seeds: the activation of every seed of the event, by (slot, seed).
-    twin: the network that never got these seeds; None when attribution is by ablation.
-    ablations: a comparison with the network itself, by (slot, seed).
-    ops_seen: how much of the network's journal the twin already knew when it was copied.
+    seeds: the number of each seed's activation in the event, by (slot, seed).
+    twin: the network without these seeds; None if attribution is by ablation.
+    ablations: comparisons with the network in which one seed is muted, by (slot, seed).
+    ops_seen: number of operations in the network's log that the twin needs no more.
     """
 
     index: int
@@ -120,20 +120,20 @@ class Trial:
 
     def open_seeds(self, host: Host) -> list[Seed]:
         """Return the seeds of this event that are still live."""
-        found = [host.seed(slot, index) for slot, index in self.seeds]
-        return [s for s in found if s.stage in LIVE and s.activation.event == self.index]
+        seeds = [host.seed(*key) for key in self.seeds]
+        return [s for s in seeds if s.stage in LIVE and s.activation.event == self.index]
 
 
 def measure(
     trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation
 ) -> list[SeedPerformance]:
-    """Compare a network with what it would be without an event; credit the event's open seeds.
+    """Compare a network with itself without an event; credit the event's open seeds.
 
     Args:
         trial: the event; its twin has trained the epoch too.
         host: the network.
         evaluate: scores a model on the decision-validation split.
-        network: what the network scored this epoch.
+        network: evaluation of the network in this epoch.
     """
     seeds = trial.open_seeds(host)
     event_gain = None
@@ -173,7 +173,7 @@ def _ablate(trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation, s
 def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
     """Share an event among its open seeds in proportion to their positive ablations.
 
-    Where none is positive, or none is measured yet, each has the same share.
+    The shares are equal if no ablation is positive or measured yet.
     """
     weights = {(s.slot, s.index): max(0.0, s.activation.ablation or 0.0) for s in seeds}
     total = sum(weights.values())
@@ -183,14 +183,13 @@ def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
 
 
 def _credit(trial: Trial, seed: Seed, share: float, event_gain: float | None) -> None:
-    """Write the gain, its error and the latest point into the life of a seed."""
-    activation = seed.activation
-    comparison = trial.comparison
+    """Write the gain, its error and the latest point into the record of a seed."""
+    activation, comparison = seed.activation, trial.comparison
     if trial.twin is None:
-        found = trial.ablations.get((seed.slot, seed.index))
-        if found is None or seed.stage not in MEASURED:
+        if seed.stage not in MEASURED:
             return
-        comparison, share, event_gain = found, 1.0, activation.ablation
+        comparison = trial.ablations[seed.slot, seed.index]
+        share, event_gain = 1.0, activation.ablation
     if comparison.gain is None or comparison.error is None or event_gain is None:
         return
     activation.gain = share * comparison.gain

@@ -1,4 +1,4 @@
-"""Per-sample losses of a network, and the comparison of two networks on the same samples."""
+"""Evaluate a network by its per-sample losses on the decision-validation split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esper.growth.attach import bank_of
+from esper.growth.attach import kernels_of
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
 from esper.probe.rng_state import RngState, restored
@@ -18,9 +18,10 @@ Evaluate = Callable[[nn.Module], Any]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a network scored on the decision-validation split.  N samples.
+    """Scores of a network on the decision-validation split.  N samples.
 
-    losses_N: loss of each sample, float64.  hits_N: share answered rightly, None when not given.
+    losses_N: loss of each sample, float64.
+    hits_N: share of right answers of each sample, in [0, 1], float64; None if not given.
     """
 
     losses_N: Tensor
@@ -33,20 +34,20 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of right answers in [0, 1]; None when hits were not given."""
+        """Share of right answers in [0, 1]; None without hits."""
         return None if self.hits_N is None else float(self.hits_N.mean())
 
 
 def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
-    """Return what `model` scores, in eval mode and without a graph.
+    """Return the scores of `model`, in eval mode and without a graph.
 
     Raises:
-        ValueError: if `evaluate` does not give one loss a sample.
+        ValueError: if `evaluate` does not return one loss for each sample.
     """
     with eval_mode(model), torch.no_grad():
-        given = evaluate(model)
-    losses, hits = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
-    losses_N = _numbers(losses, given)
+        scores = evaluate(model)
+    losses, hits = scores if isinstance(scores, tuple) and len(scores) == 2 else (scores, None)
+    losses_N = _numbers(losses, scores)
     if losses_N.dim() != 1 or len(losses_N) < 2:
         raise ValueError(
             "evaluate must return one loss per sample, a 1-d tensor of at least 2 "
@@ -54,33 +55,33 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
         )
     if hits is None:
         return Evaluation(losses_N, None)
-    hits_N = _numbers(hits, given)
+    hits_N = _numbers(hits, scores)
     if hits_N.shape != losses_N.shape:
         raise ValueError(
             f"evaluate must return a hit for every loss, got {tuple(hits_N.shape)} hits for "
             f"{tuple(losses_N.shape)} losses"
         )
-    if not bool(((hits_N >= 0) & (hits_N <= 1)).all()):
-        wrong = hits_N[~((hits_N >= 0) & (hits_N <= 1))][0]
-        raise ValueError(f"evaluate must return hits in [0, 1], got {float(wrong)}")
+    wrong = hits_N[~((hits_N >= 0) & (hits_N <= 1))]
+    if len(wrong) > 0:
+        raise ValueError(f"evaluate must return hits in [0, 1], got {float(wrong[0])}")
     return Evaluation(losses_N, hits_N)
 
 
-def _numbers(values: Any, given: Any) -> Tensor:
+def _numbers(values: Any, scores: Any) -> Tensor:
     try:
         return torch.as_tensor(values).detach().to("cpu", torch.float64)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             "evaluate must return losses, or the pair (losses, hits), each one number per sample, "
-            f"got {type(given).__name__}"
+            f"got {type(scores).__name__}"
         ) from error
 
 
 def repeatable(evaluate: Evaluate) -> Evaluate:
-    """Return an `evaluate` that finds the global generators, each time, as they are now.
+    """Return an `evaluate` that starts each call from the present global random state.
 
-    Networks are compared sample by sample, so one that draws or shuffles must draw the same for
-    all; and what is evaluated for comparison must not move the generators of the run.
+    Networks are compared sample by sample, so that random draws must be equal for all of them.
+    The calls do not change the global random state.
     """
     now = RngState.now()
 
@@ -92,9 +93,8 @@ def repeatable(evaluate: Evaluate) -> Evaluate:
 
 
 def evaluate_muted(evaluate: Evaluate, host: Host, slot: str, seed: int) -> Evaluation:
-    """Return what a host scores while one of its seeds is left out."""
-    bank = bank_of(host.slots[slot].module)
-    assert bank is not None, "only a seed with a kernel can be muted"
+    """Return the scores of a host while one of its seeds is muted."""
+    bank = kernels_of(host.slots[slot].module)
     bank.muted.add(str(seed))
     try:
         return evaluate_model(evaluate, host.model)

@@ -1,4 +1,4 @@
-"""Rank kernels before any of them has learned: the L1 norm of each one's gradient at birth."""
+"""Rank untrained kernels by the L1 norm of their gradients."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,7 +18,7 @@ Loss = Callable[[nn.Module], Tensor]
 
 
 class _LossError(ValueError):
-    """The loss is not what it must be, whatever the kernels are."""
+    """The loss is no scalar with a graph."""
 
 
 def first_order_scores(
@@ -26,19 +26,18 @@ def first_order_scores(
 ) -> dict[int, float]:
     """Return the score of each kernel, by seed, from one backward pass for all of them.
 
-    The kernels are isolated, so that none changes what another sees; the host is in eval mode and
-    is left as it was, and so are the global generators.  A kernel without trainable parameters
-    scores 0.
+    The kernels are isolated, so that none affects another.  The host runs in eval mode; host and
+    global random state do not change.  A kernel without trainable parameters scores 0.
 
     Raises:
-        KernelError: if the loss, or its gradient, cannot be computed because of one of them.
+        KernelError: if a kernel makes the loss or its gradient fail.
         ValueError: if the loss is no scalar with a graph.
     """
     try:
         return _together(host, slot, kernels, loss)
     except (KernelError, _LossError):
         raise
-    # A kernel can be a user's code, so this is a boundary that takes any exception.
+    # A kernel can be a user's code, so this boundary catches any exception.
     except Exception as error:
         escalate(error)
         _together(host, slot, {}, loss)
@@ -56,7 +55,7 @@ def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) 
     module = host.slots[slot].module
     with eval_mode(host.model), every_layer_called(), restored(RngState.now()):
         living = attach.bank_of(module)
-        # Those that learn in isolation are not felt, and need not run.
+        # Isolated kernels do not change the loss and need not run.
         quiet = set() if living is None else living.isolated - living.muted
         for seed, kernel in kernels.items():
             host.put_kernel(slot, seed, kernel.module)
@@ -66,7 +65,8 @@ def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) 
                 bank.training = True
                 bank.muted |= quiet
             scores = _scores(kernels, loss(host.model))
-            _check_notes(slot, kernels, bank)
+            if bank is not None:
+                _check_faults(slot, kernels, bank)
             return scores
         finally:
             if living is not None:
@@ -75,13 +75,11 @@ def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) 
                 attach.take_kernel(module, seed)
 
 
-def _check_notes(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank | None) -> None:
-    """Raise where the slot has gone on without a kernel that failed: it has no score."""
-    if bank is None:
-        return
+def _check_faults(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank) -> None:
+    """Raise `KernelError` if the slot left out a kernel that failed."""
     for seed, kernel in kernels.items():
-        for found in bank.faults.take(seed):
-            problem = f"fails: {found.error}: {found.message}"
+        for fault in bank.faults.take(seed):
+            problem = f"fails: {fault.error}: {fault.message}"
             raise KernelError(slot, seed, kernel.blueprint, problem)
 
 

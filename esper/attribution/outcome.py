@@ -1,4 +1,4 @@
-"""Say what came of a seed's life, for the reward to judge."""
+"""Build the outcome of a settled seed, which the reward judges."""
 
 import math
 import statistics
@@ -10,10 +10,7 @@ from esper.growth.op_log import ClosedSeed
 
 
 def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
-    """Return the settled outcome of a seed that was just fossilized or culled.
-
-    Raises nothing; what was never measured is None.
-    """
+    """Return the outcome of a seed that was fossilized or culled; unmeasured values are None."""
     activation, slot = closed.activation, host.slots[closed.slot]
     others_flops = host.flops - (activation.flops if closed.fossilized else 0)
     others_parameters = host.num_parameters - (activation.parameters if closed.fossilized else 0)
@@ -49,7 +46,7 @@ def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
 
 
 def _loss_reduction(gain: float | None, losses: list[float]) -> float | None:
-    """Return how much lower the loss is than it would have been, in units of the loss."""
+    """Return by how much the seed lowers the loss, in units of the loss."""
     if gain is None or not losses or gain >= 1:
         return None
     return losses[-1] * gain / (1 - gain)

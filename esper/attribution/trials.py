@@ -1,4 +1,4 @@
-"""The trials of a run: growth events whose seeds have no verdict yet, and their twins."""
+"""The trials of a run: growth events with seeds that have no verdict yet, and their twins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,23 +6,21 @@ from typing import Any
 from esper.attribution.compare import MEASURED, Comparison, Trial, measure
 from esper.attribution.evaluation import Evaluate, Evaluation
 from esper.attribution.outcome import outcome_of
-from esper.attribution.twin import Train, adopt, follow, train_twin
+from esper.attribution.twin import Train, follow, train_twin
 from esper.contracts.event import SeedPerformance
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.outcome import Outcome
-from esper.contracts.plan import Action, Plan
+from esper.contracts.plan import Plan
 from esper.contracts.stage import SeedStage
 from esper.growth.apply import Applied, apply
 from esper.growth.host import Host
-from esper.growth.host_state import host_state, load_host_state
+from esper.growth.host_state import host_state, load_host_state, put_weights, weights_of
 from esper.growth.param_groups import stale_entries
 from esper.kernels.kernel import Kernel
 from esper.probe.rng_state import RngState
 
-_RECORDS = ("differences", "references", "hits")
-"""What a comparison records of each evaluation."""
 BACKWARD = 2
-"""The backward pass costs about twice the forward pass."""
+"""Approximate cost of a backward pass, in forward passes."""
 
 
 class Trials:
@@ -32,6 +30,11 @@ class Trials:
         self.host = host
         self.open: list[Trial] = []
         self.num_events = 0
+
+    @property
+    def twins(self) -> list[Host]:
+        """The twins of the open growth events."""
+        return [trial.twin for trial in self.open if trial.twin is not None]
 
     def apply(
         self,
@@ -44,15 +47,15 @@ class Trials:
     ) -> Applied:
         """Apply a plan; if it germinates seeds, open a trial for them.
 
-        Raises what `growth.apply.apply` raises; the host is then as it was.
+        Raises what `growth.apply.apply` raises; the host then does not change.
         """
         host = self.host
-        grows = any(change.action is Action.GERMINATE for change in plan.changes)
-        twin = host.copy() if grows and with_twin else None
+        twin = host.copy() if plan.germinations and with_twin else None
         ops_seen = len(host.op_log)
         applied = apply(host, plan, kernels, metrics, self.num_events, reason)
-        if applied.germinated:
-            seeds = {key: host.seed(*key).activations for key in applied.germinated}
+        if applied.built:
+            keys = [(kernel.slot, kernel.seed) for kernel in applied.built]
+            seeds = {key: host.seed(*key).activations for key in keys}
             comparison = Comparison(host.options.window)
             trial = Trial(self.num_events, metrics.epoch, seeds, twin, comparison)
             trial.ops_seen = ops_seen
@@ -61,41 +64,33 @@ class Trials:
             host.is_followed = host.is_followed or twin is not None
         return applied
 
-    def train_twins(self, train: Train | None, epoch_began: RngState) -> int:
-        """Let every twin train the epoch that the network has trained; return how many did.
+    def train_twins(self, train: Train | None, epoch_began: RngState) -> None:
+        """Train every twin for the network's last epoch.
 
-        Without `train` the twins are dropped, and their events are measured by ablation.
+        Without `train`, drops the twins: their events are then measured by ablation.
         """
-        if train is None:
-            for trial in self.open:
+        for trial in self.open:
+            if train is None:
                 trial.twin = None
-            return 0
-        twins = [trial.twin for trial in self.open if trial.twin is not None]
-        for twin in twins:
-            train_twin(twin, self.host, train, epoch_began)
-        return len(twins)
+            elif trial.twin is not None:
+                train_twin(trial.twin, self.host, train, epoch_began)
 
     def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
         """Credit every open seed; return the measurements of the blended ones."""
-        measured: list[SeedPerformance] = []
-        for trial in self.open:
-            measured += measure(trial, self.host, evaluate, network)
-        return measured
+        host = self.host
+        return [each for trial in self.open for each in measure(trial, host, evaluate, network)]
 
     def flops(self, num_samples: int, num_evaluated: int) -> float:
-        """Return the FLOPs of this epoch's attribution: twins' training, and all evaluations."""
-        twins = [trial.twin for trial in self.open if trial.twin is not None]
-        trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in twins)
+        """Return the FLOPs of this epoch's attribution: the twins' training, and evaluations."""
+        trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in self.twins)
         muted = sum(seed.stage in MEASURED for seed in self.host.seeds())
-        evaluated = muted * self.host.flops + sum(twin.flops for twin in twins)
+        evaluated = muted * self.host.flops + sum(twin.flops for twin in self.twins)
         return trained + evaluated * num_evaluated
 
     def settle(self, epoch: int) -> list[Outcome]:
-        """Return an outcome for every seed that was fossilized or culled since the last call.
+        """Return the outcomes of seeds fossilized or culled since the last call.
 
-        Events without open seeds are closed.  With `growth.on_cull: twin` the network takes over
-        the weights of its twin if the event kept no seed and no other event is open: the twin of
-        another event would be compared with a network that it was not copied from.
+        Closes events without open seeds.
         """
         closed, self.host.closed = self.host.closed, []
         outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
@@ -105,11 +100,11 @@ class Trials:
                 self.open.remove(trial)
                 self._adopt(trial)
         problems = stale_entries(self.host.optimizer, self.host.model)
-        assert not problems, f"optimizer and model have come apart: {problems}"
+        assert not problems, f"optimizer and model are inconsistent: {problems}"
         return outcomes
 
     def give_up(self) -> None:
-        """Drop every open event and its twin, since the network was rolled back."""
+        """Drop every open event and its twin after a rollback of the network."""
         self.open.clear()
         self.follow()
 
@@ -122,12 +117,12 @@ class Trials:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make a fresh host and its open events equal those whose state it is.
+        """Restore a state into a fresh host, with its open events.
 
         Raises:
             CheckpointError: if it is the state of another host.
         """
-        # Twins are copied from the host while it has no kernels: each loads its own.
+        # Copies the host for twins before it has kernels, since each twin loads its own.
         twins = [None if saved["twin"] is None else self.host.copy() for saved in state["open"]]
         load_host_state(self.host, state["host"])
         self.num_events = state["num_events"]
@@ -140,37 +135,36 @@ class Trials:
                 epoch=saved["epoch"],
                 seeds={(slot, seed): activation for slot, seed, activation in saved["seeds"]},
                 twin=twin,
-                comparison=_comparison(saved["comparison"]),
+                comparison=Comparison(**saved["comparison"]),
                 ablations={
-                    (slot, seed): _comparison(each) for slot, seed, each in saved["ablations"]
+                    (slot, seed): Comparison(**each) for slot, seed, each in saved["ablations"]
                 },
             )
             self.open.append(trial)
 
     def _adopt(self, trial: Trial) -> None:
-        twin = trial.twin
-        if twin is None or self.open or self._is_kept(trial):
-            return
-        if self.host.options.on_cull == "twin":
-            adopt(self.host, twin)
+        """Take over the weights of a closed event's twin with `growth.on_cull: twin`.
 
-    def _is_kept(self, trial: Trial) -> bool:
-        """Return whether a seed of the event is fossilized."""
+        The event must have kept no seed.  No other event may be open, because its twin would then
+        be compared with a network that it was not copied from.
+        """
+        if trial.twin is None or self.open or self.host.options.on_cull != "twin":
+            return
         seeds = [(self.host.seed(*key), activation) for key, activation in trial.seeds.items()]
-        return any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds)
+        if not any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds):
+            put_weights(self.host, weights_of(trial.twin))
 
     def follow(self) -> None:
-        """Repeat the network's operations of this control step on every twin; clear the log."""
+        """Repeat this control step's operations on every twin; clear the log."""
         for trial in self.open:
             self._sync(trial)
             trial.ops_seen = 0
         self.host.op_log.clear()
-        self.host.is_followed = any(trial.twin is not None for trial in self.open)
+        self.host.is_followed = bool(self.twins)
 
     def _sync(self, trial: Trial) -> None:
-        ops = self.host.op_log
-        follow(trial, ops[trial.ops_seen :])
-        trial.ops_seen = len(ops)
+        follow(trial, self.host.op_log[trial.ops_seen :])
+        trial.ops_seen = len(self.host.op_log)
 
 
 def _trial_state(trial: Trial) -> dict[str, Any]:
@@ -179,20 +173,6 @@ def _trial_state(trial: Trial) -> dict[str, Any]:
         "epoch": trial.epoch,
         "seeds": [[*key, activation] for key, activation in trial.seeds.items()],
         "twin": None if trial.twin is None else host_state(trial.twin),
-        "comparison": _comparison_state(trial.comparison),
-        "ablations": [[*key, _comparison_state(each)] for key, each in trial.ablations.items()],
+        "comparison": dict(vars(trial.comparison)),
+        "ablations": [[*key, dict(vars(each))] for key, each in trial.ablations.items()],
     }
-
-
-def _comparison_state(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "window": comparison.window,
-        **{name: list(getattr(comparison, name)) for name in _RECORDS},
-    }
-
-
-def _comparison(saved: dict[str, Any]) -> Comparison:
-    comparison = Comparison(saved["window"])
-    for name in _RECORDS:
-        getattr(comparison, name).extend(saved[name])
-    return comparison

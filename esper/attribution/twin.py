@@ -1,6 +1,6 @@
-"""Keep the twins of open growth events in step with the network.
+"""Train the twins of open growth events, and repeat the network's operations on them.
 
-A twin never gets the seeds of its own event; every other trial of the network is made to it too.
+A twin repeats every operation but those on the seeds of its own event.
 """
 
 import copy
@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from esper.attribution.compare import Trial
 from esper.growth import param_groups
 from esper.growth.host import Host
-from esper.growth.host_state import put_weights, weights_of
 from esper.growth.op_log import HostOp
 from esper.probe.rng_state import RngState, restored
 
@@ -22,19 +21,19 @@ Train = Callable[[nn.Module, Optimizer], Any]
 
 
 def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -> None:
-    """Train a twin for the epoch that the network has just trained, on the same batches.
+    """Train a twin for the network's last epoch, from the same global random state.
 
     Raises:
-        ValueError: if `train` trains the network, or moves its schedule, in the twin's place.
+        ValueError: if `train` steps the network's optimizer or schedule.
     """
-    stands = (network.global_step, param_groups.schedule_state(network.optimizer))
+    before = (network.global_step, param_groups.schedule_state(network.optimizer))
     twin.given_schedule = network.last_schedule
     if not twin.model.training:
         twin.model.train()
     with restored(epoch_began):
         train(twin.model, twin.optimizer)
     twin.end_epoch()
-    if stands != (network.global_step, param_groups.schedule_state(network.optimizer)):
+    if before != (network.global_step, param_groups.schedule_state(network.optimizer)):
         raise ValueError(
             "train must train the model with the optimizer that it is given and nothing else: it "
             "stepped the network's own optimizer or schedule (step schedulers outside of it)"
@@ -42,9 +41,9 @@ def train_twin(twin: Host, network: Host, train: Train, epoch_began: RngState) -
 
 
 def follow(trial: Trial, operations: Sequence[HostOp]) -> None:
-    """Repeat the network's operations on the twin of an event, those on the event's seeds left out.
+    """Repeat the network's operations, except on the event's own seeds, on the event's twin.
 
-    Call it before the network trains again: the twin's kernels are copies of the network's.
+    Call it before the network trains again: the twin gets copies of the network's kernels.
     """
     twin = trial.twin
     if twin is None:
@@ -56,11 +55,3 @@ def follow(trial: Trial, operations: Sequence[HostOp]) -> None:
         getattr(twin, operation.method)(operation.slot, operation.seed, *arguments)
     twin.op_log.clear()
     twin.closed.clear()
-
-
-def adopt(host: Host, twin: Host) -> None:
-    """Take over the weights of the twin and the state of its optimizer.
-
-    Both must hold the same kernels.
-    """
-    put_weights(host, weights_of(twin))

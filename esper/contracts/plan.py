@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from esper.contracts.event import EventKind
+from esper.contracts.stage import SeedStage
 
 
 class Action(StrEnum):
@@ -14,6 +15,15 @@ class Action(StrEnum):
     RETARGET = "retarget"
     FOSSILIZE = "fossilize"
     CULL = "cull"
+
+
+TARGET_STAGE = {
+    Action.GERMINATE: SeedStage.GERMINATED,
+    Action.RETARGET: SeedStage.BLENDING,
+    Action.FOSSILIZE: SeedStage.FOSSILIZED,
+    Action.CULL: SeedStage.CULLED,
+}
+"""Stage to which each kind of change moves a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,17 @@ class Plan:
     def num_seeds(self) -> int:
         """Number of seeds that the plan changes; a replaced seed counts once."""
         return len({change.seed for change in self.changes})
+
+    @property
+    def germinations(self) -> list[tuple[int, str]]:
+        """Seed and blueprint of each germination that names both."""
+        return [
+            (change.seed, change.blueprint)
+            for change in self.changes
+            if change.action is Action.GERMINATE
+            and change.seed is not None
+            and change.blueprint is not None
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""The control step: what happens between two epochs of training."""
+"""The control step between two epochs of training."""

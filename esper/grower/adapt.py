@@ -13,15 +13,14 @@ from esper.growth.apply import Applied
 from esper.growth.requests import held_kernels, next_requests
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import KernelPipeline
-from esper.kernels.request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """What came of a plan.
+    """Result of a plan.
 
     events: to emit, in order.
-    applied: what changed, None if the plan was refused; the network is then as it was.
+    applied: the changes; None if the plan was refused and the network did not change.
     """
 
     events: tuple[EventBody, ...]
@@ -29,7 +28,7 @@ class Adapted:
 
 
 class Adapter:
-    """Changes a network as plans ask."""
+    """Applies plans to a network, and prepares kernels for it."""
 
     def __init__(self, trials: Trials, pipeline: KernelPipeline, cooldown_epochs: int) -> None:
         self.trials, self.pipeline = trials, pipeline
@@ -38,20 +37,20 @@ class Adapter:
     def adapt(
         self, chosen: Chosen, decision: Decision, metrics: EpochMetrics, *, with_twin: bool
     ) -> Adapted:
-        """Apply a plan that passed its review; the slot then rests, except after a verdict to keep.
+        """Apply a plan that passed its review; its slot then rests, except after a fossilization.
 
         Args:
             chosen: the plan, with a kernel for every germination.
-            decision: where the plan comes from.
+            decision: the decision behind the plan.
             metrics: numbers of the epoch that just ended.
-            with_twin: whether new seeds are compared with a twin.
+            with_twin: whether to compare new seeds with a twin.
         """
         plan, host = chosen.plan, self.trials.host
         try:
-            kernels = {
-                key: self.pipeline.compiled(self._request(plan.slot, *key), kernel)
-                for key, kernel in chosen.kernels.items()
-            }
+            kernels = {}
+            for key, kernel in chosen.kernels.items():
+                request = host.request(plan.slot, *key, self.pipeline.rng_seed)
+                kernels[key] = self.pipeline.compiled(request, kernel)
             applied = self.trials.apply(
                 plan, kernels, metrics, decision.reason, with_twin=with_twin
             )
@@ -64,23 +63,19 @@ class Adapter:
         return Adapted((*applied.built, *applied.moves), applied)
 
     def prepare(self, *, may_grow: bool) -> list[Recovery]:
-        """Prepare kernels for the next epoch's end; return failures of the pipeline.
+        """Compile kernels, and build those for the next epoch's end; return the failures.
 
         Args:
             may_grow: whether seeds may germinate at the end of the next epoch.
         """
-        twins = [trial.twin for trial in self.trials.open if trial.twin is not None]
-        for host in (self.trials.host, *twins):
+        for host in (self.trials.host, *self.trials.twins):
             self.pipeline.compile(held_kernels(host, self.pipeline.rng_seed))
         failures = self.pipeline.drain()
-        wanted = next_requests(self.trials.host, self.pipeline.rng_seed) if may_grow else ()
-        self.pipeline.ahead(wanted)
+        requests = next_requests(self.trials.host, self.pipeline.rng_seed) if may_grow else ()
+        self.pipeline.ahead(requests)
         return failures
 
     def close(self) -> list[Recovery]:
         """Drop the prepared kernels; return failures of the pipeline."""
         self.pipeline.close()
         return self.pipeline.drain()
-
-    def _request(self, slot: str, seed: int, blueprint: str) -> Request:
-        return self.trials.host.request(slot, seed, blueprint, self.pipeline.rng_seed)

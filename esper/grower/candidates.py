@@ -1,6 +1,5 @@
-"""Build the kernels that a plan may germinate, rank them at birth, and let the strategy choose."""
+"""Build and rank the kernels that a plan may germinate, and let the strategy choose."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from esper.attribution.first_order import Loss, first_order_scores
@@ -8,7 +7,7 @@ from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.event import EventBody, KernelBuilt
 from esper.contracts.observation import Observation
-from esper.contracts.plan import Action, Plan
+from esper.contracts.plan import Plan
 from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
@@ -16,21 +15,18 @@ from esper.kernels.pipeline import KernelPipeline
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 
-Kernels = dict[tuple[int, str], Kernel]
-"""Kernels of one slot by (seed, blueprint)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A plan whose germinations name their seeds.
 
-    kernels: one for every germination, unless the plan is refused.
+    kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a budget, then the selections.
     refusal: why the plan cannot be applied, None if it can.
     """
 
     plan: Plan
-    kernels: Kernels
+    kernels: dict[tuple[int, str], Kernel]
     events: tuple[EventBody, ...]
     refusal: Refusal | None = None
 
@@ -38,7 +34,7 @@ class Chosen:
 class Candidates:
     """Offers the strategy every kernel that can be built and fits the budgets.
 
-    A kernel beyond a budget is not offered: the strategy would choose it again and again.
+    Withholds kernels beyond a budget, because the strategy would choose them again and again.
     """
 
     def __init__(
@@ -50,13 +46,13 @@ class Candidates:
     def choose(
         self, plan: Plan, decision: Decision, observation: Observation, loss: Loss | None
     ) -> Chosen:
-        """Return the plan with the seeds that the strategy chooses; the host stays as it was.
+        """Return the plan with the seeds that the strategy chooses; the host does not change.
 
         Args:
-            plan: what the orchestrator wants.
-            decision: where the plan comes from.
-            observation: the epoch that the decision was made on.
-            loss: ranks kernels at birth; without it they are not ranked.
+            plan: the orchestrator's plan.
+            decision: the decision behind the plan.
+            observation: the epoch of the decision.
+            loss: ranks untrained kernels; None leaves them unranked.
         """
         inputs = SelectionInputs(
             state=observation.slot(plan.slot),
@@ -94,39 +90,26 @@ class Candidates:
         )
         chosen, selections = self.selector.choose(plan, inputs)
         events: tuple[EventBody, ...] = (*failed, *unranked, *too_large, *selections)
+        ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
         try:
-            return Chosen(chosen, self._gather(chosen, built), events)
+            # A blueprint that the plan itself names was not among the candidates.
+            kernels = {
+                key: ready.get(key) or self._build(plan.slot, *key) for key in chosen.germinations
+            }
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             return Chosen(chosen, {}, (*events, error.attempt), refusal)
+        return Chosen(chosen, kernels, events)
 
     def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
         request = self.host.request(slot, seed, blueprint, self.pipeline.rng_seed)
         return self.pipeline.take(request)
 
-    def _gather(self, plan: Plan, built: Mapping[int, Kernel]) -> Kernels:
-        """Return a kernel for every germination of a plan.
-
-        A germination whose blueprint the plan itself names was not among the candidates.
-
-        Raises:
-            KernelError: if one cannot be built.
-        """
-        ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
-        wanted = [
-            (change.seed, change.blueprint)
-            for change in plan.changes
-            if change.action is Action.GERMINATE
-            and change.seed is not None
-            and change.blueprint is not None
-        ]
-        return {key: ready.get(key) or self._build(plan.slot, *key) for key in wanted}
-
 
 def _rank(
     host: Host, slot: str, built: dict[int, Kernel], loss: Loss | None
 ) -> tuple[dict[int, float], list[KernelBuilt]]:
-    """Return the first-order score of each kernel; those that fail are removed from `built`."""
+    """Return the first-order score of each kernel; remove those that fail from `built`."""
     failed: list[KernelBuilt] = []
     while loss is not None and built:
         try:

@@ -40,7 +40,7 @@ from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
 _STATEFUL = ("trials", "guard", "tracker", "policy", "settler", "selector")
-"""Parts whose state makes up that of a grower; the others are restored onto the host of trials."""
+"""Parts of a grower with a state of their own, in the order of loading."""
 
 
 class Grower:
@@ -51,13 +51,13 @@ class Grower:
         optimizer: any torch optimizer that takes further parameter groups; the learning rate of
             kernels follows that of its first group.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget; seeds germinate in its first part and none is open at its end.
+        epochs: the budget; seeds germinate in its first part and no seed is live at its end.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
-            `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Name the schedulers of the
-            optimizer, `schedulers=[scheduler]`: without that, many of torch's cannot handle the
-            groups of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
+            `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
+            schedulers, `schedulers=[scheduler]`, because many of torch's cannot handle the groups
+            of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
 
     Raises:
         ConfigError: if an option is unknown or no slot can be placed.
@@ -114,21 +114,21 @@ class Grower:
         trained: TrainReport | None = None,
         loss: Loss | None = None,
     ) -> StepReport:
-        """Look at the epoch that has just been trained, and change the network where it pays.
+        """Evaluate the epoch just trained, settle seeds, and change the network.
 
         Args:
             evaluate: returns a model's losses per sample on the decision-validation split, or
                 losses and hits per sample.
             train: trains a model with an optimizer for the epoch just trained.  Pass it to compare
-                a seed with a twin; without it a seed is compared with the network in which it is
-                muted.  A twin takes its learning rates from the network.  It sees the same batches
-                if they depend on the epoch's number, or on the global generators alone.
+                each new seed with a twin trained without it; otherwise the seed is ablated.  A twin
+                takes its learning rates from the network.  It sees the same batches if they depend
+                only on the epoch's number or on the global random state.
             trained: the numbers of the training, as far as known.
-            loss: returns a model's scalar loss with a graph on training samples, to rank kernels at
-                birth.
+            loss: returns a model's scalar loss with a graph on training samples, to rank untrained
+                kernels.
 
         Raises:
-            ValueError: if the budget is over or `evaluate` gives no loss per sample.
+            ValueError: if the budget is over or `evaluate` returns no loss per sample.
         """
         if self.epoch >= self.epochs:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
@@ -201,7 +201,7 @@ class Grower:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state into a fresh grower of a fresh model, the global generators included.
+        """Restore a state, and the global random state, into a fresh grower of a fresh model.
 
         Raises:
             CheckpointError: if it is the state of another model or optimizer.
@@ -227,7 +227,7 @@ class Grower:
                 self.emit(*self.guard.build_failed(body))
 
     def report_failures(self) -> None:
-        """Emit the failures of kernels since the last call; call it after a test of the network."""
+        """Emit the kernels' failures since the last call; call it after each evaluation."""
         self.emit(*self.guard.notice(self.epoch))
 
     def close(self) -> None:
@@ -238,16 +238,15 @@ class Grower:
     def _attribute(
         self, evaluate: Evaluate, train: Train | None, network: Evaluation, num_samples: int
     ) -> float:
-        """Train the twins and credit the seeds; return the FLOPs of both."""
+        """Train the twins and credit the seeds; return the FLOPs."""
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(evaluate, network):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
-            self.settler.note(performance, seed.activation)
+            self.settler.record(performance, seed.activation)
         return self.trials.flops(num_samples, len(network.losses_N))
 
     def _advance(self, metrics: EpochMetrics) -> None:
-        """Advance every seed by one epoch."""
         self.emit(*health(self.host))
         self.emit(*self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
@@ -262,8 +261,8 @@ class Grower:
         decisions = self.policy.decide(observation)
         self.emit(*decisions)
         self.num_decisions += len(decisions)
-        wanted = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
-        accepted, refused = self.reviewer.review(wanted, observation)
+        requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
+        accepted, refused = self.reviewer.review(requests, observation)
         self.emit(*refused)
         return accepted
 
@@ -284,9 +283,9 @@ class Grower:
         adapted = self.adapter.adapt(chosen, decision, observation.metrics, with_twin=with_twin)
         self.emit(*adapted.events)
         if adapted.applied is not None:
-            self.reviewer.note(chosen.plan, self.epoch)
-            for slot, seed in adapted.applied.germinated:
-                self.ledger.note_activation(slot, seed)
+            self.reviewer.count(chosen.plan, self.epoch)
+            for built in adapted.applied.built:
+                self.ledger.note_activation(built.slot, built.seed)
 
     def _settle(self) -> None:
         """Judge every seed that was fossilized or culled since the last call."""

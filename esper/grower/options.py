@@ -26,7 +26,7 @@ from esper.strategy.base import Strategy
 from esper.strategy.viability import Viability
 
 GROUPS = ("strategy", "orchestrator", "policy", "reward", "store")
-"""The config groups whose options come by name, or as any object that keeps the contract."""
+"""Config groups whose options are names, or objects that implement the group's protocol."""
 
 
 class GrowerArguments(TypedDict, total=False):
@@ -62,11 +62,11 @@ class GrowerOptions(ControlOptions):
     placement: `series`, `parallel`, or `auto`.
     num_seeds: seeds a slot.
     grow_until: share of the budget in which seeds may germinate, in [0, 1].
-    run_id: key of this run in a store; drawn at random when None.
-    chance_loss: loss of a network that guesses, ln(classes) for classification; when None, the
-        governor sees a rise of the loss alone.
-    schedulers: torch's learning rate schedulers of the optimizer; they see the host's parameter
-        groups alone.
+    run_id: key of this run in a store; random if None.
+    chance_loss: loss of a network that guesses, ln(classes) for classification; if None, the
+        governor only compares losses with earlier ones.
+    schedulers: torch's learning rate schedulers of the optimizer, which then see only the host's
+        parameter groups.
     """
 
     slots: str | tuple[str, ...] = "auto"
@@ -88,7 +88,7 @@ class GrowerOptions(ControlOptions):
 
     @property
     def setup(self) -> HostSetup:
-        """The options that decide where the model can grow."""
+        """Options of the slots of the model."""
         return HostSetup(
             slots=self.slots,
             placement=self.placement,
@@ -100,7 +100,7 @@ class GrowerOptions(ControlOptions):
         )
 
     def pipeline(self, rng_seed: int) -> KernelPipeline:
-        """Return a kernel pipeline that keeps the budgets."""
+        """Return a kernel pipeline with the budgets of `safety`."""
         return KernelPipeline(
             self.kernels,
             rng_seed,
@@ -110,10 +110,10 @@ class GrowerOptions(ControlOptions):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "GrowerOptions":
-        """Return the options that keyword arguments name.
+        """Return the options given by keyword arguments.
 
         Raises:
-            ConfigError: naming the key, the value and what is allowed.
+            ConfigError: if a key is unknown or a value not allowed.
         """
         allowed = {each.name for each in fields(cls)}
         for key in given:
@@ -134,7 +134,7 @@ class GrowerOptions(ControlOptions):
 
 
 def option_of(group: str, value: Any) -> Any:
-    """Return the option of that name; an option itself is handed back."""
+    """Return the option of a name; return an option object unchanged."""
     if isinstance(value, str):
         if value not in OPTIONS[group]:
             raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {value!r}")

@@ -1,4 +1,4 @@
-"""Ask safety about decisions and plans, with all that is known of the network at that moment."""
+"""Review decisions and plans with the current size and state of the network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import KernelCost, Plan
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
+from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel
 from esper.safety.context import PlanReview, Usage, excess
 from esper.safety.options import Safety
@@ -16,7 +17,7 @@ from esper.safety.review import review, review_plan
 
 
 class Reviewer:
-    """Knows what a network takes, and how many of its seeds plans have changed in an epoch."""
+    """Reviews the changes of a network, and counts the seeds changed in an epoch."""
 
     def __init__(self, safety: Safety, host: Host) -> None:
         self.safety, self.host = safety, host
@@ -25,13 +26,12 @@ class Reviewer:
     def review(
         self, decisions: Sequence[Decision], observation: Observation
     ) -> tuple[list[Decision], list[Refusal]]:
-        """Return the decisions that may be planned, and the others with the rule they broke."""
+        """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
 
     def excess(self, kernel: Kernel) -> str | None:
-        """Return why a kernel is more than the network may have besides, None if it fits."""
-        cost = kernel_cost(kernel.parameters, kernel.trainable)
-        return excess(self.safety, self._usage(self._epoch), cost)
+        """Return why a kernel exceeds a budget, None if it does not."""
+        return excess(self.safety, self._usage(self._epoch), kernel_cost(kernel))
 
     def review_plan(
         self,
@@ -40,13 +40,13 @@ class Reviewer:
         observation: Observation,
         ready: Mapping[tuple[int, str], Kernel],
     ) -> Refusal | None:
-        """Return the rule that a plan breaks, None if it may be carried out.
+        """Return the refusal of a plan, None if it may be applied.
 
         Args:
             plan: every germination names its seed and its blueprint.
-            decision: where it comes from; it has passed `review`.
-            observation: what was decided on; slots are looked at anew, for plans of the same epoch
-                may have changed them.
+            decision: the decision behind the plan, which has passed `review`.
+            observation: of this epoch; its slots are read again, because earlier plans may have
+                changed them.
             ready: the kernels that the plan germinates, by seed and blueprint.
         """
         epoch = observation.epoch
@@ -64,44 +64,38 @@ class Reviewer:
             )
         )
 
-    def note(self, plan: Plan, epoch: int) -> None:
-        """Count what a plan has changed; call it once the plan was carried out."""
-        self._changed = self._changed_in(epoch) + plan.num_seeds
+    def count(self, plan: Plan, epoch: int) -> None:
+        """Count the seeds changed by an applied plan."""
+        self._changed = plan.num_seeds + (self._changed if epoch == self._epoch else 0)
         self._epoch = epoch
-
-    def _changed_in(self, epoch: int) -> int:
-        return self._changed if epoch == self._epoch else 0
 
     def _usage(self, epoch: int) -> Usage:
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
-            changed_seeds=self._changed_in(epoch),
+            changed_seeds=self._changed if epoch == self._epoch else 0,
         )
 
 
-def kernel_cost(parameters: int, trainable: int) -> KernelCost:
-    """Return what a kernel of so many parameters takes."""
-    return KernelCost(parameters=parameters, memory_mb=kernel_memory_mb(parameters, trainable))
+def kernel_cost(kernel: Kernel | Activation) -> KernelCost:
+    """Return the size of a kernel, built or live."""
+    memory_mb = kernel_memory_mb(kernel.parameters, kernel.trainable)
+    return KernelCost(parameters=kernel.parameters, memory_mb=memory_mb)
 
 
 def kernel_costs(
     host: Host, slot: str, ready: Mapping[tuple[int, str], Kernel]
 ) -> dict[tuple[int, str], KernelCost]:
-    """Return the exact cost of every live kernel of a slot and of those that are ready for it.
-
-    The keys are seed and blueprint, as are those of `ready`.
-    """
-    live = [(seed.index, seed.activation) for seed in host.slots[slot].seeds if seed.stage in LIVE]
-    costs = {(index, life.blueprint): (life.parameters, life.trainable) for index, life in live}
-    costs |= {key: (kernel.parameters, kernel.trainable) for key, kernel in ready.items()}
-    return {key: kernel_cost(*counts) for key, counts in costs.items()}
+    """Return the cost of each live or ready kernel of a slot, by seed and blueprint."""
+    live = [seed for seed in host.slots[slot].seeds if seed.stage in LIVE]
+    costs = {(s.index, s.activation.blueprint): kernel_cost(s.activation) for s in live}
+    return costs | {key: kernel_cost(kernel) for key, kernel in ready.items()}
 
 
 def host_memory_mb(host: Host) -> float:
     """Return the memory of a network's weights, gradients and moments in MiB.
 
-    It changes by exactly what a kernel takes when that comes or goes.
+    Adding or removing a kernel changes it by exactly the kernel's `memory_mb`.
     """
     trained = sum(p.numel() for p in host.model.parameters() if p.requires_grad)
     return kernel_memory_mb(host.num_parameters, trained)

@@ -28,7 +28,7 @@ from esper.strategy.ledger import MAX_ENTRIES, Ledger
 class Tally:
     """Counts over all settled outcomes of a run.
 
-    first_germinated: the epoch after which the first of them germinated, None without any.
+    first_germinated: the epoch of the first germination among them, None without any.
     """
 
     culled: int = 0
@@ -60,17 +60,17 @@ class Settler:
         self.ledger = Ledger()
         self.ledger.warm_start(self.snapshot, run_id)
 
-    def note(self, found: SeedPerformance, activation: Activation) -> None:
+    def record(self, performance: SeedPerformance, activation: Activation) -> None:
         """Record a measurement of a live seed in the ledger."""
         measurement = Measurement(
             accuracy_improvement=activation.accuracy_gain,
-            loss_reduction=found.gain,
+            loss_reduction=performance.gain,
             memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         )
-        self.ledger.note_measurement(found.slot, found.seed, measurement)
+        self.ledger.note_measurement(performance.slot, performance.seed, measurement)
 
     def settle(self, outcome: Outcome, spec: SlotSpec) -> list[EventBody]:
-        """Judge an outcome of a seed of the slot `spec`, learn from it, and return the events."""
+        """Judge the outcome of a seed in the slot of `spec`, learn from it, return the events."""
         reward = judge_rollback(outcome) if outcome.rolled_back else self.reward.judge(outcome)
         self.outcomes.append(outcome)
         self.tally.add(outcome)
@@ -94,7 +94,7 @@ class Settler:
         return events
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes; entries of the store are part of the ledger."""
+        """Return everything that changes; the ledger includes the store's entries."""
         return {
             "run_id": self.run_id,
             "ledger": self.ledger.state_dict(),
@@ -111,7 +111,7 @@ class Settler:
         for saved in state["outcomes"]:
             gains = tuple(GainPoint(**point) for point in saved["gains"])
             self.outcomes.append(Outcome(**{**saved, "gains": gains}))
-        # Entries that waited for an unreachable store when the run was killed.
+        # Repeat writes that an unreachable store may have lost when the run was killed.
         self.store.write(self.ledger.entries_of_run())
 
     def close(self) -> list[Recovery]:
@@ -120,8 +120,8 @@ class Settler:
         return self.store.drain()
 
     def _entry(self, outcome: Outcome, reward: Reward) -> LedgerEntry:
-        # A gain measured before the network broke predicts nothing about the blueprint.
-        counts = not outcome.rolled_back
+        # A gain measured before a rollback predicts nothing about the blueprint.
+        is_valid = not outcome.rolled_back
         return LedgerEntry(
             run=self.run_id,
             event=f"{outcome.slot}/{outcome.seed}/{outcome.activation}",
@@ -132,8 +132,8 @@ class Settler:
             blueprint=outcome.blueprint,
             epoch=outcome.settled_epoch,
             reward=reward.total,
-            accuracy_improvement=outcome.accuracy_gain if counts else None,
-            loss_reduction=outcome.gain if counts else None,
+            accuracy_improvement=outcome.accuracy_gain if is_valid else None,
+            loss_reduction=outcome.gain if is_valid else None,
             latency_ms=outcome.latency_ms,
             memory_mb=outcome.memory_mb,
             fossilized=outcome.fossilized,

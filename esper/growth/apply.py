@@ -1,7 +1,7 @@
 """Apply a plan to a host: all of it or nothing.
 
-Every move is checked against the lifecycle table before the first change is made.  If a change
-fails all the same, the host is restored.
+All moves are checked against the lifecycle table before the first change.  If a change still
+fails, the host is restored.
 """
 
 import copy
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics
-from esper.contracts.plan import Action, Plan, SeedChange
+from esper.contracts.plan import TARGET_STAGE, Action, Plan, SeedChange
 from esper.contracts.stage import RETARGETABLE, SeedStage, check_move
 from esper.growth import attach
 from esper.growth.host import Host
@@ -25,11 +25,10 @@ _S = SeedStage
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a plan changed.  germinated: the (slot, seed) pairs that hold a new kernel."""
+    """The moves that a plan made, and the kernels that it germinated."""
 
     moves: list[LifecycleMove] = field(default_factory=list)
     built: list[KernelBuilt] = field(default_factory=list)
-    germinated: list[tuple[str, int]] = field(default_factory=list)
 
 
 def apply(
@@ -40,47 +39,39 @@ def apply(
     event: int,
     reason: str = "",
 ) -> Applied:
-    """Apply `plan` and return what changed; the host is as it was if anything fails.
+    """Apply `plan` and return what changed; if anything fails, the host does not change.
 
     Args:
         host: the network.
         plan: every germination names its seed and its blueprint.
-        kernels: one for every germination, by (seed, blueprint).
+        kernels: the kernel of every germination, by (seed, blueprint).
         metrics: numbers of the epoch that just ended.
-        event: number of the growth event, for the seeds that germinate in it.
-        reason: why seeds germinate, in the words of the decision.
+        event: number of the growth event that the germinating seeds belong to.
+        reason: the decision's reason, recorded with each germination.
 
     Raises:
-        LifecycleError: if a change is no move of the lifecycle table.
-        KernelError: if the optimizer does not take a kernel's parameters.
+        LifecycleError: if the lifecycle table does not allow a change.
+        KernelError: if the optimizer does not accept a kernel's parameters.
     """
     _check(host, plan)
-    grown = {
-        change.seed: kernels[change.seed, change.blueprint]
-        for change in plan.changes
-        if change.action is Action.GERMINATE
-        and change.seed is not None
-        and change.blueprint is not None
-    }
     applied = Applied()
     try:
         with _undone_on_error(host, plan.slot):
             for change in plan.changes:
-                if change.action is Action.GERMINATE:
-                    assert change.seed is not None, "the plan was checked"
-                    kernel = grown[change.seed]
-                    applied.germinated.append((plan.slot, change.seed))
-                    applied.built.append(kernel_event(plan.slot, change.seed, kernel))
-                    activation = _activation(kernel, change, metrics, event)
-                    applied.moves.extend(
-                        host.germinate(plan.slot, change.seed, kernel, activation, reason)
-                    )
-                else:
+                if change.action is not Action.GERMINATE:
                     applied.moves.extend(_change(host, plan, change, metrics))
+                    continue
+                assert change.seed is not None, "the plan was checked"
+                assert change.blueprint is not None, "a germination names its blueprint"
+                kernel = kernels[change.seed, change.blueprint]
+                applied.built.append(kernel_event(plan.slot, change.seed, kernel))
+                activation = _activation(kernel, change, metrics, event)
+                moves = host.germinate(plan.slot, change.seed, kernel, activation, reason)
+                applied.moves.extend(moves)
     except ValueError as error:
         if not applied.built:
             raise
-        # The optimizer does not take the parameters, which some other group holds already.
+        # The optimizer refuses parameters that another of its groups holds already.
         built = applied.built[-1]
         problem = f"cannot be trained: {error}"
         raise KernelError(plan.slot, built.seed, built.blueprint, problem) from error
@@ -88,21 +79,16 @@ def apply(
 
 
 def _check(host: Host, plan: Plan) -> None:
-    """Raise unless the table allows every change, one after the other."""
+    """Raise `LifecycleError` unless the table allows all changes in their order."""
     stages = {seed.index: seed.stage for seed in host.slots[plan.slot].seeds}
     for change in plan.changes:
         assert change.seed in stages, f"the plan names no seed of slot '{plan.slot}': {change}"
-        target = {
-            Action.GERMINATE: _S.GERMINATED,
-            Action.RETARGET: _S.BLENDING,
-            Action.FOSSILIZE: _S.FOSSILIZED,
-            Action.CULL: _S.CULLED,
-        }[change.action]
-        check_move(plan.slot, change.seed, stages[change.seed], target)
-        if change.action is Action.RETARGET and stages[change.seed] not in RETARGETABLE:
+        stage, target = stages[change.seed], TARGET_STAGE[change.action]
+        check_move(plan.slot, change.seed, stage, target)
+        if change.action is Action.RETARGET and stage not in RETARGETABLE:
             raise LifecycleError(
                 f"slot '{plan.slot}' seed {change.seed}: cannot get another alpha target in "
-                f"{stages[change.seed]} (allowed in: {', '.join(sorted(RETARGETABLE))})"
+                f"{stage} (allowed in: {', '.join(sorted(RETARGETABLE))})"
             )
         if target is _S.CULLED:
             target = _S.EMBARGOED if change.rests else _S.DORMANT
@@ -112,7 +98,7 @@ def _check(host: Host, plan: Plan) -> None:
 def _change(
     host: Host, plan: Plan, change: SeedChange, metrics: EpochMetrics
 ) -> list[LifecycleMove]:
-    """Make one change that needs no kernel."""
+    """Make a change other than a germination."""
     assert change.seed is not None, "the plan was checked"
     slot, seed = plan.slot, host.seed(plan.slot, change.seed)
     if change.action is Action.CULL:
@@ -143,15 +129,15 @@ def _activation(
 
 @contextmanager
 def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
-    """Make a slot and the optimizer what they were before if the block raises.
+    """Restore a slot and the optimizer if the block raises.
 
-    Kernels and parameters themselves are put back, not copies: the optimizer knows them.
+    Restores the same module objects, not copies, because the optimizer holds their parameters.
     """
     place, optimizer = host.slots[slot], host.optimizer
     bank = attach.bank_of(place.module)
     kernels = [] if bank is None else bank.kernels.values()
-    kept = {id(each): each for each in (place.spec, place.module, *kernels)}
-    place_before, bank_before = copy.deepcopy(place, kept), copy.deepcopy(bank, kept)
+    memo = {id(each): each for each in (place.spec, place.module, *kernels)}
+    place_before, bank_before = copy.deepcopy(place, memo), copy.deepcopy(bank, memo)
     groups, moments = list(optimizer.param_groups), dict(optimizer.state)
     num_ops, num_closed = len(host.op_log), len(host.closed)
     try:

@@ -1,9 +1,8 @@
 """Attach kernels to a module of a host, in place.
 
-The module's class is swapped for a generated subclass with the slot mixed in, as
-`torch.nn.utils.parametrize` does: module paths, `isinstance` and state-dict keys stay the same.
-The class is swapped back when the last kernel is removed: while every seed is dormant, the module
-is the user's own and a forward pass costs what it did.
+The module's class is replaced by a generated subclass that mixes in the slot, as in
+`torch.nn.utils.parametrize`: module paths, `isinstance` and state-dict keys stay the same.
+Removing the last kernel restores the user's class, so a slot of dormant seeds costs nothing.
 """
 
 from collections import OrderedDict
@@ -17,16 +16,16 @@ from esper.contracts.slot import Placement
 from esper.growth.bank import KernelBank
 
 BANK = "esper_kernels"
-"""Name of the submodule that holds a slot's kernels while there are any."""
+"""Name of the submodule that holds a slot's kernels."""
 
 
 class Slotted:
-    """Mixin in front of a module's class that adds the output of the slot's kernels."""
+    """Mixin for a module's class; adds the output of the slot's kernels to the module's."""
 
     _modules: dict[str, nn.Module | None]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the block's output, plus the kernels' where the slot holds any."""
+        """Return the block's output, mixed with that of the slot's kernels if it has any."""
         output = super().forward(*args, **kwargs)  # type: ignore[misc]
         bank = self._modules.get(BANK)
         if not isinstance(bank, KernelBank):
@@ -34,7 +33,7 @@ class Slotted:
         return bank.mix(output, first_argument(args, kwargs))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle and copy by the user's class: the generated one cannot be imported by name."""
+        """Pickle and copy through the user's class; the generated one has no import path."""
         reduced: Any = super().__reduce_ex__(protocol)
         _, (cls, *arguments), *state = reduced
         if cls is not type(self):
@@ -43,7 +42,7 @@ class Slotted:
 
 
 class _SlottedSequential(Slotted):
-    """Hides the kernels from a `Sequential`, which would run them as one of its layers."""
+    """Hides the kernels from a `Sequential`, which would run them as a layer."""
 
     def __iter__(self) -> Iterator[nn.Module | None]:
         return iter(self._layers().values())
@@ -74,7 +73,7 @@ def _slotted_class(cls: type[nn.Module]) -> type[nn.Module]:
 
 
 def original_class(cls: type) -> type:
-    """Return the class that a slotted class was made from; any other class itself."""
+    """Return the user's class behind a slotted class; return any other class unchanged."""
     return cls.__bases__[1] if issubclass(cls, Slotted) else cls
 
 
@@ -84,32 +83,32 @@ def _new_slotted(cls: Any, *arguments: Any) -> nn.Module:
 
 
 def attach(module: nn.Module) -> None:
-    """Give `module` a slot; does nothing when it has one."""
+    """Give `module` a slot; do nothing if it has one."""
     if not isinstance(module, Slotted):
         module.__class__ = _slotted_class(type(module))  # type: ignore[arg-type]
 
 
 def detach(module: nn.Module) -> None:
-    """Remove a slot that has no kernels: the module has its own class again."""
+    """Remove an empty slot by restoring the module's own class."""
     assert BANK not in module._modules, "a slot with kernels cannot be detached"
     module.__class__ = original_class(type(module))
 
 
 def bank_of(module: nn.Module) -> KernelBank | None:
-    """Return the kernels of a slotted module, None while it has none."""
+    """Return the kernels of a module, None if it has none."""
     bank = module._modules.get(BANK)
     return bank if isinstance(bank, KernelBank) else None
 
 
 def kernels_of(module: nn.Module) -> KernelBank:
-    """Return the kernels of a slotted module that has some."""
+    """Return the kernels of a module that has at least one."""
     bank = bank_of(module)
     assert bank is not None, "the slot holds no kernels"
     return bank
 
 
 def put_bank(module: nn.Module, bank: KernelBank | None) -> None:
-    """Replace the kernels of `module` by those of `bank`; None removes them and the slot."""
+    """Replace the kernels of `module` by `bank`; None removes the kernels and the slot."""
     module._modules.pop(BANK, None)
     if bank is None:
         detach(module)
@@ -130,7 +129,7 @@ def put_kernel(
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:
-    """Remove a kernel from the slot of `module`, and the slot with its last kernel."""
+    """Remove a kernel from the slot of `module` and return it; an empty slot is removed too."""
     bank = kernels_of(module)
     kernel = bank.remove(seed)
     if not bank.kernels:

@@ -1,12 +1,11 @@
 """Mix kernels into the output of a slot.
 
-While a kernel is isolated, the slot's output is the host's, bit for bit, whatever the kernel
-returns.  Only the backward pass uses the kernel: it receives the gradient that it would have at
-alpha 1 (a straight-through estimator).  Once blended, `y = h + sum_i alpha_i * k_i(source)`, and
-gradients reach everything upstream.
+An isolated kernel does not change the slot's output, bit for bit.  In the backward pass it receives
+the gradient that it would have at alpha 1 (a straight-through estimator).  With blended kernels
+`y = h + sum_i alpha_i * k_i(source)`, and gradients reach everything upstream.
 
-A kernel can be a user's code and may fail while the network runs.  If recovery is on
-(`faults.options`), the slot then returns what it would return without this kernel.
+A kernel can be a user's code and may fail at run time.  If recovery is on (`faults.options`), the
+slot's output then leaves out this kernel.
 """
 
 from collections.abc import Callable
@@ -39,14 +38,14 @@ class _Isolate(torch.autograd.Function):
 
 
 class KernelBank(nn.Module):
-    """The kernels of one slot, named by the index of their seed.  Exists only while it has any.
+    """The kernels of one slot, named by the index of their seed; a slot without any has no bank.
 
-    Alphas are 0-dim buffers, so that a change of alpha does not recompile.  Muted kernels, and
-    kernels that rest after failures, are left out of the forward pass.  Kernels are sorted by seed,
-    so that the sum does not depend on the order in which they were added.
+    Alphas are 0-dim buffers, so that changing alpha does not recompile.  The forward pass skips
+    muted kernels and kernels that rest after failures.  Kernels are sorted by seed, so that the
+    order in which they were added does not affect the sum.
 
     isolated, muted: names of kernels.
-    faults: failures of the kernels, and which of them rest.
+    faults: failures of the kernels, and the seeds whose kernels rest.
     """
 
     def __init__(self, placement: Placement) -> None:
@@ -80,10 +79,6 @@ class KernelBank(nn.Module):
         self._finite.pop(name, None)
         return kernel
 
-    def alpha(self, seed: int) -> float:
-        """Return the blend factor of a seed."""
-        return float(self.get_buffer(f"alpha_{seed}"))
-
     def set_alpha(self, seed: int, alpha: float) -> None:
         """Set the blend factor of a seed in place."""
         self.get_buffer(f"alpha_{seed}").fill_(alpha)
@@ -95,7 +90,7 @@ class KernelBank(nn.Module):
         return all(bool(w.isfinite().all()) for w in weights) and (seen is None or bool(seen))
 
     def bookkeeping(self) -> dict[str, Any]:
-        """Return the state that is in no parameter or buffer: isolation, finiteness, faults."""
+        """Return the state outside parameters and buffers: isolation, finiteness, faults."""
         return {
             "isolated": sorted(self.isolated, key=int),
             "finite": dict(self._finite),
@@ -118,7 +113,7 @@ class KernelBank(nn.Module):
         """Return the slot's output for the block's output `host` and input `block_input`.
 
         Raises:
-            EscalatedError: if a kernel's error is one after which the run has to stop.
+            EscalatedError: if the run has to stop after a kernel's error.
         """
         source = host if self.placement is Placement.SERIES else block_input
         learning = self.training and torch.is_grad_enabled()
@@ -149,7 +144,7 @@ class KernelBank(nn.Module):
     def _recovered(
         self, seed: int, output: Tensor, error: Exception, again: Callable[[], Tensor]
     ) -> Tensor:
-        """Return the result of calling again, or `output`, which lacks the failed kernel."""
+        """Return the result of a retry, or else `output`, which lacks the failed kernel."""
         assert self.faults.options is not None, "recovery is on"
         if remedy_of(error) is Remedy.RETRY:
             try:
@@ -167,7 +162,7 @@ class KernelBank(nn.Module):
     def _isolate(self, name: str, output: Tensor, residual: Tensor) -> Tensor:
         finite = residual.detach().isfinite().all()
         seen = self._finite.get(name)
-        # A tensor that is read once an epoch: reading it each step would make an accelerator wait.
+        # Stays a tensor until the epoch ends: reading it each step would stall an accelerator.
         self._finite[name] = finite if seen is None else seen & finite
         mixed: Tensor = _Isolate.apply(output, residual)  # type: ignore[no-untyped-call]
         return mixed
@@ -188,12 +183,12 @@ def _blend(output: Tensor, alpha: Tensor, kernel: nn.Module, source: Tensor) -> 
 
 
 def _checked(residual: Any, output: Tensor) -> Tensor:
-    """Return a kernel's output if its sum with `output` has the shape and dtype of `output`.
+    """Return a kernel's output if it can be added to `output`.
 
-    A lower precision is allowed, and so are the precisions that autocast mixes.
+    Allows lower precisions and those that autocast mixes.
 
     Raises:
-        WrongOutputError: if the sum has another shape or dtype.
+        WrongOutputError: if the sum would have another shape or dtype than `output`.
     """
     if not isinstance(residual, Tensor):
         raise WrongOutputError(f"gave a {type(residual).__name__}, must give a tensor")

@@ -1,4 +1,4 @@
-"""Find the modules of a host that can hold a slot, by watching forward passes."""
+"""Find the modules of a host that can hold a slot, by observing forward passes."""
 
 import difflib
 from collections import Counter
@@ -27,7 +27,7 @@ Catalogue = Callable[[SlotKind, Placement, tuple[int, ...], tuple[int, ...]], tu
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls of one module in a forward pass: shapes, and whether an input was overwritten."""
+    """The calls of one module in a forward pass: shapes, and versions of the inputs."""
 
     inputs: set[tuple[int, ...] | None] = field(default_factory=set)
     outputs: set[tuple[int, ...] | None] = field(default_factory=set)
@@ -35,7 +35,7 @@ class _Calls:
     versions: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def add(self, first: Any, output: Any) -> None:
-        """Note a call with the first argument `first`."""
+        """Record a call with the first argument `first`."""
         self.inputs.add(_shape(first))
         self.outputs.add(_shape(output))
         self.last_output = output
@@ -44,7 +44,7 @@ class _Calls:
 
     @property
     def keeps_input(self) -> bool:
-        """Return whether no input was changed in place after its call."""
+        """True if no input was changed in place after its call."""
         return all(tensor._version == version for tensor, version in self.versions)
 
 
@@ -56,12 +56,12 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 
 def _watch(model: nn.Module, example_input: Any) -> dict[str, _Calls]:
-    """Run `model` once in eval mode and return the calls of each module by path."""
-    seen: dict[str, _Calls] = {}
+    """Run `model` once in eval mode; return the calls of each module by path."""
+    calls: dict[str, _Calls] = {}
 
     def hook(name: str) -> Callable[..., None]:
         def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-            seen.setdefault(name, _Calls()).add(first_argument(args, kwargs), output)
+            calls.setdefault(name, _Calls()).add(first_argument(args, kwargs), output)
 
         return record
 
@@ -75,7 +75,7 @@ def _watch(model: nn.Module, example_input: Any) -> dict[str, _Calls]:
     finally:
         for handle in handles:
             handle.remove()
-    return seen
+    return calls
 
 
 def _convolves(module: nn.Module) -> bool:
@@ -85,11 +85,11 @@ def _convolves(module: nn.Module) -> bool:
 
 
 class SlotFinder:
-    """Finds the modules of a host that can hold a slot, and says why others cannot.
+    """Finds the modules of a host that can hold a slot, and gives reasons for the others.
 
     Args:
         model: the host.
-        example_input: a batch; it is run as it is, and once more with one sample added.
+        example_input: a batch; the model runs it once as it is and once with a sample added.
         catalogue: returns the blueprints on offer.
 
     Raises:
@@ -108,19 +108,17 @@ class SlotFinder:
         self._calls_longer = _watch(model, torch.cat([example_input, example_input[:1]]))
 
     def spec(self, name: str, placement: str) -> SlotSpec | str:
-        """Return the slot at a path, or the reason why there can be none.
+        """Return the slot at a module path, or the reason why there can be none.
 
-        Args:
-            name: module path.
-            placement: `series`, `parallel`, or `auto` (parallel where a blueprint fits).
+        `placement` is `series`, `parallel`, or `auto` (parallel where a blueprint fits).
         """
         shapes = self._shapes(name)
         if isinstance(shapes, str):
             return shapes
         in_shape, out_shape = shapes
         kind = KIND_OF_RANK[len(out_shape)]
-        wanted = [Placement.PARALLEL, Placement.SERIES] if placement == "auto" else [placement]
-        for place in map(Placement, wanted):
+        places = [Placement.PARALLEL, Placement.SERIES] if placement == "auto" else [placement]
+        for place in map(Placement, places):
             reads = out_shape if place is Placement.SERIES else in_shape
             if reads is None or len(reads) != len(out_shape):
                 continue
@@ -155,20 +153,17 @@ class SlotFinder:
 
     def _misplaced(self, name: str, out_shape: tuple[int, ...]) -> str | None:
         """Return why the dimensions of an output are not in the order that kernels expect."""
-        if not self._begins_with_batch(name, out_shape):
+        num = len(self.example_input)
+        # One more sample must lengthen the first dimension and no other.
+        longer = (out_shape[0] * (num + 1) // num, *out_shape[1:])
+        if out_shape[0] % num != 0 or self._calls_longer[name].outputs != {longer}:
             return (
                 f"its output {out_shape} does not begin with the batch of "
-                f"{len(self.example_input)} (layers of torch take batch_first=True)"
+                f"{num} (layers of torch take batch_first=True)"
             )
         if len(out_shape) == 3 and _convolves(self.model.get_submodule(name)):
             return f"its output {out_shape} has channels before positions (wanted: after)"
         return None
-
-    def _begins_with_batch(self, name: str, out_shape: tuple[int, ...]) -> bool:
-        """Return whether the first dimension grows with the batch, and no other does."""
-        num = len(self.example_input)
-        longer = (out_shape[0] * (num + 1) // num, *out_shape[1:])
-        return out_shape[0] % num == 0 and self._calls_longer[name].outputs == {longer}
 
     def listed(self, names: Sequence[str], placement: str) -> list[SlotSpec]:
         """Return the slots at the given paths.
@@ -195,14 +190,14 @@ class SlotFinder:
         return spec
 
     def auto(self, placement: str) -> list[SlotSpec]:
-        """Return a slot for each suitable block.
+        """Return a slot for each suitable module.
 
-        Suitable are the innermost modules that hold several others (blocks), and, outside of
-        blocks, layers with weights of their own.  The module whose output is the host's own is
-        used only if there is nothing else.
+        Suitable are the innermost modules that hold several others (blocks), and layers with
+        weights outside of blocks.  The module that computes the host's output gets a slot only if
+        no other is suitable.
 
         Raises:
-            ConfigError: if there is no such block.
+            ConfigError: if no module is suitable.
         """
         refused: dict[str, str] = {}
         specs = self._suitable(placement, refused)
@@ -220,7 +215,7 @@ class SlotFinder:
         return inner or specs
 
     def _suitable(self, placement: str, refused: Container[str]) -> list[SlotSpec]:
-        """Return the slots of blocks, and of layers outside of them, those `refused` left out."""
+        """Return the slots of blocks and of layers outside of blocks, except those `refused`."""
         specs = {
             name: spec
             for name, _ in self.model.named_modules()
@@ -246,19 +241,19 @@ def _is_block(module: nn.Module) -> bool:
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Return whether a module is a single layer that maps features: it holds a weight matrix."""
+    """Return whether a module is a single layer with a weight matrix."""
     if module._modules or isinstance(module, nn.Embedding):
         return False
     return any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
 
 
 def _around(name: str) -> set[str]:
-    """Return the paths of the modules that hold the one at a path, the host's own left out."""
+    """Return the paths of the modules around the one at a path, except the host itself."""
     return {name[:place] for place, letter in enumerate(name) if letter == "."}
 
 
 def _without_wrapped_layers(blocks: set[str], layers: set[str]) -> set[str]:
-    """Leave out blocks that wrap a single layer and stand beside other layers of a block.
+    """Leave out blocks that hold a single layer and lie beside other layers of a block.
 
     The shortcut of a residual block is one; a unit of layers in a sequence is not.
     """

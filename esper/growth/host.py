@@ -1,8 +1,7 @@
 """A model with slots, its optimizer, and the moves that change both.
 
-A `Host` knows how to make every move of the lifecycle table happen, not when: gates are in
-`lifecycle`, verdicts with the policy.  It listens to the optimizer's steps, so that alphas ramp and
-kernels learn at their own rate in any training loop.
+A `Host` carries out the moves of the lifecycle table; `lifecycle` and the policy decide on them.
+Hooks on the optimizer's steps ramp alphas and set the kernels' learning rates in any training loop.
 """
 
 import copy
@@ -24,24 +23,22 @@ from esper.growth.ramp import Ramp
 from esper.growth.slot import Activation, Seed, Slot
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
-from esper.probe.flops import forward_flops
 
 _S = SeedStage
 GRADIENT_STRIDE = 4
-"""The gradient of an isolated kernel is measured at every so many steps."""
-
+"""Number of steps between measurements of an isolated kernel's gradient."""
 _SHOWN = 8
-"""How many slots a host names when it is printed."""
+"""Most slots that the printed form of a host names."""
 
 
 class Host:
-    """A growing network: `model`, `optimizer` and `slots`, which always fit each other.
+    """A growing network: `model`, `optimizer` and `slots`, kept consistent with each other.
 
-    is_followed: whether the network has a twin, which needs its learning rates.
-    schedule_state: the options that schedulers set, at each step of this epoch so far, noted while
-        the network is followed.
-    last_schedule: the same of the epoch before; its twins train that epoch next.
-    given_schedule: in a twin, the `last_schedule` of the network, used in place of its own.
+    base_flops: forward FLOPs a sample of the bare model.
+    is_followed: whether a twin needs the network's learning rates.
+    schedule_state: options set by schedulers at each step of this epoch, recorded if followed.
+    last_schedule: the `schedule_state` of the last epoch, which the twins train next.
+    given_schedule: in a twin, the network's `last_schedule`, which replaces its own schedule.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, options: Growth) -> None:
@@ -62,22 +59,16 @@ class Host:
         self._listen()
 
     def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
-        """Make a slot for every spec, each with `num_seeds` dormant seeds; the model stays."""
+        """Make a slot with `num_seeds` dormant seeds for each spec; the model does not change."""
         for spec in specs:
             module = self.model.get_submodule(spec.name)
             self.slots[spec.name] = Slot.empty(spec, module, num_seeds)
 
-    def measure_flops(self, example_input: torch.Tensor) -> None:
-        """Count the bare host's forward FLOPs a sample; call it before anything grows."""
-        self.base_flops = forward_flops(self.model, example_input)
-
     @property
     def flops(self) -> float:
         """Forward FLOPs a sample, kernels included."""
-        activations = (seed.current for seed in self.seeds())
-        return self.base_flops + sum(
-            activation.flops for activation in activations if activation is not None
-        )
+        kernels = (seed.current.flops for seed in self.seeds() if seed.current is not None)
+        return self.base_flops + sum(kernels)
 
     @property
     def num_parameters(self) -> int:
@@ -85,7 +76,7 @@ class Host:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def extra_repr(self) -> str:
-        """Return the slots, the number of live seeds and of parameters, in words."""
+        """Return the slots and the numbers of live seeds and parameters, as text."""
         names = [*list(self.slots)[:_SHOWN], *(["..."] if len(self.slots) > _SHOWN else [])]
         live = sum(seed.stage in LIVE for seed in self.seeds())
         return f"slots {', '.join(names)}, live seeds {live}, parameters {self.num_parameters:,}"
@@ -94,7 +85,7 @@ class Host:
         return f"Host({self.extra_repr()})"
 
     def seeds(self) -> Iterator[Seed]:
-        """Every seed, by slot and seed order."""
+        """Return every seed, in the order of slots and indices."""
         return (seed for slot in self.slots.values() for seed in slot.seeds)
 
     def seed(self, slot: str, index: int) -> Seed:
@@ -111,12 +102,12 @@ class Host:
         attach.put_kernel(place.module, place.spec.placement, index, kernel, self.like(slot))
 
     def like(self, slot: str) -> Tensor | None:
-        """Return a weight on the device and of the dtype that the slot's kernels take."""
+        """Return a weight whose device and dtype the slot's kernels take."""
         weights = chain(self.slots[slot].module.parameters(), self.model.parameters())
         return next((weight for weight in weights if weight.is_floating_point()), None)
 
     def request(self, slot: str, index: int, blueprint: str, rng_seed: int) -> Request:
-        """Return the request for the kernel that a seed gets if it germinates next.
+        """Return the request for the kernel of a seed's next germination.
 
         Raises:
             KernelError: if the blueprint is unknown, does not fit the slot, or raises.
@@ -127,7 +118,7 @@ class Host:
     def germinate(
         self, slot: str, index: int, kernel: Kernel, activation: Activation, reason: str = ""
     ) -> list[LifecycleMove]:
-        """Put a kernel that passed its gate into a dormant seed and let it learn in isolation."""
+        """Put a kernel that passed its gate into a dormant seed and train it in isolation."""
         seed = self.seed(slot, index)
         check_move(slot, index, seed.stage, _S.GERMINATED)
         self.put_kernel(slot, index, kernel.module)
@@ -135,7 +126,7 @@ class Host:
         seed.current, seed.bound, seed.alpha = activation, kernel.blueprint, 0.0
         seed.activations += 1
         seed.last_used_epoch = activation.germinated_epoch
-        self._note("germinate", seed, kernel, activation, reason)
+        self._log("germinate", seed, kernel, activation, reason)
         return [
             self._enter(seed, _S.GERMINATED, None, reason),
             self._enter(seed, _S.TRAINING, kernel.gate, "the kernel is sane"),
@@ -147,39 +138,35 @@ class Host:
         """Start the ramp of a seed's alpha towards `target`."""
         seed = self.seed(slot, index)
         move = self._enter(seed, _S.BLENDING, gate, reason)
-        self._note("blend", seed, target, gate, reason)
-        activation, bank = seed.activation, attach.bank_of(self.slots[slot].module)
-        activation.target, activation.measurements = target, 0
-        assert bank is not None, "a seed with a life has a kernel"
+        self._log("blend", seed, target, gate, reason)
+        seed.activation.target, seed.activation.measurements = target, 0
         steps = self.steps_per_epoch * self.options.blending_epochs
-        activation.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
-        bank.isolated.discard(str(index))
+        seed.activation.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
+        attach.kernels_of(self.slots[slot].module).isolated.discard(str(index))
         return move
 
     def advance(
         self, slot: str, index: int, stage: SeedStage, gate: Gate | None, reason: str
     ) -> LifecycleMove:
-        """Move a seed to a stage that changes nothing but its record."""
+        """Move a seed to a stage that changes only the seed's record."""
         assert stage not in (_S.GERMINATED, _S.BLENDING, _S.CULLED), f"{stage} has its own method"
         seed = self.seed(slot, index)
         move = self._enter(seed, stage, gate, reason)
-        self._note("advance", seed, stage, gate, reason)
+        self._log("advance", seed, stage, gate, reason)
         if stage is _S.FOSSILIZED:
             self._close(seed, fossilized=True, reason=reason)
         if stage is _S.DORMANT:
-            place = self.slots[slot]
-            seed.bound = next_binding(
-                place.spec.catalogue, [other.bound for other in place.seeds], index
-            )
+            bound = [other.bound for other in self.slots[slot].seeds]
+            seed.bound = next_binding(self.slots[slot].spec.catalogue, bound, index)
         return move
 
     def cull(
         self, slot: str, index: int, epoch: int, reason: str, gate: Gate | None = None
     ) -> LifecycleMove:
-        """Take a live seed's kernel, its parameters and their optimizer state away."""
+        """Remove a live seed's kernel, its parameters and their optimizer state."""
         seed, place = self.seed(slot, index), self.slots[slot]
         move = self._enter(seed, _S.CULLED, gate, reason)
-        self._note("cull", seed, epoch, reason, gate)
+        self._log("cull", seed, epoch, reason, gate)
         self._close(seed, fossilized=False, reason=reason)
         attach.take_kernel(place.module, index)
         param_groups.remove_group(self.optimizer, slot, index)
@@ -201,7 +188,7 @@ class Host:
         seed.stage, seed.epochs_in_stage = stage, 0
         return move
 
-    def _note(self, method: str, seed: Seed, *arguments: Any) -> None:
+    def _log(self, method: str, seed: Seed, *arguments: Any) -> None:
         self.op_log.append(HostOp(method, seed.slot, seed.index, seed.activations, arguments))
 
     def _close(self, seed: Seed, *, fossilized: bool, reason: str) -> None:
@@ -216,8 +203,7 @@ class Host:
     def _before_step(self, *_: Any) -> None:
         """Set the kernels' learning rates and sample the gradients of isolated ones.
 
-        A twin takes its host's learning rates from the network, whatever sets them there; they
-        are noted while there is one (`is_followed`).
+        A twin takes the learning rates of its host from the network, which records them for it.
         """
         if self.given_schedule:
             step = min(self.steps_in_epoch, len(self.given_schedule) - 1)
@@ -238,48 +224,39 @@ class Host:
 
     def lr_factor(self, seed: Seed) -> float:
         """Return a kernel's learning rate relative to the host's."""
-        options = self.options
+        isolated = self.options.isolation_lr_factor
         if seed.stage not in BLENDED:
-            return options.isolation_lr_factor
-        warmup = options.warmup_epochs * self.steps_per_epoch
+            return isolated
+        warmup = self.options.warmup_epochs * self.steps_per_epoch
         risen = min(1.0, seed.activation.blended_steps / warmup) if warmup > 0 else 1.0
-        return (
-            options.isolation_lr_factor + (options.lr_factor - options.isolation_lr_factor) * risen
-        )
+        return isolated + (self.options.lr_factor - isolated) * risen
 
     def _after_step(self, *_: Any) -> None:
         """Count the step and move every blending alpha one step along its ramp."""
         self.global_step += 1
         self.steps_in_epoch += 1
-        for slot in self.slots.values():
-            if attach.bank_of(slot.module) is not None:
-                for seed in slot.seeds:
-                    self._step_ramp(seed)
-
-    def _step_ramp(self, seed: Seed) -> None:
-        if seed.stage not in BLENDED:
-            return
-        activation = seed.activation
-        activation.blended_steps += 1
-        if activation.ramp is not None and not activation.ramp.is_done:
-            activation.ramp.step += 1
-            self.set_alpha(seed, activation.ramp.alpha)
+        for seed in self.seeds():
+            activation = seed.current
+            if activation is None or seed.stage not in BLENDED:
+                continue
+            activation.blended_steps += 1
+            if activation.ramp is not None and not activation.ramp.is_done:
+                activation.ramp.step += 1
+                self.set_alpha(seed, activation.ramp.alpha)
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""
-        bank = attach.bank_of(self.slots[seed.slot].module)
-        assert bank is not None, "only a seed with a kernel has an alpha"
         seed.alpha = alpha
-        bank.set_alpha(seed.index, alpha)
+        attach.kernels_of(self.slots[seed.slot].module).set_alpha(seed.index, alpha)
 
     def end_epoch(self) -> None:
-        """Close an epoch of training: its steps are the length of the next one's ramps."""
+        """Close an epoch of training; its number of steps sets the length of later ramps."""
         self.steps_per_epoch = max(1, self.steps_in_epoch)
         self.steps_in_epoch = 0
         self.last_schedule, self.schedule_state = self.schedule_state, []
 
     def copy(self) -> "Host":
-        """Return an independent host that stands exactly where this one stands."""
+        """Return an independent copy of this host, with an empty log."""
         memo: dict[int, Any] = {}
         twin = Host.__new__(Host)
         twin.__dict__.update(self.__dict__)
@@ -292,10 +269,10 @@ class Host:
 
 
 def _copy_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
-    """Return a copy that has no hooks; what a class keeps beside groups and state comes along."""
+    """Return a copy without hooks; attributes besides groups and state are copied too."""
     other = copy.deepcopy(optimizer, memo)
     for key, value in vars(optimizer).items():
-        # torch's own hooks and a step that a scheduler has wrapped stay with the original.
+        # Skip torch's own hooks, and a step that a scheduler has wrapped.
         if key not in vars(other) and not key.startswith("_optimizer_") and key != "step":
             setattr(other, key, copy.deepcopy(value, memo))
     return other

@@ -1,14 +1,13 @@
-"""The state of a host, as a tree of plain values and tensors: all that a run changes in it.
+"""Everything that a run changes in a host, as a tree of plain values and tensors.
 
     tensors    parameters and buffers by name (`probe.tensors`)
     moments    the optimizer's state of each parameter, by the key of its group
     groups     the optimizer's options of each group, by its key
-    slots      the records of the seeds, and what the banks know of their kernels
-    counts     steps so far, and the learning rates of each for twins
+    slots      the records of the seeds, and the bookkeeping of the banks
+    counts     numbers of steps, and the schedule that twins follow
 
-A checkpoint holds the whole tree.  Tensors and moments alone, the weights, make the snapshot that a
-rollback restores, and what a network takes over from a twin.  Tensors in a tree are the host's
-own, not copies; loading copies them.
+A checkpoint holds the whole tree.  A rollback restores tensors and moments alone, the weights, and
+a network takes them over from a twin.  A tree holds the host's own tensors; loading copies them.
 """
 
 import copy
@@ -53,10 +52,10 @@ def host_state(host: Host) -> dict[str, Any]:
 
 
 def load_host_state(host: Host, state: dict[str, Any]) -> None:
-    """Make a fresh host, which has no kernels yet, equal the one whose state it is.
+    """Restore a state into a fresh host, which has no kernels yet.
 
     Raises:
-        CheckpointError: if the other host had other slots, another network or another optimizer.
+        CheckpointError: if the state has other slots, another network or another optimizer.
     """
     assert all(seed.activations == 0 for seed in host.seeds()), "the host has grown already"
     if set(state["slots"]) != set(host.slots):
@@ -75,29 +74,28 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
 
 def weights_of(host: Host) -> dict[str, Any]:
     """Return `tensors` and `moments` of a host."""
-    known, groups = host.optimizer.state, param_groups.groups_by_key(host.optimizer)
+    moments = host.optimizer.state
     return {
         "tensors": tensors_of(host.model),
         "moments": {
-            key: [dict(known.get(parameter, {})) for parameter in group["params"]]
-            for key, group in groups.items()
+            key: [dict(moments.get(parameter, {})) for parameter in group["params"]]
+            for key, group in param_groups.groups_by_key(host.optimizer).items()
         },
     }
 
 
 def put_weights(host: Host, weights: dict[str, Any]) -> None:
-    """Copy `tensors` and `moments` into a host; names and groups that they lack stay as they are.
+    """Copy `tensors` and `moments` into a host; names and groups that they lack do not change.
 
-    A parameter of a group in `moments` that has none there has none afterwards.
+    Parameters without moments in a group of `moments` lose those that they have.
 
     Raises:
         CheckpointError: if a parameter has another shape or type.
     """
     put_tensors(host.model, weights["tensors"])
     for key, group in param_groups.groups_by_key(host.optimizer).items():
-        for parameter, moments in zip(
-            group["params"], weights["moments"].get(key, ()), strict=False
-        ):
+        saved = weights["moments"].get(key, ())
+        for parameter, moments in zip(group["params"], saved, strict=False):
             host.optimizer.state.pop(parameter, None)
             if moments:
                 host.optimizer.state[parameter] = {
@@ -106,19 +104,19 @@ def put_weights(host: Host, weights: dict[str, Any]) -> None:
 
 
 def _placed(name: str, value: Any, parameter: Tensor, group: dict[str, Any]) -> Any:
-    """Return a copy of a moment on its parameter's device, and laid out in memory as it is."""
+    """Return a copy of a moment with its parameter's device and memory layout."""
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     if value.shape == parameter.shape and value.dim():
         return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    # As in `Optimizer.load_state_dict`: steps are counted on the cpu if the update allows it.
+    # As in `Optimizer.load_state_dict`: a step count stays on the cpu if the update allows it.
     if name == "step" and not (group.get("capturable") or group.get("fused")):
         return value.clone()
     return value.to(parameter.device, copy=True)
 
 
 def _options(group: dict[str, Any]) -> dict[str, Any]:
-    """Return a group's options; a number of NumPy, as a learning rate may be, as Python's."""
+    """Return a group's options, with NumPy numbers converted to Python's."""
     return {
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in group.items()
@@ -187,7 +185,7 @@ def _seed(saved: dict[str, Any]) -> Seed:
 
 
 def rebuild_kernel(host: Host, slot: str, index: int, blueprint: str) -> None:
-    """Put a kernel into a slot whose weights will be overwritten; no random generator is moved.
+    """Put a kernel into a slot, to be filled with saved weights; draws no global random numbers.
 
     Raises:
         CheckpointError: if the kernel cannot be built.

@@ -1,7 +1,7 @@
 """Advance every seed by one epoch: evaluate gates, apply stage transitions.
 
-A gate is evaluated once a stage has lasted its length.  A seed whose gate fails is culled, with the
-measured values as the reason.  A check without a measured value fails.
+A stage's gate is evaluated at the end of the stage's length.  A failed gate culls the seed and
+gives the measured values as the reason.  A check without a measured value fails.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.stage import SeedStage
-from esper.growth.attach import bank_of
+from esper.growth.attach import kernels_of
 from esper.growth.host import Host
 from esper.growth.slot import Seed
 
@@ -19,7 +19,7 @@ PROBATION_LIMIT = 4
 
 
 def advance_epoch(host: Host, metrics: EpochMetrics, rest_epochs: int) -> list[LifecycleMove]:
-    """Advance every seed by one epoch and return the moves that were made.
+    """Advance every seed by one epoch and return the moves.
 
     Args:
         host: the network.
@@ -29,16 +29,18 @@ def advance_epoch(host: Host, metrics: EpochMetrics, rest_epochs: int) -> list[L
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         seed.epochs_in_stage += 1
-        if seed.current is not None:
+        activation = seed.current
+        if activation is not None:
             if seed.stage is not _S.FOSSILIZED:
-                seed.current.losses.append(metrics.val_loss)
-            seed.current.improvement = _improvement(seed, metrics)
+                activation.losses.append(metrics.val_loss)
+            start, now = activation.start_accuracy, metrics.val_accuracy
+            activation.improvement = None if start is None or now is None else now - start
         moves += _advance(host, seed, metrics, rest_epochs)
     return moves
 
 
 def health(host: Host) -> list[SeedHealth]:
-    """Return the gradient health of isolated kernels over the epoch that ended."""
+    """Return the gradient health of isolated kernels over the last epoch."""
     return [
         SeedHealth(
             slot=seed.slot,
@@ -50,13 +52,6 @@ def health(host: Host) -> list[SeedHealth]:
         for seed in host.seeds()
         if seed.stage is _S.TRAINING
     ]
-
-
-def _improvement(seed: Seed, metrics: EpochMetrics) -> float | None:
-    start = seed.activation.start_accuracy
-    if start is None or metrics.val_accuracy is None:
-        return None
-    return metrics.val_accuracy - start
 
 
 def _advance(
@@ -74,7 +69,7 @@ def _advance(
     if seed.stage is _S.EMBARGOED:
         return reactivate(host, seed, f"rested {seed.epochs_in_stage} epochs")
     if seed.stage is _S.BLENDING and not _ramp_is_done(seed):
-        # An epoch shorter than the last one: alpha reaches its target in the next.
+        # This epoch was shorter than the last one; alpha reaches its target in the next.
         return []
     gate = _gate(host, seed, metrics)
     if not gate.passed:
@@ -87,7 +82,7 @@ def _advance(
 
 
 def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove]:
-    """Cull seeds without a verdict in time, and after the last epoch every live seed."""
+    """Cull seeds whose verdict is overdue, and every live seed after the last epoch."""
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         waited = seed.stage is _S.PROBATIONARY and seed.epochs_in_stage
@@ -110,7 +105,7 @@ def reactivate(host: Host, seed: Seed, reason: str) -> list[LifecycleMove]:
 def cull_and_embargo(
     host: Host, seed: Seed, epoch: int, reason: str, gate: Gate | None = None
 ) -> list[LifecycleMove]:
-    """Cull a live seed and put its place under embargo."""
+    """Cull a live seed and embargo it."""
     return [
         host.cull(seed.slot, seed.index, epoch, reason, gate),
         host.advance(seed.slot, seed.index, _S.EMBARGOED, None, reason),
@@ -119,47 +114,35 @@ def cull_and_embargo(
 
 def _gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
     """Measure the gate of a stage.  A seed whose kernel rests fails every gate."""
-    gate = _stage_gate(host, seed, metrics)
-    return Gate(checks=(*gate.checks, _rest(seed))) if seed.activation.rests else gate
-
-
-def _rest(seed: Seed) -> Check:
-    errors = float(seed.activation.errors)
-    return Check(name="failures", passed=False, value=errors, limit="its kernel rests after them")
-
-
-def _stage_gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
-    activation = seed.activation
     if seed.stage is _S.TRAINING:
-        return Gate(checks=(_gradient(seed), _finite(host, seed)))
-    if seed.stage is _S.BLENDING:
-        before = math.inf if activation.blend_loss is None else activation.blend_loss
-        # From where it was, so that a loss may be 0 or negative.
-        limit = before + (host.options.divergence_factor - 1) * abs(before)
-        loss = metrics.val_loss if math.isfinite(metrics.val_loss) else None
-        done = _ramp_is_done(seed)
-        return Gate(
-            checks=(
-                Check(name="alpha", passed=done, value=seed.alpha, limit=f"{activation.target:g}"),
-                Check(
-                    name="loss",
-                    passed=loss is not None and loss <= limit,
-                    value=loss,
-                    limit=f"<= {limit:.4g}",
-                ),
-            )
-        )
-    wanted = host.options.shadowing_epochs
-    return Gate(
-        checks=(
-            Check(
-                name="measurements",
-                passed=activation.measurements >= wanted,
-                value=float(activation.measurements),
-                limit=f">= {wanted}",
-            ),
-        )
-    )
+        checks = [_gradient(seed), _finite(host, seed)]
+    elif seed.stage is _S.BLENDING:
+        checks = [_alpha(seed), _loss(host, seed, metrics.val_loss)]
+    else:
+        checks = [_measurements(host, seed)]
+    if seed.activation.rests:
+        errors, limit = float(seed.activation.errors), "its kernel rests after them"
+        checks.append(Check(name="failures", passed=False, value=errors, limit=limit))
+    return Gate(checks=tuple(checks))
+
+
+def _alpha(seed: Seed) -> Check:
+    target = f"{seed.activation.target:g}"
+    return Check(name="alpha", passed=_ramp_is_done(seed), value=seed.alpha, limit=target)
+
+
+def _loss(host: Host, seed: Seed, val_loss: float) -> Check:
+    before = math.inf if seed.activation.blend_loss is None else seed.activation.blend_loss
+    # Relative to the size of the loss before, which may be 0 or negative.
+    limit = before + (host.options.divergence_factor - 1) * abs(before)
+    loss = val_loss if math.isfinite(val_loss) else None
+    passed = loss is not None and loss <= limit
+    return Check(name="loss", passed=passed, value=loss, limit=f"<= {limit:.4g}")
+
+
+def _measurements(host: Host, seed: Seed) -> Check:
+    least, measured = host.options.shadowing_epochs, float(seed.activation.measurements)
+    return Check(name="measurements", passed=measured >= least, value=measured, limit=f">= {least}")
 
 
 def _ramp_is_done(seed: Seed) -> bool:
@@ -171,18 +154,13 @@ def _gradient(seed: Seed) -> Check:
     activation = seed.activation
     if activation.trainable == 0:
         return Check(name="gradient", passed=True, value=None, limit="no trainable parameters")
-    norm = activation.gradient.mean
-    limit = (
-        "finite and > 0"
-        if activation.gradient.is_finite
-        else "finite and > 0, but it was not finite"
-    )
+    norm, limit = activation.gradient.mean, "finite and > 0"
+    if not activation.gradient.is_finite:
+        limit += ", but it was not finite"
     return Check(name="gradient", passed=norm is not None and norm > 0, value=norm, limit=limit)
 
 
 def _finite(host: Host, seed: Seed) -> Check:
-    """Check the weights and outputs of the last steps, which the gradient does not show."""
-    bank = bank_of(host.slots[seed.slot].module)
-    assert bank is not None, "an active seed has a kernel"
-    finite = bank.is_finite(seed.index)
+    """Check weights and outputs after the last update, which the gradient does not show."""
+    finite = kernels_of(host.slots[seed.slot].module).is_finite(seed.index)
     return Check(name="weights", passed=finite, value=float(finite), limit="finite: 1")

@@ -1,7 +1,7 @@
-"""Save a grown network as safetensors, and grow and fill a host from such a file.
+"""Save a grown network as safetensors, and load it into a fresh host.
 
-The tensors have the names of the model's state dict.  The metadata name the kernels, which a bare
-host lacks, and hold a checksum of the tensors.
+The tensors have the names of the model's state dict.  The metadata list the kernels and hold a
+checksum of the tensors.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _ENTRY, _FORMAT = "esper", "esper-network-1"
 
 
 def save_network(host: Host, run_dir: Path) -> Path:
-    """Write the network as it stands, kernels included; return the file's path.
+    """Write the network, kernels included; return the file's path.
 
     Raises:
         EsperError: if the file cannot be written.
@@ -36,11 +36,10 @@ def save_network(host: Host, run_dir: Path) -> Path:
     ]
     path = run_dir / NETWORK
     part = path.with_suffix(".part")
-    # One entry: the library writes several in an order that changes from process to process.
-    facts = {"format": _FORMAT, "kernels": kernels, "sha256": _checksum(host.model)}
-    metadata = {_ENTRY: json.dumps(facts)}
+    # A single entry, because the order in which the library writes entries varies by process.
+    entry = {"format": _FORMAT, "kernels": kernels, "sha256": _checksum(host.model)}
     try:
-        save_model(host.model, str(part), metadata=metadata)
+        save_model(host.model, str(part), metadata={_ENTRY: json.dumps(entry)})
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise EsperError(f"cannot write {path}: {error}") from error
@@ -48,10 +47,10 @@ def save_network(host: Host, run_dir: Path) -> Path:
 
 
 def load_network(path: Path, host: Host) -> nn.Module:
-    """Grow and fill a fresh host as the network in a file was saved; return its model.
+    """Load a saved network, kernels included, into a fresh host; return its model.
 
     Raises:
-        CheckpointError: if the file is missing, broken, not ours or of another host.
+        CheckpointError: if the file is missing, broken, of another format or of another host.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -65,7 +64,7 @@ def load_network(path: Path, host: Host) -> nn.Module:
             _put_kernel(host, **kernel)
         load_model(host.model, str(path))
     except (CheckpointError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        problem = " ".join(str(error).split())  # torch lists keys over several lines
+        problem = " ".join(str(error).split())  # torch's text has several lines
         raise CheckpointError(f"{path} does not fit the configured host: {problem}") from error
     if _checksum(host.model) != metadata.get("sha256"):
         raise CheckpointError(f"{path} fails its checksum: it is not what was saved")
@@ -80,7 +79,7 @@ def _put_kernel(host: Host, slot: str, seed: int, blueprint: str) -> None:
 
 
 def _checksum(model: nn.Module) -> str:
-    """Return a digest of every value that the model's state dict holds."""
+    """Return a digest of the model's state dict."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         values = tensor.detach().cpu().contiguous()

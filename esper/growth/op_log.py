@@ -1,4 +1,4 @@
-"""What a host did in a control step: for its twins, which repeat it, and for those who judge it."""
+"""Log of the host operations of one control step, replayed on twins, and of the closed seeds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,10 @@ from esper.growth.slot import Activation
 
 @dataclass(frozen=True, slots=True)
 class ClosedSeed:
-    """The life of a seed that was fossilized or culled, for whoever judges it.
+    """An activation that ended: the seed was fossilized or culled.
 
-    rolled_back: whether the network could feel it when a rollback took it away.
+    number: number of the seed's activation, from 1.
+    rolled_back: whether a rollback removed the kernel while it was blended.
     """
 
     slot: str
@@ -24,7 +25,10 @@ class ClosedSeed:
 
 @dataclass(frozen=True, slots=True)
 class HostOp:
-    """One move that was made, such that a twin can be made to follow."""
+    """A call of a method of `Host` on one seed, to be repeated on twins.
+
+    number: number of the seed's activation, from 1.
+    """
 
     method: str
     slot: str

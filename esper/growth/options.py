@@ -9,7 +9,6 @@ RAMPS = ("linear", "cosine", "sigmoid")
 ON_CULL = ("remove", "twin")
 ATTRIBUTIONS = ("twin", "ablation")
 
-
 _LEAST = {
     "isolation_lr_factor": 0.0,
     "lr_factor": 0.0,
@@ -28,17 +27,16 @@ class Growth:
     """Stage lengths, blending and credit.  Epochs are whole epochs of the host's training.
 
     isolation_lr_factor: learning rate of an isolated kernel relative to the host's.
-    lr_factor, warmup_epochs: a blended kernel's learning rate relative to the host's, and how long
-        it takes to rise from the isolated one to that.
+    lr_factor: learning rate of a blended kernel relative to the host's.
+    warmup_epochs: epochs in which the rate rises from the isolated to the blended one.
     training_epochs, blending_epochs, shadowing_epochs: stage lengths.
     divergence_factor: blending fails when the validation loss exceeds this multiple of its value
         at the start of blending.
-    attribution: what a gain is measured against: a `twin` that never got the seed, or the network
-        itself with the seed muted (`ablation`).
-    twin_epochs: epochs that a twin is trained before the verdict; its training continues while the
-        verdict is postponed.
+    attribution: reference of a gain: a `twin` trained without the seed, or the network itself with
+        the seed muted (`ablation`).
+    twin_epochs: epochs of a twin's training until the verdict; it continues if that is postponed.
     window: number of last evaluations whose mean is the gain.
-    on_cull: `remove` takes the kernel away and nothing else; `twin` continues from the twin.
+    on_cull: `remove` only removes the kernel; `twin` continues from the twin.
     """
 
     ramp: str = "linear"

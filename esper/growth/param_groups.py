@@ -1,7 +1,7 @@
-"""Add and remove the kernels' parameter groups in an optimizer; all else in it stays.
+"""Add and remove the kernels' parameter groups in an optimizer, without other changes.
 
-A kernel's group carries `esper_seed = (slot, seed)`.  All other groups are the host's and are never
-changed.  A kernel has no weight decay: it starts at zero and must not be pulled back there.
+A kernel's group carries `esper_seed = (slot, seed)`; all other groups are the host's.  Kernels have
+no weight decay: they start at zero and must not be pulled back there.
 """
 
 import copy
@@ -23,7 +23,7 @@ ScheduleState = list[dict[str, Any]]
 
 
 class _HostGroups:
-    """An optimizer as a scheduler sees it, with the host's groups alone."""
+    """View of an optimizer for schedulers, with the host's groups alone."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
@@ -37,10 +37,9 @@ class _HostGroups:
 
 
 def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
-    """Keep schedulers from seeing the kernels' groups.
+    """Hide the kernels' groups from schedulers, many of which raise if groups are added.
 
-    Many schedulers count the groups once and raise when there are more.  Kernels need none: their
-    learning rates follow the host's.
+    Kernels need no scheduler: their learning rates follow the host's.
     """
     for scheduler in schedulers:
         if not isinstance(scheduler.optimizer, _HostGroups):
@@ -49,7 +48,7 @@ def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
 
 
 def why_unfit(optimizer: Optimizer, *, has_schedulers: bool) -> str | None:
-    """Return why an optimizer could not train kernels beside its host, None when it can."""
+    """Return why an optimizer cannot train kernels beside its host, None if it can."""
     kind = type(optimizer).__name__
     if isinstance(optimizer, LBFGS | SparseAdam):
         return f"{kind} takes no further group of dense parameters (most others do: Adam, SGD, ...)"
@@ -61,7 +60,7 @@ def why_unfit(optimizer: Optimizer, *, has_schedulers: bool) -> str | None:
 
 
 def host_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Return the groups that are not a kernel's."""
+    """Return the groups of the host."""
     return [group for group in optimizer.param_groups if TAG not in group]
 
 
@@ -82,9 +81,9 @@ def schedule_state(optimizer: Optimizer) -> ScheduleState:
 
 
 def set_schedule_state(optimizer: Optimizer, settings: ScheduleState) -> None:
-    """Set those options to what `schedule_state` returned for an optimizer with equal groups."""
-    for group, wanted in zip(host_groups(optimizer), settings, strict=True):
-        group.update(copy.deepcopy(wanted))
+    """Set the options that `schedule_state` returned for an optimizer with equal groups."""
+    for group, options in zip(host_groups(optimizer), settings, strict=True):
+        group.update(copy.deepcopy(options))
 
 
 def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]:
@@ -95,7 +94,7 @@ def kernel_groups(optimizer: Optimizer) -> dict[tuple[str, int], dict[str, Any]]
 def groups_by_key(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
     """Return the host's groups by their position among themselves, the kernels' by `slot/seed`.
 
-    A group has the same key in a twin, and after a resume.
+    The keys are the same in a twin and after a resume.
     """
     own = {str(position): group for position, group in enumerate(host_groups(optimizer))}
     kernels = kernel_groups(optimizer).items()
@@ -103,23 +102,22 @@ def groups_by_key(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
 
 
 def add_group(optimizer: Optimizer, slot: str, seed: int, kernel: nn.Module) -> None:
-    """Add the trainable parameters of a kernel; a kernel without any adds nothing."""
-    named = [(f"{slot}/{seed}/{name}", p) for name, p in kernel.named_parameters()]
-    named = [(name, p) for name, p in named if p.requires_grad]
-    if not named:
+    """Add a group of a kernel's trainable parameters, if it has any."""
+    parameters = [(name, p) for name, p in kernel.named_parameters() if p.requires_grad]
+    if not parameters:
         return
     own = host_group(optimizer)
     settings = {key: copy.deepcopy(own[key]) for key in own if key != "params"}
-    # An optimizer that was given the names of its parameters takes no group without them.
-    parameters = named if "param_names" in settings else [p for _, p in named]
-    settings.pop("param_names", None)
+    # An optimizer with named parameters refuses groups without names.
+    has_names = settings.pop("param_names", None) is not None
+    params = [(f"{slot}/{seed}/{name}", p) if has_names else p for name, p in parameters]
     if "weight_decay" in settings:
         settings["weight_decay"] = 0.0
-    optimizer.add_param_group({**settings, "params": parameters, TAG: (slot, seed)})
+    optimizer.add_param_group({**settings, "params": params, TAG: (slot, seed)})
 
 
 def remove_group(optimizer: Optimizer, slot: str, seed: int) -> None:
-    """Remove a kernel's parameters together with their state."""
+    """Remove a kernel's group and the optimizer's state of its parameters."""
     group = kernel_groups(optimizer).get((slot, seed), {"params": []})
     for parameter in group["params"]:
         optimizer.state.pop(parameter, None)
@@ -127,7 +125,7 @@ def remove_group(optimizer: Optimizer, slot: str, seed: int) -> None:
 
 
 def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
-    """Return in words how an optimizer and a grown model disagree; empty if they do not.
+    """Return the inconsistencies between an optimizer and a grown model, as text.
 
     Each parameter of a kernel's group must be in the model, and in no other group.  Each trainable
     parameter of a kernel must be in a group.  The optimizer must have no state of other parameters.

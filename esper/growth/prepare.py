@@ -15,19 +15,17 @@ from esper.growth import param_groups
 from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
+from esper.probe.flops import forward_flops
 
 _TAKEN = "_esper_has_grower"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostSetup:
-    """The options that decide where a model can grow.
+    """Options of the slots of a model; `GrowerOptions` explains those not listed here.
 
-    slots: `auto`, or the module paths that get a slot.
-    placement: `series`, `parallel`, or `auto`.
     selection: a word or the names of the blueprints on offer.
     parameter_budget: most parameters of the network, None without a limit.
-    schedulers: torch's learning rate schedulers of the optimizer.
     """
 
     slots: str | tuple[str, ...] = "auto"
@@ -42,17 +40,17 @@ class HostSetup:
 def prepare(
     model: nn.Module, optimizer: Optimizer, example_input: Tensor, setup: HostSetup
 ) -> Host:
-    """Return a host of the model, with slots of dormant seeds; the model does not change.
+    """Return a host with slots of dormant seeds; the model does not change.
 
     Raises:
-        ConfigError: if no slot can be placed, a named one cannot be, no blueprint fits them, or the
-            model alone is over the parameter budget.
+        ConfigError: if no slot or a named one cannot be placed, no blueprint fits the slots, the
+            optimizer cannot train kernels, or the model alone exceeds the parameter budget.
     """
     try:
         specs = _find_slots(model, example_input, setup)
     except ConfigError as error:
         names = setup.selection if isinstance(setup.selection, str) else ",".join(setup.selection)
-        # If the selection of blueprints is not the cause, this raises the same error again.
+        # Raises the same error again if the selection of blueprints is not the cause.
         possible = _find_slots(model, example_input, replace(setup, selection="all"))
         fitting = dict.fromkeys(name for spec in possible for name in spec.catalogue)
         raise ConfigError(
@@ -68,13 +66,13 @@ def prepare(
     setattr(optimizer, _TAKEN, True)
     param_groups.hide_kernels(setup.schedulers)
     host = Host(model, optimizer, setup.growth)
-    host.measure_flops(example_input)
+    host.base_flops = forward_flops(model, example_input)
     host.place(specs, setup.num_seeds)
     return host
 
 
 def _find_slots(model: nn.Module, example_input: Tensor, setup: HostSetup) -> list[SlotSpec]:
-    """Return the slots, each with the blueprints of the selection that fit it."""
+    """Return the slots, each with the selected blueprints that fit it."""
     finder = SlotFinder(model, example_input, partial(catalogue.fitting, setup.selection))
     named = () if setup.slots == "auto" else setup.slots
     return finder.listed(named, setup.placement) if named else finder.auto(setup.placement)

@@ -23,7 +23,7 @@ SHAPES: dict[str, Callable[[float], float]] = {
 
 @dataclass(slots=True)
 class Ramp:
-    """The way of alpha from `start` to `target` in `num_steps` training steps.
+    """Course of alpha from `start` to `target` over `num_steps` training steps.
 
     step: steps taken so far.
     """
@@ -46,5 +46,5 @@ class Ramp:
             return self.target
         risen = min(1.0, max(0.0, SHAPES[self.shape](self.step / self.num_steps)))
         alpha = self.start + (self.target - self.start) * risen
-        # Rounding may carry the sum past the target.
+        # Rounding can push the sum past the target.
         return max(alpha, self.target) if self.target < self.start else min(alpha, self.target)

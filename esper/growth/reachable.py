@@ -1,4 +1,4 @@
-"""Check that a slot's kernels would be run, by running the host with slots that add nothing."""
+"""Check that a host would run a slot's kernels, by running it with slots that add nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,26 +40,25 @@ class _EmptyBank(KernelBank):
 
 
 def unreachable(model: nn.Module, example_input: Any, names: Sequence[str]) -> dict[str, str]:
-    """Return why some of the modules cannot hold kernels, by path.
+    """Return why some of the modules cannot hold kernels, by path; the model does not change.
 
-    All are tried in one forward pass.  If that pass fails, each is tried in a pass of its own.  The
-    model is as it was afterwards.
+    Tries all of them in one forward pass.  If that fails, tries each in a pass of its own.
     """
     expected = _run(model, example_input)
-    reasons = _trial(model, example_input, names, expected)
-    if reasons is not None:
-        return reasons
-    reasons = {}
+    together = _trial(model, example_input, names, expected)
+    if together is not None:
+        return together
+    reasons: dict[str, str] = {}
     for name in names:
         alone = _trial(model, example_input, [name], expected)
-        reasons.update({name: A_LAYER} if alone is None else alone)
+        reasons |= {name: A_LAYER} if alone is None else alone
     return reasons
 
 
 def _trial(
     model: nn.Module, example_input: Any, names: Sequence[str], expected: Any
 ) -> dict[str, str] | None:
-    """Return the reasons by path; None if the pass raised or its output was another one."""
+    """Return the reasons by path; None if the pass raised or changed the output."""
     banks = {name: _EmptyBank() for name in names}
     for name, bank in banks.items():
         put_bank(model.get_submodule(name), bank)

@@ -1,4 +1,4 @@
-"""Requests for the kernels of a host: those that it holds, and those that it may need next."""
+"""Requests for the kernels that a host holds, and for those that it may need next."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +13,7 @@ from esper.kernels.request import Request
 
 
 def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
-    """Yield the request of each dormant seed, leaving out blueprints that fail."""
+    """Yield the request of each dormant seed, except for blueprints that fail."""
     for seed in host.seeds():
         if seed.stage is SeedStage.DORMANT:
             with suppress(KernelError):
@@ -21,7 +21,7 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:
-    """Yield each kernel of a host and a request for one of its kind."""
+    """Yield a request for each kernel of a host, with the kernel's module."""
     for seed in host.seeds():
         bank = bank_of(host.slots[seed.slot].module)
         if bank is not None and seed.current is not None:

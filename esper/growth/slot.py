@@ -38,8 +38,9 @@ class Activation:
     event: number of the growth event in which the seed germinated.
     start_accuracy, start_loss: of the network on the validation split, at germination.
     target: blend factor that alpha rises to, in (0, 1].
-    improvement, ablation, gain: what the seed brought, relative to the loss (see `attribution`).
-    errors, recoveries: failures of its kernel, and those after which it took part again.
+    improvement: change in validation accuracy since germination.
+    ablation, gain: the seed's contribution, relative to the loss (see `attribution`).
+    errors, recoveries: failures of the kernel, and those after which it takes part again.
     rests: whether the kernel is left out because it keeps failing.
     """
 
@@ -72,11 +73,11 @@ class Activation:
 
 @dataclass(slots=True)
 class Seed:
-    """One place of a slot for a kernel.
+    """A place for one kernel in a slot.
 
     bound: name of the blueprint of its kernel, or of the next one.
-    activations: how often it germinated so far.
-    current: the record of its kernel, from germination on, None after a cull.
+    activations: number of germinations so far.
+    current: the record of its kernel, None without a kernel.
     """
 
     slot: str
@@ -91,7 +92,7 @@ class Seed:
 
     @property
     def activation(self) -> Activation:
-        """The record of its kernel; only for a seed that has a kernel."""
+        """The record of the seed's kernel, which it must have."""
         assert self.current is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
         return self.current
 
@@ -127,7 +128,7 @@ class Seed:
 class Slot:
     """A slot of a host.
 
-    module: the block of the host whose output the kernels add to.
+    module: the block whose output the kernels add to.
     rests_until: epoch before which no seed germinates here.
     """
 

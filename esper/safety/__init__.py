@@ -1,1 +1,1 @@
-"""Everything that refuses a change or takes it back."""
+"""Refuse unsafe changes of a network, and roll back harmful ones."""

@@ -1,10 +1,10 @@
-"""Circuit breaker: leave alone what keeps failing for a while, then try it once.
+"""Circuit breaker: stop calling something that keeps failing, and try it again after a rest.
 
     closed --failures in a row--> open --rest--> half open --success--> closed
                                    ^                 |
                                    +-----failure-----+
 
-It has no clock: `now` is the number of the epoch.
+Times are numbers of epochs.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Breaker:
     """State of one breaker.
 
     count: failures in a row.
-    opened_at: when it opened, or when its trial began; None while it is closed.
-    failed_at: when it last failed, None if it never did.
-    is_on_trial: True while it is half open.
+    opened_at: epoch in which it opened or its trial began; None while closed.
+    failed_at: epoch of the last failure, None without any.
+    is_on_trial: True while half open.
     """
 
     count: int = 0
@@ -27,13 +27,13 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """True if a try is not allowed, for the rest is not over."""
+        """True while it rests and allows no call."""
         return self.opened_at is not None and not self.is_on_trial
 
     def allows(self, now: int, rest: int) -> bool:
-        """Return whether to try now; once `rest` is over, this starts the one trial.
+        """Return whether a call is allowed now; starts the trial after `rest` epochs.
 
-        If a trial is neither a success nor a failure, another is allowed after another rest.
+        A trial without success or failure may be repeated after another rest.
         """
         if self.opened_at is None:
             return True
@@ -44,14 +44,14 @@ class Breaker:
         return True
 
     def succeed(self) -> None:
-        """Close it: failures count from 0 again."""
+        """Close it and reset the count of failures."""
         self.count, self.opened_at, self.is_on_trial = 0, None, False
 
     def fail(self, now: int, most: int) -> bool:
         """Count a failure; return whether it opens the breaker.
 
-        The `most`-th failure in a row opens it, and so does any during a trial.  While it is open
-        further failures change nothing.
+        It opens on the `most`-th failure in a row and on any failure during a trial.  Failures
+        while it is open do not count.
         """
         self.failed_at = now
         if self.is_open:

@@ -1,4 +1,4 @@
-"""What rules of safety look at: a decision or a plan beside the network and its limits."""
+"""Inputs of the safety rules: a decision or a plan, the network and its limits."""
 
 import math
 from collections.abc import Mapping
@@ -10,15 +10,12 @@ from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.slot import SeedState, SlotState
 from esper.safety.options import Safety
 
-KernelCosts = Mapping[tuple[int, str], KernelCost]
-"""Exact costs of kernels of one slot, by seed and blueprint."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the network takes now.
+    """Size of the network, and the changes of this epoch.
 
-    memory_mb: None if it was not measured.
+    memory_mb: in MiB, None if not measured.
     changed_seeds: number of seeds that plans have changed in this epoch so far.
     """
 
@@ -29,9 +26,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionReview:
-    """One decision and what it is judged by.
+    """One decision, and everything that the rules compare it with.
 
-    accepted: the decisions of this epoch that have passed already.
+    accepted: decisions of this epoch that have passed their review.
     """
 
     decision: Decision
@@ -58,18 +55,18 @@ class DecisionReview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReview:
-    """One plan, its seeds chosen and its kernels built, and what it is judged by.
+    """One plan with chosen seeds and built kernels, and everything that the rules compare it with.
 
-    decision: what the plan was made for; it has passed its own review.
-    observation: of this epoch, with the slots as earlier plans of the epoch have left them.
-    kernels: costs of the slot's kernels that the plan germinates or culls.
+    decision: the decision behind the plan; it has passed its own review.
+    observation: of this epoch, with slots as changed by earlier plans of the epoch.
+    kernels: costs of the slot's kernels that the plan germinates or culls, by seed and blueprint.
     """
 
     plan: Plan
     decision: Decision
     observation: Observation
     usage: Usage
-    kernels: KernelCosts
+    kernels: Mapping[tuple[int, str], KernelCost]
     limits: Safety
 
     @property
@@ -82,19 +79,8 @@ class PlanReview:
         """True if every change is a cull."""
         return all(change.action is Action.CULL for change in self.plan.changes)
 
-    @property
-    def germinated(self) -> list[tuple[int, str]]:
-        """Seed and blueprint of each kernel that the plan adds."""
-        return [
-            (change.seed, change.blueprint)
-            for change in self.plan.changes
-            if change.action is Action.GERMINATE
-            and change.seed is not None
-            and change.blueprint is not None
-        ]
-
     def seeds(self, *actions: Action) -> list[SeedState]:
-        """Return the seeds to which the plan does one of `actions`."""
+        """Return the seeds that the plan changes by one of `actions`."""
         named = {change.seed for change in self.plan.changes if change.action in actions}
         return [seed for seed in self.slot.seeds if seed.seed in named]
 
@@ -113,9 +99,9 @@ def parameters_over(limits: Safety, usage: Usage, added: int) -> str | None:
 
 
 def memory_over(limits: Safety, usage: Usage, added_mb: float) -> str | None:
-    """Return why so much more memory exceeds the budget, None if it does not.
+    """Return why `added_mb` more memory exceeds the budget, None if it does not.
 
-    Memory that was not measured exceeds every budget.
+    Unmeasured memory exceeds every budget.
     """
     budget = limits.memory_budget_mb
     if budget is None:
@@ -129,6 +115,6 @@ def memory_over(limits: Safety, usage: Usage, added_mb: float) -> str | None:
 
 
 def excess(limits: Safety, usage: Usage, cost: KernelCost) -> str | None:
-    """Return which budget one more kernel exceeds, None if it fits."""
+    """Return why one more kernel exceeds a budget, None if it does not."""
     too_many = parameters_over(limits, usage, cost.parameters)
     return too_many or memory_over(limits, usage, cost.memory_mb)

@@ -1,9 +1,8 @@
-"""Rules on decisions: what must hold before a decision can be planned.
+"""Rules that a decision must pass before it is planned.
 
-A rule looks at one decision and returns why it is refused, or None.  `DECISION_RULES` lists the
-rules for each kind of decision in the order in which they are asked; each relies on those before
-it.  What a decision does to the network is judged by `plan_rules`, once its seeds are chosen and
-their kernels built.
+A rule returns why it refuses a decision, or None.  `DECISION_RULES` lists the rules for each kind
+of decision in the order of evaluation; each relies on those before it.  `plan_rules` checks the
+effects on the network, once seeds are chosen and kernels built.
 """
 
 import math
@@ -21,7 +20,7 @@ NEEDED_STAGES: dict[Adaptation, frozenset[SeedStage]] = {
     Adaptation.REMOVE_NEURONS: LIVE,
     Adaptation.REPLACE: LIVE,
 }
-"""Stages of which a slot must have a seed, so that an adaptation can change something."""
+"""An adaptation needs a seed of the slot in one of these stages."""
 
 
 def known_kind(review: DecisionReview) -> str | None:
@@ -59,7 +58,7 @@ def barred(review: DecisionReview) -> str | None:
 
 
 def known_adaptation(review: DecisionReview) -> str | None:
-    """Refuse an adaptation by an unknown word, or one beside a verdict."""
+    """Refuse an unknown adaptation, and a verdict with an adaptation."""
     word = review.decision.adaptation
     if review.is_adaptation:
         return None if isinstance(word, Adaptation) else f"adaptation {word!r} is not known"
@@ -76,7 +75,7 @@ def slot_exists(review: DecisionReview) -> str | None:
 
 
 def seed_exists(review: DecisionReview) -> str | None:
-    """Refuse a seed that the slot does not have, and one named where the strategy chooses."""
+    """Refuse a verdict on a missing seed, and an adaptation that names a seed."""
     index = review.decision.seed
     if review.is_adaptation:
         return None if index is None else f"seed {index!r} is named, but the strategy chooses"
@@ -93,25 +92,25 @@ def governor(review: DecisionReview) -> str | None:
 
 
 def measured(review: DecisionReview) -> str | None:
-    """Refuse to fossilize a seed whose gain was not measured."""
+    """Refuse to fossilize a seed without a measured gain."""
     gain = review.seed.gain
     return None if gain is not None and math.isfinite(gain) else f"gain is {gain}"
 
 
 def ablation_veto(review: DecisionReview) -> str | None:
-    """Refuse to fossilize a seed without which the network is better; NaN is refused too."""
+    """Refuse to fossilize a seed whose ablation is negative or NaN."""
     ablation = review.seed.ablation
     return None if ablation is None or ablation >= 0 else f"ablation {ablation:.4g} is a veto"
 
 
 def growth_window(review: DecisionReview) -> str | None:
-    """Refuse adaptations once growth is over: each of them may germinate a seed."""
-    seen = review.observation
-    return None if seen.may_grow else f"epoch {seen.epoch} is past the growth window"
+    """Refuse adaptations, which may germinate seeds, once growth is over."""
+    observation = review.observation
+    return None if observation.may_grow else f"epoch {observation.epoch} is past the growth window"
 
 
 def growable(review: DecisionReview) -> str | None:
-    """Refuse an adaptation for which the slot has no seed in the right stage, or too few seeds."""
+    """Refuse an adaptation if the slot has no seed in a needed stage, or too few seeds."""
     decision = review.decision
     assert decision.adaptation is not None, "known_adaptation comes first"
     seeds, needed = review.slot.seeds, NEEDED_STAGES[decision.adaptation]
@@ -131,7 +130,7 @@ def cooldown(review: DecisionReview) -> str | None:
 
 
 def health(review: DecisionReview) -> str | None:
-    """Refuse to adapt while the loss, or the gradient of a live seed of the slot, is not finite."""
+    """Refuse to adapt while the loss or the gradient of a live seed of the slot is not finite."""
     if not math.isfinite(review.observation.metrics.val_loss):
         return f"validation loss is {review.observation.metrics.val_loss}"
     for seed in review.slot.live:
@@ -141,7 +140,7 @@ def health(review: DecisionReview) -> str | None:
 
 
 def confidence(review: DecisionReview) -> str | None:
-    """Refuse a learned policy that is not confident enough."""
+    """Refuse a decision of a learned policy with too little confidence."""
     decision, least = review.decision, review.limits.min_confidence
     if not decision.learned or decision.confidence >= least:
         return None
@@ -149,7 +148,7 @@ def confidence(review: DecisionReview) -> str | None:
 
 
 def uncertainty(review: DecisionReview) -> str | None:
-    """Refuse too much uncertainty, and a learned policy that states none."""
+    """Refuse too much uncertainty, and a learned policy that does not state its own."""
     value, most = review.decision.uncertainty, review.limits.max_uncertainty
     if value is None:
         return "a learned policy must state its uncertainty" if review.decision.learned else None
@@ -197,4 +196,4 @@ DECISION_RULES: dict[DecisionKind, tuple[DecisionRule, ...]] = {
     DecisionKind.FOSSILIZE: (*_FORM, *_TARGET, governor, measured, ablation_veto, *_TRUST),
     DecisionKind.ADAPT: (*_FORM, *_TARGET, *_GROWTH, *_TRUST, max_adaptations_per_epoch),
 }
-"""The rules for each kind of decision, in the order in which they are asked."""
+"""The rules for each kind of decision, in the order of evaluation."""

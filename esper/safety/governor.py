@@ -1,16 +1,15 @@
-"""Judge a network by its losses: it is clean, suspect, or must be rolled back.
+"""Judge a network by its losses: clean, suspect, or to be rolled back.
 
     limit = min(max(m + (rise - 1) * |m|, floor * scale), chance)
 
 m is the median of the last `window` clean validation losses; the first term is `rise` times m if m
 is positive.  `scale` is the loss at chance level, or the size of the first clean loss if chance
-level is not known.  The third term counts only if chance level is known and m is below it.
+level is unknown.  The third term applies only if chance level is known and m is below it.
 
-A validation loss above the limit is suspect, and so is one equal to a limit that is chance level;
-`sustained` suspect losses in a row call for a rollback.  A loss that is not finite calls for one at
-once.  Plain overfitting is not suspect: no kernel came or went since the network was last clean,
-and the training loss is at most max(1.2 t, floor * scale), with t the median of the training losses
-of the same window.
+A validation loss above the limit is suspect, and so is one equal to a limit that is chance level.
+`sustained` suspect losses in a row, or one loss that is not finite, call for a rollback.  Plain
+overfitting is not suspect: no kernel came or went since the network was last clean, and the
+training loss is at most max(1.2 t, floor * scale), t being the median training loss of that window.
 """
 
 import math
@@ -26,11 +25,11 @@ from esper.safety.options import GovernorOptions
 _FEWEST = 3
 """Smallest number of losses whose median one outlier cannot move."""
 _NOISE = 1.2
-"""Factor by which training losses vary without harm."""
+"""Factor by which harmless training losses may exceed their median."""
 
 
 class HealthKind(StrEnum):
-    """What the losses say about a network."""
+    """Verdicts on a network."""
 
     CLEAN = "clean"
     SUSPECT = "suspect"
@@ -39,9 +38,9 @@ class HealthKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Judgement of one evaluation.
+    """Verdict on one evaluation.
 
-    limit: validation loss above which the network is suspect; None while no limit is set.
+    limit: validation loss above which the network is suspect; None without a limit.
     """
 
     kind: HealthKind
@@ -50,14 +49,14 @@ class Health:
 
 
 class LossMonitor:
-    """Judges each evaluation of a run against the clean losses before it.
+    """Judges each evaluation of a run by the clean losses before it.
 
-    rollbacks: number of rollbacks so far.
-    is_armed: whether a finite loss can be suspect yet; once True, it stays True.
+    rollbacks: number of rollbacks so far; the caller counts them.
+    is_armed: whether finite losses can be suspect yet; stays True.
 
     Args:
         options: when a loss is suspect.
-        chance_loss: loss of a network that knows nothing, such as ln(classes); None if unknown.
+        chance_loss: loss of a network that guesses, such as ln(classes); None if unknown.
 
     Raises:
         ValueError: if `chance_loss` is not finite and > 0.
@@ -78,15 +77,20 @@ class LossMonitor:
     def limit(self) -> float | None:
         """Validation loss above which the network is suspect.
 
-        None until armed, and once growth has ended: from then on only the host can do harm.
+        None until armed, and once growth has ended, because then no kernel can do harm.
         """
-        if not self.is_armed or self.rollbacks >= self.options.max_rollbacks:
+        if not self.is_armed or self.has_ended_growth:
             return None
         limit = self._risen(self._clean, self.options.rise)
         if self.chance_loss is None or median(self._clean) >= self.chance_loss:
-            # A host that overfits may stand above chance level without harm.
+            # Plain overfitting can raise the loss above chance level.
             return limit
         return min(limit, self.chance_loss)
+
+    @property
+    def has_ended_growth(self) -> bool:
+        """True once there were so many rollbacks that growth ends."""
+        return self.rollbacks >= self.options.max_rollbacks
 
     def check(
         self,
@@ -96,12 +100,12 @@ class LossMonitor:
         is_finite: bool,
         is_grown: bool = True,
     ) -> Health:
-        """Judge the network after an epoch; remember its losses if they are clean.
+        """Judge the network after an epoch; keep its losses if they are clean.
 
         Args:
             epoch: number of finished epochs.
             val_loss: validation loss after the epoch.
-            train_loss: mean training loss of the epoch, None if not known.
+            train_loss: mean training loss of the epoch, None if unknown.
             is_finite: False if a loss or gradient of the epoch's training was not finite.
             is_grown: False if no kernel is on trial, came or went since the network was clean.
         """
@@ -113,15 +117,10 @@ class LossMonitor:
         is_high = limit is not None and (val_loss > limit or val_loss == limit == self.chance_loss)
         if limit is not None and is_high and (is_grown or not self._is_usual(train_loss)):
             return self._suspect(epoch, val_loss, limit)
-        self._remember(val_loss, train_loss)
+        self._keep(val_loss, train_loss)
         known = "no limit yet" if limit is None else f"the limit is {limit:.4g}"
         reason = f"validation loss {val_loss:.4g}, {known}"
         return Health(kind=HealthKind.CLEAN, reason=reason, limit=limit)
-
-    def rolled_back(self) -> bool:
-        """Count a rollback; return whether growth ends with it, or has ended before."""
-        self.rollbacks += 1
-        return self.rollbacks >= self.options.max_rollbacks
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, ready for JSON."""
@@ -135,7 +134,7 @@ class LossMonitor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned; a shorter window keeps the latest losses."""
+        """Restore a state from `state_dict`; a shorter window keeps the latest losses."""
         self._clean = deque(state["clean"], maxlen=self.options.window)
         self._trained = deque(state["trained"], maxlen=self.options.window)
         self._suspects = list(state["suspects"])
@@ -176,8 +175,8 @@ class LossMonitor:
             f"clean losses is {middle:.4g}"
         )
 
-    def _remember(self, val_loss: float, train_loss: float | None) -> None:
-        """Add clean losses; arm once the validation losses have left chance level."""
+    def _keep(self, val_loss: float, train_loss: float | None) -> None:
+        """Add clean losses; arm once the validation losses are below chance level."""
         self._suspects.clear()
         self._clean.append(val_loss)
         if train_loss is not None:
@@ -186,11 +185,11 @@ class LossMonitor:
             self._first = val_loss
         num, window = len(self._clean), self.options.window
         if self.chance_loss is None:
-            has_left = num >= window
+            arms = num >= window
         else:
             is_low = median(self._clean) < self.options.armed_below * self.chance_loss
-            has_left = is_low and num >= min(_FEWEST, window)
-        self.is_armed = self.is_armed or has_left
+            arms = is_low and num >= min(_FEWEST, window)
+        self.is_armed = self.is_armed or arms
 
 
 def _not_finite(val_loss: float, train_loss: float | None, is_finite: bool) -> str | None:

@@ -8,17 +8,16 @@ from esper.contracts.checks import require
 
 @dataclass(frozen=True)
 class Safety:
-    """Limits on what any policy may do.
+    """Limits on the changes of any policy.
 
     min_confidence: least confidence of a learned policy's decision, in [0, 1].
-    max_uncertainty: most epistemic uncertainty of a decision, in [0, 1]; a learned policy must
-        state its own.
-    max_adaptations_per_epoch: slots that may be adapted in an epoch.
-    max_changes_per_epoch: seeds that may be changed in an epoch; culls count, but always pass.
-    max_live_seeds: live seeds that the whole network may have, None for no limit.
+    max_uncertainty: most epistemic uncertainty, in [0, 1]; a learned policy must state its own.
+    max_adaptations_per_epoch: most slots adapted in an epoch.
+    max_changes_per_epoch: most seeds changed in an epoch; culls count, but always pass.
+    max_live_seeds: most live seeds of the whole network, None for no limit.
     max_risk: most risk of a decision, in [0, 1].
-    parameter_budget: parameters that the network may have, None for no limit.
-    memory_budget_mb: MiB that the network and its optimizer may take, None for no limit.
+    parameter_budget: most parameters of the network, None for no limit.
+    memory_budget_mb: most MiB of the network and its optimizer, None for no limit.
 
     Raises:
         ValueError: if a limit is out of its range.
@@ -49,17 +48,17 @@ class Safety:
 
 @dataclass(frozen=True)
 class GovernorOptions:
-    """When the losses of a network call for a rollback, and how many rollbacks end its growth.
+    """When losses call for a rollback, and how many rollbacks end growth.
 
     enabled: False switches the governor off.
     rise: > 1, multiple of the median clean loss above which a loss is suspect.
-    window: number of last clean losses that the median is taken of.
-    sustained: suspect evaluations in a row that call for a rollback.
-    max_rollbacks: the rollback with which growth ends.
-    armed_below: share of chance level, in (0, 1]; finite losses can be suspect once the median has
-        been under it.
-    floor: share of chance level, in [0, 1), up to which no loss is suspect: a tiny loss changes by
-        large factors without harm.
+    window: number of last clean losses in the median.
+    sustained: number of suspect evaluations in a row that call for a rollback.
+    max_rollbacks: number of rollbacks that ends growth.
+    armed_below: share of chance level, in (0, 1]; finite losses can be suspect once the median was
+        below it.
+    floor: share of chance level, in [0, 1), up to which no loss is suspect, because tiny losses
+        vary by large factors.
 
     Raises:
         ValueError: if an option is out of its range.

@@ -1,30 +1,24 @@
-"""Rules on plans: what may be done to the network, once seeds are chosen and kernels built.
+"""Rules that a plan with chosen seeds and built kernels must pass before it is applied.
 
-A rule looks at one plan and returns why it is refused, or None.  Rules are asked in the order of
-`PLAN_RULES`; each relies on those before it, and on the rules that the decision has passed.  What a
-plan culls makes room for what it adds, and a plan that only culls is within every limit.
+A rule returns why it refuses a plan, or None.  `PLAN_RULES` is the order of evaluation; each rule
+relies on those before it, and on the rules that the decision has passed.  Culled kernels make room
+for new ones, and a plan that only culls is within every limit.
 """
 
 from collections.abc import Callable
 
 from esper.contracts.decision import DecisionKind
-from esper.contracts.plan import Action
+from esper.contracts.plan import TARGET_STAGE, Action
 from esper.contracts.stage import ALLOWED_MOVES, LIVE, RETARGETABLE, SeedStage
 from esper.safety.context import PlanReview, is_share, memory_over, parameters_over
 
 _VERDICTS = {DecisionKind.FOSSILIZE: Action.FOSSILIZE, DecisionKind.CULL: Action.CULL}
 _ADAPTING = (Action.GERMINATE, Action.RETARGET, Action.CULL)
-_TARGETS = {
-    Action.GERMINATE: SeedStage.GERMINATED,
-    Action.RETARGET: SeedStage.BLENDING,
-    Action.FOSSILIZE: SeedStage.FOSSILIZED,
-    Action.CULL: SeedStage.CULLED,
-}
 _REPLACE = [Action.CULL, Action.GERMINATE]
 
 
 def as_decided(review: PlanReview) -> str | None:
-    """Refuse what the decision did not ask for: another slot, another seed or another action."""
+    """Refuse a slot, seed or action that the decision did not ask for."""
     plan, decision = review.plan, review.decision
     if plan.slot != decision.slot:
         return f"the decision is on slot {decision.slot!r}, the plan on '{plan.slot}'"
@@ -41,7 +35,7 @@ def as_decided(review: PlanReview) -> str | None:
 
 
 def blueprint(review: PlanReview) -> str | None:
-    """Refuse a germination whose blueprint is not named, not on offer in the slot, or barred."""
+    """Refuse a germination whose blueprint is missing, not on offer in the slot, or barred."""
     offered = set(review.slot.spec.catalogue) - set(review.decision.barred)
     for change in review.plan.changes:
         if change.action is Action.GERMINATE and change.blueprint not in offered:
@@ -70,12 +64,12 @@ def one_change_a_seed(review: PlanReview) -> str | None:
 
 
 def lifecycle(review: PlanReview) -> str | None:
-    """Refuse a change of a seed that does not exist, or in a stage that does not allow it."""
+    """Refuse to change a seed that does not exist or whose stage does not allow the change."""
     stages = {seed.seed: seed.stage for seed in review.slot.seeds}
     for change in review.plan.changes:
         if type(change.seed) is not int or change.seed not in stages:
             return f"slot '{review.plan.slot}' has no seed {change.seed!r}"
-        stage, target = stages[change.seed], _TARGETS[change.action]
+        stage, target = stages[change.seed], TARGET_STAGE[change.action]
         retargets = change.action is Action.RETARGET
         if target not in ALLOWED_MOVES[stage] or (retargets and stage not in RETARGETABLE):
             return f"seed {change.seed} of '{review.plan.slot}' cannot move {stage} -> {target}"
@@ -85,17 +79,17 @@ def lifecycle(review: PlanReview) -> str | None:
 
 
 def max_live_seeds(review: PlanReview) -> str | None:
-    """Refuse a plan that makes more seeds live than the whole network may have."""
+    """Refuse a plan after which the network has too many live seeds."""
     most, live = review.limits.max_live_seeds, len(review.observation.live_seeds)
     leaving = [seed for seed in review.seeds(Action.CULL, Action.FOSSILIZE) if seed.stage in LIVE]
-    more = len(review.germinated) - len(leaving)
+    more = len(review.plan.germinations) - len(leaving)
     if most is None or more <= 0 or live + more <= most:
         return None
     return f"{live} live seeds, {live + more} afterwards (at most {most})"
 
 
 def max_changes_per_epoch(review: PlanReview) -> str | None:
-    """Refuse a plan with which more seeds are changed in an epoch than allowed."""
+    """Refuse a plan that exceeds the seeds changed in an epoch."""
     most, done = review.limits.max_changes_per_epoch, review.usage.changed_seeds
     after = done + review.plan.num_seeds
     if review.only_culls or after <= most:
@@ -104,33 +98,35 @@ def max_changes_per_epoch(review: PlanReview) -> str | None:
 
 
 def kernel_costs(review: PlanReview) -> str | None:
-    """Refuse to germinate a kernel of unknown cost where there is a budget."""
+    """Refuse to germinate a kernel of unknown cost if there is a budget."""
     limits = review.limits
     if limits.parameter_budget is None and limits.memory_budget_mb is None:
         return None
-    for seed, name in review.germinated:
+    for seed, name in review.plan.germinations:
         if (seed, name) not in review.kernels:
             return f"kernel '{name}' of seed {seed} was not measured"
     return None
 
 
 def parameter_budget(review: PlanReview) -> str | None:
-    """Refuse a plan that gives the network more parameters than it may have."""
-    if review.limits.parameter_budget is None or not review.germinated:
+    """Refuse a plan after which the network exceeds its parameter budget."""
+    germinations = review.plan.germinations
+    if review.limits.parameter_budget is None or not germinations:
         return None
-    added = sum(review.kernels[key].parameters for key in review.germinated)
+    added = sum(review.kernels[key].parameters for key in germinations)
     culled = sum(seed.parameters for seed in review.seeds(Action.CULL))
     return parameters_over(review.limits, review.usage, added - culled)
 
 
 def memory_budget(review: PlanReview) -> str | None:
-    """Refuse a plan with which the network takes more memory than it may take.
+    """Refuse a plan after which the network exceeds its memory budget.
 
-    A culled kernel whose memory is not known makes no room.
+    A culled kernel of unknown memory makes no room.
     """
-    if review.limits.memory_budget_mb is None or not review.germinated:
+    germinations = review.plan.germinations
+    if review.limits.memory_budget_mb is None or not germinations:
         return None
-    added = sum(review.kernels[key].memory_mb for key in review.germinated)
+    added = sum(review.kernels[key].memory_mb for key in germinations)
     leaving = [(seed.seed, seed.bound) for seed in review.seeds(Action.CULL)]
     culled = sum(review.kernels[key].memory_mb for key in leaving if key in review.kernels)
     return memory_over(review.limits, review.usage, added - culled)
@@ -150,4 +146,4 @@ PLAN_RULES: tuple[PlanRule, ...] = (
     parameter_budget,
     memory_budget,
 )
-"""Every rule on plans, in the order in which they are asked."""
+"""The rules on plans, in the order of evaluation."""

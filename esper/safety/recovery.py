@@ -1,11 +1,11 @@
 """Recover from kernels that fail: count failures, let kernels rest, bar blueprints.
 
-    kernel     `failures` in a row open its breaker: it is left out of the network for `rest_epochs`
-               epochs, then takes part for one epoch, and stays if it works.  A live seed passes no
-               gate meanwhile, because nothing measured without its kernel is about it.
-    blueprint  `quarantine_after` failures bar it for the run, and its live seeds are culled.
+    kernel     `failures` in a row open its breaker: the network leaves it out for `rest_epochs`
+               epochs, then tries it for one, and keeps it if it works.  Meanwhile its seed fails
+               every gate, because measurements without the kernel do not describe it.
+    blueprint  `quarantine_after` failures bar it from the run and cull its live seeds.
 
-A fossilized kernel is part of the network: it rests like any other and is never culled.
+Fossilized kernels rest like others, but are never culled: they are part of the network.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from esper.growth.bank import KernelBank
 from esper.growth.host import Host
 from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.slot import Seed
-from esper.kernels.errors import KeepsFailingError, Remedy, remedy_of
+from esper.kernels.errors import KeepsFailingError, Remedy
 from esper.kernels.faults import Fault
 from esper.kernels.kernel import KernelError
 from esper.kernels.options import Recover
@@ -31,9 +31,8 @@ from esper.safety.breaker import Breaker
 class KernelGuard:
     """Guards a run against kernels that fail.
 
-    recovered: number of failures by remedy after which what failed took part again.
-    unrecovered: number of failures by remedy after which it did not.
-    quarantined: blueprints that are barred for the rest of the run.
+    recovered, unrecovered: number of failures with and without recovery, by remedy.
+    quarantined: blueprints barred for the rest of the run.
     """
 
     def __init__(self, trials: Trials, options: Recover) -> None:
@@ -45,7 +44,7 @@ class KernelGuard:
         self._breakers: dict[str, Breaker] = {}
 
     def review(self, epoch: int) -> list[Recovery]:
-        """Count the faults of an epoch's training, and close breakers of kernels that worked."""
+        """Count the faults of an epoch's training; close the breakers of kernels that worked."""
         return [*self.notice(epoch), *self._working(epoch)]
 
     def notice(self, epoch: int) -> list[Recovery]:
@@ -53,12 +52,11 @@ class KernelGuard:
         recoveries: list[Recovery] = []
         host = self.trials.host
         for seed, bank in self._kernels(host):
-            faults = bank.faults.take(seed.index)
-            recoveries += self._count(seed, faults, epoch) if faults else []
+            if faults := bank.faults.take(seed.index):
+                recoveries += self._count(seed, faults, epoch)
         for bank in _banks(host):
-            recoveries += [
-                _recovery(fault, None, recovered=True) for fault in bank.faults.take(None)
-            ]
+            faults = bank.faults.take(None)
+            recoveries += [_recovery(fault, None, recovered=True) for fault in faults]
         return recoveries
 
     def build_failed(self, attempt: KernelBuilt) -> list[Recovery]:
@@ -82,7 +80,7 @@ class KernelGuard:
         counts[recovery.strategy] += recovery.count
 
     def bar(self, decision: Decision) -> Decision:
-        """Return a decision that also bars the blueprints in quarantine."""
+        """Return the decision with quarantined blueprints barred."""
         added = sorted(self.quarantined.difference(decision.barred))
         return replace(decision, barred=(*decision.barred, *added)) if added else decision
 
@@ -101,7 +99,7 @@ class KernelGuard:
         return moves
 
     def prepare(self, epoch: int) -> None:
-        """Set which kernels of the network and its twins take part in the next epoch."""
+        """Select the kernels of the network and its twins that run in the next epoch."""
         keys = {_key(seed) for seed in self._seeds()}
         self._breakers = {
             key: breaker for key, breaker in self._breakers.items() if key in keys and breaker.count
@@ -109,11 +107,11 @@ class KernelGuard:
         rest = self.options.rest_epochs
         resting = {key for key, each in self._breakers.items() if not each.allows(epoch, rest)}
         self._set_options()
-        for twin in self._twins():
+        for twin in self.trials.twins:
             for bank in _banks(twin):
-                # A twin's kernels are copies of the network's, which were judged.
+                # Only the network's own kernels are judged, not their copies in twins.
                 bank.faults.clear()
-        for host in (self.trials.host, *self._twins()):
+        for host in (self.trials.host, *self.trials.twins):
             for seed, bank in self._kernels(host):
                 if _key(seed) in resting:
                     bank.faults.resting.add(seed.index)
@@ -122,7 +120,7 @@ class KernelGuard:
         self._rebind()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that changes, as plain values, without the state of the banks."""
+        """Return everything that changes, except the state of the banks, as plain values."""
         return {
             "recovered": dict(self.recovered),
             "unrecovered": dict(self.unrecovered),
@@ -132,7 +130,7 @@ class KernelGuard:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state; the host and its twins must have theirs already."""
+        """Restore a state from `state_dict`, after those of the host and its twins."""
         self.recovered = Counter(state["recovered"])
         self.unrecovered = Counter(state["unrecovered"])
         self.quarantined = set(state["quarantined"])
@@ -141,7 +139,7 @@ class KernelGuard:
         self._set_options()
 
     def _working(self, epoch: int) -> list[Recovery]:
-        """Close the breakers of kernels that took part without a failure; return who is back."""
+        """Close the breakers of kernels that ran without failure; return events of their return."""
         recoveries: list[Recovery] = []
         for seed in self._seeds():
             breaker = self._breakers.get(_key(seed))
@@ -175,17 +173,18 @@ class KernelGuard:
         return recoveries
 
     def _opened(self, seed: Seed, fault: Fault, count: int) -> Recovery:
-        error = KeepsFailingError(
+        message = (
             f"{_name(seed)} failed {count} times in a row and rests {self.options.rest_epochs} "
             f"epochs, last with {fault.error}: {fault.message}"
         )
+        strategy = Remedy.CIRCUIT_BREAKER.value
         recovery = _recovery(fault, seed, recovered=False)
-        return replace(recovery, strategy=remedy_of(error).value, message=str(error), count=1)
+        return replace(recovery, strategy=strategy, message=message, count=1)
 
     def _blame(self, blueprint: str, failure: Recovery) -> list[Recovery]:
-        """Count a failure of a blueprint; return the event of its quarantine if this is the last.
+        """Count a failure of a blueprint; return the event of its quarantine if that follows.
 
-        An epoch in which one kernel fails counts once, however often it fails.
+        All failures of one kernel in one epoch count as one.
         """
         self._failures[blueprint] += 1
         count = self._failures[blueprint]
@@ -196,10 +195,7 @@ class KernelGuard:
         return [replace(failure, strategy="quarantine", recovered=False, message=message, count=1)]
 
     def _rebind(self) -> None:
-        """Bind dormant seeds of quarantined blueprints to others, as far as there are any.
-
-        A binding changes only when its seed is used, and these seeds cannot be.
-        """
+        """Bind dormant seeds of quarantined blueprints, which could not germinate, to others."""
         for slot in self.trials.host.slots.values():
             offered = [name for name in slot.spec.catalogue if name not in self.quarantined]
             for seed in slot.seeds:
@@ -209,14 +205,14 @@ class KernelGuard:
 
     def _set_options(self) -> None:
         """Switch recovery on in every bank, and mark the fossilized kernels."""
-        for host in (self.trials.host, *self._twins()):
+        for host in (self.trials.host, *self.trials.twins):
             for seed, bank in self._kernels(host):
                 bank.faults.options = self.options
                 if seed.stage is SeedStage.FOSSILIZED:
                     bank.faults.fossils.add(seed.index)
 
     def _num_left(self, key: str) -> int:
-        """Return the number of failures after which a kernel that takes part has to rest."""
+        """Return the number of failures after which a running kernel has to rest."""
         breaker = self._breakers.get(key, Breaker())
         return 1 if breaker.is_on_trial else self.options.failures - breaker.count
 
@@ -224,11 +220,8 @@ class KernelGuard:
         """Return the seeds of the network that hold a kernel."""
         return [seed for seed in self.trials.host.seeds() if seed.current is not None]
 
-    def _twins(self) -> list[Host]:
-        return [change.twin for change in self.trials.open if change.twin is not None]
-
     def _kernels(self, host: Host) -> list[tuple[Seed, KernelBank]]:
-        """Pair the network's seeds with the banks of `host`, itself or a twin of it."""
+        """Return the network's seeds with their banks in `host`, the network or a twin."""
         pairs = [(seed, bank_of(host.slots[seed.slot].module)) for seed in self._seeds()]
         return [
             (seed, bank)
@@ -243,7 +236,7 @@ def _banks(host: Host) -> list[KernelBank]:
 
 
 def _key(seed: Seed) -> str:
-    """Return a name of the seed's present kernel; its next kernel has another."""
+    """Return a key of the seed's kernel; later kernels of the seed have others."""
     return f"{seed.slot}/{seed.index}/{seed.activations}"
 
 

@@ -1,13 +1,17 @@
-"""Review decisions, and the plans made for them, before anything changes; refuse by named rules."""
+"""Review decisions and plans by named rules before anything changes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.observation import Observation
+from esper.contracts.plan import Plan
 from esper.safety.context import DecisionReview, PlanReview
 from esper.safety.decision_rules import DECISION_RULES, known_kind
 from esper.safety.options import Safety
 from esper.safety.plan_rules import PLAN_RULES
+
+R = TypeVar("R", DecisionReview, PlanReview)
 
 
 def review(
@@ -15,19 +19,16 @@ def review(
 ) -> tuple[list[Decision], list[Refusal]]:
     """Return the decisions that may be planned, and a refusal of each other one.
 
-    Decisions are reviewed in order, each beside those that were accepted before it.
+    Reviews decisions in order, together with those accepted before.
     """
     accepted: list[Decision] = []
     refusals: list[Refusal] = []
     for decision in decisions:
-        refusal = _review_decision(
-            DecisionReview(
-                decision=decision,
-                observation=observation,
-                limits=limits,
-                accepted=tuple(accepted),
-            )
+        inputs = DecisionReview(
+            decision=decision, observation=observation, limits=limits, accepted=tuple(accepted)
         )
+        is_known = isinstance(decision.kind, DecisionKind)
+        refusal = _refusal(inputs, DECISION_RULES[decision.kind] if is_known else (known_kind,))
         if refusal is None:
             accepted.append(decision)
         else:
@@ -35,25 +36,19 @@ def review(
     return accepted, refusals
 
 
-def _review_decision(review: DecisionReview) -> Refusal | None:
-    decision = review.decision
-    is_known = isinstance(decision.kind, DecisionKind)
-    for rule in DECISION_RULES[decision.kind] if is_known else (known_kind,):
-        reason = rule(review)
-        if reason is not None:
-            return Refusal(rule=rule.__name__, reason=reason, decision=decision)
-    return None
-
-
 def review_plan(review: PlanReview) -> Refusal | None:
-    """Return the refusal by the first rule that a plan breaks, None if it may be carried out.
+    """Return the refusal by the first rule that a plan breaks, None if it breaks none.
 
     Every germination of the plan must name its seed and its blueprint.
     """
-    for rule in PLAN_RULES:
+    return _refusal(review, PLAN_RULES, review.plan)
+
+
+def _refusal(
+    review: R, rules: Sequence[Callable[[R], str | None]], plan: Plan | None = None
+) -> Refusal | None:
+    for rule in rules:
         reason = rule(review)
         if reason is not None:
-            return Refusal(
-                rule=rule.__name__, reason=reason, decision=review.decision, plan=review.plan
-            )
+            return Refusal(rule=rule.__name__, reason=reason, decision=review.decision, plan=plan)
     return None

@@ -1,4 +1,4 @@
-"""Roll a network back to its last good snapshot when the governor finds it harmed."""
+"""Roll a network back to its last good snapshot when its losses call for it."""
 
 import copy
 import math
@@ -21,10 +21,10 @@ from esper.safety.options import GovernorOptions
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Copies of what a rollback restores.
+    """Copies of the weights that a rollback restores.
 
     epoch: the epoch after which it was taken, 0 before the first.
-    blended: the stages of the seeds whose kernels added to the network's output, by `slot/seed`.
+    blended: the stages of seeds with blended kernels, by `slot/seed`.
     tensors, moments: the weights of host and fossilized kernels, as in `growth.host_state`.
     """
 
@@ -35,7 +35,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, host: Host, epoch: int) -> "Snapshot":
-        """Return copies of the weights of a host, those of live kernels left out."""
+        """Return copies of a host's weights, except those of live kernels."""
         weights = weights_of(host)
         for seed in host.seeds():
             if seed.stage in LIVE:
@@ -43,24 +43,24 @@ class Snapshot:
         return cls(epoch, _blended(host), **copy.deepcopy(weights))
 
     def is_grown(self, host: Host) -> bool:
-        """Return whether a kernel may do harm: one is open, or was added or removed since."""
+        """Return whether a kernel is blended and live, or was added or removed since."""
         now = _blended(host)
         return now != self.blended or any(stage in LIVE for stage in now.values())
 
     def without_live(self) -> "Snapshot":
-        """Return the snapshot as it is after a rollback, which culls the live kernels."""
+        """Return the snapshot without live seeds, which a rollback culls."""
         stayed = {key: stage for key, stage in self.blended.items() if stage not in LIVE}
         return replace(self, blended=stayed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values and tensors."""
+        """Return the fields, as plain values and tensors."""
         return dict(vars(self))
 
 
 def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[LifecycleMove]:
-    """Cull every live seed and restore what the snapshot holds; return the moves.
+    """Cull every live seed and restore the snapshot's weights; return the moves.
 
-    A kernel that was fossilized after the snapshot keeps its weights as they are.
+    A kernel that was fossilized after the snapshot keeps its weights.
     """
     moves: list[LifecycleMove] = []
     blended = _blended(host)
@@ -94,9 +94,9 @@ def _leave_out(seed: Seed, weights: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the governor made of one evaluation.
+    """Result of one inspection.
 
-    is_suspect: whether the network may have come to harm; nothing but a cull changes it then.
+    is_suspect: whether the network may be harmed; it then allows no change but culls.
     has_rolled_back: whether the network was rolled back.
     events: to emit, in order.
     """
@@ -107,15 +107,11 @@ class Inspection:
 
 
 class Governor:
-    """Judges the network after each evaluation, and rolls it back to the last good snapshot.
-
-    has_ended_growth: whether the run goes on without growth after too many rollbacks.
-    """
+    """Judges the network after each evaluation, and rolls it back to the last good snapshot."""
 
     def __init__(self, trials: Trials, options: GovernorOptions, chance_loss: float | None) -> None:
         self.trials, self.options = trials, options
         self.monitor = LossMonitor(options, chance_loss)
-        self.has_ended_growth = False
         self._snapshot = Snapshot.take(trials.host, 0) if options.enabled else None
 
     @property
@@ -123,8 +119,13 @@ class Governor:
         """Number of rollbacks so far."""
         return self.monitor.rollbacks
 
+    @property
+    def has_ended_growth(self) -> bool:
+        """True once there were so many rollbacks that the run continues without growth."""
+        return self.monitor.has_ended_growth
+
     def inspect(self, metrics: EpochMetrics, trained: TrainReport) -> Inspection:
-        """Judge the network; roll it back if its health demands it."""
+        """Judge the network; roll it back if the verdict says so."""
         if self._snapshot is None:
             return Inspection()
         health = self.monitor.check(
@@ -146,11 +147,10 @@ class Governor:
         moves = roll_back(host, snapshot, metrics.epoch, f"rolled back: {health.reason}")
         self.trials.give_up()
         self._snapshot = snapshot.without_live()
-        ends_growth = self.monitor.rolled_back() and not self.has_ended_growth
+        self.monitor.rollbacks += 1
         action = self._action("rollback", health, metrics, restored=snapshot.epoch, culled=culled)
         events: list[EventBody] = [action, *moves]
-        if ends_growth:
-            self.has_ended_growth = True
+        if self.rollbacks == self.options.max_rollbacks:
             events.append(self._action("end_growth", health, metrics))
         return Inspection(is_suspect=True, has_rolled_back=True, events=tuple(events))
 
@@ -173,24 +173,23 @@ class Governor:
         )
 
     def keep(self, epoch: int) -> None:
-        """Take a snapshot of the network; call it after an inspection without suspicion."""
+        """Take a snapshot of the network, which must not be suspect."""
         if self._snapshot is not None:
             self._snapshot = Snapshot.take(self.trials.host, epoch)
 
     def state_dict(self, epoch: int) -> dict[str, Any]:
-        """Return everything that changes; a snapshot of the network as it stands is left out."""
-        kept = self._snapshot
-        stands = kept is None or (kept.epoch == epoch and not self.trials.host.steps_in_epoch)
+        """Return everything that changes; leave out a snapshot that equals the network."""
+        saved = self._snapshot
+        if saved is not None and saved.epoch == epoch and not self.trials.host.steps_in_epoch:
+            saved = None
         return {
             "monitor": self.monitor.state_dict(),
-            "has_ended_growth": self.has_ended_growth,
-            "snapshot": None if stands or kept is None else kept.state_dict(),
+            "snapshot": None if saved is None else saved.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any], epoch: int) -> None:
-        """Take over a state; the host stands at `epoch` already."""
+        """Restore a state from `state_dict`; the host must be at `epoch` already."""
         self.monitor.load_state_dict(state["monitor"])
-        self.has_ended_growth = state["has_ended_growth"]
         if self.options.enabled:
             saved = state["snapshot"]
             self._snapshot = Snapshot(**saved) if saved else Snapshot.take(self.trials.host, epoch)

@@ -1,4 +1,4 @@
-"""Runs whose decisions are written down beforehand, driven by the control step's own parts."""
+"""Runs with scripted plans, driven by the parts of the control step."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ def plan(slot: str, action: Action, seed: int = 0, **fields: Any) -> Plan:
 
 @dataclass
 class Run:
-    """A run whose decisions are written down beforehand: plans by epoch."""
+    """A run with scripted plans, by epoch."""
 
     host: Host
     plans: dict[int, list[Plan]]

@@ -118,7 +118,7 @@ def opened(host: Host, seeds: list[int], twin: Host | None) -> Trial:
 
 
 def with_losses(table: dict[frozenset[str], float]) -> object:
-    """Return an `evaluate` whose loss depends on which seeds of block1 are felt alone."""
+    """Return an `evaluate` whose loss depends only on the active seeds of block1."""
 
     def score(model: nn.Module) -> Tensor:
         bank = model[1]._modules.get("esper_kernels")  # type: ignore[index]

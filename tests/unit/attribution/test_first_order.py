@@ -92,7 +92,7 @@ def test_kernels_that_live_in_the_slot_stay_there() -> None:
     bank = bank_of(host.slots["block1"].module)
     assert bank is not None
     assert list(bank.kernels.values()) == [living]
-    assert (bank.alpha(0), bank.training, bank.isolated) == (0.5, True, set())
+    assert (bank.get_buffer("alpha_0").item(), bank.training, bank.isolated) == (0.5, True, set())
 
 
 def test_a_loss_without_a_graph_or_of_several_numbers_is_refused() -> None:

@@ -14,7 +14,7 @@ AFFINE_PARAMETERS, AFFINE_FLOPS = 4 * 8 + 8, 2 * 4 * 8
 
 
 def ended(*, fossilized: bool) -> Host:
-    """Return a host whose one seed, an affine kernel with a life full of numbers, has ended."""
+    """Return a host whose only seed, with an affine kernel and a filled record, has settled."""
     host = make_host("mlp")
     assert (host.num_parameters, host.flops) == (BARE_PARAMETERS, BARE_FLOPS)
     grow(host, "block1", 2, "affine")

@@ -1,4 +1,4 @@
-"""What `Trials` opens, counts and settles; how twins live is in `test_twin`."""
+"""Trials: opening, counting and settling; `test_twin` tests the twins."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Twins: bit for bit the run without the event."""
+"""A twin equals, bit for bit, the run without the event."""
 
 from typing import Any
 

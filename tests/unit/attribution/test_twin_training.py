@@ -1,4 +1,4 @@
-"""A twin sees what the network sees, whatever loop trains it, and is not felt."""
+"""A twin trains on the network's batches in any loop, and does not affect the network."""
 
 import random
 from typing import Any
@@ -46,7 +46,7 @@ def shuffled(source: str) -> Train:
 
 
 def drawing(model: nn.Module) -> Any:
-    """Evaluate with a data loader's habits: it draws from the global generator."""
+    """Evaluate like a data loader that draws from the global generator."""
     torch.empty((), dtype=torch.int64).random_()
     losses, hits = evaluate(model)
     order = torch.randperm(len(losses))
@@ -79,7 +79,7 @@ def test_a_twin_sees_the_batches_of_a_loop_that_shuffles_and_is_not_felt_by_it(s
 
 
 class Scheduled:
-    """A run under a scheduler of the user's, stepped after each batch or each epoch."""
+    """A run with a user's scheduler, stepped after each batch or each epoch."""
 
     def __init__(self, plans: dict[int, list[Plan]], *, per_batch: bool) -> None:
         def momentum(parameters: Any, lr: float) -> Optimizer:

@@ -47,7 +47,7 @@ def test_a_germination_opens_a_trial_and_lets_the_slot_rest(with_twin: bool) -> 
         _S.GERMINATED, _S.TRAINING,
     ]  # fmt: skip
     assert adapted.applied is not None
-    assert adapted.applied.germinated == [("block1", 0)]
+    assert [(each.slot, each.seed) for each in adapted.applied.built] == [("block1", 0)]
     (trial,) = adapter.trials.open
     assert (trial.twin is not None) is with_twin
     assert host.slots["block1"].rests_until == 4 + COOLDOWN_EPOCHS

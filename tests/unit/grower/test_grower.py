@@ -1,4 +1,4 @@
-"""The grower in a loop of a user's own: plain torch, dropout, shuffling by the global generator."""
+"""The grower in a user's loop: plain torch, dropout, shuffling by the global generator."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""The grower where something is odd, broken or at its limit."""
+"""The grower with odd, broken or extreme inputs."""
 
 import math
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ from tests.unit.scripted import (
 
 
 def rates(*, named: bool) -> list[float]:
-    """Return the host's learning rates under a scheduler that takes no further groups."""
+    """Return the host's learning rates under a scheduler that accepts no further groups."""
     model = make_model()
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
     scheduler = LambdaLR(optimizer, lambda epoch: 0.8**epoch)

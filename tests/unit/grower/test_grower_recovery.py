@@ -1,4 +1,4 @@
-"""Kernels that fail in the middle of a run: it goes on, and says what it did about them."""
+"""Kernels that fail in the middle of a run: the run continues and reports them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -202,7 +202,7 @@ FAILING = {3, 7, 8}
 
 
 def go_on(grower: Grower, trouble: Trouble, epochs: range) -> Iterator[Any]:
-    """Train epochs; give the state after each, cut loose from the run."""
+    """Train epochs; yield a copy of the state after each."""
     for epoch in epochs:
         trouble.forward = ValueError("mistake") if epoch in FAILING else None
         train(grower.host.model, grower.host.optimizer)

@@ -1,4 +1,4 @@
-"""A grower in a user's own loop, saved after any step and built again, goes on bit for bit."""
+"""A grower in a user's loop, restored after any step, continues bit for bit."""
 
 import random
 from dataclasses import asdict

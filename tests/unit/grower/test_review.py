@@ -1,4 +1,4 @@
-"""Safety beside a real network: what it counts beforehand is what the network has afterwards."""
+"""Reviews with a real network: predicted sizes equal those after the change."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from tests.unit.policy.builders import make_observation
 
 _S = SeedStage
 UPROOTED = {_S.CULLED, _S.EMBARGOED, _S.RESETTING, _S.DORMANT}
-"""Where the moves of a cull lead."""
+"""Stages on the path of a cull."""
 Ready = dict[tuple[int, str], Kernel]
 
 
@@ -119,14 +119,14 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     refusal = reviewer.review_plan(second, adapt("1"), observation, {})
     assert refusal is not None
     assert refusal.rule == "max_live_seeds"
-    reviewer.note(first, epoch=10)
+    reviewer.count(first, epoch=10)
     host.cull("0", 0, epoch=10, reason="a test wants it")
     refusal = reviewer.review_plan(second, adapt("1"), observation, {})
     assert refusal is not None
     assert refusal.rule == "max_changes_per_epoch"
     # The next epoch begins with none.
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is None
-    reviewer.note(second, epoch=11)
+    reviewer.count(second, epoch=11)
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is not None
 
 
@@ -142,7 +142,7 @@ def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
 
 
 def age(host: Host, rng: Random) -> None:
-    """Let some seeds move on, as gates would let them."""
+    """Advance some seeds at random, as passed gates do."""
     after = {_S.BLENDING: _S.SHADOWING, _S.SHADOWING: _S.PROBATIONARY, _S.EMBARGOED: _S.RESETTING}
     for seed in host.seeds():
         if rng.random() < 0.4:
@@ -159,7 +159,7 @@ def age(host: Host, rng: Random) -> None:
 
 @dataclass(frozen=True)
 class Stock:
-    """A count of the network itself."""
+    """Counts taken from the network itself."""
 
     parameters: int
     trained: int
@@ -180,7 +180,7 @@ class Stock:
 
 
 def assert_kept(before: Stock, after: Stock, limits: Safety, observation: Observation) -> None:
-    """Look at the network before and after a plan: no limit was stepped over."""
+    """Compare the network before and after a plan: no limit is exceeded."""
     assert limits.parameter_budget is not None
     assert limits.max_live_seeds is not None
     assert after.parameters <= max(limits.parameter_budget, before.parameters)
@@ -192,7 +192,7 @@ def assert_kept(before: Stock, after: Stock, limits: Safety, observation: Observ
 
 
 def live_an_epoch(reviewer: Reviewer, observation: Observation, rng: Random) -> Counter[str]:
-    """Decide, plan and act at random; return the rules that plans broke and what was done."""
+    """Decide, plan and act at random; count broken rules and applied decisions."""
     host, limits, epoch = reviewer.host, reviewer.safety, observation.epoch
     told, changed = Counter[str](), 0
     accepted, _ = reviewer.review(random_epoch(rng, observation), observation)
@@ -207,7 +207,7 @@ def live_an_epoch(reviewer: Reviewer, observation: Observation, rng: Random) -> 
             continue
         before = Stock.of(host)
         moves = carry_out(host, plan, epoch).moves
-        reviewer.note(plan, epoch)
+        reviewer.count(plan, epoch)
         assert_kept(before, Stock.of(host), limits, observation)
         assert {move.slot for move in moves} <= {decision.slot}
         changed += len({(move.slot, move.seed) for move in moves})

@@ -1,13 +1,30 @@
 from esper.grower.review import kernel_cost, kernel_costs
+from esper.growth.slot import Activation
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import grow, make_host
 
 
+def activation(parameters: int, trainable: int) -> Activation:
+    """Return the record of a kernel with so many parameters."""
+    return Activation(
+        event=0,
+        germinated_epoch=0,
+        blueprint="mlp",
+        parameters=parameters,
+        trainable=trainable,
+        flops=0,
+        latency_ms=None,
+        start_accuracy=None,
+        start_loss=1.0,
+        target=1.0,
+    )
+
+
 def test_a_trained_weight_is_held_four_times_and_a_frozen_one_once() -> None:
-    cost = kernel_cost(parameters=2**18, trainable=0)
+    cost = kernel_cost(activation(2**18, trainable=0))
     assert (cost.parameters, cost.memory_mb) == (2**18, 1.0)
-    assert kernel_cost(2**18, 2**18).memory_mb == 4.0
-    assert kernel_cost(2**18, 2**17).memory_mb == 2.5
+    assert kernel_cost(activation(2**18, trainable=2**18)).memory_mb == 4.0
+    assert kernel_cost(activation(2**18, trainable=2**17)).memory_mb == 2.5
 
 
 def test_kernels_that_live_and_kernels_that_are_ready_are_weighed_as_they_are() -> None:
@@ -19,8 +36,10 @@ def test_kernels_that_live_and_kernels_that_are_ready_are_weighed_as_they_are() 
     ready = {(1, "frozen_random"): build_kernel(host.request("1", 1, "frozen_random", 0))}
     costs = kernel_costs(host, "1", ready)
     assert costs == {
-        (0, "mlp"): kernel_cost(added, added),
-        (1, "frozen_random"): kernel_cost(ready[1, "frozen_random"].parameters, 0),
+        (0, "mlp"): kernel_cost(activation(added, trainable=added)),
+        (1, "frozen_random"): kernel_cost(
+            activation(ready[1, "frozen_random"].parameters, trainable=0)
+        ),
     }
     grow(host, "1", 1, "frozen_random")
     assert host.num_parameters == bare + sum(cost.parameters for cost in costs.values())

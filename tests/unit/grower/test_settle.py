@@ -1,4 +1,4 @@
-"""What is learned where a life ends: from an ordinary one, and from one that was rolled back."""
+"""Learning from settled seeds: from ordinary ones, and from those rolled back."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a settlement reads from a store and hands to it, also while the store is away."""
+"""Reads and writes of a store by the settler, also during outages."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def locked(path: Path) -> Iterator[tuple[Store, sqlite3.Connection]]:
-    """A store whose file somebody has locked since it was opened."""
+    """A store whose file another connection locked after opening."""
     store = SQLite(str(path), timeout_s=0.05).open()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

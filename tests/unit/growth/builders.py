@@ -19,6 +19,7 @@ from esper.kernels.pipeline import build_kernel
 from esper.model.networks.convolution import cnn, resnet
 from esper.model.networks.decoder import decoder
 from esper.model.networks.dense import mlp
+from esper.probe.flops import forward_flops
 
 HOSTS = ("mlp", "cnn", "resnet", "batch_norm", "transformer", "sequential")
 CLASSES = 3
@@ -75,7 +76,7 @@ def make_host(
     places = SlotFinder(model, example, fitting)
     specs = places.auto(placement) if slots == "auto" else places.listed(slots, placement)
     host = Host(model, optimizer(model.parameters(), lr=0.1), Growth(**growth))
-    host.measure_flops(example)
+    host.base_flops = forward_flops(model, example)
     host.place(specs, 4)
     return host
 
@@ -144,7 +145,7 @@ def kernel_of(host: Host, slot: str, seed: int = 0) -> nn.Module:
 
 
 def awaken(kernel: nn.Module, rng_seed: int = 5) -> None:
-    """Draw all weights of a kernel anew, so that it is no longer silent."""
+    """Draw all weights of a kernel at random, so that its output is not zero."""
     generator = torch.Generator().manual_seed(rng_seed)
     with torch.no_grad():
         for parameter in kernel.parameters():
@@ -152,7 +153,7 @@ def awaken(kernel: nn.Module, rng_seed: int = 5) -> None:
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return copies of a model's state, kernels left out."""
+    """Return copies of a model's state, without kernels."""
     state = model.state_dict()
     return {k: v.clone() for k, v in state.items() if "esper_kernels" not in k}
 
@@ -163,7 +164,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def batches(epoch: int = 0, steps: int = 4, features: int = 4) -> list[tuple[Tensor, Tensor]]:
-    """Return the batches of an epoch: the same for everybody who asks."""
+    """Return the batches of an epoch; all calls return equal ones."""
     generator = torch.Generator().manual_seed(1000 + epoch)
     return [
         (

@@ -1,4 +1,4 @@
-"""Kernels that really fail: a linear layer whose forward or backward raises when it is told to."""
+"""Kernels that fail on demand: a linear layer whose forward or backward raises."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ from tests.unit.growth.builders import awaken, grow, kernel_of
 
 @dataclass
 class Trouble:
-    """When and how the kernels of a blueprint fail; one for all of them and their copies.
+    """When and how the kernels of a blueprint, and their copies, fail.
 
-    forward, backward: what is raised there.
-    gives: makes of the kernel's output what it returns instead.
+    forward, backward: the errors to raise there.
+    gives: maps the kernel's output to what it returns instead.
     calls: the calls, counted from 1, that fail; None is all of them.
     """
 
@@ -35,12 +35,12 @@ class Trouble:
         return self
 
     def heal(self) -> None:
-        """Fail no more."""
+        """Stop failing."""
         self.forward = self.backward = self.gives = None
 
     @property
     def is_due(self) -> bool:
-        """Whether the call that has just been counted fails."""
+        """True if the present call fails."""
         return self.calls is None or self.num_calls in self.calls
 
 
@@ -56,7 +56,7 @@ class _Backward(torch.autograd.Function):
 
 
 class Faulty(nn.Module):
-    """A linear layer in trouble."""
+    """A linear layer that can fail."""
 
     def __init__(self, before: int, after: int, trouble: Trouble) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Faulty(nn.Module):
 
 @contextmanager
 def offered(*names: str) -> Iterator[dict[str, Trouble]]:
-    """Offer blueprints of dense kernels for a while; give each one's trouble, none at first."""
+    """Register blueprints of dense kernels; yield the trouble of each, none at first."""
     troubles = {name: Trouble() for name in names}
 
     def offer(name: str) -> None:
@@ -103,9 +103,9 @@ def offered(*names: str) -> Iterator[dict[str, Trouble]]:
 
 
 def plant(host: Host, slot: str, seed: int, blueprint: str, *, alpha: float | None = 0.5) -> Any:
-    """Germinate a seed, wake its kernel, and blend it unless `alpha` is None; give its kernel.
+    """Germinate a seed, blend it unless `alpha` is None; return its kernel with random weights.
 
-    Calls are counted from here on: those of the probe were before.
+    Resets the count of calls, which includes those of the probe.
     """
     grow(host, slot, seed, blueprint)
     kernel = kernel_of(host, slot, seed)
@@ -119,7 +119,7 @@ def plant(host: Host, slot: str, seed: int, blueprint: str, *, alpha: float | No
 
 
 def bank_in(host: Host, slot: str) -> KernelBank:
-    """Return what holds the kernels of a slot."""
+    """Return the kernel bank of a slot."""
     bank = host.slots[slot].module.get_submodule("esper_kernels")
     assert isinstance(bank, KernelBank)
     return bank

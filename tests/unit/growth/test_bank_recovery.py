@@ -1,4 +1,4 @@
-"""Kernels that fail in a forward pass: the slot gives what it would give without them."""
+"""Kernels that fail in a forward pass: the slot's output leaves them out."""
 
 import copy
 import errno
@@ -25,7 +25,7 @@ def troubles() -> Iterator[dict[str, Trouble]]:
 
 
 def make_slot(*blueprints: str, alpha: float | None = 0.5, options: Recover | None = None) -> Host:
-    """Return a host with a kernel of each blueprint in its slot, looked after."""
+    """Return a host with a kernel of each blueprint in its slot, and recovery on."""
     host = make_host("sequential", ["1"])
     for seed, blueprint in enumerate(blueprints):
         plant(host, "1", seed, blueprint, alpha=alpha)
@@ -250,7 +250,7 @@ def test_failures_are_part_of_a_banks_bookkeeping(troubles: dict[str, Trouble]) 
 
 
 def nested(features: int) -> Tensor:
-    """Return a padded batch the way torch's transformer encoder hands it on in eval mode."""
+    """Return a padded batch as torch's transformer encoder passes it in eval mode."""
     x = torch.randn(2, 3, features)
     return torch.nested.as_nested_tensor([x[0], x[1, :2]])
 

@@ -1,4 +1,4 @@
-"""Growth inside a compiled model: traced by torch, not lowered, so that it takes no compiler."""
+"""Growth inside a compiled model: traced but not lowered, so that no compiler is needed."""
 
 import pytest
 import torch

@@ -119,7 +119,7 @@ def test_a_path_twice_is_refused() -> None:
 
 
 class Odd(nn.Module):
-    """Calls its parts in ways that no slot can follow."""
+    """Calls its parts in ways that no slot supports."""
 
     def __init__(self) -> None:
         super().__init__()

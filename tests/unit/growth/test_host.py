@@ -77,14 +77,14 @@ def test_alpha_takes_a_step_of_its_ramp_at_each_optimizer_step(ramp: str) -> Non
     host.end_epoch()
     seed, bank = host.seed("block1", 0), bank_of(host.slots["block1"].module)
     assert bank is not None
-    assert (seed.alpha, bank.alpha(0)) == (0.0, 0.0)
+    assert (seed.alpha, bank.get_buffer("alpha_0").item()) == (0.0, 0.0)
 
     host.blend("block1", 0, 0.7, None, "")
     alphas = []
     for _ in range(6):
         step(host)
         alphas.append(seed.alpha)
-        assert bank.alpha(0) == pytest.approx(seed.alpha)
+        assert bank.get_buffer("alpha_0").item() == pytest.approx(seed.alpha)
 
     assert alphas == sorted(alphas)
     assert alphas[1] == pytest.approx(0.35)

@@ -1,4 +1,4 @@
-"""No sequence of operations on a host makes a move that the lifecycle table does not hold."""
+"""No sequence of operations on a host makes a move outside the lifecycle table."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -54,7 +54,7 @@ MOVES: dict[SeedStage, Callable[[Host, str, int], object]] = {
 
 
 def _facts(host: Host) -> Any:
-    """Return everything that a refused move must leave alone, in comparable form."""
+    """Return everything that a refused move must not change, in comparable form."""
     return (
         [asdict(seed) for seed in host.seeds()],
         list(host.model.state_dict()),

@@ -1,4 +1,4 @@
-"""A host that was saved and built again goes on as if nothing had happened, bit for bit."""
+"""A host restored from its state continues bit for bit."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ PLANS = {
     9: [germination("0", 1, "gated_mlp")],
     11: [germination("1", 2, "frozen_random")],
 }
-"""Twins of two events at a time, a fossil, a cull, and a kernel without anything to train."""
+"""Two twins at a time, a fossil, a cull, and a kernel without trainable parameters."""
 
 
 def resumed(old: Run, **growth: Any) -> Run:
-    """Return a run built anew that stands where `old` stands, by way of plain values."""
+    """Return a fresh run restored from the state of `old`, by way of plain values."""
     plain, tensors = split(old.pending.state_dict())
     fresh = run(PLANS, **growth)
     fresh.pending.load_state_dict(join(plain, tensors))

@@ -23,14 +23,14 @@ _S = SeedStage
 
 
 def age(host: Host, epoch: int, loss: float = 1.0, accuracy: float | None = None) -> list[str]:
-    """End an epoch; return the moves that were made, in short."""
+    """End an epoch; return the moves in short form."""
     host.end_epoch()
     moves = advance_epoch(host, make_metrics(epoch, loss, accuracy), rest_epochs=2)
     return [f"{move.seed}: {move.from_stage} -> {move.to_stage}" for move in moves]
 
 
 def measured(host: Host, seed: int = 0) -> None:
-    """Note that the contribution of a seed was measured."""
+    """Record a measurement of a seed's contribution."""
     host.seed("block1", seed).activation.measurements += 1
 
 

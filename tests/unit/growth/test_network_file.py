@@ -21,12 +21,12 @@ SETUP = HostSetup(selection="all", num_seeds=3)
 
 
 def fresh(model: nn.Module, x: torch.Tensor, setup: HostSetup = SETUP) -> Host:
-    """Return a model as a host that nothing grew in."""
+    """Return a fresh host of a model."""
     return prepare(model, SGD(model.parameters(), lr=0.1), x, setup)
 
 
 def fossil(host: Host, slot: str, seed: int, blueprint: str, alpha: float) -> None:
-    """Grow a kernel with weights of its own and keep it."""
+    """Grow a kernel with random weights and fossilize it."""
     grow(host, slot, seed, blueprint, alpha)
     awaken(kernel_of(host, slot, seed), rng_seed=seed)
     host.blend(slot, seed, alpha, None, "")
@@ -36,7 +36,7 @@ def fossil(host: Host, slot: str, seed: int, blueprint: str, alpha: float) -> No
 
 
 def grown(name: str, rng_seed: int = 0) -> Host:
-    """Return a host with two kept kernels in its first slot, the later seed first, and one more."""
+    """Return a host with two fossils in its first slot, the later seed first, and one more."""
     model = make_model(name, rng_seed)
     host = fresh(model, make_input(name))
     slots = list(host.slots)

@@ -204,7 +204,7 @@ SCHEDULERS: dict[str, Make] = {
     ),
 }
 SURVIVE = ("step", "cosine", "one_cycle", "plateau")
-"""Schedulers that put up with further groups by themselves."""
+"""Schedulers that accept further groups."""
 
 
 def schedule(make: Make, *, hidden: bool) -> tuple[list[float], list[float]]:

@@ -1,7 +1,7 @@
-"""Slots in torch's own transformer encoder, whose eval mode takes paths of its own.
+"""Slots in torch's transformer encoder, which runs other code in eval mode.
 
-In eval mode without a graph a whole layer is one fused operator, and padded batches travel between
-the layers as nested tensors.
+In eval mode without a graph a whole layer is one fused operator, and the layers pass padded batches
+as nested tensors.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Models, optimizers and functions as people bring them: they work, or one line says why not."""
+"""Users' models, optimizers and functions: they work, or one line says why not."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def train(model: nn.Module, optimizer: Optimizer) -> None:
 def grow(
     model: nn.Module, optimizer: Optimizer, evaluate: Any = losses, **options: Any
 ) -> list[str]:
-    """Train for 12 epochs by a fixed schedule; return the stages that seeds came to."""
+    """Train for 12 epochs by a fixed schedule; return the stages that seeds reached."""
     settings = {"policy": "schedule", **options}
     grower = esper.Grower(model, optimizer, example_input=X[:4], epochs=12, **settings)
     stages = []
@@ -127,7 +127,7 @@ def test_a_budget_is_a_whole_number() -> None:
 
 
 class Residual(nn.Module):
-    """Changes the input of its block in place once the block has read it."""
+    """Changes the input of its block in place after the block has read it."""
 
     def __init__(self) -> None:
         super().__init__()

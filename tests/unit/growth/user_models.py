@@ -1,4 +1,4 @@
-"""Models as people write them, and some that are hard to grow in."""
+"""Typical models of users, and some that are hard to grow."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Basic(nn.Module):
-    """The basic block of a residual net, as everybody writes it."""
+    """The usual basic block of a residual net."""
 
     def __init__(self, planes_in: int, planes: int, stride: int = 1) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Recurrent(nn.Module):
 
 
 class DenseNetBlock(nn.ModuleDict):
-    """Runs whatever it holds, and hands each all that came before."""
+    """Runs each of its layers on the concatenated outputs of those before."""
 
     def __init__(self) -> None:
         super().__init__({"a": nn.Linear(4, 4), "b": nn.Linear(8, 4)})

@@ -1,4 +1,4 @@
-"""A network whose kernels fail, lived through epoch by epoch."""
+"""A network whose kernels fail, run epoch by epoch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +40,7 @@ class Run:
         return output
 
     def live(self, calls: int = 1) -> list[Recovery]:
-        """Live through an epoch; return the events of its end."""
+        """Run an epoch; return the events of its end."""
         self.epoch += 1
         for _ in range(calls):
             self.forward()

@@ -1,4 +1,4 @@
-"""The breaker's moves, each at the very epoch in which it must happen."""
+"""The breaker's transitions, each in its exact epoch."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Rules on decisions, each asked of one decision."""
+"""Rules on decisions, each applied to single decisions."""
 
 import math
 from dataclasses import replace

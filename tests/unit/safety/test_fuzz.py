@@ -1,4 +1,4 @@
-"""Random decisions and plans against an oracle that was written without looking at the rules.
+"""Random decisions and plans against an oracle written independently of the rules.
 
 The same fuzz with 100,000 decisions is measured by `python -m experiments.benchmarks safety`.
 """

@@ -1,4 +1,4 @@
-"""Rules on plans: seeds are chosen and kernels built, so every number is exact."""
+"""Rules on plans, whose seeds are chosen and kernels built: every number is exact."""
 
 import math
 from dataclasses import replace
@@ -46,11 +46,11 @@ def fossilize(seed: Any = 1) -> SeedChange:
 
 
 REPLACE = (cull(0, rests=False), germinate(0, "mlp"))
-"""Seed 0 gives back 30 parameters and 3 MB and gets 40 and 4."""
+"""Seed 0 frees 30 parameters and 3 MB and takes 40 and 4."""
 
 
 def seen(**changes: Any) -> Observation:
-    """Return two live seeds and two dormant ones in `block`, one live and one dormant beside it."""
+    """Return two live and two dormant seeds in `block`, one of each in another slot."""
     block = make_slot(seeds=(SHADOWING, RIPE, make_seed(), make_seed()))
     other = make_slot("other", (make_seed(SeedStage.TRAINING), make_seed()))
     return make_observation(slots=(block, other), **changes)

@@ -1,4 +1,4 @@
-"""What a run makes of a kernel that fails, epoch by epoch."""
+"""Recovery from a kernel that fails, epoch by epoch."""
 
 from collections.abc import Iterator
 

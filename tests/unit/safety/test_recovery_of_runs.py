@@ -1,4 +1,4 @@
-"""What a run makes of blueprints that fail, of twins, and of where it stood when it was saved."""
+"""Recovery from blueprints that fail, in twins, and after a restored state."""
 
 import json
 from collections.abc import Iterator

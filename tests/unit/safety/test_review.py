@@ -1,4 +1,4 @@
-"""The tables of rules, and what a review gives back."""
+"""The tables of rules, and the results of a review."""
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.stage import SeedStage

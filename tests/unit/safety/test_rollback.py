@@ -1,4 +1,4 @@
-"""The governor in a real run: what ruins the network is taken back, counted and learned from."""
+"""The governor in a real run: harmful changes are rolled back, counted and learned from."""
 
 from typing import Any
 

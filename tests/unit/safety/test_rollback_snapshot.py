@@ -1,4 +1,4 @@
-"""A rollback brings back the host and its fossils, bit for bit, and nothing that was open."""
+"""A rollback restores the host and its fossils bit for bit, and removes live kernels."""
 
 import torch
 
@@ -19,7 +19,7 @@ def grown() -> Run:
 
 
 def ruin(run: Run) -> None:
-    """Leave nothing as it was: neither weights nor moments."""
+    """Change all weights and moments."""
     train(run.model, run.host.optimizer, 99)
     with torch.no_grad():
         for tensor in tensors_of(run.model).values():
