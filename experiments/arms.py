@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from esper.config import RunConfig
 from esper.data.digits import Digits
 from esper.growth.attach import kernels_of
 from esper.growth.host import Host
 from esper.growth.param_groups import add_group
-from esper.growth.prepare import prepare
 from esper.kernels.pipeline import build_kernel
 from esper.logger.none import NoLogger
 from esper.policy.never import Never
-from esper.run.run import choices_of, example_input, run
+from esper.run.run import initial_host, run
 from esper.run.task import Task, scores
-from esper.training.optimizer import build_optimizer
 
 SPLIT_SEED = 1
 """Host and learning rate were chosen on the splits of seed 0, of the same images."""
@@ -99,15 +96,12 @@ def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], N
     torch.set_num_threads(config.training.threads)
     data = config.data.load()
     torch.manual_seed(config.rng_seed)
-    model: nn.Module = config.model.build(data.spec)
-    optimizer = build_optimizer(model, config.training)
-    host = prepare(model, optimizer, example_input(data), choices_of(config).setup)
+    host = initial_host(config, data)
     finish(host)
     task = Task(data, config.data.batch_size, config.training, epochs, config.rng_seed)
     for epoch in range(1, epochs + 1):
-        task.train(model, optimizer, epoch)
-    model.eval()
-    losses_N, hits_N = scores(model, data.test)
+        task.train(host.model, host.optimizer, epoch)
+    losses_N, hits_N = scores(host.model.eval(), data.test)
     return Result(
         arm,
         config.rng_seed,
