@@ -1,9 +1,9 @@
-"""The arms of a comparison on digits: grown, and its controls, from the same host weights.
+"""The arms of a comparison on digits: the grown network and its controls, from equal host weights.
 
-Every arm has the same splits, the same data order for the same epoch, and the same schedule over
-its budget.  `final` is the architecture that the grown network ended with, there from the start;
-`wide` is the host with wider blocks of about as many parameters.  Each is trained for as many
-epochs as the grown network, and for as many FLOPs, culled trials and twins included.
+All arms have the same splits, the same data order in each epoch, and the same schedule over their
+budget.  `final` has the final architecture of the grown network from the start; `wide` is the host
+with wider blocks and about as many parameters.  Both are trained for as many epochs as the grown
+network, and for as many FLOPs as it, including culled trials and twins.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from esper.run.run import initial_host, run
 from esper.run.task import Task, scores
 
 SPLIT_SEED = 1
-"""Host and learning rate were chosen on the splits of seed 0, of the same images."""
+"""Differs from 0, the seed of the splits on which host and learning rate were chosen."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one arm of one rng seed.  flops: of all training and attribution."""
+    """The result of an arm for one rng seed.  flops: total of training and attribution."""
 
     arm: str
     rng_seed: int
@@ -46,13 +46,13 @@ class Result:
 
 
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration of a seed, on splits that no choice was based on."""
+    """Return the default configuration with a seed, on splits that no choice was based on."""
     fresh = Digits(split_seed=SPLIT_SEED)
     return replace(RunConfig(rng_seed=rng_seed, logger=NoLogger(), data=fresh), **changes)
 
 
 def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Run a configuration in a folder of its own; return its summary and its events."""
+    """Run a configuration in a temporary folder; return its summary and its events."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         summary = run(config, Path(folder))
         with (Path(folder) / "events.jsonl").open() as lines:
@@ -92,7 +92,7 @@ def _of_summary(arm: str, summary: dict[str, Any]) -> Result:
 
 
 def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], None]) -> Result:
-    """Train a network whose shape never changes, by the loop that trains grown ones."""
+    """Train a network of constant architecture, with the trainer of the grown ones."""
     torch.set_num_threads(config.training.threads)
     data = config.data.load()
     torch.manual_seed(config.rng_seed)

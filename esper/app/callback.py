@@ -93,8 +93,7 @@ class JobCallback(Callback):
 
 def _record_failure(run_dir: Path, error: BaseException) -> None:
     """Write status and error to the run's summary, which keeps the numbers of a finished run."""
-    is_finished = state_of(run_dir) is RunState.FINISHED
-    numbers = (load_summary(run_dir) or {}) if is_finished else {}
-    is_interrupted = isinstance(error, InterruptionError)
-    status = RunState.INTERRUPTED if is_interrupted else RunState.FAILED
-    write_json(run_dir / SUMMARY, {**numbers, "status": status, "error": one_line(error)})
+    numbers = load_summary(run_dir) if state_of(run_dir) is RunState.FINISHED else None
+    status = RunState.INTERRUPTED if isinstance(error, InterruptionError) else RunState.FAILED
+    summary = {**(numbers or {}), "status": status, "error": one_line(error)}
+    write_json(run_dir / SUMMARY, summary)

@@ -28,13 +28,10 @@ _SWEEPS_ONLY = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launche
 
 
 def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:
-    """Return the arguments that resume a run or sweep, and the working directory for them.
+    """Return the arguments that resume the run or sweep in `folder`, and the working directory.
 
     It is the original working directory if that still exists, for options with relative paths.
-
-    Args:
-        folder: of a run or a sweep.
-        further: options that replace the saved ones.
+    `further` options replace the saved ones of the same keys.
 
     Raises:
         ConfigError: if the folder holds neither, or `further` would change the jobs of a sweep.

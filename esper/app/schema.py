@@ -34,8 +34,8 @@ def register() -> None:
     for group, options in OPTIONS.items():
         run[group] = "???"  # the defaults list of `train.yaml` chooses
         for name, option in options.items():
-            schema = writable(OmegaConf.structured(option))
-            store.store(group=group, name=f"{name}_schema", node=schema)
+            node = writable(OmegaConf.structured(option))
+            store.store(group=group, name=f"{name}_schema", node=node)
     store.store(name="train_schema", node=run)
 
 

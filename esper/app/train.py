@@ -47,9 +47,7 @@ def train(arguments: Sequence[str]) -> None:
 def resume(folder: Path, further: Sequence[str]) -> None:
     """Continue the run or the sweep in `folder`.
 
-    Args:
-        folder: of a run or a sweep.
-        further: options that may differ from before, such as more `epochs` or another logger.
+    `further` options may differ from before, such as more `epochs` or another logger.
 
     Raises:
         ConfigError: if the folder holds nothing to resume, or as `train` does.

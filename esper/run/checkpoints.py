@@ -51,8 +51,7 @@ class RunCheckpoints:
     def resume(self) -> list[EventBody]:
         """Restore the newest usable checkpoint; return events about it, to be published later.
 
-        If there is no checkpoint, the run starts from its first epoch, and lines that an earlier
-        start wrote are removed.
+        Without a checkpoint, remove the lines of an earlier start, and begin at the first epoch.
 
         Raises:
             CheckpointError: if no checkpoint is usable, or they are of another configuration.

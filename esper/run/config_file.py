@@ -46,10 +46,7 @@ def _option(kinds: Mapping[str, Any], key: str, value: Any) -> Any:
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> None:
     """Refuse to resume a run under another configuration; only `epochs` may be larger.
 
-    Args:
-        before: values of the run's configuration when it was saved.
-        now: values of the configuration to resume it under.
-        epoch: the last finished epoch.
+    `before` and `now` are results of `config_values`, and `epoch` is the last finished one.
 
     Raises:
         CheckpointError: naming the first key that differs, and both values.

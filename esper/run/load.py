@@ -36,8 +36,7 @@ class LoadedRun:
     def network(self, checkpoint: str | None = None) -> nn.Module:
         """Return the network in eval mode, as it was after the last epoch.
 
-        Args:
-            checkpoint: `best`, `last` or `previous`, to load the network of that checkpoint.
+        With `checkpoint` (`best`, `last` or `previous`), return the network of that checkpoint.
 
         Raises:
             CheckpointError: if it was not saved, is broken or does not fit the configuration.

@@ -109,7 +109,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             "wall_s": checkpoints.elapsed_s,
             **options,
             "git_sha": git_sha(),
-            "versions": versions(),
+            "versions": facts["versions"],
             "run_dir": _shown(run_dir),
         }
         write_json(run_dir / SUMMARY, finished)
@@ -182,11 +182,7 @@ def _load(config: RunConfig) -> DataSet:
 
 
 def _build_model(config: RunConfig, data: DataSet) -> nn.Module:
-    """Return the model on the device of the data.
-
-    Raises:
-        ConfigError: if the model does not take the data.
-    """
+    """Return the model on the device of the data, after checking that it takes them."""
     torch.manual_seed(config.rng_seed)
     model: nn.Module = config.model.build(data.spec).to(data.train.x.device)
     answers = (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)

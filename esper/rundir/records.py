@@ -41,12 +41,10 @@ class RunState(StrEnum):
 
 
 def state_of(run_dir: Path) -> RunState:
-    """Return the state of the run in a folder.
-
-    A run removes its summary when it starts, so a run with a summary has ended.
-    """
+    """Return the state of the run in a folder."""
     if not is_run(run_dir):
         return RunState.NONE
+    # A run removes its summary when it starts, so a run with a summary has ended.
     try:
         status = (load_summary(run_dir) or {}).get("status")
     except DataError:
@@ -171,9 +169,9 @@ def _read(path: Path) -> str:
 def _load_lines(
     path: Path, check: Callable[[dict[str, Any]], str | None], *, torn: bool
 ) -> tuple[dict[str, Any], ...]:
-    """Return the records of a JSONL file, without a half written last line if `torn` allows it.
+    """Return the records of a JSONL file, in each of which `check` finds no problem.
 
-    `check` returns the problem of a record, None if it has none.
+    `torn` allows, and drops, a half written last line.
     """
     lines = _read(path).split("\n")
     if torn or not lines[-1]:  # the last line is empty unless it is half written
@@ -203,10 +201,9 @@ def _check_event(record: dict[str, Any]) -> str | None:
 
 
 def cut_back(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
-    """Drop all lines after `epoch` and all torn lines from both JSONL files.
+    """Drop lines after `epoch`, and torn ones, from both JSONL files; return those of the metrics.
 
-    A run that is resumed from a checkpoint of `epoch` writes those lines again.  Returns the lines
-    of `metrics.jsonl` that are left, one for each epoch.
+    A run that is resumed from a checkpoint of `epoch` writes the dropped lines again.
 
     Raises:
         CheckpointError: if lines of earlier epochs are missing.
