@@ -1,6 +1,6 @@
 """Esper trains neural networks that grow while they train.
 
-Names resolve lazily: `import esper` loads neither torch nor anything else that is heavy.
+Each public name is imported when it is first used, so `import esper` does not load torch.
 """
 
 from importlib import import_module
@@ -28,10 +28,7 @@ _HOMES = {
     "load_run": "esper.run.load",
     "register_blueprint": "esper.blueprint.catalogue",
 }
-"""Where each public name lives."""
-
-_OTHER_NAMES = {"register_blueprint": "blueprint"}
-"""What a name is called at home: the folder `esper.blueprint` has that one taken here."""
+"""The module that defines each public name."""
 
 __all__ = [
     "EsperError",
@@ -50,4 +47,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'esper' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))
+    # `esper.blueprint` is a folder, so the decorator `blueprint` has another name here.
+    original = "blueprint" if name == "register_blueprint" else name
+    return getattr(import_module(_HOMES[name]), original)

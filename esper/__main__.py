@@ -1,4 +1,4 @@
-"""Lets `python -m esper` stand for `esper`."""
+"""Run the command line as `python -m esper`."""
 
 from esper.cli import main
 

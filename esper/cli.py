@@ -1,8 +1,7 @@
-"""The command line.  Nothing heavy is imported before a command really runs."""
+"""The command line.  A command imports torch and Hydra only when it runs."""
 
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -84,10 +83,10 @@ def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]
     """Show slots, seeds, stages, alphas, decisions and ledger of runs in the terminal."""
     from rich.console import Console
 
-    from esper.report.inspect import inspect as look_into
+    from esper.report.inspect import inspect as inspect_run
 
     for run in runs:
-        Console(highlight=False).print(look_into(run))
+        Console(highlight=False).print(inspect_run(run))
 
 
 @app.command()
@@ -119,12 +118,6 @@ def execute(arguments: list[str]) -> int:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.excepthook = _unexpected
+    # Print an unexpected error as one line; Python then exits with code 1.
+    sys.excepthook = lambda kind, error, trace: print_error(error)
     sys.exit(execute(sys.argv[1:]))
-
-
-def _unexpected(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Print an unexpected error as one line; Python itself then exits with code 1."""
-    print_error(error)

@@ -1,4 +1,4 @@
-"""The configuration of a run: its keys, their types and values, and what must hold among them."""
+"""The configuration of a run: its keys, their types and defaults, and the checks on them."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,10 +17,11 @@ _NAME = re.compile(r"[\w][\w.+=,-]*")
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, for how long, on which device, and under which name.
+    """Data, model, training, logger, budget and device of a run.
 
+    epochs: budget of the run.
     name: the folder under `runs/` and `sweeps/`.
-    experiment: name of the file of `conf/experiment` that set other keys.
+    experiment: name of the file in `conf/experiment` that set other keys.
     """
 
     epochs: int = 40
@@ -41,10 +42,10 @@ class Job:
         require(bool(_NAME.fullmatch(self.name)), "name", "a plain folder name", repr(self.name))
 
 
-# Fields come from the last base first: `epochs` stands at the top of a printed configuration.
+# A dataclass lists the fields of its last base first, so `epochs` heads a printed configuration.
 @dataclass(frozen=True)
 class RunConfig(ControlOptions, Job):
-    """Everything that a run is a function of."""
+    """All options of a run."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
-"""The one table of options, and the options that a run and a `Grower` share.
+"""The table of all options, and the options that a run and a `Grower` share.
 
-A class's fields are the keys of its group; `conf/<group>/<option>.yaml` gives their values, and the
-class checks them.  Nothing here imports torch.
+The fields of an option's class are the keys of its group.  `conf/<group>/<option>.yaml` sets them,
+and the class checks them.  This module imports no torch.
 """
 
 from dataclasses import dataclass, field
@@ -84,21 +84,16 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     },
     "reward": {"multi_metric": MultiMetric, "gain": Gain, "sparse": Sparse},
     "training": {"default": Training},
-    "logger": {
-        "wandb": Wandb,
-        "tensorboard": Tensorboard,
-        "redis": RedisLogger,
-        "none": NoLogger,
-    },
+    "logger": {"wandb": Wandb, "tensorboard": Tensorboard, "redis": RedisLogger, "none": NoLogger},
     "store": {"memory": Memory, "sqlite": SQLite, "redis": RedisStore, "snapshot": Snapshot},
 }
 
 
 def option_name(group: str, option: object) -> str:
-    """Return the name under which `option` stands in its group's table.
+    """Return the name of an option in the table of its group.
 
     Raises:
-        ValueError: if the group does not offer an option of that class.
+        ValueError: if the group has no option of that class.
     """
     for name, kind in OPTIONS[group].items():
         if type(option) is kind:
@@ -109,9 +104,9 @@ def option_name(group: str, option: object) -> str:
 
 @dataclass(frozen=True)
 class ControlOptions:
-    """The options of the control step: keys of a run's configuration, and arguments of `Grower`.
+    """Options of the control step: keys of a run's configuration, and arguments of `Grower`.
 
-    The groups (blueprint to store) hold an option of `OPTIONS`, hence `Any`.
+    `Any` stands for an option of the group in `OPTIONS`.
     """
 
     blueprint: Any = field(default_factory=Blueprints)

@@ -1,1 +1,1 @@
-"""Evidence: each claim a module that measures it."""
+"""Evidence: each module measures one claim."""

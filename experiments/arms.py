@@ -1,9 +1,9 @@
-"""The arms of a comparison on digits: grown, and its controls, from the same host weights.
+"""The arms of a comparison on digits: the grown network and its controls, from equal host weights.
 
-Every arm has the same splits, the same data order for the same epoch, and the same schedule over
-its budget.  `final` is the architecture that the grown network ended with, there from the start;
-`wide` is the host with wider blocks of about as many parameters.  Each is trained for as many
-epochs as the grown network, and for as many FLOPs, culled trials and twins included.
+All arms have the same splits, the same data order in each epoch, and the same schedule over their
+budget.  `final` has the final architecture of the grown network from the start; `wide` is the host
+with wider blocks and about as many parameters.  Both are trained for as many epochs as the grown
+network, and for as many FLOPs as it, including culled trials and twins.
 """
 
 import contextlib
@@ -16,28 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from esper.config import RunConfig
 from esper.data.digits import Digits
 from esper.growth.attach import kernels_of
 from esper.growth.host import Host
 from esper.growth.param_groups import add_group
-from esper.growth.prepare import prepare
 from esper.kernels.pipeline import build_kernel
 from esper.logger.none import NoLogger
 from esper.policy.never import Never
-from esper.run.run import choices_of, example_input, run
+from esper.run.run import initial_host, run
 from esper.run.task import Task, scores
-from esper.training.optimizer import build_optimizer
 
 SPLIT_SEED = 1
-"""Host and learning rate were chosen on the splits of seed 0, of the same images."""
+"""Differs from 0, the seed of the splits on which host and learning rate were chosen."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one arm of one rng seed.  flops: of all training and attribution."""
+    """The result of an arm for one rng seed.  flops: total of training and attribution."""
 
     arm: str
     rng_seed: int
@@ -49,13 +46,13 @@ class Result:
 
 
 def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration of a seed, on splits that no choice was based on."""
+    """Return the default configuration with a seed, on splits that no choice was based on."""
     fresh = Digits(split_seed=SPLIT_SEED)
     return replace(RunConfig(rng_seed=rng_seed, logger=NoLogger(), data=fresh), **changes)
 
 
 def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Run a configuration in a folder of its own; return its summary and its events."""
+    """Run a configuration in a temporary folder; return its summary and its events."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         summary = run(config, Path(folder))
         with (Path(folder) / "events.jsonl").open() as lines:
@@ -95,19 +92,16 @@ def _of_summary(arm: str, summary: dict[str, Any]) -> Result:
 
 
 def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], None]) -> Result:
-    """Train a network whose shape never changes, by the loop that trains grown ones."""
+    """Train a network of constant architecture, with the trainer of the grown ones."""
     torch.set_num_threads(config.training.threads)
     data = config.data.load()
     torch.manual_seed(config.rng_seed)
-    model: nn.Module = config.model.build(data.spec)
-    optimizer = build_optimizer(model, config.training)
-    host = prepare(model, optimizer, example_input(data), choices_of(config).setup)
+    host = initial_host(config, data)
     finish(host)
     task = Task(data, config.data.batch_size, config.training, epochs, config.rng_seed)
     for epoch in range(1, epochs + 1):
-        task.train(model, optimizer, epoch)
-    model.eval()
-    losses_N, hits_N = scores(model, data.test)
+        task.train(host.model, host.optimizer, epoch)
+    losses_N, hits_N = scores(host.model.eval(), data.test)
     return Result(
         arm,
         config.rng_seed,

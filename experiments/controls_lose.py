@@ -1,9 +1,9 @@
-"""How often are useless kernels fossilized?  Plants `noop` and `frozen_random` among others.
+"""Measure how often useless kernels (`noop`, `frozen_random`) are fossilized.
 
     python -m experiments.controls_lose --seeds 60
 
 writes `experiments/results/controls_lose.json` and prints the rates with their intervals.  The
-strategy is `random`, so that every blueprint is tried alike.
+strategy is `random`, so that all blueprints are tried equally often.
 """
 
 import argparse
@@ -23,12 +23,12 @@ PLANTED = Blueprints(names=("conv", "noop", "frozen_random", "depthwise"))
 
 
 def trials(rng_seed: int) -> list[dict[str, Any]]:
-    """Return every settled activation of one run: blueprint, gain and whether it was kept."""
+    """Return all settled activations of a run: blueprint, gain, and whether it was fossilized."""
     config = config_of(rng_seed, blueprint=PLANTED, strategy=Random())
     _, events = run_quietly(config)
     outcomes = [event["outcome"] for event in events if event["kind"] == "reward"]
-    wanted = ("slot", "blueprint", "fossilized", "gain", "gain_error", "ablation", "reason")
-    return [{"rng_seed": rng_seed, **{key: o[key] for key in wanted}} for o in outcomes]
+    keys = ("slot", "blueprint", "fossilized", "gain", "gain_error", "ablation", "reason")
+    return [{"rng_seed": rng_seed, **{key: o[key] for key in keys}} for o in outcomes]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Does growing pay on digits?  The grown default host against its controls, paired by rng seed.
+"""Measure whether growth pays on digits: the default host against controls, paired by rng seed.
 
     python -m experiments.growth_pays --seeds 20
 
@@ -18,7 +18,7 @@ RESULT = Path(__file__).parent / "results" / "growth_pays.json"
 
 
 def table(runs: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return, for each control, the paired difference in test accuracy of the grown network."""
+    """Return results of each arm, and the paired difference in test accuracy to the grown one."""
     by_arm: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         for result in run:

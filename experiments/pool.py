@@ -1,4 +1,4 @@
-"""Run a function of an rng seed over many seeds, two at a time, and keep the results in order."""
+"""Call a function with many rng seeds in parallel processes, and keep the results in order."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor

@@ -1,4 +1,4 @@
-"""Statistics of paired runs: bootstrap intervals over rng seeds, and of rates.
+"""Statistics of paired runs: bootstrap intervals over rng seeds, and intervals of rates.
 
 IQM: the mean of the middle half (Agarwal et al. 2021, arXiv:2108.13264).  Intervals are percentile
 bootstraps of 10,000 resamples with a fixed generator.
@@ -26,11 +26,6 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
-    @property
-    def excludes_zero(self) -> bool:
-        """True when 0 lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
 
 def iqm(values: NDArray[np.float64]) -> float:
     """Return the interquartile mean."""
@@ -42,7 +37,7 @@ def iqm(values: NDArray[np.float64]) -> float:
 def bootstrap(
     values: Sequence[float], statistic: Callable[[NDArray[np.float64]], float] = np.mean
 ) -> Interval:
-    """Return a statistic of `values` with its interval, resampling the values."""
+    """Return a statistic of `values` with its bootstrap interval."""
     array = np.asarray(values, dtype=np.float64)
     picks = np.random.default_rng(0).integers(0, len(array), (RESAMPLES, len(array)))
     resampled = [statistic(array[pick]) for pick in picks]
@@ -51,7 +46,7 @@ def bootstrap(
 
 
 def probability_of_improvement(differences: Sequence[float]) -> float:
-    """Return the share of pairs that improved; a tie counts as a half."""
+    """Return the share of positive differences; a tie counts as a half."""
     array = np.asarray(differences)
     return float((array > 0).mean() + (array == 0).mean() / 2)
 

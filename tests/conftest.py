@@ -1,4 +1,4 @@
-"""Settings every test runs under, and servers that several folders of tests talk to."""
+"""Settings of all tests, and Redis servers that several folders of tests use."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache of kernels out of it; fonts are looked for where they always are."""
+    """Use a temporary cache folder instead of the user's, except for matplotlib's fonts."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with pytest.MonkeyPatch.context() as patch:
         if "MPLCONFIGDIR" not in os.environ:
@@ -43,7 +43,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for all: `ESPER_TEST_REDIS_URL`, or one of our own; use keys that are yours."""
+    """A server for all tests: `ESPER_TEST_REDIS_URL`, or a private one; use separate keys."""
     given = os.environ.get("ESPER_TEST_REDIS_URL")
     why_not = NO_LIBRARY if given else WHY_NOT
     if why_not:

@@ -1,4 +1,4 @@
-"""A Redis server of a test's own, which it may kill, stop in the middle and start again."""
+"""A private Redis server for a test, which may pause, kill and restart it."""
 
 import os
 import shutil
@@ -13,16 +13,16 @@ BINARY = shutil.which("redis-server")
 NO_LIBRARY = "" if find_spec("redis") else "no library: pip install 'esper-morph[redis]'"
 NO_BINARY = "" if BINARY else "no redis-server (Debian: apt-get install redis-server)"
 WHY_NOT = NO_LIBRARY or NO_BINARY
-"""Why a test can start no server here; empty where it can."""
+"""Reason why no server can be started on this machine; empty if one can."""
 
 _START_S = 20.0
 
 
 class RedisServer:
-    """A server on a free port of this machine, without a file of its own.
+    """A server on a free port of this machine, which writes no files.
 
     Args:
-        folder: where it may write; it does not.
+        folder: its working directory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Start it, empty, on the port that it has once and for all."""
+        """Start it without data, always on the same port."""
         assert BINARY is not None
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", "."]
         self._process = subprocess.Popen(
@@ -48,11 +48,11 @@ class RedisServer:
             time.sleep(0.01)
 
     def pause(self) -> None:
-        """Let it answer nobody, while connections stay as they are."""
+        """Stop it from answering; connections stay open."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
-        """End it as a crash does; killing it twice does no harm."""
+        """Kill it, as a crash does; a second call does nothing."""
         self._process.kill()
         self._process.wait()
 

@@ -1,1 +1,1 @@
-"""The shell: the command line, Hydra, sweeps and resuming."""
+"""The shell around a run: Hydra, sweeps, resuming, completion and the doctor."""

@@ -1,8 +1,7 @@
-"""The words behind `esper train`, checked before Hydra sees them.
+"""Check, order and complete the arguments of `esper train` before Hydra parses them.
 
-Hydra's parser answers a wrong flag with its page of usage, and takes options on one side of its
-flags only; here a wrong flag is one line, and flags may stand anywhere.  This is the only module
-that uses Hydra's internals.
+Hydra prints its usage for a wrong flag, and wants all options on one side of its flags.  Here a
+wrong flag is one line, and the order is free.  No other module uses Hydra's internals.
 """
 
 import io
@@ -23,10 +22,10 @@ from esper.options import OPTIONS
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with Hydra's flags first and options behind them.
+    """Return the arguments with Hydra's flags before the options.
 
     Raises:
-        ConfigError: for an unknown flag, flags that exclude each other, or a group set to nothing.
+        ConfigError: for an unknown flag, flags that exclude each other, or a group without a value.
     """
     usage = io.StringIO()
     try:
@@ -34,7 +33,7 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             parsed = get_args_parser().parse_intermixed_args(list(arguments))
     except SystemExit as stop:
         if not stop.code:
-            return list(arguments)  # a question such as --help, which Hydra answers itself
+            return list(arguments)  # --help or the like: Hydra answers it
         raise ConfigError(usage.getvalue().strip().rpartition("error: ")[2]) from stop
     _check(parsed)
     flags = list(arguments)
@@ -62,12 +61,12 @@ def complete(incomplete: str) -> list[str]:
     in_bash = _bash_words()
     words = in_bash or [incomplete]
     key, equals, _ = words[-1].rpartition("=")
-    shown = f"{key}=" if in_bash and equals else ""  # bash puts its answer behind this
+    shown = f"{key}=" if in_bash and equals else ""  # bash itself prepends this to the answer
     return [word.removeprefix(shown) for word in _query(words) if not word.endswith("_schema")]
 
 
 def _query(words: list[str]) -> list[str]:
-    """Return Hydra's completions; none where the words before make no configuration."""
+    """Return Hydra's completions; none if the other words are no valid configuration."""
     register()
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_dir())))
     overrides = [word for word in words[:-1] if not word.startswith("-")]
@@ -79,9 +78,9 @@ def _query(words: list[str]) -> list[str]:
 
 
 def _bash_words() -> list[str]:
-    """Return the words after `esper train`, empty when the shell is not bash.
+    """Return the words after `esper train`, or none in another shell than bash.
 
-    Bash splits `key=value` at the `=`; here each is one word.
+    Bash splits `key=value` at the `=`; this function joins the parts again.
     """
     if os.environ.get("_ESPER_COMPLETE") != "complete_bash":
         return []

@@ -1,6 +1,6 @@
-"""Hydra's callback: refuse bad configurations early, record failures, end sweeps.
+"""Hydra's callback: refuse bad configurations early, record failures, finish sweeps.
 
-Hydra turns an `Exception` of a callback into a warning, so this one raises `SystemExit`.
+Hydra turns an `Exception` in a callback into a warning, so this one raises `SystemExit`.
 """
 
 from collections.abc import Iterator
@@ -23,82 +23,77 @@ from esper.rundir.layout import SUMMARY, write_json
 from esper.rundir.records import RunState, is_run, load_summary, state_of
 
 
-class JobCallback(Callback):
-    """Named in `conf/train.yaml` under `hydra.callbacks`; lives in each process that runs jobs.
+@contextmanager
+def _exit_on_error() -> Iterator[None]:
+    """Print a user's error as one line and exit with code 1."""
+    try:
+        yield
+    except (OmegaConfBaseException, EsperError, OSError) as error:
+        shown = ConfigError(explain(error)) if isinstance(error, OmegaConfBaseException) else error
+        print_error(shown)
+        raise SystemExit(1) from error
 
-    resumes: whether `esper train --resume` gave the command line.
+
+class JobCallback(Callback):
+    """The callback that `conf/train.yaml` names; Hydra makes one in each process that runs jobs.
+
+    resumes: whether the command line comes from `esper train --resume`.
     """
 
     def __init__(self, resumes: bool = False) -> None:
         self.resumes = resumes
 
+    @_exit_on_error()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse what cannot start, or cannot be resumed, before anything is written."""
-        with _exit_on_error():
-            task = config.copy()
-            with open_dict(task):
-                del task["hydra"]
-            checked = to_run_config(task)
-            run_dir = Path(config.hydra.run.dir)
-            if self.resumes:
-                resume.check(run_dir, checked)
-            elif is_run(run_dir):
-                raise ConfigError(
-                    f"hydra.run.dir={run_dir} holds a run already; name another one, "
-                    f"or go on with it: esper train --resume {run_dir}"
-                )
+        """Refuse a run that cannot start or resume, before anything is written."""
+        task = config.copy()
+        with open_dict(task):
+            del task["hydra"]
+        checked = to_run_config(task)
+        run_dir = Path(config.hydra.run.dir)
+        if self.resumes:
+            resume.check(run_dir, checked)
+        elif is_run(run_dir):
+            raise ConfigError(
+                f"hydra.run.dir={run_dir} holds a run already; name another one, "
+                f"or go on with it: esper train --resume {run_dir}"
+            )
 
+    @_exit_on_error()
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the command that started the job."""
-        with _exit_on_error():
-            resume.write_run_command(config)
+        resume.write_run_command(config)
 
+    @_exit_on_error()
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the command that started the sweep."""
-        with _exit_on_error():
-            resume.write_sweep_command(config, resumes=self.resumes)
+        resume.write_sweep_command(config, resumes=self.resumes)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Record how a job failed; the other jobs of a sweep still run."""
+        """Record the error of a failed job; the other jobs of a sweep still run."""
         if job_return.status == JobStatus.COMPLETED:
             return
-        job_return.status = JobStatus.COMPLETED  # or reading the error would raise it
+        job_return.status = JobStatus.COMPLETED  # else Hydra raises the error when it is read
         error = job_return.return_value
         print_error(error)
-        is_interrupted = isinstance(error, InterruptionError)
-        with suppress(OSError):  # a full disk: the line above names it
+        with suppress(OSError):  # a full disk, which the printed line names
             _record_failure(Path(config.hydra.runtime.output_dir), error)
-        if is_interrupted:
+        if isinstance(error, InterruptionError):
             raise SystemExit(INTERRUPTED)
         if config.hydra.mode != RunMode.MULTIRUN:
             raise SystemExit(1)
         job_return.return_value = float("nan")
 
+    @_exit_on_error()
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write and print the sweep's table; exit with 1 when a job failed."""
-        with _exit_on_error():
-            failed = sweep.finish(Path(config.hydra.sweep.dir))
-        if failed:
+        """Write and print the table of the sweep; exit with code 1 if a job failed."""
+        if not sweep.finish(Path(config.hydra.sweep.dir)):
             raise SystemExit(1)
 
 
 def _record_failure(run_dir: Path, error: BaseException) -> None:
-    """Write into the run's summary how and why it ended; numbers of a finished run are kept."""
-    is_finished = state_of(run_dir) is RunState.FINISHED
-    numbers = (load_summary(run_dir) or {}) if is_finished else {}
-    is_interrupted = isinstance(error, InterruptionError)
-    status = RunState.INTERRUPTED if is_interrupted else RunState.FAILED
-    write_json(run_dir / SUMMARY, {**numbers, "status": status, "error": one_line(error)})
-
-
-@contextmanager
-def _exit_on_error() -> Iterator[None]:
-    """Turn an error of the user's into its line and exit code 1."""
-    try:
-        yield
-    except OmegaConfBaseException as error:
-        print_error(ConfigError(explain(error)))
-        raise SystemExit(1) from error
-    except (EsperError, OSError) as error:
-        print_error(error)
-        raise SystemExit(1) from error
+    """Write status and error to the run's summary, which keeps the numbers of a finished run."""
+    numbers = load_summary(run_dir) if state_of(run_dir) is RunState.FINISHED else None
+    status = RunState.INTERRUPTED if isinstance(error, InterruptionError) else RunState.FAILED
+    summary = {**(numbers or {}), "status": status, "error": one_line(error)}
+    write_json(run_dir / SUMMARY, summary)

@@ -1,4 +1,4 @@
-"""`esper doctor`: versions, device, accounts, and what is missing and how to get it."""
+"""`esper doctor`: show versions, device and accounts, and how to install what is missing."""
 
 import os
 import platform
@@ -27,19 +27,19 @@ EXTRAS = {
     "redis": ("redis", "store=redis and logger=redis"),
     "bench": ("mabwiser", "the benchmarks"),
 }
-"""Extra -> the package that it brings, and what needs it."""
+"""Each extra, the package that it installs, and the options that need it."""
 
 REDIS_TIMEOUT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row of the table.
+    """A row of the table.
 
-    what: the subject that was examined.
+    what: the part examined.
     state: its version or condition.
-    advice: the command that mends it, empty where nothing is to do.
-    ok: None when the row is an offer rather than a fault.
+    advice: the command that mends it, empty if it needs none.
+    ok: None if an optional part is missing.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Return everything worth knowing about this installation; changes nothing."""
+    """Return the findings about this installation; changes nothing."""
     return [
         Finding("esper", esper.__version__),
         Finding("python", f"{platform.python_version()} in {sys.prefix}"),
@@ -95,7 +95,7 @@ def _extra(extra: str, package: str, needed_by: str) -> Finding:
 
 
 def _redis_server() -> Finding:
-    """Ask the server that `store=redis` would use; gives up after `REDIS_TIMEOUT_S`."""
+    """Connect to the server that `store=redis` uses, for at most `REDIS_TIMEOUT_S`."""
     try:
         url = redis.address()
         client = redis.connect("store=redis", url, REDIS_TIMEOUT_S)

@@ -8,14 +8,14 @@ import typer
 from esper.contracts.errors import EsperError, InterruptionError
 
 INTERRUPTED = 130
-"""Exit code of a run that was stopped after a checkpoint was written."""
+"""Exit code of a run that was interrupted and saved."""
 
 
 def one_line(error: BaseException) -> str:
     """Return an error as one line.
 
-    An `EsperError` is its text, an `OSError` names its file.  Any other error is unexpected: its
-    line names its type, and how to see where it was raised.
+    This is the text of an `EsperError`, or the reason and file of an `OSError`.  The line of any
+    other, unexpected error names its type, and how to print its traceback.
     """
     if isinstance(error, EsperError):
         text = str(error)
@@ -27,7 +27,7 @@ def one_line(error: BaseException) -> str:
 
 
 def print_error(error: BaseException) -> None:
-    """Write one line to stderr, red for an error; with `ESPER_DEBUG=1` the traceback before it."""
+    """Print an error as one line to stderr, after its traceback if `ESPER_DEBUG=1`."""
     if os.environ.get("ESPER_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, InterruptionError):

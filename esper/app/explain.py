@@ -1,4 +1,4 @@
-"""One line for each refusal of Hydra and OmegaConf: the key, its value and what is allowed."""
+"""Turn each error of Hydra and OmegaConf into one line: key, value and what is allowed."""
 
 import re
 import types
@@ -30,7 +30,7 @@ MOVED_KEYS = {
     "kernels.ahead_mb": _IS_GONE,
     "kernels.memory_entries": _IS_GONE,
 }
-"""Keys of earlier versions, each with the key or the change that replaced it."""
+"""Keys of earlier versions, each with its replacement or the reason for its removal."""
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -42,7 +42,7 @@ _WORDS: dict[Any, str] = {
 
 
 def explain(error: HydraException | OmegaConfBaseException | ValueError) -> str:
-    """Return one line that says what was refused and what would be allowed."""
+    """Return one line that names the refused key or value, and what is allowed."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         return f"'{error.override}' is no override; write key=value"
@@ -69,7 +69,7 @@ def _explain_cause(cause: BaseException | None, text: str) -> str:
 
 
 def unknown_key(key: str, schema: type[Any] | None) -> str:
-    """Return the line for a key that `schema`, a class of options, does not have."""
+    """Return the line for a key that `schema`, the class of an option, lacks."""
     if key in MOVED_KEYS:
         return f"unknown key {key}: it {MOVED_KEYS[key]}"
     parent, _, last = key.rpartition(".")

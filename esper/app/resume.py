@@ -1,6 +1,6 @@
-"""The command that started a run or a sweep, kept in its folder so that `--resume` can repeat it.
+"""Save the command that started a run or a sweep, and rebuild it for `--resume`.
 
-Hydra rewrites its own files at each start, one after the other; this one is written in one step.
+Hydra's own files cannot serve: it rewrites them at each start, and not atomically.
 """
 
 import re
@@ -15,33 +15,26 @@ from esper.app.schema import conf_dir
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
-from esper.run.config_file import config_values
+from esper.run.config_file import FREE, check_same, config_values
 from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState, is_sweep, load_object, load_summary, state_of
-from esper.rundir.same_config import FREE, check_same
 
 _RESUMES = "hydra.callbacks.job_callback.resumes"
 _MOST_NAMED = 5
 
-_OF_THE_START = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)
-_OF_SWEEPS = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
-_OF_LAUNCHERS = ("hydra/launcher", "hydra")
+_NEVER_SAVED = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)
+_SWEEPS_ONLY = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
 
 
 def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:
-    """Return the command line that resumes the run or the sweep in `folder`, and where to start it.
+    """Return the arguments that resume the run or sweep in `folder`, and the working directory.
 
-    That is where it was started before, if that folder still exists: paths among its options may
-    be relative to it.
-
-    Args:
-        folder: of a run or a sweep.
-        further: options that replace those before.
+    It is the original working directory if that still exists, for options with relative paths.
+    `further` options replace the saved ones of the same keys.
 
     Raises:
-        ConfigError: if the folder holds neither, or `further` options would make other jobs of a
-            sweep.
+        ConfigError: if the folder holds neither, or `further` would change the jobs of a sweep.
     """
     folder = folder.resolve()
     of_sweep = is_sweep(folder)
@@ -72,33 +65,33 @@ def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> N
 
 
 def _replaced(overrides: Sequence[str], further: Sequence[str]) -> list[str]:
-    """Return `overrides` with `further` ones in the places of those of the same keys."""
+    """Return `overrides` with each option in `further` in place of that with the same key."""
     chosen = {_key(option) for option in further} & OPTIONS.keys()
-    # Another option of a group has other keys than the one before.
+    # A newly chosen option of a group has other keys, so keys of the old one are dropped.
     kept = [each for each in overrides if _group(each) not in chosen or _key(each) in chosen]
-    # The last of each key in its first place: jobs are numbered by the order of the options.
+    # A key keeps its first place and its last value: the order of options numbers the jobs.
     return list({_key(each): each for each in [*kept, *further]}.values())
 
 
 def write_run_command(config: DictConfig) -> None:
-    """Write the command of a run, or of a job of a sweep as a run of its own, to its folder."""
+    """Save the command of a run, or of one job of a sweep, in its folder."""
     run_dir = Path(config.hydra.runtime.output_dir)
-    write_json(run_dir / HYDRA / COMMAND, _command(config, _OF_SWEEPS))
+    write_json(run_dir / HYDRA / COMMAND, _command(config, skipped=_SWEEPS_ONLY))
 
 
 def write_sweep_command(config: DictConfig, *, resumes: bool) -> None:
-    """Write the command of a sweep to its folder.
+    """Save the command of a sweep in its folder.
 
     Raises:
-        ConfigError: if the folder holds runs of a sweep with other options: they would be lost.
+        ConfigError: if the folder holds runs of a sweep with other options, which would be lost.
     """
     folder = Path(config.hydra.sweep.dir)
-    command = _command(config, ())
+    command = _command(config)
     before = load_object(folder / COMMAND)
     if before is not None and not resumes and any(folder.glob(f"**/{CHECKPOINTS}")):
-        kept, wanted = (_of_jobs(each["overrides"]) for each in (before, command))
-        if kept != wanted:
-            other = ", ".join(sorted({*kept} ^ {*wanted})) or "the same in another order"
+        old, new = (_job_options(each["overrides"]) for each in (before, command))
+        if old != new:
+            other = ", ".join(sorted({*old} ^ {*new})) or "the same in another order"
             raise ConfigError(
                 f"hydra.sweep.dir={folder} holds a sweep with other options ({other}); name "
                 f"another one, or go on with it: esper train --resume {folder}"
@@ -108,51 +101,50 @@ def write_sweep_command(config: DictConfig, *, resumes: bool) -> None:
 
 
 def check(run_dir: Path, config: RunConfig) -> None:
-    """Refuse to resume a run that cannot continue under a configuration; changes nothing.
+    """Check that a run can be resumed under a configuration; changes nothing.
 
     Raises:
         EsperError: if another process trains it, or its checkpoints are broken or of another
             configuration.
-        SystemExit: with 0 if it is finished.
+        SystemExit: with code 0 if it is finished.
     """
     from esper.checkpoint.rotation import CheckpointRotation  # torch
 
-    is_finished = state_of(run_dir) is RunState.FINISHED
-    over = (load_summary(run_dir) or {}).get("epochs", 0) if is_finished else 0
+    summary = load_summary(run_dir) if state_of(run_dir) is RunState.FINISHED else None
+    over = (summary or {}).get("epochs", 0)
     with lock_run_dir(run_dir):
         newest = CheckpointRotation(run_dir / CHECKPOINTS).latest()
     if newest is not None:
         facts = newest.saved.facts
-        # A finished run that gets no more epochs is not trained: fewer are no error.
-        wanted = {**config_values(config), "epochs": max(config.epochs, over)}
-        check_same(facts["config"], wanted, facts["epoch"])
+        # Fewer epochs are no error for a finished run: it is not trained then.
+        values = {**config_values(config), "epochs": max(config.epochs, over)}
+        check_same(facts["config"], values, facts["epoch"])
     if config.epochs <= over:
         longer = f"it goes on with a longer budget: epochs={2 * over}"
         typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
         raise SystemExit(0)
 
 
-def _command(config: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
-    # As they were typed: a reference such as ${rng_seed} is another value in each job.
+def _command(config: DictConfig, skipped: tuple[str, ...] = ()) -> dict[str, Any]:
+    # Unresolved: a reference such as ${rng_seed} has another value in each job.
     given: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-    skipped = (*_OF_THE_START, *left_out)
+    overrides = given["task"] + given["hydra"]
+    skipped += _NEVER_SAVED
     return {
         "cwd": config.hydra.runtime.cwd,
         "flags": _flags(config),
-        "overrides": [
-            each for each in given["task"] + given["hydra"] if not _key(each).startswith(skipped)
-        ],
+        "overrides": [each for each in overrides if not _key(each).startswith(skipped)],
     }
 
 
-def _of_jobs(overrides: Sequence[str]) -> list[str]:
+def _job_options(overrides: Sequence[str]) -> list[str]:
     """Return the options that determine the jobs of a sweep."""
-    free = (*(key for key in FREE if key != "experiment"), *_OF_LAUNCHERS)
+    free = {*FREE, "hydra", "hydra/launcher"} - {"experiment"}
     return [each for each in overrides if _group(each) not in free]
 
 
 def _flags(config: DictConfig) -> list[str]:
-    """Return the flags that named other configuration files than Esper's own."""
+    """Return the flags that add configuration files to Esper's own."""
     flags = []
     for source in config.hydra.runtime.config_sources:
         if source.provider == "command-line":
@@ -165,20 +157,19 @@ def _flags(config: DictConfig) -> list[str]:
 
 
 def _runs_in(folder: Path) -> str:
-    """Return the names of the latest runs and sweeps in a folder, in words."""
+    """Return a phrase that names the latest runs and sweeps in a folder."""
     depths = ("*", "*/*", "*/*/*")
     parents = [path.parent for depth in depths for path in folder.glob(f"{depth}/{COMMAND}")]
-    places = {parent.parent if parent.name == HYDRA else parent for parent in parents}
-    names = sorted(str(place.relative_to(folder)) for place in places)
+    folders = {parent.parent if parent.name == HYDRA else parent for parent in parents}
+    names = sorted(str(each.relative_to(folder)) for each in folders)
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"; in it are {', '.join(names[-_MOST_NAMED:])}{more}" if names else ""
 
 
 def _quoted(folder: Path) -> str:
-    """Return a path as Hydra reads it back: quotes, and backslashes before them, escaped."""
-    text = re.sub(
-        r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), str(folder)
-    )
+    """Return a path quoted for Hydra: quotes, and backslashes before them, are escaped."""
+    pattern = r"(\\*)('|$)"
+    text = re.sub(pattern, lambda match: match[1] * 2 + match[2].replace("'", "\\'"), str(folder))
     return f"'{text}'"
 
 

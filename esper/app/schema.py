@@ -1,4 +1,4 @@
-"""Between Hydra's configurations and `RunConfig`: schemas and checks."""
+"""Register `RunConfig` as schema with Hydra, and convert a composed configuration to it."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ def conf_dir() -> Path:
     """Return the folder of `train.yaml`: inside an installed package, beside it in a checkout.
 
     Raises:
-        FileNotFoundError: if neither holds it, so that the installation is broken.
+        FileNotFoundError: if the installation is broken and lacks that file.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
@@ -28,19 +28,19 @@ def conf_dir() -> Path:
 
 
 def register() -> None:
-    """Store the schemas of all groups where Hydra looks them up; a second call changes nothing."""
+    """Register the schemas of all options with Hydra; a second call changes nothing."""
     store = ConfigStore.instance()
     run = writable(OmegaConf.structured(RunConfig))
     for group, options in OPTIONS.items():
         run[group] = "???"  # the defaults list of `train.yaml` chooses
         for name, option in options.items():
-            schema = writable(OmegaConf.structured(option))
-            store.store(group=group, name=f"{name}_schema", node=schema)
+            node = writable(OmegaConf.structured(option))
+            store.store(group=group, name=f"{name}_schema", node=node)
     store.store(name="train_schema", node=run)
 
 
 def to_run_config(cfg: DictConfig) -> RunConfig:
-    """Return the checked configuration of a composed one.
+    """Return a composed configuration as a checked `RunConfig`.
 
     Raises:
         ConfigError: naming the key, its value and what is allowed.
@@ -57,7 +57,7 @@ def to_run_config(cfg: DictConfig) -> RunConfig:
 
 
 def writable(node: DictConfig) -> DictConfig:
-    """Return `node` open for overrides; one made from a frozen dataclass is read-only."""
+    """Make a node writable for overrides; OmegaConf makes that of a frozen dataclass read-only."""
     OmegaConf.set_readonly(node, False)
     for child in node.values():
         if isinstance(child, DictConfig):
@@ -66,7 +66,7 @@ def writable(node: DictConfig) -> DictConfig:
 
 
 def _refuse_unknown_keys(cfg: DictConfig, schema: type[Any], prefix: str) -> None:
-    """Raise `ConfigError` for a key that was added with `+` and that the schema does not have."""
+    """Raise `ConfigError` for a key added with `+` that the schema lacks."""
     known = [option.name for option in fields(schema)]
     for key, child in cfg.items_ex(resolve=False):
         if key not in known:

@@ -1,4 +1,4 @@
-"""The folder of a sweep: which of its jobs are finished, which failed, and its table."""
+"""The folder of a sweep: find its finished jobs, and write its table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,13 @@ from rich.table import Table
 from esper.config import RunConfig
 from esper.logger.format import measured
 from esper.report.sweep import Group, collect, metric_of, table, write_csv
-from esper.run.config_file import config_values
+from esper.run.config_file import check_same, config_values
 from esper.rundir.layout import CONFIG
 from esper.rundir.records import RunState, load_object, load_summary, state_of
-from esper.rundir.same_config import check_same
 
 
 def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the summary of a job that has been trained for `config.epochs` or more, else None.
+    """Return the summary of a job if it was trained for `config.epochs` or more, else None.
 
     Raises:
         CheckpointError: if it was trained under another configuration.
@@ -33,8 +32,8 @@ def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
     return summary
 
 
-def finish(sweep_dir: Path) -> list[str]:
-    """Write `sweep.csv`, print the table of groups, and return the jobs that did not finish.
+def finish(sweep_dir: Path) -> bool:
+    """Write `sweep.csv`, print the table of groups, and return whether all jobs finished.
 
     Raises:
         DataError: if the folder holds no job, or a job's files are broken.
@@ -49,7 +48,7 @@ def finish(sweep_dir: Path) -> list[str]:
     for job in failed:
         error = escape(str(job.numbers.get("error", "it left no summary")))
         console.print(f"[red]job {job.name} {job.status}: {error}[/]")
-    return [job.name for job in failed]
+    return not failed
 
 
 def _rich_table(groups: Sequence[Group], metric: str) -> Table:

@@ -1,11 +1,10 @@
-"""`esper train`: Hydra composes the configuration, this hands it to a run."""
+"""`esper train`: let Hydra compose the configuration, and run it."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import typer
@@ -26,11 +25,11 @@ from esper.rundir.records import is_sweep
 
 
 def train(arguments: Sequence[str]) -> None:
-    """Run what the command line asks for: a run, a sweep, or one of Hydra's questions.
+    """Start a run or a sweep, or let Hydra print what its flags ask for.
 
     Raises:
         ConfigError: if Hydra refuses the arguments or the configuration that they compose.
-        SystemExit: with 1 when a run or a job of a sweep failed; its line was written already.
+        SystemExit: with code 1 if a run or a job failed; its error was printed before.
     """
     ordered = flags_first(arguments)
     register()
@@ -40,20 +39,18 @@ def train(arguments: Sequence[str]) -> None:
     try:
         app(train_task)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error)) from error  # a ValueError of Hydra's: jobs end otherwise
+        raise ConfigError(explain(error)) from error  # of Hydra; the callback handles those of jobs
     finally:
         sys.argv = argv
 
 
 def resume(folder: Path, further: Sequence[str]) -> None:
-    """Continue the run, or the jobs of the sweep, in `folder`.
+    """Continue the run or the sweep in `folder`.
 
-    Args:
-        folder: of a run or a sweep.
-        further: options that may differ from before: a longer `epochs`, another logger.
+    `further` options may differ from before, such as more `epochs` or another logger.
 
     Raises:
-        ConfigError: if there is nothing to resume, or as `train` does.
+        ConfigError: if the folder holds nothing to resume, or as `train` does.
         SystemExit: as `train` does.
     """
     arguments, cwd = command_to_resume(folder, further)
@@ -62,7 +59,7 @@ def resume(folder: Path, further: Sequence[str]) -> None:
 
 
 def train_task(cfg: DictConfig) -> float | None:
-    """Run one job and return its best validation accuracy, the number that sweepers maximise."""
+    """Run one job and return its best validation accuracy, which sweepers maximise."""
     job = HydraConfig.get()
     run_dir = Path(job.runtime.output_dir)
     config = to_run_config(cfg)
@@ -72,18 +69,14 @@ def train_task(cfg: DictConfig) -> float | None:
     else:
         from esper.run.run import run  # torch
 
-        # A job of a sweep that is resumed alone still belongs to the sweep.
+        # A job that is resumed by itself still belongs to its sweep.
         is_job = job.mode == RunMode.MULTIRUN or is_sweep(run_dir.parent)
         summary = run(config, run_dir, sweep=run_dir.parent.name if is_job else None)
         if is_job:
-            typer.echo(_job_line(run_dir.name, job.overrides.task, summary))
+            typer.echo(
+                f"job {run_dir.name}: {' '.join(job.overrides.task)}: "
+                f"test accuracy {percent(summary['test_accuracy'])}, {summary['seeds_fossilized']} "
+                f"of {summary['seeds_germinated']} kernels kept, {summary['wall_s']:.1f} s"
+            )
     best: float | None = summary["best_val_accuracy"]
     return best
-
-
-def _job_line(name: str, overrides: Sequence[str], summary: Mapping[str, Any]) -> str:
-    return (
-        f"job {name}: {' '.join(overrides)}: test accuracy {percent(summary['test_accuracy'])}, "
-        f"{summary['seeds_fossilized']} of {summary['seeds_germinated']} kernels kept, "
-        f"{summary['wall_s']:.1f} s"
-    )

@@ -1,1 +1,1 @@
-"""How a checkpoint is written, kept and read; what goes into it is none of its business."""
+"""Write, rotate and read checkpoints; this folder does not know what they hold."""

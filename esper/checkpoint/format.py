@@ -1,7 +1,7 @@
-"""One checkpoint is one folder: tensors, the rest as JSON, and a manifest that vouches for both.
+"""A checkpoint is a folder: tensors, other values as JSON, and a manifest with their checksums.
 
-The manifest is written last, by one rename, so a folder that has one is complete.  It ends in a
-checksum of itself.  Each file is read once: the bytes that are checked are those that are used.
+The manifest is written last and renamed into place, so a folder with a manifest is complete.  It
+ends in its own checksum.  Each file is read once, and the bytes that are used are those checked.
 """
 
 import errno
@@ -18,39 +18,36 @@ from safetensors import SafetensorError
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 
-FORMAT = "esper-checkpoint-2"
+FORMAT = "esper-checkpoint-3"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _PART = MANIFEST + ".part"
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     tree: nested dicts, lists, tuples, plain values and tensors on the cpu, as they were saved.
-    facts: what can be known without reading the tree (`read_facts`).
+    facts: plain values in the manifest.
     """
 
     tree: Any
     facts: dict[str, Any]
 
 
-def write(folder: Path, tree: Any, facts: dict[str, Any]) -> int:
-    """Make a folder that is on the disk when this returns; return the size of its files in bytes.
+def write(folder: Path, tree: Any, facts: dict[str, Any]) -> None:
+    """Write a checkpoint to a new folder, and wait until it is on the disk.
 
     Raises:
-        TypeError: if the tree holds what cannot be saved; nothing was written then.
-        OSError: if a file cannot be written, by its name; the folder has no manifest then.
+        TypeError: if the tree holds a value that cannot be saved; nothing is written then.
+        OSError: naming the file that cannot be written; the folder has no manifest then.
     """
     plain, tensors = split(tree)
     plain_facts, tensors_in_facts = split(facts)
     if tensors_in_facts:
         raise TypeError(f"facts cannot hold a tensor ({next(iter(tensors_in_facts))})")
     contents = {TENSORS: safetensors.torch.save(tensors), STATE: _to_json(plain)}
-    files = {
-        name: {"size": len(content), "sha256": _checksum(content)}
-        for name, content in contents.items()
-    }
+    files = {name: {"sha256": _checksum(content)} for name, content in contents.items()}
     manifest = _sealed({"format": FORMAT, "facts": plain_facts, "files": files})
     os.mkdir(folder)
     for name, content in contents.items():
@@ -58,24 +55,13 @@ def write(folder: Path, tree: Any, facts: dict[str, Any]) -> int:
     write_file(folder / _PART, manifest)
     os.rename(folder / _PART, folder / MANIFEST)
     sync_folder(folder)
-    return len(manifest) + sum(map(len, contents.values()))
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """Return a checkpoint's facts; only the manifest is read and checked.
-
-    Raises:
-        CheckpointError: if the manifest is missing, altered or of another format.
-    """
-    facts: dict[str, Any] = _manifest(folder)["facts"]
-    return facts
 
 
 def read(folder: Path) -> Saved:
-    """Return what a checkpoint holds; every byte of it was checked.
+    """Return the content of a checkpoint after checking every byte of it.
 
     Raises:
-        CheckpointError: if a file is missing, altered (a pickle in its place, too) or not ours.
+        CheckpointError: if a file is missing, altered or replaced, or of another format.
     """
     manifest = _manifest(folder)
     tensors = _content(folder / TENSORS, manifest["files"])
@@ -88,10 +74,10 @@ def read(folder: Path) -> Saved:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Make a file that is on the disk when this returns.
+    """Write a new file, and wait until it is on the disk.
 
     Raises:
-        OSError: if it cannot be written; unlike that of `os.write`, the error names the file.
+        OSError: if it cannot be written; unlike an error of `os.write`, it names the file.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -107,14 +93,14 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, on systems that can sync a folder."""
+    """Wait until the names in a folder are on the disk, where the system can sync a folder."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems cannot do it for folders, and say so in this way.
+        # Some network file systems refuse to sync a folder with this error.
         if error.errno != errno.EINVAL:
             raise
     finally:
@@ -126,12 +112,12 @@ def _checksum(content: bytes) -> str:
 
 
 def _sealed(manifest: dict[str, Any]) -> bytes:
-    """Return the bytes of a manifest, with the checksum of all the rest in it."""
+    """Return a manifest as bytes, with the checksum of its other keys."""
     return _to_json({**manifest, "checksum": _checksum(_to_json(manifest))})
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest, checked, its facts as they were given."""
+    """Return the checked manifest, its facts joined again."""
     path = folder / MANIFEST
     content = _bytes_of(path)
     manifest = _from_json(path, content)
@@ -147,7 +133,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _content(path: Path, files: dict[str, Any]) -> bytes:
-    """Return a file's bytes, which are those that were written."""
+    """Return the bytes of a file whose checksum is that in the manifest."""
     content = _bytes_of(path)
     try:
         checksum = files[path.name]["sha256"]

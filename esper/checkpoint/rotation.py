@@ -1,27 +1,18 @@
-"""Keep the last two checkpoints and the best one, wherever a process dies while it saves.
+"""Keep the last two checkpoints and the best one, even if the process dies while it saves.
 
-A checkpoint is written as `.next`, complete and on the disk.  Then it is linked as `best` if it is
-the best one, `last` becomes `previous`, and `.next` becomes `last`.  If the process dies in
-between, `.next` is still there, and `tidy` takes these steps again.
+A checkpoint is first written to the disk as `.next`.  Then it is linked as `best` if it is the
+best so far, `last` is renamed to `previous`, and `.next` to `last`.  If the process dies in
+between, `.next` still exists, and `tidy` repeats these steps.
 """
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esper.checkpoint.format import (
-    MANIFEST,
-    STATE,
-    TENSORS,
-    Saved,
-    read,
-    read_facts,
-    sync_folder,
-    write,
-    write_file,
-)
+from esper.checkpoint.format import MANIFEST, Saved, read, sync_folder, write, write_file
 from esper.contracts.errors import CheckpointError
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
@@ -30,12 +21,12 @@ _IS_BEST = "is_best"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The newest checkpoint that can be used.
+class Newest:
+    """The newest usable checkpoint.
 
     folder: its path.
-    saved: what it holds.
-    refused: folder name and reason of each newer one that cannot be used.
+    saved: its content.
+    refused: folder name and error of each newer checkpoint, none of which is usable.
     """
 
     folder: Path
@@ -44,52 +35,50 @@ class Found:
 
 
 class CheckpointRotation:
-    """Writes and finds the checkpoints of one run, in `RUN/checkpoints/`; one process at a time."""
+    """The checkpoints of one run, in `RUN/checkpoints/`; only one process may write there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, tree: Any, facts: dict[str, Any], *, is_best: bool) -> int:
-        """Save as `last`, and as `best` too if it is; return the size of the files in bytes.
+    def save(self, tree: Any, facts: dict[str, Any], *, is_best: bool) -> None:
+        """Save a checkpoint as `last`, and also as `best` if it is the best so far.
 
         Args:
-            tree: what is to be saved.
-            facts: hold at least `epoch`, an int; `is_best` is added to them.
+            tree: the values and tensors to save.
+            facts: values for the manifest; `is_best` is added to them.
             is_best: whether this is the best network so far.
 
         Raises:
-            TypeError: if the tree holds what cannot be saved.
-            OSError: if it cannot be written; the checkpoints from before are as they were.
+            TypeError: if the tree holds a value that cannot be saved.
+            OSError: if it cannot be written; the earlier checkpoints are unchanged then.
         """
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self.folder.parent)
         self.tidy()
         try:
-            num_bytes = write(self.folder / _NEXT, tree, {**facts, _IS_BEST: is_best})
+            write(self.folder / _NEXT, tree, {**facts, _IS_BEST: is_best})
         except OSError:
             _remove(self.folder / _NEXT)
             raise
-        self._put_in_place()
-        return num_bytes
+        self._put_in_place(is_best=is_best)
 
     def candidates(self) -> list[Path]:
-        """Return the folders that may hold a complete checkpoint of the run's end, newest first."""
-        shown = [self.folder / name for name in (LAST, PREVIOUS)]
+        """Return the folders from which the run can resume, newest first; nothing is read yet."""
         is_complete = (self.folder / _NEXT / MANIFEST).exists()
-        hidden = [self.folder / _NEXT] if is_complete else []
-        return [*hidden, *(folder for folder in shown if folder.exists())]
+        names = (_NEXT, LAST, PREVIOUS) if is_complete else (LAST, PREVIOUS)
+        return [self.folder / name for name in names if (self.folder / name).exists()]
 
-    def latest(self) -> Found | None:
-        """Return the newest checkpoint whose every byte is as written; None if none was made.
+    def latest(self) -> Newest | None:
+        """Return the newest checkpoint that is read without error; None if there is none at all.
 
         Raises:
-            CheckpointError: if there are some and none of them can be used.
+            CheckpointError: if there are checkpoints, but none is usable.
         """
         refused: list[tuple[str, str]] = []
         for folder in self.candidates():
             try:
-                return Found(folder, read(folder), tuple(refused))
+                return Newest(folder, read(folder), tuple(refused))
             except CheckpointError as error:
                 refused.append((folder.name, str(error)))
         if refused:
@@ -101,27 +90,27 @@ class CheckpointRotation:
         return None
 
     def discard(self, name: str) -> None:
-        """Remove a checkpoint that cannot be used, so that no sound one is removed in its place."""
+        """Remove an unusable checkpoint, so that rotation does not drop a sound one instead."""
         _remove(self.folder / name)
 
     def tidy(self) -> None:
-        """Finish an interrupted save, or remove what it left if `.next` was not completed.
+        """Finish an interrupted save, or remove its files if `.next` is incomplete.
 
         Raises:
             OSError: if a folder cannot be renamed or removed.
         """
-        if _is_sound(self.folder / _NEXT):
-            self._put_in_place()
+        with suppress(CheckpointError):  # of an incomplete or damaged `.next`
+            self._put_in_place(is_best=read(self.folder / _NEXT).facts[_IS_BEST])
         _remove(self.folder / _NEXT)
         _remove(self.folder / _NEXT_BEST)
         if not self._has(LAST) and self._has(PREVIOUS):
             self._rename(PREVIOUS, LAST)
 
-    def _put_in_place(self) -> None:
-        """Make `.next` the last, and the best too if it is; each step may be taken again."""
-        # The name `.next` must be on the disk before the first older checkpoint is removed.
+    def _put_in_place(self, *, is_best: bool) -> None:
+        """Rename `.next` to `last`, and link it as `best` if it is; each step can be repeated."""
+        # The name `.next` must be on the disk before an older checkpoint is removed.
         sync_folder(self.folder)
-        if read_facts(self.folder / _NEXT)[_IS_BEST]:
+        if is_best:
             self._link_best()
         if self._has(LAST):
             _remove(self.folder / PREVIOUS)
@@ -130,33 +119,25 @@ class CheckpointRotation:
         sync_folder(self.folder)
 
     def _link_best(self) -> None:
-        """Make `.next` the best too, with hard links where the file system has them."""
+        """Replace `best` by `.next`, with hard links where the file system has them."""
         folder = self.folder / _NEXT_BEST
         _remove(folder)
         os.mkdir(folder)
-        for name in (TENSORS, STATE, MANIFEST):
-            _link(self.folder / _NEXT / name, folder / name)
+        for file in (self.folder / _NEXT).iterdir():
+            _link(file, folder / file.name)
         sync_folder(folder)
         _remove(self.folder / BEST)
         self._rename(_NEXT_BEST, BEST)
 
     def _has(self, name: str) -> bool:
-        return os.path.lexists(self.folder / name)  # a link to nowhere is in the way too
+        return os.path.lexists(self.folder / name)  # true for a dangling link, which blocks a name
 
     def _rename(self, source: str, target: str) -> None:
         os.rename(self.folder / source, self.folder / target)
 
 
-def _is_sound(folder: Path) -> bool:
-    try:
-        read(folder)
-    except CheckpointError:
-        return False
-    return True
-
-
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has no links, copy it."""
+    """Link a file under a second name, or copy it where the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -164,9 +145,9 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder if it is there; its manifest first, so that no half of it looks complete.
+    """Remove a folder, or a file or link of that name, if it exists.
 
-    A file or a link of that name goes too: it stands where a checkpoint belongs.
+    Its manifest is removed first, so that a half removed folder is not taken for a checkpoint.
     """
     if folder.is_symlink() or folder.is_file():
         folder.unlink()

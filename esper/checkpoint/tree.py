@@ -1,7 +1,7 @@
 """Split a tree of values into strict JSON and tensors, and join them again, bit for bit.
 
-What JSON lacks is written as a dict with the one key `$`: `{"$": [kind, ...]}`.  So is a dict that
-has this key itself, as a list of pairs.
+A value that JSON lacks is written as a dict with the one key `$`: `{"$": [kind, ...]}`.  A dict
+that itself has the key `$` is written so as a list of pairs.
 """
 
 import math
@@ -17,14 +17,14 @@ _ALLOWED = "dict with str keys, list, tuple, None, bool, int, float, str, torch.
 
 
 def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Return the tree as values that `json.dumps` takes, and the tensors that it names.
+    """Return the tree as values that `json.dumps` takes, and its tensors by name.
 
-    Tensors are copied to the cpu, contiguous and without their graph.  One that occurs twice (the
-    same values in the same memory) is kept once.
+    Tensors are copied to the cpu, contiguous and without their graph.  A tensor that occurs twice
+    (the same values in the same memory) is kept once.
 
     Raises:
-        TypeError: if the tree holds anything else than the allowed types, subclasses included,
-            since they would come back as something else; it names the place.
+        TypeError: naming the place of a value of another type than those allowed.  Subclasses are
+            not allowed, because `join` could not restore them.
     """
     splitter = _Splitter()
     try:
@@ -34,14 +34,14 @@ def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def join(plain: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return the tree that was split; each tensor is new, contiguous and owns aligned memory.
+    """Return the tree that `split` took; each tensor is a new, contiguous one.
 
-    A tensor that occurred twice has one memory in both places.
+    A tensor that occurred twice shares its memory in both places.
 
     Raises:
-        ValueError: if `plain` was not made by `split`, or names a tensor that is not there.
+        ValueError: if `plain` is no result of `split`, or names a missing tensor.
     """
-    # Views of a file's bytes may lie unaligned, and kernels may round differently there.
+    # Copy: a view of a file's bytes may be unaligned, and CPU kernels may round differently there.
     copies = {
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -57,7 +57,7 @@ class _Splitter:
         self._coded: dict[tuple[object, ...], Any] = {}
 
     def plain(self, value: Any, path: str) -> Any:
-        """Return a value as JSON has it; `path` is where it stands, `/host/slots/0`."""
+        """Return a value for JSON; `path` is its place in the tree, such as `/host/slots/0`."""
         kind = type(value)
         if kind in _PLAIN or (kind is float and math.isfinite(value)):
             return value
@@ -100,7 +100,7 @@ class _Splitter:
         ascii_path = _shown(path).encode("ascii", "backslashreplace").decode("ascii")
         name = f"{len(self.tensors):04d}:{ascii_path}"
         copy = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        # Safetensors have no complex128.
+        # The safetensors format has no complex128.
         self.tensors[name] = torch.view_as_real(copy) if copy.is_complex() else copy
         return {_TAG: ["complex" if copy.is_complex() else "tensor", name]}
 
@@ -119,7 +119,7 @@ def _joined(plain: Any, tensors: dict[str, Tensor]) -> Any:
     try:
         (content,) = plain.values()
         return _decoded(content, tensors)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"{str(plain)[:80]} of a saved tree is broken: {error}") from error
 
 
@@ -134,5 +134,6 @@ def _decoded(content: Any, tensors: dict[str, Tensor]) -> Any:
         case ["dict", list(pairs)]:
             return {key: _joined(item, tensors) for key, item in pairs}
         case ["float", str(text)]:
-            return struct.unpack(">d", bytes.fromhex(text))[0]
+            (number,) = struct.unpack(">d", bytes.fromhex(text))
+            return number
     raise ValueError(f"{str(content)[:80]} is no value of a saved tree")

@@ -1,4 +1,4 @@
-"""Save a run after each epoch, and resume it from the last checkpoint."""
+"""Save a run after each epoch, and resume it from its newest checkpoint."""
 
 import logging
 import math
@@ -13,34 +13,28 @@ from esper.contracts.event import CheckpointNote, EventBody, Recovery
 from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
-from esper.logger.bus import EventBus
+from esper.run.config_file import check_same
 from esper.run.interrupt import Interrupt
 from esper.rundir.layout import CHECKPOINTS, EVENTS, METRICS
-from esper.rundir.records import cut_back, finished_lines, is_sweep
-from esper.rundir.same_config import check_same
+from esper.rundir.records import cut_back, is_sweep
 from esper.training.epoch import Progress
 
 _log = logging.getLogger(__name__)
 
 
 class RunCheckpoints:
-    """Saves a run and resumes it.
+    """Saves and resumes a run.
 
-    facts: of the run, stored in every checkpoint: `config` and `versions`.
-    began_s: when the run began, on the clock of `time.perf_counter`.
-    lines: those of `metrics.jsonl` so far.
-    save_ms: time of the last save.
+    facts: `config` and `versions` of the run, stored in every checkpoint.
+    began_s: start of the run on the clock of `time.perf_counter`.
+    lines: lines of `metrics.jsonl` so far.
+    save_ms: time that the last save took.
     """
 
     def __init__(
-        self,
-        run_dir: Path,
-        grower: Grower,
-        bus: EventBus,
-        facts: dict[str, Any],
-        began_s: float,
+        self, run_dir: Path, grower: Grower, facts: dict[str, Any], began_s: float
     ) -> None:
-        self.run_dir, self.grower, self.bus = run_dir, grower, bus
+        self.run_dir, self.grower = run_dir, grower
         self.lines: list[dict[str, Any]] = []
         self.save_ms = 0.0
         self._rotation = CheckpointRotation(run_dir / CHECKPOINTS)
@@ -51,17 +45,16 @@ class RunCheckpoints:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds that the run has trained, those before it was resumed included."""
+        """Seconds of the run so far, including those before it was resumed."""
         return time.perf_counter() - self._began_s
 
     def resume(self) -> list[EventBody]:
-        """Restore the newest sound checkpoint; return the events of that, to publish them later.
+        """Restore the newest usable checkpoint; return events about it, to be published later.
 
-        Without any checkpoint the run starts from its first epoch, and the lines that a former
-        start left are removed.
+        Without a checkpoint, remove the lines of an earlier start, and begin at the first epoch.
 
         Raises:
-            CheckpointError: if there are some but none is sound, or they are of another run.
+            CheckpointError: if no checkpoint is usable, or they are of another configuration.
         """
         newest = self._rotation.latest()
         if newest is None:
@@ -77,39 +70,45 @@ class RunCheckpoints:
             self._progress.load_state_dict(saved["progress"], weights.device)
         self._began_s -= facts["elapsed_s"]
         self._best = facts["best"]
-        cut_back(self.run_dir, self.grower.epoch)
-        self.lines = finished_lines(self.run_dir, self.grower.epoch)
+        self.lines = cut_back(self.run_dir, self.grower.epoch)
         events: list[EventBody] = []
         for name, reason in newest.refused:
             message = f"{reason}; the one before it is used"
             _log.warning(message)
             self._rotation.discard(name)
-            events.append(_refused(message))
+            events.append(
+                Recovery(
+                    where="checkpoint",
+                    error=CheckpointError.__name__,
+                    strategy="fallback",
+                    recovered=True,
+                    message=message,
+                )
+            )
         self._rotation.tidy()
         note = CheckpointNote(action="resumed", folder=newest.folder.name, save_ms=None)
         return [*events, note]
 
     def take_progress(self) -> Progress:
-        """Return the steps of the epoch to come that the checkpoint holds; none the second time."""
+        """Return the progress of the next epoch: empty, unless the checkpoint is of its middle."""
         progress, self._progress = self._progress or Progress(), None
         return progress
 
     def save_epoch(self, line: dict[str, Any], step: StepReport) -> None:
-        """Save the run at the end of an epoch whose line was written.
+        """Save the run at the end of an epoch, after its line was written.
 
-        It is the best one if no other was as good, and if the network is still the one that was
-        evaluated: the control step culled nothing, and rolled nothing back.
+        The checkpoint is the best one if its validation score is higher than all before, and if
+        the control step has neither culled a seed nor rolled the network back since the evaluation.
         """
         is_culled = any(move.to_stage is SeedStage.CULLED for move in step.moves)
-        is_changed = is_culled or step.has_rolled_back
-        goodness = -math.inf if is_changed else _goodness(line)
-        is_best = goodness > self._best
-        self._best = max(self._best, goodness)
+        score = -math.inf if is_culled or step.has_rolled_back else _score(line)
+        is_best = score > self._best
+        self._best = max(self._best, score)
         self.lines.append(line)
         self.save(None, is_best=is_best)
 
     def where_it_stopped(self, interrupt: Interrupt) -> str:
-        """Return the line about an interrupted run: after which epoch, and how to resume it."""
+        """Return the message of an interrupted run: its last epoch, and how to resume it."""
         sweep = self.run_dir.parent
         folder = sweep if is_sweep(sweep) else self.run_dir
         return (
@@ -118,10 +117,10 @@ class RunCheckpoints:
         )
 
     def save(self, progress: Progress | None, *, is_best: bool = False) -> None:
-        """Save the run, with the `progress` of the epoch if in the middle of one.
+        """Save the run, with its `progress` if it is in the middle of an epoch.
 
         Raises:
-            EsperError: if the checkpoint cannot be written; the one before is kept.
+            EsperError: if the checkpoint cannot be written; the earlier ones are kept.
         """
         began = time.perf_counter()
         tree = {
@@ -139,30 +138,19 @@ class RunCheckpoints:
             self._rotation.save(tree, facts, is_best=is_best)
         except OSError as error:
             where = error.filename or self._rotation.folder
-            is_kept = bool(self._rotation.candidates())
-            left = "the checkpoint before is intact" if is_kept else "nothing was saved before"
+            is_kept = self._rotation.candidates()
+            before = "the checkpoint before is intact" if is_kept else "nothing was saved before"
             raise EsperError(
-                f"cannot save the run: {error.strerror or error}: {where}; {left}: "
+                f"cannot save the run: {error.strerror or error}: {where}; {before}: "
                 f"esper train --resume {self.run_dir}"
             ) from error
         self.save_ms = (time.perf_counter() - began) * 1e3
-        note = CheckpointNote(action="saved", folder="last", save_ms=self.save_ms)
-        self.grower.emit(note)
+        self.grower.emit(CheckpointNote(action="saved", folder="last", save_ms=self.save_ms))
 
 
-def _goodness(line: Mapping[str, Any]) -> float:
-    """Return the accuracy, or where that is unknown the negative loss: higher is better."""
+def _score(line: Mapping[str, Any]) -> float:
+    """Return the validation accuracy, or the negative loss if it is unknown; higher is better."""
     if line["val_accuracy"] is not None:
         return float(line["val_accuracy"])
     loss = line["val_loss"]
     return -math.inf if loss is None or math.isnan(loss) else -float(loss)
-
-
-def _refused(message: str) -> Recovery:
-    return Recovery(
-        where="checkpoint",
-        error=CheckpointError.__name__,
-        strategy="fallback",
-        recovered=True,
-        message=message,
-    )

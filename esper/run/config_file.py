@@ -1,17 +1,20 @@
-"""The options of a run as plain values, which `config.json` and every checkpoint hold."""
+"""The options of a run as the plain values of `config.json`: convert and compare them."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from esper.config import RunConfig
-from esper.contracts.errors import DataError
+from esper.contracts.errors import CheckpointError, DataError
 from esper.logger.serialise import plain
 from esper.options import OPTIONS, option_name
 
+FREE = ("name", "logger", "experiment", "store", "device")
+"""Keys that may differ when a run is resumed; the ledger of `store` is in the checkpoint."""
+
 
 def config_values(config: RunConfig) -> dict[str, Any]:
-    """Return the options as plain values; each group has its option's `name` as first key."""
+    """Return the options as plain values; the first key of each group is its option's `name`."""
     values: dict[str, Any] = plain(config)
     for group in OPTIONS:
         values[group] = {"name": option_name(group, getattr(config, group)), **values[group]}
@@ -19,10 +22,10 @@ def config_values(config: RunConfig) -> dict[str, Any]:
 
 
 def config_of(values: Mapping[str, Any]) -> RunConfig:
-    """Return the configuration with the values that `config_values` gave.
+    """Return the configuration of which `config_values` made these values.
 
     Raises:
-        DataError: if a value is missing, unknown or refused by this version of Esper.
+        DataError: if this version of Esper lacks a key, or refuses a value.
     """
     kinds = {field.name: field.type for field in fields(RunConfig)}
     try:
@@ -38,3 +41,36 @@ def _option(kinds: Mapping[str, Any], key: str, value: Any) -> Any:
         return kinds[key](**value)
     settings = dict(value)
     return OPTIONS[key][settings.pop("name")](**settings)
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> None:
+    """Refuse to resume a run under another configuration; only `epochs` may be larger.
+
+    `before` and `now` are results of `config_values`, and `epoch` is the last finished one.
+
+    Raises:
+        CheckpointError: naming the first key that differs, and both values.
+    """
+    if now["epochs"] < epoch:
+        raise CheckpointError(f"epochs must be >= {epoch}, which are over, got {now['epochs']}")
+    old, new = _leaves(before), _leaves(now)
+    # Compare option names first, because another option has other keys.
+    for key in sorted(old | new, key=lambda key: (not key.endswith(".name"), key)):
+        if key.split(".")[0] in (*FREE, "epochs"):
+            continue
+        was, is_now = old.get(key, "not there"), new.get(key, "not there")
+        if was != is_now:
+            raise CheckpointError(
+                f"the checkpoint is of another configuration: {key} was {was}, is {is_now} now"
+            )
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a nested mapping by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

@@ -1,4 +1,4 @@
-"""Stop a run when the machine or the user asks for it: at the next step, with nothing lost."""
+"""Stop a run at its next training step after SIGINT or SIGTERM, so that it can be saved."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupt:
     """A request to stop a run.
 
-    signal_name: the first signal that the process got, None while it got none.
+    signal_name: name of the first signal received, None before.
     """
 
     def __init__(self) -> None:
@@ -20,11 +20,11 @@ class Interrupt:
 
     @property
     def is_requested(self) -> bool:
-        """True once the process got a signal."""
+        """True once a signal was received."""
         return self.signal_name is not None
 
     def request(self, number: int, frame: FrameType | None = None) -> None:
-        """Handle a signal: the first one is noted, the second one stops the process at once.
+        """Handle a signal: note the first one, stop the process at once at the second.
 
         Raises:
             KeyboardInterrupt: at the second signal.
@@ -38,7 +38,7 @@ class Interrupt:
 def catch_signals() -> Iterator[Interrupt]:
     """Turn SIGINT and SIGTERM into a stop request inside the `with` block.
 
-    Python lets only the main thread handle signals; in another one nothing is changed.
+    In a thread other than the main one nothing changes, because only the main one handles signals.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Read a run back: its records, its configuration and its network."""
+"""Load a run: its records, its configuration and its network."""
 
 from pathlib import Path
 
@@ -10,19 +10,18 @@ from esper.checkpoint.rotation import BEST, LAST, PREVIOUS
 from esper.contracts.errors import CheckpointError, DataError
 from esper.growth.host_state import load_host_state
 from esper.growth.network_file import load_network
-from esper.growth.prepare import prepare
 from esper.run.config_file import config_of
-from esper.run.run import choices_of, example_input
+from esper.run.run import initial_host
 from esper.rundir import records
 from esper.rundir.layout import CHECKPOINTS, CONFIG, NETWORK
-from esper.training.optimizer import build_optimizer
 
 
 class LoadedRun:
-    """What `esper.load_run` gives.
+    """The result of `esper.load_run`.
 
-    config: the checked configuration.  metrics, events: lines as dictionaries, oldest first.
-    summary: None while the run is unfinished.
+    config: the checked configuration.
+    metrics, events: lines as dictionaries, oldest first.
+    summary: values of summary.json, None while the run is unfinished.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -35,14 +34,13 @@ class LoadedRun:
             raise DataError(f"{run.path / CONFIG}: {error}") from error
 
     def network(self, checkpoint: str | None = None) -> nn.Module:
-        """Return the network as it was after the last epoch, in eval mode.
+        """Return the network in eval mode, as it was after the last epoch.
 
-        Args:
-            checkpoint: `best`, `last` or `previous`: as it was when that one was saved.
+        With `checkpoint` (`best`, `last` or `previous`), return the network of that checkpoint.
 
         Raises:
-            CheckpointError: if it was not saved, is broken or does not fit its configuration.
-            ValueError: if there is no such name.
+            CheckpointError: if it was not saved, is broken or does not fit the configuration.
+            ValueError: if `checkpoint` is another name.
         """
         if checkpoint not in (None, LAST, PREVIOUS, BEST):
             names = ", ".join((LAST, PREVIOUS, BEST))
@@ -53,14 +51,12 @@ class LoadedRun:
             )
         data = self.config.data.load()
         with torch.random.fork_rng(devices=[]):
-            model: nn.Module = self.config.model.build(data.spec)
-        optimizer = build_optimizer(model, self.config.training)
-        host = prepare(model, optimizer, example_input(data), choices_of(self.config).setup)
+            host = initial_host(self.config, data)
         if checkpoint is None:
             return load_network(self.path / NETWORK, host).eval()
         saved = read(self.path / CHECKPOINTS / checkpoint).tree
         load_host_state(host, saved["grower"]["trials"]["host"])
-        return model.eval()
+        return host.model.eval()
 
     def __repr__(self) -> str:
         status = "unfinished" if self.summary is None else "finished"
@@ -68,9 +64,9 @@ class LoadedRun:
 
 
 def load_run(path: Path | str) -> LoadedRun:
-    """Return the run in the directory `path`.
+    """Return the run in the folder `path`.
 
     Raises:
-        DataError: if a file is missing or broken; the text names it.
+        DataError: naming the file that is missing or broken.
     """
     return LoadedRun(path)

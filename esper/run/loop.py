@@ -1,4 +1,4 @@
-"""The epochs: train, let the grower evaluate and step, log the epoch, save the run."""
+"""The epochs of a run: train, take the control step, log a line, save a checkpoint."""
 
 import time
 from typing import Any
@@ -20,23 +20,21 @@ _QUIET = frozenset({SeedStage.DORMANT, SeedStage.EMBARGOED})
 def run_epochs(
     task: Task, grower: Grower, bus: EventBus, checkpoints: RunCheckpoints, interrupt: Interrupt
 ) -> None:
-    """Train for what is left of the budget; the lines of the epochs are in `checkpoints.lines`.
+    """Train all remaining epochs; their lines are appended to `checkpoints.lines`.
 
     Raises:
-        InterruptionError: when the interrupt was requested; the run was saved.
+        InterruptionError: if `interrupt` is requested; the run is saved before.
     """
     logging_ms = 0.0
     for epoch in range(grower.epoch + 1, task.epochs + 1):
         began = time.perf_counter()
         progress = checkpoints.take_progress()
         busy_before_ms = progress.busy_ms
-        trained = task.train_on(
-            grower.host.model, grower.host.optimizer, epoch, progress, interrupt
-        )
+        host = grower.host
+        trained = task.train_on(host.model, host.optimizer, epoch, progress, interrupt)
         if trained is None:
             checkpoints.save(progress)
             raise InterruptionError(checkpoints.where_it_stopped(interrupt))
-        # Steps taken by the twins listen to hosts of their own: this counts the network's alone.
         step = grower.step(
             task.evaluate,
             lambda model, optimizer: task.train(model, optimizer, epoch),  # noqa: B023
@@ -46,8 +44,8 @@ def run_epochs(
         total_ms = (time.perf_counter() - began) * 1e3
         assert trained.busy_ms is not None, "the task measures it"
         busy_ms = trained.busy_ms - busy_before_ms + step.evaluation_ms + step.attribution_ms
-        # Logging an epoch belongs to its control, but takes place after its line is made: the
-        # line counts the logging of the epoch before.
+        # Logging counts as control.  It happens after its line is made, so the line of an epoch
+        # counts the logging of the epoch before.
         line = metrics_line(grower, step, trained, logging_ms + total_ms - busy_ms)
         line["checkpoint_ms"] = checkpoints.save_ms
         # Write the line before the checkpoint, so that a resumed run never lacks it.
@@ -62,10 +60,9 @@ def run_epochs(
 def metrics_line(
     grower: Grower, step: StepReport, trained: TrainReport, control_ms: float
 ) -> dict[str, Any]:
-    """Return one line of `metrics.jsonl`; None is unknown."""
+    """Return the line of an epoch for `metrics.jsonl`; an unknown value is None."""
     metrics, host = step.metrics, grower.host
     kernels = kernel_groups(host.optimizer)
-    num_steps = trained.num_steps or 1
     return {
         "epoch": metrics.epoch,
         "train_loss": metrics.train_loss,
@@ -76,7 +73,7 @@ def metrics_line(
         "live_seeds": sum(1 for seed in host.seeds() if seed.state(metrics.epoch).is_live),
         "flops": step.flops,
         "learning_rate": trained.learning_rate,
-        "step_ms": None if trained.busy_ms is None else trained.busy_ms / num_steps,
+        "step_ms": None if trained.busy_ms is None else trained.busy_ms / (trained.num_steps or 1),
         "train_ms": trained.busy_ms,
         "evaluation_ms": step.evaluation_ms,
         "control_ms": control_ms,

@@ -1,8 +1,7 @@
-"""From a checked configuration to a finished run: all wiring is here."""
+"""Run a checked configuration: build its parts, train, test, and write the summary."""
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from esper.contracts.errors import ConfigError, DataError
 from esper.data.base import DataSet
 from esper.grower.grower import Grower
 from esper.grower.options import GrowerOptions
+from esper.growth.host import Host
 from esper.growth.network_file import save_network
+from esper.growth.prepare import prepare
 from esper.kernels.errors import EscalatedError, escalate
 from esper.logger.bus import EventBus
 from esper.logger.console import ConsoleSink
@@ -36,20 +37,17 @@ from esper.training.optimizer import build_optimizer
 
 EXAMPLE_BATCH = 4
 LEAST_VALIDATION = 2
+_NAMED_GROUPS = ("data", "model", "strategy", "orchestrator", "policy", "reward")
 
 
 def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str, Any]:
     """Train and grow one network, write its records to `run_dir`, and return the summary.
 
-    Where `run_dir` holds checkpoints, the run is resumed from the newest one.
-
-    Args:
-        config: checked options.
-        run_dir: an existing folder.
-        sweep: name of the sweep that the run belongs to.
+    If the folder `run_dir` holds checkpoints, the run is resumed from the newest one.  `sweep` is
+    the name of the sweep that the run belongs to.
 
     Raises:
-        InterruptionError: if a signal asked to stop; the run was saved.
+        InterruptionError: if a signal stops the run, which is saved before.
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
     with lock_run_dir(run_dir):
@@ -59,11 +57,12 @@ def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str,
 def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
     began_s = time.perf_counter()
     values = config_values(config)
+    options = {group: values[group]["name"] for group in _NAMED_GROUPS}
     torch.set_num_threads(config.training.threads)
     data = _load(config)
     model = _build_model(config, data)
     optimizer = build_optimizer(model, config.training)
-    # The displays of jobs side by side would overwrite each other: a sweep has a line a job.
+    # Jobs of a sweep may run in parallel, where their displays would overwrite each other.
     screen = [] if sweep else [ConsoleSink()]
     bus = EventBus(Jsonl(run_dir), *screen, *config.logger.build(run_dir))
     grower = Grower(
@@ -74,10 +73,11 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
         rng_seed=config.rng_seed,
         bus=bus,
         chance_loss=math.log(data.spec.num_classes),
-        **grower_options(config, run_id=str(run_dir.resolve())),
+        run_id=str(run_dir.resolve()),
+        **grower_options(config),
     )
     facts = {"config": values, "versions": versions()}
-    checkpoints = RunCheckpoints(run_dir, grower, bus, facts, began_s)
+    checkpoints = RunCheckpoints(run_dir, grower, facts, began_s)
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
     summary: dict[str, Any] | None = None
     try:
@@ -92,7 +92,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
                 "epochs": config.epochs,
                 "run_dir": _shown(run_dir),
                 "config": values,
-                **_option_names(values),
+                **options,
                 "sweep": sweep,
                 "resumed_epoch": grower.epoch,
             }
@@ -107,9 +107,9 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             "rng_seed": config.rng_seed,
             **numbers,
             "wall_s": checkpoints.elapsed_s,
-            **_option_names(values),
+            **options,
             "git_sha": git_sha(),
-            "versions": versions(),
+            "versions": facts["versions"],
             "run_dir": _shown(run_dir),
         }
         write_json(run_dir / SUMMARY, finished)
@@ -124,7 +124,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
 
 
 def _publish_escalation(grower: Grower, error: Exception) -> None:
-    """Publish an error that ends the run, and raise it as one line, if kernels can escalate it."""
+    """If a kernel's failure ends the run, publish it and raise it as one line."""
     try:
         escalate(error)
     except EscalatedError as last:
@@ -133,9 +133,9 @@ def _publish_escalation(grower: Grower, error: Exception) -> None:
 
 
 def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -> dict[str, Any]:
-    """Test and save the final network; return the run's numbers.
+    """Test and save the final network, and return the numbers of the run.
 
-    The test split is used here only.
+    The test split is used nowhere else.
     """
     grower.host.model.eval()
     losses_N, hits_N = scores(grower.host.model, data.test)
@@ -146,25 +146,27 @@ def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -
     return numbers
 
 
-def grower_options(config: RunConfig, run_id: str | None = None) -> dict[str, Any]:
-    """Return the options of `Grower` that a configuration asks for."""
+def grower_options(config: RunConfig) -> dict[str, Any]:
+    """Return the keyword arguments of `Grower` for a configuration."""
     return {
         **{each.name: getattr(config, each.name) for each in fields(ControlOptions)},
         "slots": config.model.slots,
         "placement": config.model.placement,
         "num_seeds": config.model.num_seeds,
         "grow_until": config.training.grow_until,
-        "run_id": run_id,
     }
 
 
-def choices_of(config: RunConfig) -> GrowerOptions:
-    """Return the options of a grower as one value."""
-    return GrowerOptions(**grower_options(config))
+def initial_host(config: RunConfig, data: DataSet) -> Host:
+    """Return the configured host, with its optimizer, before any training."""
+    model: nn.Module = config.model.build(data.spec)
+    optimizer = build_optimizer(model, config.training)
+    setup = GrowerOptions(**grower_options(config)).setup
+    return prepare(model, optimizer, example_input(data), setup)
 
 
 def example_input(data: DataSet) -> Tensor:
-    """Return a small batch that fits the data's models."""
+    """Return a small batch of training inputs."""
     return data.train.x[:EXAMPLE_BATCH]
 
 
@@ -180,9 +182,9 @@ def _load(config: RunConfig) -> DataSet:
 
 
 def _build_model(config: RunConfig, data: DataSet) -> nn.Module:
-    """Return the host on its device; raises `ConfigError` unless it takes the data."""
+    """Return the model on the device of the data, after checking that it takes them."""
     torch.manual_seed(config.rng_seed)
-    model: nn.Module = config.model.build(data.spec).to(_device(config.device))
+    model: nn.Module = config.model.build(data.spec).to(data.train.x.device)
     answers = (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)
     check_fit(model, example_input(data), answers)
     return model
@@ -197,13 +199,8 @@ def _device(name: str) -> torch.device:
         raise ConfigError(f"device={name} is not available here (allowed: auto, cpu)") from error
 
 
-def _option_names(values: Mapping[str, Any]) -> dict[str, str]:
-    groups = ("data", "model", "strategy", "orchestrator", "policy", "reward")
-    return {group: values[group]["name"] for group in groups}
-
-
 def _shown(run_dir: Path) -> str:
-    """Return the path of a folder, relative where it lies in the working directory."""
+    """Return the path of a folder, relative if it lies in the working directory."""
     try:
         return str(run_dir.resolve().relative_to(Path.cwd()))
     except ValueError:

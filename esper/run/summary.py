@@ -16,7 +16,7 @@ _LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-lear
 def summarise(
     grower: Grower, lines: Sequence[Mapping[str, Any]], test: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Return the numbers of a finished run, without times and names of options.
+    """Return the numbers of a finished run, except its time and the names of its options.
 
     Args:
         grower: after the last step.
@@ -24,6 +24,9 @@ def summarise(
         test: `test_accuracy` and `test_loss` of the final network.
     """
     tally = grower.settler.tally
+    first = tally.first_germinated
+    # The first kernel changes the network's output once its training is over.
+    num_before = None if first is None else first + grower.options.growth.training_epochs
     seeds = list(grower.host.seeds())
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
     params = grower.host.num_parameters
@@ -33,7 +36,7 @@ def summarise(
     return {
         **test,
         "best_val_accuracy": _best(lines),
-        "best_before_growth": _best(lines[: _first_blend(grower, lines)]),
+        "best_before_growth": _best(lines[:num_before]),
         "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,
         "train_flops": sum(line["flops"] for line in lines),
@@ -71,14 +74,8 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> float | None:
     return max(known, default=None)
 
 
-def _first_blend(grower: Grower, lines: Sequence[Mapping[str, Any]]) -> int:
-    """Return the number of epochs before the first kernel could change the network's output."""
-    first = grower.settler.tally.first_germinated
-    return len(lines) if first is None else first + grower.options.growth.training_epochs
-
-
 def git_sha() -> str | None:
-    """Return the commit of the working directory, None outside git."""
+    """Return the commit of the working directory, None outside a git repository."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
@@ -89,7 +86,7 @@ def git_sha() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, Esper and the libraries that numbers depend on."""
+    """Return the versions of Python, Esper and the libraries that can change results."""
     return {
         "python": platform.python_version(),
         "esper": version("esper-morph"),

@@ -1,4 +1,4 @@
-"""What a run trains: batches of an epoch, losses, scores on the decision-validation split."""
+"""The task of a run: training steps of an epoch, loss, scores on the decision-validation split."""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PROBE_BATCH = 256
 
 @dataclass(frozen=True)
 class Task:
-    """The data that a run trains on, the options of training, its budget and its seed."""
+    """Data, options of training, budget (epochs) and seed of a run."""
 
     data: DataSet
     batch_size: int
@@ -32,12 +32,11 @@ class Task:
 
     @property
     def num_steps(self) -> int:
-        """Optimizer steps an epoch."""
-        whole = -(-len(self.data.train) // self.batch_size)
-        return self.training.steps_per_epoch or whole
+        """Number of optimizer steps in an epoch."""
+        return self.training.steps_per_epoch or -(-len(self.data.train) // self.batch_size)
 
     def train(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> TrainReport:
-        """Train one epoch; the same epoch has the same batches for every model."""
+        """Train one epoch, on the same batches for every model."""
         report = self.train_on(model, optimizer, epoch, Progress(), Interrupt())
         assert report is not None, "no signal can request this interrupt"
         return report
@@ -50,23 +49,23 @@ class Task:
         progress: Progress,
         interrupt: Interrupt,
     ) -> TrainReport | None:
-        """Train the steps of an epoch that `progress` lacks; None if interrupted before its end.
+        """Train the rest of an epoch, from `progress` on; return None if interrupted.
 
-        The first step seeds torch's generator; an epoch that is resumed leaves it as it is.
+        Torch's generator is seeded at the first step of an epoch, not when the epoch is resumed.
         """
         seed = _epoch_seed(self.rng_seed, epoch)
         if not progress.num_steps:
             torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         drawn = batches(self.data.train, self.batch_size, generator, self.training.steps_per_epoch)
-        left = islice(drawn, progress.num_steps, None)
-        plan = Epoch(self.training, epoch, self.epochs, self.num_steps)
-        return plan.train(model, optimizer, left, progress, lambda: interrupt.is_requested)
+        rest = islice(drawn, progress.num_steps, None)
+        trainer = Epoch(self.training, epoch, self.epochs, self.num_steps)
+        return trainer.train(model, optimizer, rest, progress, lambda: interrupt.is_requested)
 
     def loss(self, model: nn.Module) -> Tensor:
-        """Return the mean loss on the first training samples, with its graph."""
-        part = self.data.train
-        return mean_loss(model(part.x[:PROBE_BATCH]), part.y[:PROBE_BATCH])
+        """Return the mean loss on the first training samples, differentiable."""
+        train = self.data.train
+        return mean_loss(model(train.x[:PROBE_BATCH]), train.y[:PROBE_BATCH])
 
     def evaluate(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """Return losses and hits (N,) on the decision-validation split."""

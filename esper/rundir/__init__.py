@@ -1,1 +1,1 @@
-"""The folder of a run on disk."""
+"""The folder of a run on disk: its file names, its lock and its reader."""

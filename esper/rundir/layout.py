@@ -1,26 +1,26 @@
-"""Names of the files of a run, and how a file is written atomically."""
+"""The names of the files of a run, and a function that writes JSON atomically."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-HYDRA = ".hydra"  # the folder in which Hydra keeps what it composed a run from
-COMMAND = "command.json"  # how a run or sweep was started: in a run's .hydra, in a sweep's folder
+HYDRA = ".hydra"  # Hydra's own folder: the configuration and the overrides
+COMMAND = "command.json"  # the command that started a run (in `.hydra`) or a sweep (in its folder)
 CONFIG = "config.json"  # the checked options of a run
 CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
-SNAPSHOT = "ledger_snapshot.json"  # the store's entries when the run began
+SNAPSHOT = "ledger_snapshot.json"  # entries of the store when the run began
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to a file in one step, so that no reader sees half of it.
+    """Write a value to a file atomically: a reader sees the old content or the new one.
 
     Raises:
-        OSError: naming the file, if it cannot be written; its former content is kept.
+        OSError: naming the file, if it cannot be written; its old content is kept.
     """
     part = path.with_suffix(".part")
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""Lock a run's folder while the run trains: two processes in one folder would ruin it."""
+"""Lock the folder of a run while it trains, so that no second process writes there."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from esper.contracts.errors import EsperError
 
 @contextmanager
 def lock_run_dir(run_dir: Path) -> Iterator[None]:
-    """Keep other processes from training in a folder; the system ends the lock of a dead process.
+    """Hold the lock of a folder; the operating system releases it if the process dies.
 
     Raises:
         EsperError: if another process holds the lock.
@@ -28,7 +28,7 @@ def lock_run_dir(run_dir: Path) -> Iterator[None]:
 
 
 def is_locked(run_dir: Path) -> bool:
-    """Return whether a process trains in a folder."""
+    """Return whether a process holds the lock of a folder."""
     try:
         with lock_run_dir(run_dir):
             return False

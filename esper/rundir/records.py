@@ -1,4 +1,4 @@
-"""Read the folder of a run: which state it is in, and its records as values."""
+"""Read the folder of a run: its state and its records."""
 
 import json
 import os
@@ -26,15 +26,14 @@ _NEEDED = {
 
 
 class RunState(StrEnum):
-    """What a folder holds.
+    """The state of the run in a folder.
 
-    EMPTY: nothing, or there is no such folder.  FOREIGN: files, but none of a run.
-    RUNNING: a run that a process trains.  INTERRUPTED: one that was stopped or killed.
-    FAILED: one that an error ended; its summary holds the error.  FINISHED: one trained to its end.
+    NONE: the folder holds no run, or does not exist.  RUNNING: a process trains it.
+    INTERRUPTED: it was stopped or killed.  FAILED: an error ended it; the summary holds the error.
+    FINISHED: it was trained to its end.
     """
 
-    EMPTY = "empty"
-    FOREIGN = "foreign"
+    NONE = "none"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -42,25 +41,22 @@ class RunState(StrEnum):
 
 
 def state_of(run_dir: Path) -> RunState:
-    """Return what `run_dir` holds.
-
-    A run removes its summary when it starts, so a folder with a summary holds a run that ended.
-    """
-    if not any((run_dir / mark).exists() for mark in _MARKS):
-        has_files = run_dir.is_dir() and any(run_dir.iterdir())
-        return RunState.FOREIGN if has_files else RunState.EMPTY
+    """Return the state of the run in a folder."""
+    if not is_run(run_dir):
+        return RunState.NONE
+    # A run removes its summary when it starts, so a run with a summary has ended.
     try:
         status = (load_summary(run_dir) or {}).get("status")
     except DataError:
-        status = None  # the file was torn: the run did not end
+        status = None  # a torn file: the run was killed while it wrote its summary
     if status in (RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED):
         return RunState(status)
     return RunState.RUNNING if is_locked(run_dir) else RunState.INTERRUPTED
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder holds a run, however far the run came."""
-    return state_of(folder) not in (RunState.EMPTY, RunState.FOREIGN)
+    """Return whether a folder holds a run in any state."""
+    return any((folder / mark).exists() for mark in _MARKS)
 
 
 def is_sweep(folder: Path) -> bool:
@@ -70,12 +66,11 @@ def is_sweep(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The records in the folder of a run.
+    """The records of a run.
 
-    config: the values of config.json.
-    metrics: the lines of metrics.jsonl, by epoch.
-    events: the lines of events.jsonl, oldest first.
-    summary: None while the run is unfinished.
+    config: values of config.json.
+    metrics, events: lines of metrics.jsonl and events.jsonl, oldest first.
+    summary: values of summary.json, None while the run is unfinished.
     """
 
     path: Path
@@ -95,15 +90,15 @@ class Run:
         return max((line["epoch"] for line in self.metrics), default=0)
 
     def of_kind(self, *kinds: str) -> list[dict[str, Any]]:
-        """Return the events of the kinds, oldest first."""
+        """Return the events of some kinds, oldest first."""
         return [event for event in self.events if event["kind"] in kinds]
 
 
 def load_run(path: Path | str) -> Run:
-    """Return the records of a run; a torn last line of an unfinished run is left out.
+    """Return the records of a run, without a torn last line if the run is unfinished.
 
     Raises:
-        DataError: if a file is missing or broken; the text names the file and the line.
+        DataError: naming the file, and the line, that is missing or broken.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -120,7 +115,7 @@ def load_run(path: Path | str) -> Run:
 
 
 def load_summary(folder: Path) -> dict[str, Any] | None:
-    """Return summary.json, None when there is none yet.
+    """Return the values of summary.json, None if there is no such file.
 
     Raises:
         DataError: if it is broken.
@@ -129,7 +124,7 @@ def load_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def load_object(path: Path) -> dict[str, Any] | None:
-    """Return the object in a JSON file, None where there is no file.
+    """Return the object in a JSON file, None if there is no such file.
 
     Raises:
         DataError: if the file is broken.
@@ -146,7 +141,7 @@ def load_object(path: Path) -> dict[str, Any] | None:
 
 
 def load_overrides(folder: Path) -> list[str]:
-    """Return the overrides that the run was started with, as `key=value`.
+    """Return the overrides of the command that started the run, as `key=value`.
 
     Raises:
         DataError: if `.hydra/overrides.yaml` is missing or broken.
@@ -174,14 +169,13 @@ def _read(path: Path) -> str:
 def _load_lines(
     path: Path, check: Callable[[dict[str, Any]], str | None], *, torn: bool
 ) -> tuple[dict[str, Any], ...]:
-    """Return the records of a JSONL file; `torn` allows its last line to be half written.
+    """Return the records of a JSONL file, in each of which `check` finds no problem.
 
-    `check` returns what a record lacks, None where it is whole.
+    `torn` allows, and drops, a half written last line.
     """
     lines = _read(path).split("\n")
-    last = lines.pop()  # empty unless the file was cut off within it
-    if last and not torn:
-        lines.append(last)
+    if torn or not lines[-1]:  # the last line is empty unless it is half written
+        lines.pop()
     records = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -206,10 +200,13 @@ def _check_event(record: dict[str, Any]) -> str | None:
     return f"{record['kind']} without {', '.join(missing)}" if missing else None
 
 
-def cut_back(run_dir: Path, epoch: int) -> None:
-    """Drop every line after `epoch` from both JSONL files, and every torn line.
+def cut_back(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
+    """Drop lines after `epoch`, and torn ones, from both JSONL files; return those of the metrics.
 
-    A run that is resumed from a checkpoint of `epoch` writes those lines again.
+    A run that is resumed from a checkpoint of `epoch` writes the dropped lines again.
+
+    Raises:
+        CheckpointError: if lines of earlier epochs are missing.
     """
     for path in (run_dir / METRICS, run_dir / EVENTS):
         if path.exists():
@@ -217,19 +214,11 @@ def cut_back(run_dir: Path, epoch: int) -> None:
             other = path.with_suffix(".cut")
             other.write_bytes(b"".join(line for line in lines if _is_up_to(epoch, line)))
             os.replace(other, path)
-
-
-def finished_lines(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
-    """Return the lines of `metrics.jsonl` after `cut_back`: one for each epoch up to `epoch`.
-
-    Raises:
-        CheckpointError: if some are missing.
-    """
     path = run_dir / METRICS
-    lines = list(_load_lines(path, _check_metrics, torn=False)) if path.exists() else []
-    if [line["epoch"] for line in lines] != list(range(1, epoch + 1)):
+    left = list(_load_lines(path, _check_metrics, torn=False)) if path.exists() else []
+    if [line["epoch"] for line in left] != list(range(1, epoch + 1)):
         raise CheckpointError(f"{path} must hold the lines of epochs 1 to {epoch}: some are gone")
-    return lines
+    return left
 
 
 def _is_up_to(epoch: int, line: bytes) -> bool:

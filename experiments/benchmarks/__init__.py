@@ -1,1 +1,1 @@
-"""The figures that Esper promises, each measured beside its reference."""
+"""Benchmarks: the figures that Esper promises, each measured together with its reference."""

@@ -1,9 +1,9 @@
-"""Measure the figures, all or those of some sections, and write them to `results.json`.
+"""Measure the figures of all or some sections, and write them to `results.json`.
 
     python -m experiments.benchmarks [dormant live strategy modification kernels compile safety ...]
 
-Rows of sections that are not measured stay as they are.  `load` is the load average at the time:
-ratios are taken side by side and bear it, absolute times grow with it.
+Rows of other sections stay as they are.  `load` is the machine's load average: it does not matter
+for ratios, which are measured side by side, but absolute times grow with it.
 """
 
 import sys
@@ -43,21 +43,21 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
 
 
 def measure(
-    wanted: Sequence[str],
+    names: Sequence[str],
     results: Path = RESULTS,
     sections: Mapping[str, Callable[[], list[Figure]]] = SECTIONS,
 ) -> None:
-    """Measure the wanted sections (none: all), write their rows after each, and print them."""
-    unknown = [name for name in wanted if name not in sections]
+    """Measure the named sections, or all; write the rows after each section, and print them."""
+    unknown = [name for name in names if name not in sections]
     if unknown:
         raise SystemExit(f"error: no section {unknown[0]!r} (allowed: {', '.join(sections)})")
     rows: dict[str, dict[str, Any]] = {}
-    for name in wanted or sections:
+    for name in names or sections:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         command = f"python -m experiments.benchmarks {name}"
-        found = {figure.name: row(figure, command) for figure in sections[name]()}
-        write(results, found, replaced=[command])
-        rows |= found
+        measured = {figure.name: row(figure, command) for figure in sections[name]()}
+        write(results, measured, replaced=[command])
+        rows |= measured
     print(table(rows))
 
 

@@ -1,4 +1,4 @@
-"""The figures of `strategy`: selection and update beside MABWiser's."""
+"""The figures of `strategy`: times of selection and update, compared with MABWiser's."""
 
 from experiments.benchmarks import strategy
 from experiments.benchmarks.figure import Figure

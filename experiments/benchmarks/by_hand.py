@@ -1,4 +1,4 @@
-"""A grown network as one would have written it by hand: plain modules, nothing of Esper."""
+"""Rebuild a grown network from plain modules, as one would write it by hand."""
 
 import copy
 
@@ -10,7 +10,7 @@ from esper.growth.host import Host
 
 
 class Widened(nn.Module):
-    """A block and what stands beside it: `block(x) + alpha0 * kernel0(x) + alpha1 * ...`."""
+    """A block with parallel kernels: `block(x) + alpha0 * kernel0(x) + alpha1 * ...`."""
 
     def __init__(self, block: nn.Module, kernels: list[nn.Module], alphas: list[Tensor]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Widened(nn.Module):
 
 
 class Deepened(Widened):
-    """A block and what stands behind it: `h + alpha0 * kernel0(h) + ...` with `h = block(x)`."""
+    """A block with kernels in series: `h + alpha0 * kernel0(h) + ...` with `h = block(x)`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum."""
@@ -40,7 +40,7 @@ class Deepened(Widened):
 
 
 def written_by_hand(bare: nn.Module, host: Host) -> nn.Module:
-    """Return the network that `host` has grown into, with its weights, out of a bare copy."""
+    """Return the network of `host` with its weights, built from a copy of the bare one."""
     network = copy.deepcopy(bare)
     network.load_state_dict(host.model.state_dict(), strict=False)
     for slot in host.slots.values():

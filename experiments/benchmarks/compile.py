@@ -1,8 +1,8 @@
-"""What `kernels.compile` saves: a whole training step with compiled kernels over one with eager.
+"""Compare a training step with compiled kernels (`kernels.compile`) to one with eager kernels.
 
 Both networks take turns in one process, on the same batch, from the same weights.  Times are
-processor time, children's included, so that other work on the machine does not count.  Nothing
-that torch compiled earlier is used.
+processor time, including child processes, so that other work on the machine does not count.  The
+cache of torch's compiler is empty at the start.
 """
 
 import os
@@ -31,11 +31,11 @@ CASES = (((64, 128), "mlp", 1), ((64, 128), "mlp", 3), ((64, 128), "convnext", 2
 """Channels of the two blocks, blueprint and number of live kernels."""
 
 GOAL = 1 / 1.05
-"""A step that is 1.05 times as fast makes compiling worth its option."""
+"""Compiling must make a step 1.05 times as fast to be worth an option."""
 
 
 def compiled() -> list[Figure]:
-    """Return the ratio of a step's time with compiled kernels to that with eager ones."""
+    """Return the time of a step with compiled kernels over that with eager ones, for each case."""
     return [_compiled(*case) for case in CASES]
 
 
@@ -83,6 +83,6 @@ def _host(channels: tuple[int, ...], blueprint: str, num_seeds: int) -> Host:
 
 
 def _processor_s() -> float:
-    """Return the processor time of this process and of its children that have ended."""
+    """Return the processor time of this process and its ended children, in seconds."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime

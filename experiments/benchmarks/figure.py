@@ -1,4 +1,4 @@
-"""What a benchmark gives: figures with their goals, kept in one JSON file and shown as a table."""
+"""Figures with their goals: the results of benchmarks, as rows of a JSON file and as a table."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from typing import Any
 class Figure:
     """One measured number.
 
-    goal: the largest value that is good enough; None where nothing was promised.
-    reference: what it was compared with, in words.
+    goal: largest value that is good enough; None if nothing is promised.
+    reference: description of what the value is compared with.
     """
 
     name: str
@@ -24,12 +24,12 @@ class Figure:
 
     @property
     def ok(self) -> bool | None:
-        """True when the goal is reached, None without one."""
+        """True if the goal is reached, None without a goal."""
         return None if self.goal is None else self.value <= self.goal
 
 
 def row(figure: Figure, command: str) -> dict[str, Any]:
-    """Return what the file says of a figure; `load` is what else the machine was busy with."""
+    """Return the row of a figure; `load` is the load average of the machine."""
     return {
         "value": float(f"{figure.value:.4g}"),
         "unit": figure.unit,
@@ -42,7 +42,7 @@ def row(figure: Figure, command: str) -> dict[str, Any]:
 
 
 def write(path: Path, rows: Mapping[str, Mapping[str, Any]], replaced: Iterable[str]) -> None:
-    """Put rows into the file; rows of the `replaced` commands go, all others stay."""
+    """Write rows to the file; old rows of the `replaced` commands are removed."""
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     gone = set(replaced)
     kept = {name: each for name, each in old.items() if each["command"] not in gone}
@@ -51,7 +51,7 @@ def write(path: Path, rows: Mapping[str, Mapping[str, Any]], replaced: Iterable[
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the rows below each other, in columns."""
+    """Return the rows as a table."""
     header = ("figure", "value", "goal", "", "reference")
     cells = [header] + [
         (

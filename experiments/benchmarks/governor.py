@@ -1,4 +1,4 @@
-"""The governor: how soon it acts, how often for nothing, and what taking a network back costs."""
+"""Figures of the governor: its delay, its false alarms, and the time of a rollback."""
 
 import copy
 import random
@@ -24,12 +24,12 @@ WIDTH, LAYERS = 256, 4
 
 
 def governor() -> list[Figure]:
-    """Return evaluations until a rollback, rollbacks for noise, and the cost of one."""
+    """Return evaluations until a rollback, alarms for noise, and the time of a rollback."""
     return [_delay(), _false_alarms(), *_rollback()]
 
 
 def _delay() -> Figure:
-    """Let the loss go from 0.5 to 6.0 at any of 200 epochs, with noise before it."""
+    """Let a noisy loss jump from 0.5 to 6.0, at each of 200 epochs."""
     delays = []
     for onset in range(20, 220):
         rng, watch = random.Random(onset), LossMonitor(GovernorOptions(), CHANCE)
@@ -70,7 +70,7 @@ def _false_alarms() -> Figure:
 
 
 def _rollback() -> list[Figure]:
-    """Take back a ruined network of a quarter of a million weights."""
+    """Roll back a ruined network of a quarter of a million weights."""
     torch.manual_seed(0)
     model = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)))
     host = Host(model, AdamW(model.parameters()), Growth())

@@ -1,4 +1,4 @@
-"""The four hosts with their data, and seeds brought to life in them."""
+"""The four hosts with their data, and functions that germinate and blend seeds in them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ HOSTS: dict[str, tuple[Any, Any]] = {
     "resnet": (ResNet(), Digits()),
     "transformer": (Transformer(), Text()),
 }
-"""The option of each model and of its data, with their defaults."""
+"""The options of each model and of its data, with defaults."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def germination(host: Host, slot: str, seed: int) -> Plan:
 
 
 METRICS = EpochMetrics(epoch=1, global_step=0, val_loss=1.0)
-"""Numbers of the epoch after which plans of a benchmark are applied."""
+"""Metrics of the epoch after which a benchmark applies its plans."""
 
 
 def grow(host: Host, num_seeds: int) -> None:
-    """Bring so many seeds, slot by slot in turn, to SHADOWING: blended at alpha 1."""
+    """Bring `num_seeds` seeds, slot by slot in turn, to SHADOWING: blended at alpha 1."""
     slots = list(host.slots)
     for event in range(num_seeds):
         slot, index = slots[event % len(slots)], event // len(slots)

@@ -1,8 +1,8 @@
-"""Random requests for kernels: ones that can be had, and ones that must be refused with a reason.
+"""Random requests for kernels: valid ones, and ones that must be refused with a reason.
 
-A slot is drawn with each: what flows through it, where a kernel reads, and its shapes.  A request
-that can be had names a built-in blueprint that fits; the others name none, one that does not fit,
-or one of a user whose kernel is wrong in one of the ways of `WRONG`.
+Each has a random slot: its kind, placement and shapes.  A valid request names a built-in blueprint
+that fits the slot.  An invalid one names an unknown blueprint, one that does not fit, or a user's
+blueprint that is wrong in one of the ways of `WRONG`.
 """
 
 import math
@@ -29,7 +29,7 @@ SLOT = ""
 
 
 class Wrong(nn.Module):
-    """A user's kernel that is a function of its input, a weight of 0 and whether it trains."""
+    """A user's kernel: a function of its input, of a weight (0) and of its training mode."""
 
     def __init__(self, forward: Callable[[Tensor, Tensor, bool], Any]) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Wrong(nn.Module):
         self._forward = forward
 
     def forward(self, x: Tensor) -> Any:
-        """Return what the user wrote."""
+        """Return the result of the user's function."""
         return self._forward(x, self.weight, self.training)
 
 
@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[Callable[[Tensor, Tensor, bool], Any], str]] = {
     "nan_upstream": (lambda x, w, _: (x - x).sqrt() + x.detach() * w, "upstream"),
     "raises": (_raising, "ZeroDivisionError"),
 }
-"""What such a kernel does, and a word of the reason for which it is refused."""
+"""The function of each kernel, and a word from the reason for its refusal."""
 
 _sizes = count(1)
 _BUILDS: dict[str, tuple[Callable[..., Any], str]] = {
@@ -69,20 +69,20 @@ _BUILDS: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 class _Sized(nn.Module):
-    """A kernel with so many parameters."""
+    """A kernel with `num_parameters` parameters."""
 
     def __init__(self, num_parameters: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_parameters))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return nothing but zeros."""
+        """Return zeros."""
         return x * 0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request.  reason: a word that its refusal must hold; None where it can be had."""
+class Case:
+    """A request.  reason: a word from the reason for its refusal; None if it is valid."""
 
     host: Host
     blueprint: str
@@ -91,7 +91,7 @@ class Asked:
 
 @contextmanager
 def wrong_blueprints() -> Iterator[None]:
-    """Offer the blueprints that are wrong, for a while."""
+    """Register the wrong blueprints inside the `with` block."""
     recipes = [_recipe(name, _builder(forward)) for name, (forward, _) in WRONG.items()]
     recipes += [_recipe(name, build) for name, (build, _) in _BUILDS.items()]
     for recipe in recipes:
@@ -103,29 +103,29 @@ def wrong_blueprints() -> Iterator[None]:
             catalogue.unregister(recipe.name)
 
 
-def draw(rng: Random) -> Asked:
-    """Return a random request; call it where `wrong_blueprints` are offered."""
+def draw(rng: Random) -> Case:
+    """Return a random request; call it inside `wrong_blueprints`."""
     if rng.random() < VALID_SHARE:
         return _fitting(rng)
     spec = _spec(rng)
     kind = rng.choice(["unknown", "unfit", "wrong", "wrong"])
     if kind == "unknown":
-        return Asked(_host(spec), rng.choice(["mpl", "conv9", "", "MLP"]), "unknown blueprint")
+        return Case(_host(spec), rng.choice(["mpl", "conv9", "", "MLP"]), "unknown blueprint")
     if kind == "unfit":
         unfit = [name for name in catalogue.BUILT_IN if not _fits(name, spec)]
         if unfit:
-            return Asked(_host(spec), rng.choice(unfit), "does not fit")
+            return Case(_host(spec), rng.choice(unfit), "does not fit")
     reasons = {name: reason for name, (_, reason) in WRONG.items()}
     reasons |= {name: reason for name, (_, reason) in _BUILDS.items()}
     name = rng.choice(sorted(reasons))
-    return Asked(_host(_square(rng)), name, reasons[name])
+    return Case(_host(_square(rng)), name, reasons[name])
 
 
-def _fitting(rng: Random) -> Asked:
+def _fitting(rng: Random) -> Case:
     while True:
         spec, name = _spec(rng), rng.choice(sorted(catalogue.BUILT_IN))
         if _fits(name, spec):
-            return Asked(_host(spec), name, None)
+            return Case(_host(spec), name, None)
 
 
 def _fits(name: str, spec: SlotSpec) -> bool:
@@ -164,7 +164,7 @@ def _slot(
 
 
 def _host(spec: SlotSpec) -> Host:
-    """Return a host that a kernel is asked for; it is never run."""
+    """Return a host with one slot; its model is never run."""
     model = nn.Linear(1, 1)
     host = Host(model, SGD(model.parameters(), lr=0.1), Growth())
     host.place([spec], 1)

@@ -1,4 +1,4 @@
-"""The kernel pipeline: random requests, and its share of a run's time."""
+"""Figures of the kernel pipeline: answers to random requests, and its share of a run's time."""
 
 import statistics
 import time
@@ -20,7 +20,7 @@ from esper.run.task import Task
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 from experiments.benchmarks.figure import Figure
-from experiments.benchmarks.kernel_requests import SLOT, Asked, draw, wrong_blueprints
+from experiments.benchmarks.kernel_requests import SLOT, Case, draw, wrong_blueprints
 
 NUM_REQUESTS = 10_000
 EPOCHS = 40
@@ -32,8 +32,8 @@ class Tally:
     """Counts of requests and of wrong answers.
 
     lost: valid requests that were refused.
-    let_through: invalid requests that were not refused, or without the reason.
-    cached_ms: time that each request took for which the result of a probe was cached.
+    let_through: invalid requests that were not refused, or not with the right reason.
+    cached_ms: times of the requests for which the result of a probe was cached.
     """
 
     valid: int = 0
@@ -63,14 +63,14 @@ def kernels() -> list[Figure]:
 
 
 def requested(num_requests: int = NUM_REQUESTS) -> list[Figure]:
-    """Return how random requests end: when each is made first, and at once again."""
+    """Return the figures of random requests, each of which is made twice."""
     rng, tally = Random(0), Tally()
     pipeline = KernelPipeline(Kernels(), 0)
     with wrong_blueprints():
         for _ in range(num_requests):
-            asked = draw(rng)
+            case = draw(rng)
             for _ in range(2):
-                _ask(pipeline, asked, tally)
+                _ask(pipeline, case, tally)
     assert tally.cached_ms, "results of probes are cached"
     reference = f"{tally.valid // 2} valid, {tally.invalid // 2} invalid, twice"
     return [
@@ -98,15 +98,15 @@ def requested(num_requests: int = NUM_REQUESTS) -> list[Figure]:
     ]
 
 
-def _ask(pipeline: KernelPipeline, asked: Asked, tally: Tally) -> None:
-    valid = asked.reason is None
+def _ask(pipeline: KernelPipeline, case: Case, tally: Tally) -> None:
+    valid = case.reason is None
     tally.valid += valid
     tally.invalid += not valid
     try:
-        kernel = pipeline.take(asked.host.request(SLOT, 0, asked.blueprint, 0))
+        kernel = pipeline.take(case.host.request(SLOT, 0, case.blueprint, 0))
     except KernelError as error:
         tally.lost += valid
-        tally.let_through += asked.reason is not None and asked.reason not in str(error)
+        tally.let_through += case.reason is not None and case.reason not in str(error)
         return
     tally.let_through += not valid
     if kernel.work.validate_ms is None:
@@ -114,7 +114,7 @@ def _ask(pipeline: KernelPipeline, asked: Asked, tally: Tally) -> None:
 
 
 def work_share(epochs: int = EPOCHS) -> Figure:
-    """Return the share of the default run's time that making kernels takes, with a cold cache."""
+    """Return the share of a default run's time that the pipeline takes, with a cold cache."""
     data, training = Digits().load(), Training()
     torch.manual_seed(0)
     model = CNN().build(data.spec)

@@ -1,8 +1,7 @@
-"""How long one modification takes, from its plan to the changed network, its kernel ready.
+"""Time of a modification, from the plan to the changed network, when its kernel is ready.
 
-The network is the default one after a few steps, so that its optimizer has state to keep.  Every
-round germinates the same seed in a fresh copy of it.  Where a gain is attributed by a twin, the
-network is copied as well; that is a figure of its own.
+The network is the default one after a few steps, so that its optimizer has state.  Every round
+germinates the same seed in a fresh copy of it.  A second figure includes the copy for the twin.
 """
 
 import statistics

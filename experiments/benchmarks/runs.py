@@ -1,4 +1,4 @@
-"""The command line, from outside: real commands in processes of their own, in an empty folder."""
+"""Figures of the command line: real commands in separate processes and empty folders."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from experiments.benchmarks.figure import Figure
 
 ESPER = Path(sys.executable).with_name("esper")
 RNG_SEEDS = tuple(zlib.crc32(word) % 10_000 for word in (b"germinate", b"fossilize", b"cull"))
-"""Seeds chosen without looking at results: the checksums of three words."""
+"""Checksums of three words: chosen without knowledge of the results."""
 HELP_ROUNDS = 7
 POLL_S = 0.01
 
@@ -24,9 +24,9 @@ POLL_S = 0.01
 class Run:
     """One `esper train` with its defaults.
 
-    first_epoch_s, wall_s: from the start of the process to the first line of `metrics.jsonl`, and
-        to its end.
-    control_fraction, checkpoint_fraction, germinated, fossilized, culled: the run's own account.
+    first_epoch_s, wall_s: time from the start of the process to the first line of `metrics.jsonl`,
+        and to its end.
+    control_fraction, checkpoint_fraction, germinated, fossilized, culled: from the run's records.
     """
 
     first_epoch_s: float
@@ -67,7 +67,7 @@ def default_runs() -> list[Figure]:
 
 
 def _lacking(name: str, goal: int, counts: list[int]) -> Figure:
-    """Return how many runs have none of something; the goal is how many may."""
+    """Return the number of runs whose count is 0; the goal is the largest allowed number."""
     shown = ", ".join(map(str, counts))
     return Figure(
         name=f"train_default/{name}",

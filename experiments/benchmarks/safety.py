@@ -1,8 +1,8 @@
-"""Fuzz safety: count what it carries out against a rule, and what it refuses without one.
+"""Fuzz safety: count the decisions that it wrongly accepts or wrongly refuses.
 
-Each epoch of random decisions is reviewed beside a random network.  Accepted decisions become
-plans, accepted plans change the network, and the next plan of the epoch is reviewed beside the
-changed network.  An oracle says independently which decisions and plans keep every rule.
+Random decisions, an epoch at a time, are reviewed for a random network.  Accepted decisions become
+plans, accepted plans change the network, and the next plan of the epoch is reviewed for the
+changed network.  An independent oracle decides which decisions and plans keep every rule.
 """
 
 from collections import Counter
@@ -31,9 +31,9 @@ DECISIONS_A_WORLD = 20
 class Tally:
     """Counts of fuzzed decisions.
 
-    wrongly_executed: carried out though the decision or its plan breaks a rule.
-    wrongly_refused: refused though neither breaks a rule.
-    counts: refusals by rule, as `decision/<rule>` and `plan/<rule>`, and decisions carried out by
+    wrongly_executed: executed, but the decision or its plan breaks a rule.
+    wrongly_refused: refused, but neither breaks a rule.
+    counts: refusals by rule, as `decision/<rule>` and `plan/<rule>`, and executed decisions by
         kind, as `done/<kind>`.
     """
 
@@ -46,7 +46,7 @@ class Tally:
 
 
 def fuzz(rng: Random, num_decisions: int, safety: Safety = LIMITS) -> Tally:
-    """Return what becomes of at least so many random decisions under `safety`."""
+    """Return counts of at least `num_decisions` random decisions under `safety`."""
     tally = Tally()
     worlds = [random_world(rng) for _ in range(-(-num_decisions // DECISIONS_A_WORLD))]
     while tally.decisions < num_decisions:
@@ -58,7 +58,7 @@ def fuzz(rng: Random, num_decisions: int, safety: Safety = LIMITS) -> Tally:
 def live_through(
     decisions: list[Decision], world: World, rng: Random, tally: Tally, safety: Safety = LIMITS
 ) -> None:
-    """Review the decisions of one epoch, plan and review the plans, and carry them out."""
+    """Review the decisions of one epoch, make and review their plans, and execute those."""
     accepted, refusals = review(decisions, world.seen, safety)
     tally.decisions += len(decisions)
     tally.counts.update(f"decision/{refusal.rule}" for refusal in refusals)
@@ -104,7 +104,7 @@ def _act(
 
 
 def fuzzed(num_decisions: int = NUM_DECISIONS) -> list[Figure]:
-    """Return how often safety was wrong, either way."""
+    """Return the numbers of wrong acceptances and of wrong refusals."""
     tally = fuzz(Random(0), num_decisions)
     total = f"{tally.decisions:,} decisions, {tally.plans:,} plans, {tally.executed:,} executed"
     wrong = {

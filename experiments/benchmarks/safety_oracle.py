@@ -1,7 +1,7 @@
-"""Which decisions and plans keep every rule, written from the specification, not from the rules.
+"""Decide which decisions and plans keep every rule, independently of the code in `esper.safety`.
 
-A decision is checked as it is.  A plan is simulated change by change, and the network after it is
-compared with the one before, so that no rule of `esper.safety` is repeated here.
+It is written from the specification.  A decision is checked directly.  A plan is simulated change
+by change, and the network after it is compared with the one before.
 """
 
 import math
@@ -28,11 +28,11 @@ STEPS = {
     ("fossilize", "PROBATIONARY"): SeedStage.FOSSILIZED,
     **{("cull", stage): SeedStage.EMBARGOED for stage in LIVE},
 }
-"""Stage of a seed after each change that is possible in its stage."""
+"""Stage of a seed after each action that its stage allows."""
 
 
 def is_allowed(decision: Decision, seen: Observation, before: list[Decision]) -> bool:
-    """Return whether a decision may be planned, after the accepted ones of its epoch, `before`."""
+    """Return whether a decision is allowed after those accepted `before` in its epoch."""
     if type(decision.kind) is not DecisionKind or not _is_well_formed(decision):
         return False
     if decision.kind is DecisionKind.WAIT:
@@ -104,7 +104,7 @@ def _may_adapt(
 
 
 def carried_out(plan: Plan, decision: Decision, world: World) -> World | None:
-    """Return the network after a plan, None where the plan breaks a rule."""
+    """Return the network after a plan, None if the plan breaks a rule."""
     slot = next((s for s in world.seen.slots if s.spec.name == plan.slot), None)
     if slot is None or plan.slot != decision.slot or not _is_asked_for(plan, decision):
         return None
@@ -128,19 +128,19 @@ def carried_out(plan: Plan, decision: Decision, world: World) -> World | None:
 
 
 def _is_asked_for(plan: Plan, decision: Decision) -> bool:
-    wanted = [(change.action, change.seed) for change in plan.changes]
-    if any(type(action) is not Action for action, _ in wanted):
+    changes = [(change.action, change.seed) for change in plan.changes]
+    if any(type(action) is not Action for action, _ in changes):
         return False
     if decision.kind is DecisionKind.ADAPT:
-        return Action.FOSSILIZE not in [action for action, _ in wanted]
+        return Action.FOSSILIZE not in [action for action, _ in changes]
     verdict = (Action(decision.kind.value), decision.seed)
-    return all(each == verdict for each in wanted)
+    return all(each == verdict for each in changes)
 
 
 def _stepped(
     seed: SeedState, change: SeedChange, decision: Decision, slot: SlotState
 ) -> SeedState | None:
-    """Return the seed after a change, None where it cannot or must not be made."""
+    """Return the seed after a change, None if the change is impossible or breaks a rule."""
     stage = STEPS.get((change.action.value, seed.stage.value))
     if stage is None or not _is_sound(change, decision, slot):
         return None
@@ -162,7 +162,7 @@ def _is_sound(change: SeedChange, decision: Decision, slot: SlotState) -> bool:
 
 
 def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> World | None:
-    """Return the network with a changed slot, None where it is over a limit and larger for it."""
+    """Return the network with a changed slot, None if it exceeds a limit by more than before."""
     costs = world.kernels[plan.slot]
     grown = [change.seed for change in plan.changes if change.action is Action.GERMINATE]
     culled = [change.seed for change in plan.changes if change.action is Action.CULL]

@@ -1,4 +1,4 @@
-"""Random networks, decisions and plans, sound ones and ones that break a rule of safety."""
+"""Random networks, decisions and plans, of which some break a rule of safety."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class World:
 
 
 def mostly(rng: Random, good: Sequence[Any], bad: Sequence[Any], odds: float = 0.03) -> Any:
-    """Return one of `good`, or with some odds one of `bad`."""
+    """Return one of `good`, or with probability `odds` one of `bad`."""
     return rng.choice(bad if rng.random() < odds else good)
 
 
@@ -78,7 +78,7 @@ def _cost(rng: Random, parameters: list[int], memories: list[float]) -> KernelCo
 
 
 def _random_kernels(rng: Random) -> dict[tuple[int, str], KernelCost]:
-    """Return costs of most kernels that four seeds may have; a few were not measured."""
+    """Return the costs of the kernels of four seeds; a few are missing, as if not measured."""
     return {
         (seed, name): _cost(rng, [0, 10, 30, 100, 250], [0.0, 1.0, 5.0, 20.0])
         for seed in range(4)
@@ -121,7 +121,7 @@ def _random_seed(
 
 
 def random_epoch(rng: Random, seen: Observation) -> list[Decision]:
-    """Return the decisions of an epoch; in some epochs only sound ones to grow many slots."""
+    """Return the decisions of an epoch; in some epochs, a sound one to grow for each slot."""
     if rng.random() < 0.7:
         return [_random_decision(rng, seen) for _ in range(rng.randint(1, 8))]
     word = rng.choice(list(Adaptation))
@@ -154,7 +154,7 @@ def _random_decision(rng: Random, seen: Observation) -> Decision:
 
 
 def _fitting(rng: Random, slot: SlotState, kind: Any) -> int | None:
-    """Return a seed of the slot to judge, mostly one that the verdict fits; None to adapt."""
+    """Return a seed for a verdict, mostly one in a stage that allows it; None for an adaptation."""
     if kind is DecisionKind.ADAPT:
         return None
     ripe = [seed.seed for seed in slot.seeds if seed.stage is SeedStage.PROBATIONARY]
@@ -163,14 +163,14 @@ def _fitting(rng: Random, slot: SlotState, kind: Any) -> int | None:
 
 
 def _fitting_words(slot: SlotState) -> list[Adaptation]:
-    """Return the adaptations for which the slot has a seed."""
+    """Return the adaptations that the slot's seeds allow."""
     has_dormant = any(seed.stage is SeedStage.DORMANT for seed in slot.seeds)
     adding = [Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER] if has_dormant else []
     return adding + ([Adaptation.REMOVE_NEURONS, Adaptation.REPLACE] if slot.live else [])
 
 
 def turned(rng: Random, world: World) -> World:
-    """Return the world when plans are made; sometimes its usage has changed since the decision."""
+    """Return the network at the time of planning; sometimes its usage has changed."""
     return world if rng.random() < 0.75 else replace(world, usage=_random_usage(rng))
 
 
@@ -209,7 +209,7 @@ def _filled(change: SeedChange, dormant: list[SeedState]) -> SeedChange:
 
 
 def _random_change(rng: Random, slot: SlotState) -> list[SeedChange]:
-    """Return a change of a seed, more often than not one that its stage allows."""
+    """Return a random change of a seed, mostly one that its stage allows."""
     seed = rng.choice(slot.seeds)
     index = mostly(rng, [seed.seed], [None, -1, 9, False, 0.0])
     rest = mostly(rng, [Action.RETARGET, Action.CULL], ["cull", "prune", None, Action.FOSSILIZE])

@@ -1,9 +1,9 @@
-"""What a slot costs a training step: with dormant seeds, and with live ones.
+"""Overhead of slots in a training step, with dormant seeds and with live ones.
 
-A step is forward, loss, backward, clipping and optimizer, the same function for both sides, on the
-same batches, from the same weights.  The reference is a plain network with an optimizer of one
-group over all parameters: the bare host, or the grown network written by hand (`by_hand`).  Esper
-has a parameter group a kernel, and pays for it here.
+A step is forward, loss, backward, clipping and optimizer, by the same function on the same batches,
+from the same weights.  The reference is a plain network with one parameter group: the bare host, or
+the grown network written by hand (`by_hand`).  Esper's overhead includes that of its parameter
+group for each kernel.
 """
 
 import copy
@@ -64,7 +64,7 @@ def _live(name: str, num_seeds: int, seconds: float) -> Figure:
     def arms() -> list[Arm]:
         host = host_of(copy.deepcopy(bench.bare), bench.example)
         grow(host, num_seeds)
-        host.is_followed = True  # a live seed has a twin, for which learning rates are noted
+        host.is_followed = True  # as with a live seed, whose twin needs the learning rates
         by_hand = written_by_hand(bench.bare, host)
         return [
             trained(host.model, host.optimizer, bench),

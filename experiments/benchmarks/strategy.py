@@ -1,11 +1,10 @@
-"""Time of one selection and of one update, with 8 seeds and full history, beside MABWiser's.
+"""Time of a selection and of an update, with 8 seeds and full history, compared with MABWiser's.
 
-A selection is `Selector.choose` on a plan of one germination: viability, arms, scores and the
-answer in words.  An update makes and records one settled activation.  The two alternate, so that
-no selection profits from the one before.  Medians in microseconds.
+A selection is `Selector.choose` for a plan of one germination: viability, arms, scores and reasons.
+An update makes and records one settled activation.  The two alternate, so that no selection profits
+from the one before.  Results are medians in microseconds.
 """
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
 from random import Random
@@ -57,7 +56,6 @@ def measure(rounds: int = 2000, warm_up: int = 1200) -> dict[str, Any]:
     """Return the median microseconds of every strategy, ours and MABWiser's, and the goals."""
     return {
         "seeds": NUM_SEEDS,
-        "rounds": rounds,
         "goals_us": GOALS_US,
         "esper_us": {
             strategy.name: _medians(*_esper(strategy), rounds, warm_up) for strategy in STRATEGIES
@@ -77,7 +75,7 @@ def _medians(
         start = perf_counter_ns()
         seed = select()
         middle = perf_counter_ns()
-        # In the warm-up each arm is fed in turn, so that every window is full.
+        # The warm-up updates the arms in turn, so that every window is full.
         update(index, index % NUM_SEEDS if index < warm_up else seed)
         end = perf_counter_ns()
         if index >= warm_up:
@@ -148,7 +146,3 @@ def _mabwiser(name: str) -> tuple[Callable[[], int], Callable[[int, int], None]]
 
 def _is_success(arm: int, reward: float) -> bool:
     return reward > 0.005
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(), indent=2))

@@ -1,4 +1,4 @@
-"""Time functions side by side: they take turns, so that what else the machine does hits all."""
+"""Time functions that take turns, so that other work of the machine affects all of them."""
 
 import gc
 import statistics
@@ -8,26 +8,26 @@ from time import perf_counter
 
 MIN_ROUNDS = 10
 Arm = Callable[[int], None]
-"""Does its work once; is given the number of the round."""
+"""Does its work once, given the number of the round."""
 
 
 def side_by_side(
     make: Callable[[], Sequence[Arm]], *, seconds: float, copies: int = 5
 ) -> list[list[float]]:
-    """Return the milliseconds of each arm in each round, for about so many seconds.
+    """Return the milliseconds of each arm in each round, measured for about `seconds` seconds.
 
-    The arms are made several times over: where its weights lie in memory can make one copy of a
-    network a hundredth slower than the next.
+    The arms are made `copies` times, because the place of its weights in memory can make one copy
+    of a network 1 % slower than another.
     """
     taken = [take_turns(make(), seconds=seconds / copies) for _ in range(copies)]
     return [[span for times in arm for span in times] for arm in zip(*taken, strict=True)]
 
 
 def take_turns(arms: Sequence[Arm], *, seconds: float, warm_up: int = 20) -> list[list[float]]:
-    """Return the milliseconds of each arm in each round, for about so many seconds.
+    """Return the milliseconds of each arm in each round, measured for about `seconds` seconds.
 
-    In each round every arm works once, in an order drawn anew: what an arm leaves in the caches
-    hits the others equally often.
+    In each round every arm works once, in random order, so that each arm follows every other one
+    equally often and finds the same caches.
     """
     times: list[list[float]] = [[] for _ in arms]
     order, rng = list(range(len(arms))), Random(0)

@@ -2,13 +2,13 @@
 
     python -m experiments.chaos [--faults 100] [--rng-seed 0]
 
-injects about so many, and one of each kind at least.
+injects about `--faults` faults, and at least one of each kind.
 
-After each, this must hold: the run finished, or was resumed to its end; its metrics, events and
-network are those of the undisturbed run where they must be; there is no stale optimizer entry and
-no orphaned file; and the run reports as many recoveries as the injector counted faults that need
-one.  Otherwise the exit code is 1.  With 1,000 faults it writes `experiments/results/chaos.json`,
-with fewer only where `--out` says.
+The exit code is 1 unless all of this holds after each: the run finished, or was resumed to its end;
+its metrics, events and network are those of the undisturbed run where they must be; there is no
+stale optimizer entry and no orphaned file; the run reports one recovery for each fault that needs
+one.  With 1,000 faults the results go to `experiments/results/chaos.json`, with fewer only to
+`--out`.
 """
 
 import argparse
@@ -40,12 +40,12 @@ from experiments.chaos.undisturbed import counted, plain
 RESULT = Path(__file__).parents[1] / "results" / "chaos.json"
 FAULTS = 1_000
 MOST_ROUNDS = 4
-"""Rounds in which faults that missed their run are tried again."""
+"""Rounds; faults whose run ended before their moment are tried again in the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault.  share: of all faults.  faults: of one run, at most."""
+    """A kind of fault.  share: its share of all faults.  faults: most faults in one run."""
 
     share: float
     faults: int
@@ -78,13 +78,12 @@ COLUMNS = {
     "lost_runs": "lost",
     "wrong_results": "wrong",
 }
-"""Count -> its title: recoveries that were due and that the runs reported, runs lost, runs with a
-wrong result."""
+"""Titles of the counts; `due` and `reported` are recoveries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run with faults of a kind in it."""
+    """One run with `faults` faults of one kind."""
 
     kind: str
     number: int
@@ -92,7 +91,7 @@ class Attempt:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Inject, write and print; return 1 when there is a problem."""
+    """Inject faults, write and print the results; return 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--rng-seed", type=int, default=0)
@@ -105,38 +104,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
         outcomes = inject(given.faults, given.rng_seed, kinds, Path(folder))
-    rows, found = table(outcomes), problems(outcomes)
+    rows, failures = table(outcomes), problems(outcomes)
     record = {
         "command": f"python -m experiments.chaos --faults {given.faults} "
         f"--rng-seed {given.rng_seed}",
-        "ok": not found,
+        "ok": not failures,
         "skipped": [name for name in given.kinds if name not in kinds],
         "recovery_rate": rows["all"]["recovered"] / max(1, rows["all"]["faults"]),
         "kinds": rows,
-        "problems": found,
+        "problems": failures,
     }
     out = given.out or (RESULT if given.faults >= FAULTS else None)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(_shown(rows))
-    for each in found:
+    for each in failures:
         print(f"{each['kind']}: reported {each['reported']}, due {each['due']}: {each['problems']}")
     for name in record["skipped"]:
         print(f"{name}: left out, there is no redis-server here")
-    print(_verdict(rows["all"], found))
+    print(_verdict(rows["all"], failures))
     return 0 if record["ok"] else 1
 
 
 def inject(faults: int, rng_seed: int, kinds: Mapping[str, Kind], folder: Path) -> list[Outcome]:
-    """Inject about so many faults, of each kind its share and one at least; return outcomes."""
+    """Inject about `faults` faults, at least one of each kind; return the outcomes."""
     steady, unsteady = _references(folder)
-    wanted = {name: max(1, round(faults * kind.share)) for name, kind in kinds.items()}
+    targets = {name: max(1, round(faults * kind.share)) for name, kind in kinds.items()}
     outcomes: list[Outcome] = []
     with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
         work = partial(_attempted, rng_seed=rng_seed, steady=steady, unsteady=unsteady)
         for _ in range(MOST_ROUNDS):
-            missing = _missing(wanted, outcomes, kinds)
+            missing = _missing(targets, outcomes, kinds)
             if not missing:
                 break
             outcomes += pool.map(work, missing)
@@ -144,11 +143,11 @@ def inject(faults: int, rng_seed: int, kinds: Mapping[str, Kind], folder: Path) 
 
 
 def _missing(
-    wanted: Mapping[str, int], outcomes: Sequence[Outcome], kinds: Mapping[str, Kind]
+    targets: Mapping[str, int], outcomes: Sequence[Outcome], kinds: Mapping[str, Kind]
 ) -> list[Attempt]:
     """Return attempts for the faults that are still missing."""
     attempts: list[Attempt] = []
-    for name, number in wanted.items():
+    for name, number in targets.items():
         done = [outcome for outcome in outcomes if outcome.kind == name]
         left, index = number - sum(outcome.faults for outcome in done), len(done)
         while left > 0:
@@ -158,7 +157,7 @@ def _missing(
 
 
 def _references(folder: Path) -> tuple[Setting, Setting]:
-    """Run the references: one with the usual blueprints, one with unsteady ones."""
+    """Run two references: one with the usual blueprints, one with `unsteady`."""
     steady, unsteady = folder / "steady", folder / "unsteady"
     for each in (steady, unsteady):
         each.mkdir()
@@ -187,7 +186,7 @@ def _attempted(attempt: Attempt, rng_seed: int, steady: Setting, unsteady: Setti
 
 
 def _shown(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the counts a kind below each other."""
+    """Return the table of counts."""
     header = f"{'kind':20s}" + "".join(f"{title:>12s}" for title in COLUMNS.values())
     lines = [
         f"{kind:20s}" + "".join(f"{row[c]:12d}" for c in COLUMNS) for kind, row in rows.items()
@@ -195,14 +194,14 @@ def _shown(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([header, *lines])
 
 
-def _verdict(everything: Mapping[str, int], found: Sequence[object]) -> str:
+def _verdict(everything: Mapping[str, int], failures: Sequence[object]) -> str:
     """Return the result in one line."""
     counts = (
         f"{everything['faults']} faults in {everything['runs']} runs: {everything['lost_runs']} "
         f"runs lost, {everything['wrong_results']} results wrong, "
         f"{everything['recoveries_reported']} of {everything['recoveries_due']} recoveries reported"
     )
-    return f"{'FAILED' if found else 'passed'}: {counts}"
+    return f"{'FAILED' if failures else 'passed'}: {counts}"
 
 
 if __name__ == "__main__":

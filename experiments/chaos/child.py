@@ -1,10 +1,11 @@
-"""The real command line in this process, with one fault waiting in it.
+"""Run the real command line in this process, with one fault at a chosen moment.
 
     python -m experiments.chaos.child '{"region": "cull", "entry": 0, "calls": 40}' train
 
-`entry` and `calls` say when (see `regions.py`), `fault` what: `kill`, `interrupt` and `terminate`
-are signals to the process itself, `torn` writes half of what the next `os.write` or the next lines
-of a JSONL file should have been, and kills then; `fill` leaves no room in the run's folder.
+`entry` and `calls` are the moment (see `regions.py`).  `fault` is one of: `kill`, `interrupt` and
+`terminate`, which send a signal to the process; `torn`, which writes only half of the next
+`os.write` or of the next lines of a JSONL file, and then kills; `fill`, which fills the disk of the
+run's folder.
 """
 
 import json
@@ -27,7 +28,7 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to a process, and when."""
+    """A fault and its moment."""
 
     region: str
     entry: int
@@ -40,8 +41,8 @@ def disturbed(arguments: Sequence[str], fault: Fault | None, place: Path | None 
 
     Args:
         arguments: of the command line.
-        fault: none leaves the run undisturbed.
-        place: a file that will hold where the fault struck.
+        fault: None leaves the run undisturbed.
+        place: a file for the place in the code where the fault struck.
     """
     if fault is not None:
 
@@ -60,7 +61,7 @@ def disturbed(arguments: Sequence[str], fault: Fault | None, place: Path | None 
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run a command of Esper in this process; return the exit code that its own would have."""
+    """Run a command of Esper in this process; return its exit code."""
     try:
         return execute(list(arguments))
     except SystemExit as stop:
@@ -71,7 +72,7 @@ def run_dir_of(arguments: Sequence[str]) -> Path:
     """Return the folder of the run that a command names.
 
     Raises:
-        ValueError: if it names none: only a folder that is known can be full.
+        ValueError: if it names none.
     """
     for before, argument in pairwise(("", *arguments)):
         if before == "--resume":
@@ -82,7 +83,7 @@ def run_dir_of(arguments: Sequence[str]) -> Path:
 
 
 def where(frame: FrameType | None) -> str:
-    """Return the innermost function of Esper that is running, and its line; "" without a frame."""
+    """Return the innermost running function of Esper and its line; "" if there is none."""
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith("esper."):
@@ -92,7 +93,7 @@ def where(frame: FrameType | None) -> str:
 
 
 def _tear() -> None:
-    """Let the next write be the last, and half of it reach the file."""
+    """Write only half of the next write, and kill the process then."""
     from esper.logger import jsonl
 
     whole: Callable[[int, bytes], int] = os.write

@@ -1,4 +1,4 @@
-"""Checkpoints that are not what was written, before a resumption."""
+"""Spoil checkpoints before a run is resumed from them."""
 
 import json
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from experiments.chaos.setting import Setting, is_finished, miscounted, recoveri
 PARTS = ("tensors.safetensors", "state.json", "manifest.json")
 PICKLE = b"\x80\x04\x95\x06\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94."
 FIRST_EPOCH = 2
-"""Before it there is no checkpoint but the last."""
+"""The first epoch at which a run has an earlier checkpoint to fall back to."""
 
 
 def spoil_checkpoint(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
-    """Stop a run, spoil its last checkpoint and resume it, so many times; let it finish."""
+    """Stop a run, spoil its last checkpoint and resume it, `faults` times; let it finish."""
     outcome = Outcome(kind)
     entries = len(setting.calls["checkpoint"])
     stops = sorted(rng.sample(range(FIRST_EPOCH, entries - 1), faults))
@@ -49,24 +49,24 @@ def _spoil(file: Path, rng: Random) -> None:
 
 
 def _flip(content: bytes, rng: Random) -> bytes:
-    """Turn one bit."""
+    """Flip one bit."""
     place = rng.randrange(len(content))
     turned = content[place] ^ (1 << rng.randrange(8))
     return content[:place] + bytes([turned]) + content[place + 1 :]
 
 
 def _cut(content: bytes, rng: Random) -> bytes:
-    """Keep a part, as a copy that was interrupted does."""
+    """Cut off the end, as an interrupted copy does."""
     return content[: rng.randrange(len(content))]
 
 
 def _pickle(content: bytes, rng: Random) -> bytes:
-    """Put a pickle in its place."""
+    """Return a pickle instead."""
     return PICKLE
 
 
 def _zeros(content: bytes, rng: Random) -> bytes:
-    """Put zeros in its place, as some file systems do after a power cut."""
+    """Return zeros instead, as some file systems do after a power cut."""
     return bytes(len(content))
 
 

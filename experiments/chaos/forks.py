@@ -1,8 +1,8 @@
-"""Commands of Esper in processes of their own, without paying for the import of torch each time.
+"""Run commands of Esper in child processes, without importing torch in each.
 
-A process that has imported everything and computed nothing forks; the child runs the real command
-line, with faults installed, and is killed or ends.  Torch has one thread, so nothing is lost in a
-fork.  A fork has its parent's hash seed, so some commands are run by a fresh interpreter instead.
+A process that has imported everything, but computed nothing, forks.  The child runs the real
+command line with faults installed.  Torch has one thread, so a fork loses none.  A fork has the
+hash seed of its parent, so some commands are run by a fresh interpreter instead.
 """
 
 import os
@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# What children need is imported once, by their parent: the optimizers alone pull in a second of it.
+# Imported here once for all children; the optimizers alone take a second.
 import torch._dynamo  # noqa: F401
 
 import esper.app.train
@@ -27,15 +27,15 @@ BROKEN = 70
 
 
 def forked(work: Callable[[], int], log: Path, timeout_s: float = TIMEOUT_S) -> int:
-    """Do work in a child; return its exit code, or minus the signal that killed it.
+    """Do work in a child process; return its exit code, or minus the signal that killed it.
 
     Args:
         work: returns an exit code.
-        log: what the child prints is appended to it.
-        timeout_s: a child that takes longer is killed.
+        log: file to which the output of the child is appended.
+        timeout_s: time after which the child is killed.
 
     Raises:
-        TimeoutError: if it took longer.
+        TimeoutError: if the child was killed for its time.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -55,7 +55,7 @@ def forked(work: Callable[[], int], log: Path, timeout_s: float = TIMEOUT_S) -> 
 
 
 def _be_child(work: Callable[[], int], log: Path) -> None:
-    """Work and leave, whatever happens; nothing of the parent is closed or flushed."""
+    """Work and exit in any case, without closing or flushing anything of the parent."""
     code = BROKEN
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -72,7 +72,7 @@ def _be_child(work: Callable[[], int], log: Path) -> None:
 
 
 def fresh(arguments: Sequence[str], log: Path, timeout_s: float = TIMEOUT_S) -> int:
-    """Run a command of Esper in an interpreter of its own; return its exit code."""
+    """Run a command of Esper in a fresh interpreter; return its exit code."""
     with log.open("ab") as output:
         return subprocess.run(
             [sys.executable, "-m", "esper", *arguments],

@@ -1,7 +1,7 @@
-"""A disk that is full: from a moment on, what is written below a folder meets Linux's `/dev/full`.
+"""Simulate a full disk: redirect writes below a folder to Linux's `/dev/full`.
 
-A file that is opened for writing is made, as on a full disk, but what is written into it goes to
-the device that answers every write with "No space left on device".
+As on a full disk, a file that is opened for writing is created, but each write to it fails with
+"No space left on device".
 """
 
 import builtins
@@ -15,7 +15,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def fill(folder: Path) -> None:
-    """Let this process find no room in `folder` any more."""
+    """Let all further writes of this process below `folder` fail."""
     inside = str(folder.resolve()) + os.sep
     real_open, real_os_open = io.open, os.open
 
@@ -35,6 +35,6 @@ def fill(folder: Path) -> None:
         os.close(descriptor)
         return real_os_open(FULL, os.O_WRONLY)
 
-    # Plain assignments to the names of these modules would be refused by mypy.
+    # Mypy refuses plain assignments to names of these modules.
     vars(builtins)["open"] = vars(io)["open"] = open_full
     vars(os)["open"] = os_open_full

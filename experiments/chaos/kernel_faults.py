@@ -1,4 +1,4 @@
-"""Kernels that give NaN, raise, are slow or run out of memory while the network trains."""
+"""Faults of kernels during training: NaN, exceptions, slowness and lack of memory."""
 
 import json
 from collections.abc import Sequence
@@ -27,27 +27,27 @@ BEHAVIOURS = {
     "busy kernel": ("busy",),
     "slow kernel": ("slow",),
 }
-"""What a kernel does, by kind of fault."""
+"""Behaviours of a kernel, by kind of fault."""
 
 REPEATED = frozenset({"raising kernel", "slow kernel"})
-"""Kinds of which several may come in a row: the kernel's breaker opens, or it is just slow."""
+"""Kinds that may strike several times in a row: the breaker opens, or the kernel is just slow."""
 
 EQUAL = frozenset({"busy kernel", "slow kernel"})
-"""Kinds after which the metrics and the network are those of the undisturbed run."""
+"""Kinds that change neither the metrics nor the network."""
 
 UNSTEADY = (f"blueprint.names=[{NAME}]",)
 PATIENT = (*UNSTEADY, "recovery.quarantine_after=1000")
-"""Without it a run bars its only blueprint after three failures, and no kernel is left to fail."""
+"""By default a run bars its only blueprint after three failures, so no kernel could fail again."""
 
 FIRST_EPOCH, LAST_EPOCH, MOST_PASSAGES = 4, 20, 8
 MOST_IN_A_ROW = 4
 MOST_ROLLBACKS = 2
-"""After one more, growth ends and no kernel can fail any more."""
+"""After one more rollback growth ends, and no kernel can fail any more."""
 CLOSING = {"closing": Region("esper.grower.grower", "Grower.close")}
 
 
 def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misbehaviour]:
-    """Return which misbehaviour happens in which epoch, so many times in all."""
+    """Return misbehaviours by epoch, which happen `faults` times in all."""
     plan: dict[int, Misbehaviour] = {}
     left = min(faults, MOST_ROLLBACKS) if kind == "NaN kernel" else faults
     for epoch in rng.sample(range(FIRST_EPOCH, LAST_EPOCH), LAST_EPOCH - FIRST_EPOCH):
@@ -62,7 +62,7 @@ def plan_of(kind: str, faults: int, rng: Random) -> dict[int, Misbehaviour]:
 
 
 def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
-    """Let kernels of one run misbehave so many times at most; return the outcome."""
+    """Let kernels of one run misbehave at most `faults` times; return the outcome."""
     outcome = Outcome(kind)
     record = setting.folder / "record.json"
     options = rng.choice((UNSTEADY, PATIENT))
@@ -72,11 +72,11 @@ def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
         outcome.faults = faults
         outcome.lose(f"exit code {code}: {setting.said()}")
         return outcome
-    found = json.loads(record.read_text(encoding="utf-8"))
-    strikes = [Strike(**strike) for strike in found["strikes"]]
+    report = json.loads(record.read_text(encoding="utf-8"))
+    strikes = [Strike(**strike) for strike in report["strikes"]]
     outcome.faults, outcome.due = len(strikes), sum(map(_is_due, strikes))
     outcome.reported = recoveries(setting.run, ("kernel", "training", "governor"))
-    outcome.expect_none([*found["problems"], *orphans(setting.run), *miscounted(setting.run)])
+    outcome.expect_none([*report["problems"], *orphans(setting.run), *miscounted(setting.run)])
     if kind in EQUAL:
         names = ("metrics.jsonl", "network.safetensors")
         outcome.expect_none(compared(setting.run, setting.reference, names))
@@ -84,7 +84,7 @@ def misbehave(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
 
 
 def sabotaged(command: Sequence[str], plan: dict[int, Misbehaviour], record: Path) -> int:
-    """Run a command in this process while a saboteur works, and leave a record of it."""
+    """Run a command in this process with a saboteur, and write a record of its strikes."""
     boss = Saboteur(plan)
     hire(boss)
     problems: list[str] = []
@@ -101,11 +101,10 @@ def sabotaged(command: Sequence[str], plan: dict[int, Misbehaviour], record: Pat
 
 
 def _problems(host: Any) -> list[str]:
-    """Return what is wrong with a network at its end."""
+    """Return the problems of a network after its run."""
     weights = host.model.state_dict().items()
     broken = [name for name, weight in weights if not torch.isfinite(weight).all()]
-    found = [f"{name} is not finite" for name in broken]
-    return found + stale_entries(host.optimizer, host.model)
+    return [f"{name} is not finite" for name in broken] + stale_entries(host.optimizer, host.model)
 
 
 def _is_due(strike: Strike) -> bool:

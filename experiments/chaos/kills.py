@@ -1,12 +1,12 @@
-"""Kill -9 at random moments; each resumed run must end like an undisturbed one, bit by bit.
+"""Kill runs at random moments; each resumed run must be bit-identical to an undisturbed one.
 
     python -m experiments.chaos.kills --kills 50
 
-Moments are drawn within and between germinations, blendings, culls and fossils, and while the run
-writes its checkpoints and its record; a third of the latter leave a file half written.  Every
-fourth run is killed again after it was resumed; every fifth is resumed by an interpreter of its
-own.  Then sweeps are killed and started again.  Writes `experiments/results/kills.json` (with fewer
-kills only where `--out` says).
+The moments are drawn within and between germinations, blendings, culls and fossilizations, and
+while the run writes its checkpoints and its records; a third of the latter leave a file half
+written.  Every fourth run is killed again after it was resumed; every fifth is resumed by a fresh
+interpreter.  Then sweeps are killed and started again.  With 50 kills or more, the results go to
+`experiments/results/kills.json`, with fewer only to `--out`.
 """
 
 import argparse
@@ -62,7 +62,7 @@ ORDER = (
     ("end", "kill"),
     ("start", "kill"),
 )
-"""Where kills fall, and how, in turn."""
+"""Regions and kinds of the kills, in turn."""
 AGAIN, FRESH = 4, 5
 KILLS, SWEEP_KILLS = 50, 6
 KILLED = -signal.SIGKILL
@@ -72,7 +72,7 @@ KILLED = -signal.SIGKILL
 class Case:
     """One run that is killed and resumed.
 
-    faults: one for its start, and perhaps one for when it is resumed.
+    faults: one for its first start, and perhaps one for the resumed run.
     """
 
     number: int
@@ -89,7 +89,7 @@ def draw(calls: Mapping[str, Sequence[int]], region: str, fault: str, rng: Rando
 
 
 def plan(calls: Mapping[str, Sequence[int]], kills: int, rng_seed: int) -> list[Case]:
-    """Return a case for each kill; some have a second one, which may come too late to fall."""
+    """Return a case for each kill; some have a second fault, which the run may not reach."""
     rng = Random(f"kills/{rng_seed}")
     order = [moment for moment in ORDER if moment[0] in calls]
     cases: list[Case] = []
@@ -97,14 +97,14 @@ def plan(calls: Mapping[str, Sequence[int]], kills: int, rng_seed: int) -> list[
         faults = [draw(calls, *order[number % len(order)], rng)]
         if number % AGAIN == AGAIN - 1:
             later = draw(calls, *rng.choice(order), rng)
-            # What is left of the run has fewer entries: an early one is likely to be among them.
+            # The rest of the run has fewer entries, so choose an early one.
             faults.append(replace(later, entry=later.entry // AGAIN))
         cases.append(Case(number, faults, is_fresh=number % FRESH == FRESH - 1))
     return cases
 
 
 def killed(case: Case, folder: Path, command: Sequence[str]) -> Case:
-    """Run, kill and resume until the run is finished; note its differences."""
+    """Run, kill and resume until the run is finished; note differences."""
     run, log, place = (folder / f"{case.number}{suffix}" for suffix in ("", ".log", ".place"))
     arguments, waiting = [*command, f"hydra.run.dir={run}"], list(case.faults)
     while True:
@@ -133,7 +133,7 @@ def _epochs_recorded(run: Path) -> int:
 
 
 def measure(kills: int, rng_seed: int, command: Sequence[str] = COMMAND) -> dict[str, Any]:
-    """Kill and resume runs; return counts and every case."""
+    """Kill and resume runs; return the counts and all cases."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain(folder / "undisturbed", command)
@@ -158,18 +158,18 @@ def measure(kills: int, rng_seed: int, command: Sequence[str] = COMMAND) -> dict
 
 
 def sweeps(num_sweeps: int, kills: int, rng_seed: int) -> list[dict[str, Any]]:
-    """Kill some sweeps so many times each; return the record of each."""
+    """Kill `num_sweeps` sweeps `kills` times each; return their records."""
     with tempfile.TemporaryDirectory() as name:
-        found = []
+        records = []
         for number in range(num_sweeps):
             folder = Path(name) / str(number)
             folder.mkdir()
-            found.append(killed_sweep(kills, rng_seed + number, folder))
-        return found
+            records.append(killed_sweep(kills, rng_seed + number, folder))
+        return records
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill, resume, compare, write and print; return 1 when anything differs."""
+    """Kill, resume, compare, write and print; return 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--sweeps", type=int, default=2)

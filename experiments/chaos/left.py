@@ -1,8 +1,8 @@
-"""The files that a run left, and how they differ from those of an undisturbed one.
+"""Compare the files of a run with those of an undisturbed one.
 
 These must be equal: every line of `metrics.jsonl` and `events.jsonl` without clock fields, the
-network's bytes, and the summary's results.  Events of checkpoints and recoveries report the
-disturbance itself and are left out, as is the run's name in the ledger, its folder.
+bytes of the network, and the results in the summary.  Not compared are events of checkpoints and
+recoveries, which report the disturbance itself, and the run's folder, its name in the ledger.
 """
 
 import json
@@ -26,7 +26,7 @@ BELONGS = (
     "checkpoints/best/*",
     "wandb/*",
 )
-"""What may be in the folder of a finished run."""
+"""Files that a finished run may have."""
 
 PARTS = frozenset({"tensors.safetensors", "state.json", "manifest.json"})
 """The files of each checkpoint."""
@@ -39,31 +39,33 @@ NOT_COMPARED = frozenset(
 
 
 def differences(run: Path, reference: Path) -> list[str]:
-    """Return how a finished run differs from the undisturbed one; empty when it does not."""
+    """Return all differences between a finished run and the undisturbed one."""
     return [*orphans(run), *compared(run, reference, COMPARED)]
 
 
 def compared(run: Path, reference: Path, names: Iterable[str]) -> list[str]:
-    """Return in which of the named files a run differs from the undisturbed one, and how."""
+    """Return the differences between a run and the undisturbed one in the named files."""
     return [
-        f"{name}: {found}"
+        f"{name}: {difference}"
         for name in names
-        for found in COMPARED[name](run / name, reference / name)
+        for difference in COMPARED[name](run / name, reference / name)
     ]
 
 
 def orphans(run: Path) -> list[str]:
-    """Return the files that a finished run should not have left, and those that it lacks."""
+    """Return the surplus and the missing files of a finished run."""
     files = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
     empty = [path for path in run.rglob("*") if path.is_dir() and not any(path.iterdir())]
-    found = [f"orphan {name}" for name in files if not any(fnmatch(name, kind) for kind in BELONGS)]
-    found += [f"empty folder {path.relative_to(run).as_posix()}" for path in empty]
+    problems = [
+        f"orphan {name}" for name in files if not any(fnmatch(name, kind) for kind in BELONGS)
+    ]
+    problems += [f"empty folder {path.relative_to(run).as_posix()}" for path in empty]
     for name in ("last", "previous", "best"):
         folder = run / "checkpoints" / name
         held = {path.name for path in folder.iterdir()} if folder.exists() else set()
         if held != PARTS:
-            found.append(f"checkpoints/{name} holds {sorted(held)}")
-    return found
+            problems.append(f"checkpoints/{name} holds {sorted(held)}")
+    return problems
 
 
 def lines_of(path: Path) -> list[Json]:
@@ -74,27 +76,23 @@ def lines_of(path: Path) -> list[Json]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def without_clock(record: Any, *others: str) -> Any:
-    """Return nested JSON without its clock fields (`time`, `..._ms`, `..._s`) and some others."""
+def without_clock(record: Any) -> Any:
+    """Return nested JSON without clock fields (`time`, `..._ms`, `..._s`) and the run's name."""
     if isinstance(record, list):
-        return [without_clock(item, *others) for item in record]
+        return [without_clock(item) for item in record]
     if not isinstance(record, dict):
         return record
     return {
-        key: without_clock(value, *others)
+        key: without_clock(value)
         for key, value in record.items()
-        if key not in ("time", *others) and not key.endswith(("_ms", "_s"))
+        if key not in ("time", "run") and not key.endswith(("_ms", "_s"))
     }
 
 
 def _unequal_lines(mine: Path, theirs: Path) -> list[str]:
     """Return the first line in which two records differ."""
     ours, others = (
-        [
-            without_clock(line, "run")
-            for line in lines_of(path)
-            if line.get("kind") not in DISTURBANCE
-        ]
+        [without_clock(line) for line in lines_of(path) if line.get("kind") not in DISTURBANCE]
         for path in (mine, theirs)
     )
     if len(ours) != len(others):
@@ -120,7 +118,7 @@ def _unequal_keys(one: Json, other: Json) -> list[str]:
 def _results(path: Path) -> Json:
     summary: Json = json.loads(path.read_text(encoding="utf-8"))
     kept = {key: value for key, value in summary.items() if key not in NOT_COMPARED}
-    results: Json = without_clock(kept, "run")
+    results: Json = without_clock(kept)
     return results
 
 
@@ -130,4 +128,4 @@ COMPARED: dict[str, Callable[[Path, Path], list[str]]] = {
     "network.safetensors": _unequal_bytes,
     "summary.json": _unequal_results,
 }
-"""How each file is compared."""
+"""Function that compares each file."""

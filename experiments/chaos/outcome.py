@@ -9,13 +9,12 @@ from typing import Any
 class Outcome:
     """One run, or a run and its resumptions, with faults in it.
 
-    faults: how many the injector counted.
-    due: how many of them need a recovery; a slow kernel, or a checkpoint that is not needed, does
-        not.
-    reported: how many recoveries the run's events report.
-    is_lost: whether it neither finished nor could be resumed to its end.
-    is_wrong: whether its results differ from what they must be.
-    problems: everything that went wrong, in words.
+    faults: number of injected faults.
+    due: number of faults that need a recovery; a slow kernel, for example, does not.
+    reported: number of recoveries in the run's events.
+    is_lost: whether the run neither finished nor could be resumed to its end.
+    is_wrong: whether its results are wrong.
+    problems: descriptions of all problems.
     """
 
     kind: str
@@ -32,21 +31,21 @@ class Outcome:
         self.problems.append(problem)
 
     def expect_none(self, problems: Iterable[str]) -> None:
-        """Note every problem, if there is any."""
+        """Note all problems; the results are wrong if there are any."""
         noted = list(problems)
         self.is_wrong = self.is_wrong or bool(noted)
         self.problems += noted
 
 
 def table(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
-    """Return the counts a kind, and those of all kinds together.
+    """Return the counts of each kind, and of all kinds together.
 
-    recovered: faults of runs that ended as they must.
+    `recovered` counts the faults of runs that are neither lost nor wrong.
     """
-    found = list(outcomes)
-    kinds = list(dict.fromkeys(outcome.kind for outcome in found))
-    rows = {kind: _row([each for each in found if each.kind == kind]) for kind in kinds}
-    return {**rows, "all": _row(found)}
+    listed = list(outcomes)
+    kinds = list(dict.fromkeys(outcome.kind for outcome in listed))
+    rows = {kind: _row([each for each in listed if each.kind == kind]) for kind in kinds}
+    return {**rows, "all": _row(listed)}
 
 
 def _row(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def _row(outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def problems(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """Return every outcome in which something was not as it must be, as plain values."""
+    """Return every outcome with a problem, as plain values."""
     return [
         asdict(each)
         for each in outcomes

@@ -1,4 +1,4 @@
-"""Signals, kills and a full disk: the process ends, the run is taken up again and ends the same."""
+"""Signals, kills and a full disk: a run that is stopped and resumed must end the same."""
 
 import signal
 from random import Random
@@ -26,9 +26,9 @@ ENDS = {
     "SIGKILL": {-signal.SIGKILL},
     "full disk": {1},
 }
-"""Exit codes with which a disturbed process may leave; minus a signal that killed it.
+"""Allowed exit codes of a disturbed process: minus the signal if one killed it.
 
-A run that is asked to stop in its last epoch may as well finish.
+A run that is stopped in its last epoch may also finish.
 """
 FAULTS = {"SIGTERM": "terminate", "SIGINT": "interrupt", "SIGKILL": "kill", "full disk": "fill"}
 
@@ -63,6 +63,6 @@ def interrupt(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
 
 
 def _stray(setting: Setting) -> list[str]:
-    """Return what a process that left by itself should not have left behind."""
+    """Return temporary files that a process should have removed before it exited."""
     names = (path.relative_to(setting.run).as_posix() for path in setting.run.rglob("*"))
     return [f"left {name}" for name in names if name.endswith((".part", ".cut"))]

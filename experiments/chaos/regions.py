@@ -1,9 +1,8 @@
-"""Named regions of the program, and their entries and calls, counted from outside.
+"""Named regions of the program, and counters of their entries and calls.
 
-A region is a function of the product.  `watch` replaces it in this process by one that passes each
-entry to a callback; the product's code stays as it is.  Within an entry, the profiler counts
-Python's calls, those into C included, so a moment is (region, entry, calls): between any two calls,
-for example between a write and the flush after it.
+A region is a function of the product.  `watch` replaces it in this process by a wrapper that passes
+each entry to a callback.  Within an entry, Python's profiler counts calls, those into C included.
+So a moment (region, entry, calls) lies between any two calls, such as a write and its flush.
 """
 
 import functools
@@ -23,7 +22,7 @@ Around = Callable[[str, Call], Any]
 class Region:
     """A function of the product.
 
-    word: an argument that a call must have to count; empty counts every call.
+    word: argument that makes a call an entry; if empty, every call is one.
     """
 
     module: str
@@ -55,7 +54,7 @@ REGIONS = {
 
 
 def watch(around: Around, regions: Mapping[str, Region] = REGIONS) -> None:
-    """Pass every entry of every region to `around`, from now on and in this process only."""
+    """Pass every further entry of the regions in this process to `around`."""
     for name, region in regions.items():
         *outer, last = region.path.split(".")
         owner: Any = importlib.import_module(region.module)
@@ -84,7 +83,7 @@ class Census:
     _open: list[list[int]] = field(default_factory=list)
 
     def around(self, name: str, call: Call) -> Any:
-        """Make an entry and count its calls, those of regions within it included."""
+        """Make an entry and count its calls, including those of nested regions."""
         counter = [0]
         self._open.append(counter)
         sys.setprofile(self._count)
@@ -103,10 +102,9 @@ class Census:
 
 @dataclass
 class Trigger:
-    """Calls `then` once: after so many calls within one entry of a region, or at its end.
+    """Calls `then` once: after `calls` calls within one entry of a region, or at its end.
 
-    entry: counted from 0.
-    calls: made within the entry before it happens.
+    entry: number of the entry, from 0.
     """
 
     region: str

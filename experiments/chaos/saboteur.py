@@ -1,8 +1,7 @@
-"""Kernels that misbehave on request: a blueprint as a user could have written it.
+"""A blueprint, as a user could write it, whose kernels misbehave on request.
 
-`unsteady` is `mlp` with a saboteur: in the forward pass of the network's training, at chosen steps
-of chosen epochs, it misbehaves.  Elsewhere (in probes, twins, evaluations) it is `mlp`, so that the
-injected faults can be counted.
+`unsteady` is `mlp`, but it misbehaves in chosen forward passes of the network's training.  In
+probes, twins and evaluations it is `mlp`, so that the injected faults can be counted.
 """
 
 import time
@@ -24,15 +23,15 @@ from experiments.chaos.regions import REGIONS, Call, watch
 SLOW_S = 0.01
 NAME = "unsteady"
 LASTING = "broken backward"
-"""Of one kernel, from then on until the epoch is over; counted once."""
+"""Lasts until the end of the epoch for one kernel, and is counted once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
     """A fault to inject in an epoch.
 
-    passage: through any kernel, counted from 1, at which it happens first.
-    times: passages in a row in which it happens.
+    passage: number, from 1, of the first forward pass of any kernel in which it happens.
+    times: number of consecutive forward passes in which it happens.
     """
 
     behaviour: str
@@ -51,9 +50,9 @@ class Strike:
 
 @dataclass
 class Saboteur:
-    """Chooses the moments of misbehaviours, and counts them.
+    """Triggers misbehaviours and counts them.
 
-    plan: what happens in which epochs.
+    plan: misbehaviours by epoch.
     """
 
     plan: Mapping[int, Misbehaviour] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class Saboteur:
     _broken: nn.Module | None = None
 
     def around(self, name: str, call: Call) -> Any:
-        """Train an epoch; the first model trained is the network, others are twins."""
+        """Wrap the training of an epoch; the first model is the network, others are its twins."""
         model = call.args[1]
         self._model = self._model or model
         if model is not self._model:
@@ -77,7 +76,7 @@ class Saboteur:
             self._passages = None
 
     def behaviour(self, kernel: nn.Module) -> str | None:
-        """Return how a kernel must misbehave now; None if it must not."""
+        """Return the behaviour of a kernel in this forward pass, None for a normal one."""
         if self._passages is None:
             return None
         self._passages += 1
@@ -104,14 +103,14 @@ _boss = Saboteur()
 
 
 def hire(boss: Saboteur) -> None:
-    """Let a saboteur control every `unsteady` kernel of this process from now on."""
+    """Let a saboteur control every `unsteady` kernel of this process."""
     global _boss  # noqa: PLW0603 - kernels are copied and built where no argument reaches
     _boss = boss
     watch(boss.around, {"training": REGIONS["training"]})
 
 
 class Unsteady(nn.Module):
-    """The layers of `mlp`, which may fail."""
+    """The layers of `mlp`, which fail on request."""
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
@@ -127,7 +126,7 @@ class Unsteady(nn.Module):
 
 
 class _BrokenBackward(torch.autograd.Function):
-    """Passes values through, and fails in the backward pass."""
+    """The identity, whose backward pass fails."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Servers and helpers of a run that die while it trains: Redis, and the process of W&B."""
+"""Kill a server or helper process of a run while it trains: Redis, or the process of W&B."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ COMPARED = ("metrics.jsonl", "network.safetensors", "summary.json")
 
 
 def has_redis() -> bool:
-    """Return whether there is a server to start and a library to talk to it."""
+    """Return whether the Redis server and its client library are installed."""
     return SERVER is not None and find_spec("redis") is not None
 
 
@@ -75,7 +75,7 @@ def kill_redis(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome
 
 
 def kill_wandb(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome:
-    """Kill the process that W&B keeps beside a run."""
+    """Kill the helper process that W&B starts for a run."""
     outcome = Outcome(kind)
     command = [each for each in setting.command() if each != "logger=none"]
     os.environ["WANDB_MODE"] = "offline"
@@ -96,7 +96,7 @@ def _check(outcome: Outcome, setting: Setting) -> None:
 def _during(
     command: Sequence[str], kill: Callable[[], bool], rng: Random, setting: Setting
 ) -> datetime | None:
-    """Run a command and kill a process meanwhile; return when, None if it ended before."""
+    """Run a command, and kill a process meanwhile; return when, None if the run ended before."""
     region = rng.choice(REGIONS)
     entry = rng.randrange(len(setting.calls[region]))
     calls = rng.randrange(setting.calls[region][entry])
@@ -116,10 +116,10 @@ def _with_kill(
 
 
 def _is_missed(run: Path, is_store: bool, died: datetime) -> bool:
-    """Return whether the run had something to send after the server died."""
-    wanted = {"reward"} if is_store else {"checkpoint"}
+    """Return whether the run sent anything after the server died."""
+    kinds = {"reward"} if is_store else {"checkpoint"}
     events = lines_of(run / "events.jsonl")
-    times = [datetime.fromisoformat(e["time"]) for e in events if e["kind"] in wanted]
+    times = [datetime.fromisoformat(e["time"]) for e in events if e["kind"] in kinds]
     return any(time > died for time in times)
 
 
@@ -130,7 +130,7 @@ def _kill(pid: int) -> bool:
 
 
 def _kill_children(name: str) -> bool:
-    """Kill this process's children of a name; return whether there was one."""
+    """Kill all children of this process with a name; return whether there was one."""
     has_killed = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -143,7 +143,7 @@ def _kill_children(name: str) -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """Return whether a process exists and is no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -164,7 +164,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
     """Wait until a condition holds.
 
     Raises:
-        TimeoutError: if it does not within so many seconds.
+        TimeoutError: if it does not hold within `seconds`.
     """
     ends = time.monotonic() + seconds
     while not condition():

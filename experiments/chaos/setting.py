@@ -1,4 +1,4 @@
-"""The setting of a case: a short run, its undisturbed reference, and a folder."""
+"""The setting of a case: a short run, its undisturbed reference and a folder."""
 
 import json
 from collections import Counter
@@ -26,14 +26,14 @@ SHORT = (
     "training.lr=0.03",
     "rng_seed=3",
 )
-"""A run of about a second that germinates three times, culls and keeps."""
+"""A run of about a second that germinates three times, culls and fossilizes."""
 
 GOVERNED = frozenset({"rollback"})
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A folder of one case, and the calls in each region of the undisturbed run."""
+    """The folder of a case, its reference, and the reference's calls in each region."""
 
     folder: Path
     reference: Path
@@ -46,7 +46,7 @@ class Setting:
 
     @property
     def log(self) -> Path:
-        """What all processes of the case print."""
+        """The file with the output of all processes of the case."""
         return self.folder / "log"
 
     def command(self, further: Sequence[str] = ()) -> list[str]:
@@ -58,7 +58,7 @@ class Setting:
         return ["train", "--resume", str(self.run)]
 
     def disturb(self, command: Sequence[str], fault: Fault | None) -> int:
-        """Run a command with a fault in it; return how its process ended."""
+        """Run a command with a fault in it; return the exit code of its process."""
         self.place.unlink(missing_ok=True)
         return forked(partial(disturbed, command, fault, self.place), self.log)
 
@@ -68,11 +68,11 @@ class Setting:
         return self.folder / "place.json"
 
     def has_struck(self) -> bool:
-        """Return whether the last fault struck; its process may end before that moment."""
+        """Return whether the last fault struck; the process may have ended before its moment."""
         return self.place.exists()
 
     def said(self) -> str:
-        """Return the end of what the processes printed."""
+        """Return the end of the output of all processes."""
         return self.log.read_text(errors="replace")[-600:] if self.log.exists() else ""
 
 
@@ -86,9 +86,9 @@ def is_finished(run: Path) -> bool:
 
 
 def recoveries(run: Path, where: Iterable[str]) -> int:
-    """Return how many recoveries a run's events report, in the named places of the program.
+    """Return the number of recoveries in a run's events, for the named places of the program.
 
-    Quarantines and breakers that open or close follow from failures that were reported already.
+    Quarantines and breakers do not count: they follow from failures that are counted already.
     """
     places = frozenset(where)
     reported = 0
@@ -101,7 +101,7 @@ def recoveries(run: Path, where: Iterable[str]) -> int:
 
 
 def miscounted(run: Path) -> list[str]:
-    """Return where a run's summary counts other recoveries than its events report."""
+    """Return the counts of recoveries in a run's summary that contradict its events."""
     summary: Json = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     events = lines_of(run / "events.jsonl")
     reported: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}

@@ -1,4 +1,4 @@
-"""A sweep killed and started again by the same command ends like an undisturbed one."""
+"""Check that a killed sweep, started again by the same command, ends like an undisturbed one."""
 
 import csv
 import signal
@@ -33,10 +33,10 @@ KILLED = -signal.SIGKILL
 
 
 def killed_sweep(kills: int, rng_seed: int, folder: Path) -> dict[str, Any]:
-    """Kill a sweep so many times; return where, and how its folder differs from an undisturbed one.
+    """Kill a sweep `kills` times; return the moments, and the differences to an undisturbed one.
 
-    Each start gets as far as it gets: the entry that kills it is drawn among the first few, so that
-    jobs before, in and after the one that is running are met.
+    Each start is killed at one of the first few entries of a region, so that kills fall on
+    finished, running and waiting jobs.
     """
     rng, log = Random(f"sweeps/{rng_seed}"), folder / "sweep.log"
     calm, rough = folder / "calm", folder / "rough"
@@ -54,24 +54,24 @@ def killed_sweep(kills: int, rng_seed: int, folder: Path) -> dict[str, Any]:
         struck.append({**asdict(fault), "jobs_finished": finished})
     if code == KILLED:
         code = forked(partial(run_command, arguments), log)
-    found = [f"exit code {code}: {log.read_text()[-500:]}"] if code else unlike(rough, calm)
-    return {"kills": len(struck), "differences": found, "moments": struck}
+    problems = [f"exit code {code}: {log.read_text()[-500:]}"] if code else unlike(rough, calm)
+    return {"kills": len(struck), "differences": problems, "moments": struck}
 
 
 def unlike(sweep: Path, reference: Path) -> list[str]:
-    """Return how a sweep's folder differs from another's: its files, its jobs and its table."""
+    """Return the differences between the folders of two sweeps: files, jobs and table."""
     names = [sorted(path.name for path in folder.iterdir()) for folder in (sweep, reference)]
-    found = [] if names[0] == names[1] else [f"holds {names[0]}, undisturbed {names[1]}"]
+    problems = [] if names[0] == names[1] else [f"holds {names[0]}, undisturbed {names[1]}"]
     for job in JOBS:
-        found += [f"job {job}: {each}" for each in differences(sweep / job, reference / job)]
+        problems += [f"job {job}: {each}" for each in differences(sweep / job, reference / job)]
     for number, rows in enumerate(zip(_table(sweep), _table(reference), strict=True)):
         keys = [key for key in rows[1] if rows[0].get(key) != rows[1][key]]
-        found += [f"sweep.csv: job {number}: {key}" for key in keys]
-    return found
+        problems += [f"sweep.csv: job {number}: {key}" for key in keys]
+    return problems
 
 
 def _table(sweep: Path) -> Sequence[dict[str, str]]:
-    """Return the rows of `sweep.csv` without what a clock gave, and where the jobs lie."""
+    """Return the rows of `sweep.csv` without clock fields and folders."""
     with (sweep / "sweep.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     others = ("_s", "_ms", "control_fraction", "run_dir")

@@ -1,4 +1,4 @@
-"""Undisturbed runs, the reference for disturbed ones, and the calls in their regions."""
+"""Make undisturbed runs as references, and count the calls in their regions."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from experiments.chaos.left import lines_of
 from experiments.chaos.regions import Census, watch
 
 GROWTH = {"GERMINATED": 3, "CULLED": 1, "FOSSILIZED": 1}
-"""Moves that a run must make at least, for disturbances of it to mean something."""
+"""Least numbers of moves for a run to be worth disturbing."""
 
 
 def plain(folder: Path, command: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def _check(folder: Path, code: int, log: Path) -> None:
         raise RuntimeError(f"the undisturbed run comes too seldom to {', '.join(lacking)}")
 
 
-def _lacking(folder: Path, wanted: Mapping[str, int]) -> list[str]:
+def _lacking(folder: Path, required: Mapping[str, int]) -> list[str]:
     events = lines_of(folder / "events.jsonl")
     moves = Counter(line["to_stage"] for line in events if line["kind"] == "lifecycle")
-    return [stage for stage, least in wanted.items() if moves[stage] < least]
+    return [stage for stage, least in required.items() if moves[stage] < least]

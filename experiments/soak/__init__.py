@@ -1,1 +1,1 @@
-"""A day's worth of decisions in one process: does anything grow that should not?"""
+"""Check that a day's worth of decisions in one process leaks nothing."""

@@ -1,11 +1,11 @@
-"""Soak: the equivalent of 24 hours of decisions in one process; only networks may grow.
+"""Soak: 24 hours' worth of decisions in one process; only networks may grow.
 
     python -m experiments.soak [--runs 250] [--steps 864000]
 
-writes `experiments/results/soak.json`; a smaller one writes nothing, unless `--out` names a file.
-864,000 control steps are one every 0.1 s for a day.  The runs share one process; so do the steps of
-many growers, and those of the one that lives long; two processes work side by side.  What counts as
-flat is defined in `flat.py`; a leak ends the command with exit code 1.
+writes `experiments/results/soak.json`; a smaller soak writes only to `--out`.  864,000 control
+steps are one every 0.1 s for a day.  There are three soaks, each in one process: whole runs, steps
+of many growers, and steps of one long-lived grower.  Two processes work in parallel.  `flat.py`
+defines what counts as flat.  If there is a leak, the exit code is 1.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RUNS, STEPS = 250, 864_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak, write, print; return 1 when something grew."""
+    """Soak, write and print; return 1 if there is a leak."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _soaked(soaks: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Run each soak in a process of its own, the longest first; return their results."""
+    """Run each soak in a fresh process, the longest first; return their results."""
     fresh = get_context("spawn")
     with ProcessPoolExecutor(
         2, mp_context=fresh, initializer=torch.set_num_threads, initargs=(1,), max_tasks_per_child=1
@@ -58,14 +58,14 @@ def _soaked(soaks: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict
 
 
 def lines(name: str, soak: Mapping[str, Any]) -> list[str]:
-    """Return a soak's results in words."""
+    """Return the results of a soak as lines of text."""
     counts = {key: value for key, value in soak.items() if isinstance(value, int) and key != "ok"}
     shown = [f"{name}: {'flat' if soak['ok'] else 'GROWS'} ({counts})"]
-    for series, found in soak["drift"].items():
+    for series, drift in soak["drift"].items():
         shown.append(
             f"  {series:10s} median {soak['median'][series]:g}, over the whole soak "
-            f"{found['growth']:+.2%} [{found['low']:+.2%}, {found['high']:+.2%}]"
-            f"{'' if found['flat'] else '  GROWS'}"
+            f"{drift['growth']:+.2%} [{drift['low']:+.2%}, {drift['high']:+.2%}]"
+            f"{'' if drift['flat'] else '  GROWS'}"
         )
     for series, steady in soak["constant"].items():
         shown.append(f"  {series:10s} {'constant' if steady else 'NOT CONSTANT'}")

@@ -1,10 +1,11 @@
-"""Is a series flat?  Theil-Sen slope, with a bootstrap interval, over all but its first part.
+"""Decide whether a series is flat, by its Theil-Sen slope with a bootstrap interval.
 
     slope = median over pairs i < j of (y_j - y_i) / (j - i)      (Theil 1950, Sen 1968)
 
-A series is flat when the interval of its slope reaches down to 0, or when even the interval's upper
-end makes less of it, over its whole length, than the allowed share of its median.  The second rule
-is there because memory moves in steps: neighbours are alike, so intervals come out too narrow.
+The first part of a series is its warm-up and is left out.  A series is flat if the interval of its
+slope includes 0 or less, or if its growth over the whole length, at the upper end of the interval,
+is below the allowed share of its median.  The second rule is needed because memory grows in steps:
+neighbouring samples are alike, so intervals are too narrow.
 """
 
 from collections.abc import Sequence
@@ -14,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 WARM_UP = 0.2
-"""Share of the samples that come before caches are full and the allocator has settled."""
+"""Share of the samples before caches are full and the allocator has settled."""
 RESAMPLES = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What became of a series from its first sample after the warm-up to its last.
+    """Growth of a series after its warm-up.
 
-    growth, low, high: slope times length, with the 95 % interval, as shares of the median.
-    allowed: the share that is small enough.
+    growth, low, high: slope times length, with its 95 % interval, as shares of the median.
+    allowed: largest share that counts as flat.
     """
 
     median: float
@@ -34,7 +35,7 @@ class Drift:
 
     @property
     def is_flat(self) -> bool:
-        """True when it does not grow, or so little that it does not matter."""
+        """True if the series does not grow, or by less than `allowed`."""
         return self.low <= 0 or self.high < self.allowed
 
 
@@ -44,7 +45,7 @@ def settled(values: Sequence[float]) -> Sequence[float]:
 
 
 def drift(values: Sequence[float], allowed: float) -> Drift:
-    """Return how a series drifts once it has settled."""
+    """Return the growth of a series after its warm-up."""
     array = np.asarray(settled(values), dtype=np.float64)
     rng = np.random.default_rng(0)
     picks = np.sort(rng.integers(0, len(array), (RESAMPLES, len(array))))
@@ -62,13 +63,13 @@ def drift(values: Sequence[float], allowed: float) -> Drift:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return highest minus lowest, once the series has settled."""
+    """Return highest minus lowest value after the warm-up."""
     rest = settled(values)
     return max(rest) - min(rest)
 
 
 def _slope(times: NDArray[np.int64], values: NDArray[np.float64]) -> float:
-    """Return the median slope over all pairs that differ in time; 0 where none do."""
+    """Return the median slope over all pairs that differ in time, 0 if there are none."""
     apart = np.subtract.outer(times, times)
     later = apart > 0
     if not later.any():

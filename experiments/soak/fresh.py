@@ -1,7 +1,7 @@
-"""Time the same work in a fresh process, in which nothing has piled up.
+"""Time the same work in a fresh process, as reference.
 
-The machine's own speed swings by a half within minutes, and not alike for all kinds of work, so a
-process that grows slower shows only beside a fresh one that does the same at the same time.
+The speed of a machine varies by a half within minutes, and differently for each kind of work.  So a
+process that slows down shows only in comparison with a fresh one that does the same work then.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-# What work imports late is here early: a fresh process is forked from one that knows all of it.
+# Imported here, so that a fresh process is forked from one that has imported everything.
 import torch
 import torch._dynamo
 
@@ -19,17 +19,17 @@ import esper.run.run  # noqa: F401
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What work took, in milliseconds of the clock and of its process's processors."""
+    """Time that work took, in milliseconds of the clock and of processor time."""
 
     wall_ms: float
     cpu_ms: float
 
 
 def in_fresh_process(work: Callable[[], object]) -> Span:
-    """Return what work takes in a process of its own, its imports not counted.
+    """Return the time that work takes in a fresh process, without imports.
 
     Args:
-        work: can be pickled.
+        work: a function that can be pickled.
 
     Raises:
         RuntimeError: if it failed.

@@ -1,4 +1,4 @@
-"""From samples to a verdict: memory, objects and time flat, files and threads constant."""
+"""Judge samples: memory, objects and time must be flat, files and threads constant."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,19 @@ from experiments.soak.resources import Sample
 
 HELD = {"memory_mb": 0.01, "objects": 0.01}
 TAKEN = {"cpu_ratio": 0.05, "wall_ratio": 0.05}
-"""How much of its median each series may grow over a whole soak.
+"""Allowed growth of each series over a whole soak, as a share of its median.
 
-Times are compared with those of other work at the same moment: a machine by itself can be half as
-fast again for minutes.
+Times are ratios to those of reference work at the same moment, because a machine's speed varies.
 """
 SHOWN = ("cpu_ms", "wall_ms")
 CONSTANT = ("files", "threads")
 
 
 def judge(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return the results of a soak; `ok` only when nothing in it grows.
+    """Return the results of a soak; `ok` is true if nothing grows.
 
     Args:
-        samples: one after each unit of work (a run, or many control steps).
+        samples: one for each unit of work (a run, or many control steps).
     """
     read = {
         name: [float(value) for each in samples if (value := getattr(each, name)) is not None]
@@ -37,10 +36,9 @@ def judge(samples: Sequence[Sample]) -> dict[str, Any]:
     }
     steady = {name: spread(series[name]) == 0 for name in CONSTANT}
     return {
-        "ok": all(steady.values()) and all(found.is_flat for found in drifts.values()),
+        "ok": all(steady.values()) and all(each.is_flat for each in drifts.values()),
         "drift": {
-            name: {**_rounded(asdict(found)), "flat": found.is_flat}
-            for name, found in drifts.items()
+            name: {**_rounded(asdict(each)), "flat": each.is_flat} for name, each in drifts.items()
         },
         "constant": steady,
         "median": _rounded({name: statistics.median(values) for name, values in series.items()}),

@@ -1,6 +1,6 @@
-"""Measure what a process holds and how long work takes: memory, objects, files, threads, time.
+"""Measure work and its process: time, memory, objects, files and threads.
 
-Read from `/proc`, so it needs Linux.
+The numbers come from `/proc`, so it needs Linux.
 """
 
 import gc
@@ -22,13 +22,13 @@ PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What the process holds after a unit of work and a garbage collection.
+    """Measurements after a unit of work and a garbage collection.
 
     memory_mb: resident set size.
-    objects: objects that the garbage collector watches; a leak in Python shows here first.
+    objects: objects that the garbage collector tracks; a leak in Python shows here first.
     files, threads: open file descriptors and threads of the operating system.
-    wall_ms, cpu_ms: what the work took, an epoch or a step.
-    wall_ratio, cpu_ratio: the work's time over that of what was done beside it; None for nothing.
+    wall_ms, cpu_ms: time of an epoch or a step.
+    wall_ratio, cpu_ratio: time of the work over that of the reference work; None without one.
     """
 
     memory_mb: float
@@ -44,12 +44,12 @@ class Sample:
 def measured(
     work: Callable[[], T], parts: int, beside: Callable[[], Span] | None = None
 ) -> tuple[T, Sample]:
-    """Do a unit of work, of so many epochs or steps; return its result and what is held then.
+    """Do a unit of work; return its result and the measurements after it.
 
     Args:
-        work: what is measured.
-        parts: how many epochs or steps it has.
-        beside: other work to compare its time with, done right before.
+        work: the work to measure.
+        parts: number of its epochs or steps.
+        beside: reference work, done right before.
     """
     usual = None if beside is None else beside()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -71,7 +71,7 @@ def measured(
 
 
 def _let_end() -> None:
-    """Wait for threads that end when their work is done, as the one that prepares kernels does."""
+    """Wait for threads that end with their work, such as the one that prepares kernels."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Whole runs, one after the other in one process: 40 epochs of `spirals`, grown and culled."""
+"""Soak of whole runs in one process: 40 epochs of `spirals` each, with growth and culls."""
 
 import contextlib
 import io
@@ -23,12 +23,12 @@ from experiments.soak.resources import Sample, measured
 
 STRATEGIES = ("ucb", "thompson", "epsilon_greedy", "performance_weighted")
 COMPARED = 5
-"""Every so many runs the same run is done in a fresh process; all kinds have their turn."""
+"""Every `COMPARED` runs, the same run is done in a fresh process; this covers all kinds."""
 COUNTS = ("seeds_germinated", "seeds_culled", "seeds_fossilized")
 
 
 def soak_runs(num_runs: int) -> dict[str, Any]:
-    """Run so many runs and return how the process changed."""
+    """Do `num_runs` runs; return counts and the verdict on the process."""
     samples: list[Sample] = []
     counts: list[Counter[str]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def soak_runs(num_runs: int) -> dict[str, Any]:
 
 
 def config_of(number: int, store: Path) -> RunConfig:
-    """Return the configuration of one run: four kinds in turn, every run of another rng seed."""
+    """Return the configuration of a run: four kinds in turn, each run with its own rng seed."""
     kind = number % len(STRATEGIES)
     kept = OPTIONS["store"]["sqlite"](path=str(store))
     return RunConfig(
@@ -65,7 +65,7 @@ def config_of(number: int, store: Path) -> RunConfig:
 
 
 def _in_fresh_process(number: int, store: Path) -> Span:
-    """Return what the run takes elsewhere, with a copy of what is in the store by now."""
+    """Return the time of the run in a fresh process, with a copy of the current store."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / store.name
         if store.exists():

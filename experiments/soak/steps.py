@@ -1,8 +1,8 @@
-"""Control steps without training: many growers one after the other, then one that lives long.
+"""Soaks of control steps: many growers one after the other, and one long-lived grower.
 
-A step evaluates a tiny network on a few samples and decides.  Between two steps stands what gates
-need to see, one optimizer step on the same samples.  The long one's network learns nothing (its
-kernels get no gradient), so no seed is ever fossilized and it germinates and culls for ever.
+A step evaluates a tiny network on a few samples and decides.  The many growers also take one
+optimizer step on these samples before each control step, which the gates need.  The network of the
+long-lived grower is not trained: no seed is fossilized, so it germinates and culls for ever.
 """
 
 from collections import Counter
@@ -23,11 +23,11 @@ from experiments.soak.resources import Sample, measured
 BUDGET = 2_000
 """Epochs of one grower, and control steps between two samples."""
 EVENTS = 100
-"""Germinations in so many epochs."""
+"""Germinations in `BUDGET` epochs."""
 LONG_SHARE = 0.95
-"""Share of all steps that the one long-lived grower takes."""
+"""Share of all steps that the long-lived grower takes."""
 COMPARED = 6
-"""Every so many portions of the long-lived one its time is compared with that of a young one."""
+"""Every `COMPARED` portions, the long-lived grower is compared with a young one."""
 SAMPLES, FEATURES, CLASSES = 16, 4, 2
 LEARNING_RATE = 0.1
 
@@ -56,7 +56,7 @@ class Field:
         self.optimizer.step()
 
     def go(self, steps: int, *, trained: bool) -> Counter[str]:
-        """Take so many control steps; return how often seeds came to which stage."""
+        """Take `steps` control steps; return the number of moves to each stage."""
         stages: Counter[str] = Counter()
         for _ in range(steps):
             if trained:
@@ -67,7 +67,7 @@ class Field:
 
 
 def field(epochs: int, rng_seed: int) -> Field:
-    """Return a network with its grower, which changes it `EVENTS` times in `BUDGET` epochs."""
+    """Return a network with a grower that germinates `EVENTS` times in `BUDGET` epochs."""
     torch.manual_seed(rng_seed)
     blocks = [nn.Sequential(nn.Linear(FEATURES, FEATURES), nn.Tanh()) for _ in range(2)]
     model = nn.Sequential(*blocks, nn.Linear(FEATURES, CLASSES))
@@ -87,7 +87,7 @@ def field(epochs: int, rng_seed: int) -> Field:
 
 
 def soak_steps(num_steps: int) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Return the soaks that share so many control steps, by name."""
+    """Return the soaks, by name, among which `num_steps` control steps are shared."""
     long = max(BUDGET, int(num_steps * LONG_SHARE)) if num_steps > BUDGET else 0
     soaks = {"many": partial(_many, _budgets(num_steps - long))}
     return {**soaks, "long": partial(_long, _budgets(long))} if long else {**soaks}
@@ -100,16 +100,16 @@ def _budgets(steps: int) -> list[int]:
 
 
 def _many(budgets: Sequence[int]) -> dict[str, Any]:
-    """Let growers live one after the other, each trained a little; the same beside, elsewhere."""
-    found = []
+    """Use growers one after the other, each also in a fresh process as reference."""
+    measurements = []
     for rng_seed, steps in enumerate(budgets):
         work = partial(_live, steps, rng_seed)
-        found.append(measured(work, steps, partial(in_fresh_process, work)))
-    return _judged(budgets, found)
+        measurements.append(measured(work, steps, partial(in_fresh_process, work)))
+    return _judged(budgets, measurements)
 
 
 def _live(steps: int, rng_seed: int) -> Counter[str]:
-    """Let one grower live through its budget."""
+    """Use one grower for all of its budget."""
     made = field(steps, rng_seed)
     stages = made.go(steps, trained=True)
     made.grower.close()
@@ -117,32 +117,34 @@ def _live(steps: int, rng_seed: int) -> Counter[str]:
 
 
 def _long(budgets: Sequence[int]) -> dict[str, Any]:
-    """Let one grower live through all the steps; now and then a young one beside it, elsewhere."""
+    """Use one grower for all steps, with young ones in fresh processes as reference."""
     epochs = sum(budgets)
     made = field(epochs, rng_seed=0)
-    found = []
+    measurements = []
     for number, steps in enumerate(budgets):
         young = partial(in_fresh_process, partial(_begin, epochs, steps))
         beside = None if number % COMPARED else young
-        found.append(measured(partial(made.go, steps, trained=False), steps, beside))
+        measurements.append(measured(partial(made.go, steps, trained=False), steps, beside))
     made.grower.close()
-    return _judged(budgets, found)
+    return _judged(budgets, measurements)
 
 
 def _begin(epochs: int, steps: int) -> None:
-    """Let a grower with a long life before it live through the first steps of it."""
+    """Use a young grower with the same budget for its first steps."""
     made = field(epochs, rng_seed=0)
     made.go(steps, trained=False)
     made.grower.close()
 
 
-def _judged(budgets: Sequence[int], found: Sequence[tuple[Counter[str], Sample]]) -> dict[str, Any]:
-    stages: Counter[str] = sum((counts for counts, _ in found), Counter())
+def _judged(
+    budgets: Sequence[int], measurements: Sequence[tuple[Counter[str], Sample]]
+) -> dict[str, Any]:
+    stages: Counter[str] = sum((counts for counts, _ in measurements), Counter())
     named = {name: stages[name] for name in ("GERMINATED", "FOSSILIZED", "CULLED")}
-    lacking = sum(not (counts["GERMINATED"] and counts["CULLED"]) for counts, _ in found)
+    lacking = sum(not (counts["GERMINATED"] and counts["CULLED"]) for counts, _ in measurements)
     return {
         "steps": sum(budgets),
         "moves": named,
         "portions_without_growth": lacking,
-        **judge([sample for _, sample in found]),
+        **judge([sample for _, sample in measurements]),
     }

@@ -1,4 +1,4 @@
-"""Runs that several files look at: the default one, and those that exercise every option."""
+"""Runs that several test files share: the default one, and those that exercise every option."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ from tests.integration.option_cases import (
 from tests.redis_server import WHY_NOT, RedisServer
 
 RNG_SEED = 5
-"""One with which the default run keeps one seed at least and culls one at least."""
+"""A seed with which the default run fossilizes and culls at least one seed each."""
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def default_command() -> list[str]:
 def once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], dict[str, Done]]
 ) -> dict[str, Done]:
-    """Return what `make` did in a folder; the processes that share the tests' work share it too."""
+    """Return the result of `make`, called once for all parallel test processes."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
     folder.mkdir(exist_ok=True)
@@ -41,8 +41,8 @@ def once(
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not record.exists():
-            found = {key: asdict(done) for key, done in make(folder).items()}
-            record.write_text(json.dumps(found, default=str), encoding="utf-8")
+            results = {key: asdict(done) for key, done in make(folder).items()}
+            record.write_text(json.dumps(results, default=str), encoding="utf-8")
     kept = json.loads(record.read_text(encoding="utf-8"))
     return {key: Done(**{**values, "cwd": Path(values["cwd"])}) for key, values in kept.items()}
 
@@ -63,7 +63,7 @@ def default_done(default_twice: tuple[Done, Done]) -> Done:
 
 
 class ByCase(dict[str, Any]):
-    """What became of each case; a test that asks for one that cannot run here is skipped."""
+    """Results by case; a test of a case that cannot run on this machine is skipped."""
 
     def __missing__(self, name: str) -> Any:
         assert name == "redis", f"there is no case {name}"
@@ -72,7 +72,7 @@ class ByCase(dict[str, Any]):
 
 @pytest.fixture(scope="session")
 def case_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | None]:
-    """The server that the case `redis` talks to; None where there can be none."""
+    """The server of the case `redis`; None if none can be started."""
     server = None if WHY_NOT else RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     if server is not None:
@@ -90,14 +90,14 @@ def option_done(
     commands = {name: command(case) for name, case in CASES.items()}
     if case_server is None:
         del commands["redis"]
-    found = esper_forked(
+    done = esper_forked(
         folder,
         {"sweep": ["train", "-m", *command(SWEEP)[1:]], **commands},
         {} if case_server is None else {"ESPER_REDIS_URL": case_server.url},
     )
     again = esper(folder / "again", command(AGAIN))
     snapshot = esper(folder / "snapshot", command(f"{SNAPSHOT}{again.run.path}"))
-    return ByCase(found, again=again, snapshot=snapshot)
+    return ByCase(done, again=again, snapshot=snapshot)
 
 
 def command(overrides: str) -> list[str]:

@@ -1,9 +1,9 @@
-"""Runs commands of Esper in processes that import nothing heavy: they are forked once that is done.
+"""Run commands of Esper in forked processes, so that torch is imported only once for all.
 
 Reads from its input a JSON list of commands, each with `name`, `cwd`, `arguments` and `env`; writes
-to its output a JSON dict of exit codes.  What a command prints is left in `cwd` with `.out` and
-`.err` after it.  All of them hash strings alike; what is to differ between processes needs real
-ones.
+to its output a JSON dict of exit codes.  The output of a command goes to the files `<cwd>.out` and
+`<cwd>.err`.  All processes have the same hash seed; tests of other hash seeds need separate
+interpreters.
 """
 
 import atexit
@@ -28,7 +28,7 @@ def main() -> None:
     """Run every command, two at a time."""
     torch.set_num_threads(1)
     waiting: list[dict[str, Any]] = json.load(sys.stdin)
-    gc.freeze()  # pages stay shared with the children where no collection touches them
+    gc.freeze()  # keeps memory pages shared with the children
     running: dict[int, str] = {}
     codes: dict[str, int] = {}
     while waiting or running:
@@ -45,9 +45,9 @@ def main() -> None:
 
 
 def become(command: dict[str, Any]) -> NoReturn:
-    """Be `python -m esper` with these arguments; leaves as that does, but takes nothing apart.
+    """Act as `python -m esper` with these arguments, but exit without cleaning up the interpreter.
 
-    To take apart all that was imported would take longer than most commands do.
+    Cleaning up all imported modules would take longer than most commands do.
     """
     cwd = command["cwd"]
     os.chdir(cwd)
@@ -62,7 +62,7 @@ def become(command: dict[str, Any]) -> NoReturn:
         runpy.run_module("esper", run_name="__main__", alter_sys=True)
     except SystemExit as stop:
         code = stop.code
-    except BaseException:  # noqa: BLE001 - a child must not go on as its parent
+    except BaseException:  # noqa: BLE001 - a child must not continue as its parent
         sys.excepthook(*sys.exc_info())
     atexit._run_exitfuncs()
     sys.stdout.flush()

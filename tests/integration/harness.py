@@ -1,7 +1,7 @@
-"""Run the real command line in processes of its own, and read back what it left.
+"""Run the real command line in separate processes, and read the files that it writes.
 
-A network of a few hundred weights trains in a second; what takes longer is the import of torch, so
-runs that do not depend on each other go two at a time.
+A network of a few hundred weights trains in a second, but importing torch takes longer, so
+independent runs go two at a time.
 """
 
 import itertools
@@ -24,7 +24,7 @@ TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended, in the folder `cwd`."""
+    """A finished command, which ran in the folder `cwd`."""
 
     cwd: Path
     code: int
@@ -33,14 +33,14 @@ class Done:
 
     @property
     def run(self) -> "Run":
-        """The one run that it left under `runs/`."""
+        """The only run under `runs/`."""
         assert self.code == 0, self.err
-        (found,) = self.cwd.glob("runs/*/*")
-        return Run(found)
+        (folder,) = self.cwd.glob("runs/*/*")
+        return Run(folder)
 
     @property
     def refusal(self) -> str:
-        """The one line that it was refused with, without `error: `."""
+        """The one line of its error, without `error: `."""
         assert self.code == 1, f"exit code {self.code}\n{self.out}\n{self.err}"
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
@@ -50,7 +50,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory; its files are read once."""
+    """The folder of a run; each of its files is read once."""
 
     path: Path
 
@@ -66,9 +66,9 @@ class Run:
 
     @cached_property
     def summary(self) -> Json:
-        """What `summary.json` holds."""
-        found: Json = strict_json((self.path / "summary.json").read_text(encoding="utf-8"))
-        return found
+        """The values of `summary.json`."""
+        summary: Json = strict_json((self.path / "summary.json").read_text(encoding="utf-8"))
+        return summary
 
     def of(self, kind: str) -> list[Json]:
         """Return the events of a kind, in order."""
@@ -91,7 +91,7 @@ def lines_of(path: Path) -> list[Json]:
 
 
 def strict_json(text: str) -> Any:
-    """Return what a JSON text holds; NaN and infinities, which JSON does not know, are refused."""
+    """Return the value of a JSON text; NaN and infinities, which JSON lacks, are refused."""
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")
@@ -105,13 +105,13 @@ def esper(
     env: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> Done:
-    """Run a command as a user does, who is no one at W&B; each process hashes strings anew.
+    """Run a command in a fresh process with its own hash seed, logged out of W&B.
 
     Args:
-        cwd: folder that it is started in, made where it is not there.
+        cwd: working directory, created if it does not exist.
         arguments: of the command, without its name.
-        env: variables beyond this process's own.
-        before: called in the new process before it becomes the command.
+        env: variables in addition to those of this process.
+        before: called in the new process before the command starts.
     """
     cwd.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
@@ -130,7 +130,7 @@ def esper(
 def esper_all(
     folder: Path, commands: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None
 ) -> dict[str, Done]:
-    """Run every command in a folder of its name, two at a time; return how each ended."""
+    """Run each command in a folder of its name, two at a time; return the results."""
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting = {
             name: pool.submit(esper, folder / name, args, env) for name, args in commands.items()
@@ -141,10 +141,10 @@ def esper_all(
 def esper_forked(
     folder: Path, commands: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None
 ) -> dict[str, Done]:
-    """Do as `esper_all` does, for many short commands: what is heavy is imported once for all."""
+    """Do the same as `esper_all` in forked processes, which is faster for many short commands."""
     for name in commands:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    asked = [
+    requests = [
         {
             "name": name,
             "cwd": str(folder / name),
@@ -155,7 +155,7 @@ def esper_forked(
     ]
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
-        input=json.dumps(asked),
+        input=json.dumps(requests),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -1,4 +1,4 @@
-"""Commands run in this process, which knows torch already: a second instead of five."""
+"""Run commands in this process, which has imported torch: a second instead of five."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from esper.cli import execute
 
 TINY = ["logger=none", "epochs=1", "training.steps_per_epoch=2"]
-"""Overrides of a run that is over at once."""
+"""Overrides of a very short run."""
 
 
 def code_of(*arguments: str) -> int:
-    """Run a command in the working directory; return the exit code its process would have."""
+    """Run a command in the working directory; return its exit code."""
     try:
         return execute(list(arguments))
     except SystemExit as stop:
@@ -19,12 +19,12 @@ def code_of(*arguments: str) -> int:
 
 
 def summary_of(run_dir: Path) -> dict[str, Any]:
-    """Return what `summary.json` of a run directory holds."""
-    found: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
-    return found
+    """Return the values of `summary.json` in a run's folder."""
+    summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+    return summary
 
 
 def only(pattern: str) -> Path:
-    """Return the one path below the working directory that fits."""
-    (found,) = Path().glob(pattern)
-    return found
+    """Return the only path below the working directory that matches the pattern."""
+    (path,) = Path().glob(pattern)
+    return path

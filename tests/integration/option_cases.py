@@ -1,8 +1,8 @@
-"""The commands that together exercise every option of every group, each in a second or two.
+"""Commands that together exercise every option of every group, each in a second or two.
 
-Dense slots come with spirals, feature maps with digits, sequences with text.
-`adaptation=add_layer` germinates every seed of a slot at once, so one run tries as many blueprints
-as a slot has seeds.
+Slots are dense with spirals, feature maps with digits, and sequences with text.
+`adaptation=add_layer` germinates all seeds of a slot at once, so that one run tries as many
+blueprints as a slot has seeds.
 """
 
 DENSE = "data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=8"
@@ -19,7 +19,7 @@ OFTEN = (
     "viability.max_concurrent_seeds=4 viability.min_dormant_epochs=0 "
     "orchestrator.adaptation_cooldown_epochs=0"
 )
-"""Grows as often as it can, so that a strategy has something to choose."""
+"""Grows as often as possible, so that a strategy has choices."""
 
 CASES: dict[str, str] = {
     # every blueprint, in every kind of slot and in every placement
@@ -79,7 +79,7 @@ CASES: dict[str, str] = {
     "store": f"{DENSE} epochs=10 {EARLY} store=sqlite store.path=../ledger.db",
     "redis": f"{DENSE} epochs=10 {EARLY} store=redis logger=redis logger.stream=case",
 }
-"""Overrides by the name of the case; all run with `logger=none` unless they say otherwise."""
+"""Overrides by case; all run with `logger=none` unless they name another logger."""
 
 STRATEGIES = (
     "ucb",
@@ -91,13 +91,13 @@ STRATEGIES = (
     "round_robin",
 )
 SWEEP = f"{DENSE} {OFTEN} strategy={','.join(STRATEGIES)}"
-"""One sweep; the job of strategy `ucb` is the case `strategy_ucb`, and so on."""
+"""A sweep; the job of strategy `ucb` is the case `strategy_ucb`, and so on."""
 
 AGAIN = f"{CASES['store']} rng_seed=1"
-"""A second run, which starts from what the first one learned."""
+"""A second run, which starts from the ledger of the first one."""
 
 SNAPSHOT = f"{DENSE} epochs=10 {EARLY} rng_seed=1 store=snapshot store.path="
-"""That second run once more, from what it had read; its folder comes behind this."""
+"""The second run again, from its snapshot of the ledger; its folder is appended to this."""
 
 OWN_NETWORK = """
 from torch import nn
@@ -150,4 +150,4 @@ COVERED: dict[str, dict[str, str]] = {
     "logger": {"wandb": "wandb", "tensorboard": "custom", "redis": "redis", "none": "standard"},
     "store": {"memory": "standard", "sqlite": "store", "redis": "redis", "snapshot": "snapshot"},
 }
-"""Which case exercises which option; `wandb` is the default run, which has tests of its own."""
+"""The case that exercises each option; `wandb` is the default run, which other tests cover."""

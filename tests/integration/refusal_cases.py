@@ -1,4 +1,4 @@
-"""What a user can get wrong, and what the one line about it must name."""
+"""Mistakes of users, and the words that each error line must contain."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ FILES = {
     "binary.txt": bytes(range(256)) * 20,
     "taken": b"a file of another program",
 }
-"""What lies in the folder that every command is started in."""
+"""Files in the working directory of every command."""
 
 TEXT = "data=text model=transformer"
 CUSTOM = "model=custom model.factory=networks"
@@ -47,9 +47,9 @@ CUSTOM = "model=custom model.factory=networks"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A command and what the line that refuses it must say.
+    """A refused command, and the words of its error line.
 
-    is_early: refused before there is a folder for the run.
+    is_early: whether it is refused before the folder of the run exists.
     """
 
     overrides: str
@@ -58,7 +58,7 @@ class Refusal:
 
 
 REFUSALS: dict[str, Refusal] = {
-    # what the configuration alone tells
+    # errors of the configuration alone
     "option": Refusal("strategy=thomson", ("strategy=thomson", "thompson?", "allowed: "), True),
     "later option": Refusal("data=cifar1O", ("data=cifar1O", "allowed: digits"), True),
     "key": Refusal("training.learning_rate=1", ("training.learning_rate", "optimizer, lr"), True),
@@ -102,7 +102,7 @@ REFUSALS: dict[str, Refusal] = {
     "no class left": Refusal(
         "data.val_fraction=0.0001", ("data.val_fraction=0.0001", "do not reach all three parts")
     ),
-    # networks of one's own
+    # custom networks
     "no factory": Refusal("model=custom", ("model.factory=package.module:function", "got none")),
     "no module": Refusal(
         "model=custom model.factory=nowhere:f", ("model.factory 'nowhere:f'", "no module named")

@@ -1,4 +1,4 @@
-"""A host that sends its own process a signal at a forward pass that the environment names."""
+"""A host that signals its own process at a forward pass chosen by an environment variable."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ WHEN, WHAT = "ESPER_TEST_SIGNAL_AT", "ESPER_TEST_SIGNAL"
 
 
 class Net(nn.Module):
-    """A small multi-layer perceptron that counts how often it is trained."""
+    """A small multi-layer perceptron that counts its forward passes in training."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()

@@ -78,7 +78,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
     facts = {"config": {}, "versions": {}}
-    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, bus, facts, began_s=0.0)
+    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, facts, began_s=0.0)
     run_epochs(task, grower, bus, checkpoints, Interrupt())
     assert bus.failures == []
     return run

@@ -1,4 +1,4 @@
-"""A checkpoint that was written."""
+"""Fixture: the folder of a written checkpoint."""
 
 from pathlib import Path
 

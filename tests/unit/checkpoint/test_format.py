@@ -9,19 +9,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, write
 from tests.unit.checkpoint.trees import FACTS, NAMES, TREE, bits
 
 
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
-    num_bytes = write(tmp_path / "last", TREE, FACTS)
+    write(tmp_path / "last", TREE, FACTS)
     saved = read(tmp_path / "last")
     assert bits(saved.tree) == bits(TREE)
     assert bits(saved.facts) == bits(FACTS)
-    assert bits(read_facts(tmp_path / "last")) == bits(FACTS)
-    files = {path.name: path.stat().st_size for path in (tmp_path / "last").iterdir()}
-    assert set(files) == set(NAMES)
-    assert sum(files.values()) == num_bytes
+    assert {path.name for path in (tmp_path / "last").iterdir()} == set(NAMES)
 
 
 @pytest.mark.parametrize("tree", [None, [], {}, {"a": 1}, [torch.empty(0)], torch.tensor(2.0)])
@@ -35,13 +32,10 @@ def test_other_tools_can_read_the_files(folder: Path) -> None:
     assert list(tensors) == ["0000:weight"]
     assert json.loads((folder / STATE).read_text())["weight"] == {"$": ["tensor", "0000:weight"]}
     manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest["format"] == "esper-checkpoint-2"
+    assert manifest["format"] == "esper-checkpoint-3"
     assert manifest["facts"]["epoch"] == 3
     content = (folder / STATE).read_bytes()
-    assert manifest["files"][STATE] == {
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    assert manifest["files"][STATE] == {"sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_the_same_tree_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:

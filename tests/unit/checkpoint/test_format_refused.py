@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 import esper.checkpoint
-from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, read_facts, write
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, write
 from esper.contracts.errors import CheckpointError
 from tests.unit.checkpoint.trees import FACTS, NAMES, TREE
 
@@ -31,10 +31,7 @@ def forge(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     manifest = json.loads((folder / MANIFEST).read_bytes())
     del manifest["checksum"]
-    manifest["files"][name] = {
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest()}
     seal(folder, manifest)
 
 
@@ -104,8 +101,6 @@ def test_an_altered_manifest_is_told(folder: Path) -> None:
     path = folder / MANIFEST
     path.write_bytes(path.read_bytes().replace(b'"epoch":3', b'"epoch":4'))
     assert reason(folder) == f"{path} was altered: its checksum differs"
-    with pytest.raises(CheckpointError, match="altered"):
-        read_facts(folder)
 
 
 def test_files_of_another_checkpoint_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -159,25 +154,25 @@ def test_no_module_here_knows_how_to_unpickle() -> None:
         assert found is None
 
 
-@pytest.mark.parametrize("name", ["esper-checkpoint-1", "esper-checkpoint-3"])
+@pytest.mark.parametrize("name", ["esper-checkpoint-2", "esper-checkpoint-4"])
 def test_an_older_or_a_newer_format_is_refused_by_its_name(name: str, folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     del manifest["checksum"]
     seal(folder, {**manifest, "format": name})
     assert reason(folder) == (
-        f"{folder / MANIFEST} is of the format '{name}', wanted 'esper-checkpoint-2'"
+        f"{folder / MANIFEST} is of the format '{name}', wanted 'esper-checkpoint-3'"
     )
 
 
 def test_what_has_no_format_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text("[]\n")
-    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-2'")
+    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-3'")
 
 
 def test_a_manifest_of_our_format_without_its_content_is_refused(folder: Path) -> None:
-    seal(folder, {"format": "esper-checkpoint-2"})
+    seal(folder, {"format": "esper-checkpoint-3"})
     assert "does not hold a manifest" in reason(folder)
-    seal(folder, {"format": "esper-checkpoint-2", "facts": {}, "files": {}})
+    seal(folder, {"format": "esper-checkpoint-3", "facts": {}, "files": {}})
     assert reason(folder) == f"{folder / MANIFEST} does not know {TENSORS}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read_facts, write
+from esper.checkpoint.format import MANIFEST, STATE, TENSORS, read, write
 from esper.contracts.errors import CheckpointError
 from tests.unit.checkpoint.trees import damage, keeper_of, kept, tree_of
 
@@ -56,7 +56,7 @@ def test_a_file_where_a_checkpoint_belongs_gives_way(name: str, tmp_path: Path) 
         keeper.discard(refused)
     keeper.save(tree_of(3), {"epoch": 3}, is_best=True)
     assert sorted(each.name for each in keeper.folder.iterdir()) == ["best", "last", "previous"]
-    assert [facts["epoch"] for facts in map(read_facts, keeper.candidates())] == [3, epoch]
+    assert [saved.facts["epoch"] for saved in map(read, keeper.candidates())] == [3, epoch]
 
 
 def test_when_none_can_be_used_every_reason_is_told(tmp_path: Path) -> None:

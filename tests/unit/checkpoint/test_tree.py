@@ -54,7 +54,11 @@ def test_a_tensor_of_any_type_and_shape_comes_back(
 
 
 @pytest.mark.parametrize(
-    "number", [math.nan, math.inf, -math.inf, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308]
+    "number",
+    [
+        *(math.nan, struct.unpack(">d", bytes.fromhex("7ff8000000000001"))[0]),
+        *(math.inf, -math.inf, -0.0, 0.1 + 0.2, 5e-324, 1.7976931348623157e308),
+    ],
 )
 def test_a_float_comes_back_to_the_bit(number: float) -> None:
     assert struct.pack(">d", through_bytes(number)) == struct.pack(">d", number)
@@ -186,6 +190,7 @@ def test_a_tree_that_holds_itself_is_refused() -> None:
         {"$": ["tensor"]},
         {"$": ["complex", "a"]},
         {"$": ["float", "x"]},
+        {"$": ["float", "7ff8"]},
         {"$": ["float", 5]},
         {"$": ["dict", [["a"]]]},
         {"$": ["dict", [[[], 1]]]},

@@ -1,4 +1,4 @@
-"""Trees to save, what it means that two are the same to the bit, and keepers that saved some."""
+"""Trees to save, a comparison to the bit, and rotations that have saved some epochs."""
 
 import struct
 from pathlib import Path
@@ -24,7 +24,7 @@ DTYPES = (
 
 
 def tensor_of(dtype: torch.dtype, shape: tuple[int, ...], rng_seed: int = 0) -> Tensor:
-    """Return a tensor of any bits, not-a-numbers of every kind among them."""
+    """Return a tensor of random bits, including NaNs of every kind."""
     num_bytes = torch.tensor([], dtype=dtype).element_size() * torch.Size(shape).numel()
     generator = torch.Generator().manual_seed(rng_seed)
     highest = 2 if dtype == torch.bool else 256
@@ -33,7 +33,7 @@ def tensor_of(dtype: torch.dtype, shape: tuple[int, ...], rng_seed: int = 0) -> 
 
 
 def bits(tree: Any) -> Any:
-    """Return what equals only for trees of the same types, order and bits."""
+    """Return a value that is equal only for trees of the same types, order and bits."""
     match tree:
         case dict():
             return dict, [(key, bits(item)) for key, item in tree.items()]
@@ -54,7 +54,7 @@ def bits(tree: Any) -> Any:
 
 
 def tensors() -> st.SearchStrategy[Tensor]:
-    """Return tensors of every dtype, 0-dimensional, empty, strided and expanded ones among them."""
+    """Return tensors of every dtype, including 0-dimensional, empty, strided and expanded ones."""
     shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
     views = st.sampled_from(
         [
@@ -69,7 +69,7 @@ def tensors() -> st.SearchStrategy[Tensor]:
 
 
 def trees() -> st.SearchStrategy[Any]:
-    """Return trees of everything that can be saved."""
+    """Return trees of all values that can be saved."""
     keys = st.sampled_from(["$", "tensor", "a", ""]) | st.text(max_size=4)
     leaves = st.one_of(
         st.none(),
@@ -95,7 +95,7 @@ def tree_of(epoch: int) -> dict[str, Any]:
 
 
 def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> CheckpointRotation:
-    """Return a keeper that has saved these epochs."""
+    """Return a rotation that has saved these epochs."""
     keeper = CheckpointRotation(folder / "checkpoints")
     for epoch in epochs:
         keeper.save(tree_of(epoch), {"epoch": epoch}, is_best=epoch in best)
@@ -103,7 +103,7 @@ def keeper_of(folder: Path, *epochs: int, best: tuple[int, ...] = ()) -> Checkpo
 
 
 def kept(keeper: CheckpointRotation) -> dict[str, int]:
-    """Return each folder with the epoch that its files, all of them sound, hold."""
+    """Return the epoch of the checkpoint in each folder, after checking all of its files."""
     epochs = {}
     for folder in keeper.folder.iterdir():
         saved = read(folder)

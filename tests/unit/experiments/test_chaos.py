@@ -1,5 +1,7 @@
 """The fault harness: its moments are where it says, it sees what is wrong, and it runs."""
 
+import functools
+import importlib
 import json
 import os
 import shutil
@@ -18,7 +20,7 @@ from experiments.chaos.child import where
 from experiments.chaos.file_faults import SPOILERS
 from experiments.chaos.left import differences, without_clock
 from experiments.chaos.outcome import Outcome, problems, table
-from experiments.chaos.regions import Census, Region, Trigger, watch
+from experiments.chaos.regions import REGIONS, Census, Region, Trigger, watch
 from experiments.chaos.setting import miscounted, recoveries
 
 ROOT = Path(__file__).parents[3]
@@ -81,6 +83,12 @@ def test_a_trigger_fires_once_within_the_entry_after_so_many_calls(
         program.work(first)
     assert [len(each) for each in struck] == [3 + done]
     assert program.done == [10, 11, 12, 20, 21, 22, 30, 31, 32], "and the work goes on"
+
+
+@pytest.mark.parametrize("region", [*REGIONS.values(), *kernel_faults.CLOSING.values()])
+def test_a_region_is_a_function_of_the_product(region: Region) -> None:
+    owner: Any = importlib.import_module(region.module)
+    assert callable(functools.reduce(getattr, region.path.split("."), owner))
 
 
 def test_only_calls_with_the_word_are_entries(program: Any) -> None:

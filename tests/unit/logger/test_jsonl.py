@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from esper.contracts.errors import EsperError
+from esper.contracts.errors import CheckpointError, EsperError
 from esper.logger.bus import EventBus
 from esper.logger.jsonl import Jsonl
 from esper.rundir.records import cut_back
@@ -82,12 +82,15 @@ def test_cutting_back_drops_later_and_torn_lines_and_keeps_the_rest_as_they_were
         file.write(b'{"epoch": 2, "train_lo')
     with (tmp_path / "events.jsonl").open("ab") as file:
         file.write(b'{"epoch": 1}')
-    cut_back(tmp_path, epoch=2)
+    lines = cut_back(tmp_path, epoch=2)
+    assert [line["epoch"] for line in lines] == [1, 2]
     assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(before.splitlines(True)[:2])
     assert [event["epoch"] for event in read(tmp_path / "events.jsonl")] == [1, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "metrics.jsonl"]
 
 
-def test_cutting_back_a_run_that_wrote_nothing_does_nothing(tmp_path: Path) -> None:
-    cut_back(tmp_path, epoch=3)
+def test_cutting_back_a_run_that_wrote_nothing_gives_no_lines(tmp_path: Path) -> None:
+    assert cut_back(tmp_path, epoch=0) == []
+    with pytest.raises(CheckpointError, match="must hold the lines of epochs 1 to 3"):
+        cut_back(tmp_path, epoch=3)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Runs as the tests of reports write them."""
+"""Fixture: runs as the tests of reports write them."""
 
 from tests.unit.report.conftest import make_run
 

@@ -105,11 +105,10 @@ def test_no_folder_is_no_run(tmp_path: Path) -> None:
         load_run(tmp_path / "gone")
 
 
-def test_a_folder_without_files_of_a_run_is_empty_or_foreign(tmp_path: Path) -> None:
-    assert state_of(tmp_path / "gone") is state_of(tmp_path) is RunState.EMPTY
+def test_a_folder_without_files_of_a_run_holds_none(tmp_path: Path) -> None:
+    assert state_of(tmp_path / "gone") is state_of(tmp_path) is RunState.NONE
     (tmp_path / "notes.txt").write_text("mine")
-    assert state_of(tmp_path) is RunState.FOREIGN
-    assert state_of(tmp_path / "notes.txt") is RunState.EMPTY
+    assert state_of(tmp_path) is state_of(tmp_path / "notes.txt") is RunState.NONE
     assert not is_run(tmp_path)
 
 
