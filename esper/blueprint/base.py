@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from esper.blueprint.cost import Cost, measure
+from esper.blueprint.cost import Cost, NewKernel, measure
 from esper.blueprint.shapes import Shape, any_shapes, is_sound
 from esper.contracts.slot import Placement, SlotKind
 
 if TYPE_CHECKING:
     from torch import nn
 
-Build = Callable[[SlotKind, Shape, Shape], "nn.Module"]
 ShapeRule = Callable[[SlotKind, Shape, Shape], bool]
 Site = tuple[SlotKind, Placement]
 
@@ -48,7 +47,7 @@ class Blueprint:
     name: str
     fits_in: frozenset[Site]
     risk: float
-    build: Build
+    build: NewKernel
     shape_rule: ShapeRule = any_shapes
     thread_safe: bool = False
 
@@ -78,7 +77,7 @@ class Blueprint:
         Raises:
             Exception: whatever a user's blueprint or kernel raises.
         """
-        return measure(self, kind, in_shape, out_shape)
+        return measure(self.new_kernel, kind, in_shape, out_shape)
 
     def new_kernel(self, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> "nn.Module":
         """Return a kernel with weights from torch's global generator.

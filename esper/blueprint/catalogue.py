@@ -24,7 +24,8 @@ from esper.blueprint import (
     norm,
     squeeze_excite,
 )
-from esper.blueprint.base import SELECTIONS, Blueprint, Build, ShapeRule, Site
+from esper.blueprint.base import SELECTIONS, Blueprint, ShapeRule, Site
+from esper.blueprint.cost import NewKernel
 from esper.blueprint.shapes import Shape, any_shapes
 from esper.contracts.slot import Placement, SlotKind
 
@@ -180,13 +181,13 @@ def blueprint(
     risk: float = 0.5,
     shape_rule: ShapeRule = any_shapes,
     thread_safe: bool = False,
-) -> Callable[[Build], Blueprint]:
+) -> Callable[[NewKernel], Blueprint]:
     """Return a decorator that registers a function (kind, in_shape, out_shape) -> kernel.
 
     The decorated name is the `Blueprint`, not the function.
     """
 
-    def decorate(build: Build) -> Blueprint:
+    def decorate(build: NewKernel) -> Blueprint:
         return register(
             Blueprint(
                 name=name,

@@ -6,6 +6,7 @@ sample: matrix products and convolutions, two for a multiply-add.
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from esper.contracts.slot import SlotKind
 if TYPE_CHECKING:
     from torch import nn
 
-    from esper.blueprint.base import Blueprint
+NewKernel = Callable[[SlotKind, Shape, Shape], "nn.Module"]
+"""Builds a kernel for a kind, an input and an output shape."""
 
 COPIES = 4
 """Numbers kept for a trained weight: itself, its gradient and two moments of Adam."""
@@ -62,10 +64,10 @@ def counts(module: "nn.Module") -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def measure(recipe: "Blueprint", kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
+def measure(new_kernel: NewKernel, kind: SlotKind, in_shape: Shape, out_shape: Shape) -> Cost:
     """Return the cost of a kernel, measured on torch's meta device; draws no random numbers.
 
-    If a blueprint cannot run there (it reads values, or uses NumPy), it is built on the CPU and the
+    If a kernel cannot run there (it reads values, or uses NumPy), it is built on the CPU and the
     global random generators are restored.  A kernel that does not fit into the machine's memory is
     not run; its FLOPs are given as 0.
 
@@ -73,13 +75,13 @@ def measure(recipe: "Blueprint", kind: SlotKind, in_shape: Shape, out_shape: Sha
         Exception: whatever a user's blueprint raises.
     """
     try:
-        return _measured(recipe, kind, in_shape, out_shape, device="meta")
+        return _measured(new_kernel, kind, in_shape, out_shape, device="meta")
     except (RuntimeError, TypeError, ValueError):
-        return _measured(recipe, kind, in_shape, out_shape, device="cpu")
+        return _measured(new_kernel, kind, in_shape, out_shape, device="cpu")
 
 
 def _measured(
-    recipe: "Blueprint", kind: SlotKind, in_shape: Shape, out_shape: Shape, *, device: str
+    new_kernel: NewKernel, kind: SlotKind, in_shape: Shape, out_shape: Shape, *, device: str
 ) -> Cost:
     import torch
 
@@ -87,7 +89,7 @@ def _measured(
     from esper.probe.rng_state import RngState, restored
 
     with torch.device(device), torch.inference_mode(False), restored(RngState.now()):
-        kernel = recipe.new_kernel(kind, in_shape, out_shape)
+        kernel = new_kernel(kind, in_shape, out_shape)
         cost = Cost(*counts(kernel), flops=0)
         if cost.memory_mb > machine_memory_mb():
             return cost

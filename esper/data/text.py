@@ -48,7 +48,13 @@ class Text(DataOptions):
 
         text, source = self._read()
         try:
-            return cut_windows(text, self)
+            return cut_windows(
+                text,
+                context=self.context,
+                val_fraction=self.val_fraction,
+                test_fraction=self.test_fraction,
+                max_windows=self.max_windows,
+            )
         except ValueError as error:
             raise DataError(f"{source}: {error}") from error
 
