@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,7 @@ def damage(file: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "why"), [("flipped", "checksum"), ("torn", ""), ("pickled", "was altered|is not JSON")]
+    ("how", "why"), [("flipped", "checksum"), ("torn", ""), ("pickled", "checksum")]
 )
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
@@ -156,7 +155,8 @@ def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
     assert code_of("train", "--resume", "run") == 0
     said = capfd.readouterr().err.splitlines()
     (warning,) = [line for line in said if "checkpoints/last" in line]
-    assert re.search(why, warning)
+    is_json = (name, how) != ("manifest.json", "pickled")
+    assert (why if is_json else "is not JSON") in warning
     assert "the one before it is used" in warning
     recovered = [e for e in lines_of(Path("run/events.jsonl")) if e["kind"] == "recovery"]
     assert [(e["where"], e["recovered"]) for e in recovered] == [("checkpoint", True)]
