@@ -18,7 +18,7 @@ from esper.report.history import (
     ledger_rows,
     seed_rows,
 )
-from esper.rundir.records import Run, load_run
+from esper.rundir.records import Run, RunState, load_run
 
 
 def inspect(path: Path | str) -> RenderableType:
@@ -41,18 +41,17 @@ def inspect(path: Path | str) -> RenderableType:
 
 
 def _head(run: Run) -> Text:
-    status = (run.summary or {}).get("status") or "unfinished"
     last = run.metrics[-1] if run.metrics else {}
     words = Text(run.name, style="bold")
-    words.append(f"  {status}, {run.last_epoch} epochs", style="not bold")
+    words.append(f"  {run.state}, {run.last_epoch} epochs", style="not bold")
     words.append(
         f"\nval accuracy {percent(last.get('val_accuracy'))}"
         f"  val loss {decimal(last.get('val_loss'), 4)}"
         f"  parameters {count(last.get('params'))}  live seeds {count(last.get('live_seeds'))}",
         style="not bold",
     )
-    if status != "finished":
-        words.append(f"\nif it was interrupted: esper train --resume {run.path}", style="not bold")
+    if run.state is RunState.INTERRUPTED:
+        words.append(f"\nto continue it: esper train --resume {run.path}", style="not bold")
     return words
 
 

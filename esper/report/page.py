@@ -39,9 +39,8 @@ def run_page(run: Run, svgs: list[str]) -> str:
 
 def _head(run: Run) -> str:
     summary = run.summary or {}
-    status = summary.get("status") or "unfinished"
     made = [summary.get(key) for key in ("policy", "orchestrator", "strategy")]
-    words = [f"{status}, {run.last_epoch} epochs", " / ".join(filter(None, made))]
+    words = [f"{run.state}, {run.last_epoch} epochs", " / ".join(filter(None, made))]
     if summary.get("rng_seed") is not None:
         words.append(f"rng_seed {summary['rng_seed']}")
     return (

@@ -14,10 +14,9 @@ import numpy as np
 
 from esper.contracts.errors import DataError
 from esper.logger.format import UNKNOWN, is_number, measured
-from esper.rundir.records import is_run, load_overrides, load_summary
+from esper.rundir.records import RunState, is_run, load_overrides, load_summary, state_of
 
 _RESAMPLES = 4_000
-_INCOMPLETE = frozenset({"failed", "interrupted", "unfinished"})
 _METRICS = ("test_accuracy", "best_val_accuracy", "test_loss")
 
 
@@ -25,7 +24,7 @@ _METRICS = ("test_accuracy", "best_val_accuracy", "test_loss")
 class Job:
     """One job of a sweep, or one run of a comparison.
 
-    status: the summary's, or `unfinished` without a summary.
+    status: the state of its folder.
     overrides: values by key, as typed.
     numbers: numbers and texts of summary.json, empty without one.
     """
@@ -85,12 +84,12 @@ def job_of(path: Path) -> Job:
     plain = {
         key: value
         for key, value in (summary or {}).items()
-        if isinstance(value, str | int | float | None)
+        if key != "status" and isinstance(value, str | int | float | None)
     }
     return Job(
         path=path,
         name=path.name,
-        status=str(plain.pop("status", None) or ("finished" if summary else "unfinished")),
+        status=state_of(path),
         overrides={key.lstrip("+~"): value for key, _, value in pairs},
         numbers=plain,
     )
@@ -131,7 +130,7 @@ def table(jobs: Sequence[Job], metric: str) -> list[Group]:
 def _group(
     key: tuple[tuple[str, str], ...], common: set[tuple[str, str]], jobs: Sequence[Job], metric: str
 ) -> Group:
-    finished = [job.numbers.get(metric) for job in jobs if job.status not in _INCOMPLETE]
+    finished = [job.numbers.get(metric) for job in jobs if job.status == RunState.FINISHED]
     values = tuple(float(value) for value in finished if is_number(value))
     low, high = bootstrap(values)
     words = [f"{name}={value}" for name, value in key if (name, value) not in common]

@@ -26,14 +26,15 @@ _NEEDED = {
 
 
 class RunState(StrEnum):
-    """The state of the run in a folder.
+    """The state of a folder that may hold a run.
 
-    NONE: the folder holds no run, or does not exist.  RUNNING: a process trains it.
-    INTERRUPTED: it was stopped or killed.  FAILED: an error ended it; the summary holds the error.
-    FINISHED: it was trained to its end.
+    EMPTY: it holds nothing, or does not exist.  FOREIGN: it holds other files only.
+    RUNNING: a process trains the run.  INTERRUPTED: the run was stopped or killed.
+    FAILED: an error ended it; the summary holds the error.  FINISHED: it was trained to its end.
     """
 
-    NONE = "none"
+    EMPTY = "empty"
+    FOREIGN = "foreign"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -41,9 +42,10 @@ class RunState(StrEnum):
 
 
 def state_of(run_dir: Path) -> RunState:
-    """Return the state of the run in a folder."""
+    """Return the state of a folder that may hold a run."""
     if not is_run(run_dir):
-        return RunState.NONE
+        is_empty = run_dir.is_dir() and not any(run_dir.iterdir())
+        return RunState.EMPTY if is_empty or not run_dir.exists() else RunState.FOREIGN
     # A run removes its summary when it starts, so a run with a summary has ended.
     try:
         status = (load_summary(run_dir) or {}).get("status")
@@ -68,12 +70,14 @@ def is_sweep(folder: Path) -> bool:
 class Run:
     """The records of a run.
 
+    state: that of its folder when it was read.
     config: values of config.json.
     metrics, events: lines of metrics.jsonl and events.jsonl, oldest first.
     summary: values of summary.json, None while the run is unfinished.
     """
 
     path: Path
+    state: RunState
     config: dict[str, Any]
     metrics: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
@@ -105,13 +109,20 @@ def load_run(path: Path | str) -> Run:
         raise DataError(f"no run at {folder}: not a folder")
     if is_sweep(folder):
         raise DataError(f"{folder} is a sweep, not a run; its jobs are {folder}/0 and so on")
+    state = state_of(folder)
+    if state is RunState.EMPTY:
+        raise DataError(f"no run at {folder}: the folder is empty")
+    if state is RunState.FOREIGN:
+        raise DataError(f"no run at {folder}: the folder holds no file of a run")
     summary = load_summary(folder)
     metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)
     events = _load_lines(folder / EVENTS, _check_event, torn=summary is None)
     config = load_object(folder / CONFIG)
     if config is None:
         raise DataError(f"{folder} holds no {CONFIG}: the run is of an earlier version of Esper")
-    return Run(path=folder, config=config, metrics=metrics, events=events, summary=summary)
+    return Run(
+        path=folder, state=state, config=config, metrics=metrics, events=events, summary=summary
+    )
 
 
 def load_summary(folder: Path) -> dict[str, Any] | None:

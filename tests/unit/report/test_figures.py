@@ -11,13 +11,14 @@ import pytest
 from esper.report.drawing import INK, to_svg, write_png
 from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
 from esper.report.sweep import Group
-from esper.rundir.records import Run, load_run
+from esper.rundir.records import Run, RunState, load_run
 
 FIGURES = [accuracy_figure, lanes_figure, alphas_figure]
 
 
 def run_of(**changes: Any) -> Run:
     values: dict[str, Any] = {
+        "state": RunState.RUNNING,
         "path": Path("runs/x"),
         "config": {},
         "metrics": (),

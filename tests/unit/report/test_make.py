@@ -96,13 +96,13 @@ def test_what_users_name_cannot_break_the_page(tmp_path: Path, make_run: Any) ->
 def test_an_unfinished_run_can_be_reported(tmp_path: Path, make_run: Any) -> None:
     page_file, *_ = report([make_run(tmp_path / "run", epochs=11, finished=False)])
     _, text = read(page_file)
-    assert "unfinished, 11 epochs" in text
+    assert "interrupted, 11 epochs" in text
     assert "block1 0 mlp" in text, "what is fossilized is known from the events"
 
 
 def test_a_run_without_a_single_line_can_be_reported(tmp_path: Path, make_run: Any) -> None:
     page_file, *_ = report([make_run(tmp_path / "run", epochs=0, finished=False)])
-    assert "unfinished, 0 epochs" in read(page_file)[1]
+    assert "interrupted, 0 epochs" in read(page_file)[1]
 
 
 def test_a_sweep_gets_a_page_a_table_and_a_figure(tmp_path: Path, make_sweep: Any) -> None:

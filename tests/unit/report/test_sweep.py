@@ -23,7 +23,7 @@ def test_jobs_come_in_the_order_of_their_numbers_with_their_status(
     (folder / "6").rename(folder / "10")
     jobs = collect(folder)
     assert [job.name for job in jobs] == ["0", "1", "2", "3", "4", "5", "10"]
-    assert [job.status for job in jobs] == ["finished"] * 6 + ["unfinished"]
+    assert [job.status for job in jobs] == ["finished"] * 6 + ["interrupted"]
     assert jobs[4].overrides == {"strategy": "ucb", "rng_seed": "1", "epochs": "40"}
     assert jobs[4].numbers["test_accuracy"] == pytest.approx(0.957 - 0.02 + 0.004)
     assert "versions" not in jobs[4].numbers
@@ -94,7 +94,7 @@ def test_the_csv_has_a_row_a_job(tmp_path: Path, make_sweep: Any) -> None:
     assert len(rows) == 7
     assert rows[3]["strategy"] == "ucb"
     assert float(rows[3]["test_accuracy"]) == pytest.approx(0.937)
-    assert (rows[6]["status"], rows[6]["test_accuracy"]) == ("unfinished", "")
+    assert (rows[6]["status"], rows[6]["test_accuracy"]) == ("interrupted", "")
 
 
 def test_a_folder_without_runs_is_no_sweep(tmp_path: Path) -> None:

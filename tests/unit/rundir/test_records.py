@@ -106,10 +106,14 @@ def test_no_folder_is_no_run(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_files_of_a_run_holds_none(tmp_path: Path) -> None:
-    assert state_of(tmp_path / "gone") is state_of(tmp_path) is RunState.NONE
+    assert state_of(tmp_path / "gone") is state_of(tmp_path) is RunState.EMPTY
+    with pytest.raises(DataError, match=r"no run at .*: the folder is empty"):
+        load_run(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    assert state_of(tmp_path) is state_of(tmp_path / "notes.txt") is RunState.NONE
+    assert state_of(tmp_path) is state_of(tmp_path / "notes.txt") is RunState.FOREIGN
     assert not is_run(tmp_path)
+    with pytest.raises(DataError, match=r"no run at .*: the folder holds no file of a run"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize("mark", ["metrics.jsonl", "events.jsonl", f"{HYDRA}/{COMMAND}"])
