@@ -12,7 +12,7 @@ from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
 from esper.growth.options import Growth
-from esper.kernels.options import Kernels, Recover
+from esper.kernels.options import Kernels, RecoveryOptions
 from esper.logger.none import NoLogger
 from esper.logger.redis import Redis as RedisLogger
 from esper.logger.tensorboard import Tensorboard
@@ -121,4 +121,4 @@ class ControlOptions:
     kernels: Kernels = field(default_factory=Kernels)
     safety: Safety = field(default_factory=Safety)
     governor: GovernorOptions = field(default_factory=GovernorOptions)
-    recovery: Recover = field(default_factory=Recover)
+    recovery: RecoveryOptions = field(default_factory=RecoveryOptions)

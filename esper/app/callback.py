@@ -56,7 +56,7 @@ class JobCallback(Callback):
         elif is_run(run_dir):
             raise ConfigError(
                 f"hydra.run.dir={run_dir} holds a run already; name another one, "
-                f"or go on with it: esper train --resume {run_dir}"
+                f"or continue it: esper train --resume {run_dir}"
             )
 
     @_exit_on_error()

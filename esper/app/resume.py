@@ -59,7 +59,7 @@ def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> N
             raise ConfigError(f"--resume takes options only, got {option}")
         if of_sweep and _group(option) not in (*FREE, "epochs"):
             raise ConfigError(
-                f"{folder} is a sweep and goes on with its own options, got {option} "
+                f"{folder} is a sweep and continues with its own options, got {option} "
                 f"(allowed: {', '.join(('epochs', *FREE))})"
             )
 
@@ -69,7 +69,7 @@ def _replaced(overrides: Sequence[str], further: Sequence[str]) -> list[str]:
     chosen = {_key(option) for option in further} & OPTIONS.keys()
     # A newly chosen option of a group has other keys, so keys of the old one are dropped.
     kept = [each for each in overrides if _group(each) not in chosen or _key(each) in chosen]
-    # A key keeps its first place and its last value: the order of options numbers the jobs.
+    # Jobs are numbered by the order of the options, so a repeated key keeps its first place.
     return list({_key(each): each for each in [*kept, *further]}.values())
 
 
@@ -94,7 +94,7 @@ def write_sweep_command(config: DictConfig, *, resumes: bool) -> None:
             other = ", ".join(sorted({*old} ^ {*new})) or "the same in another order"
             raise ConfigError(
                 f"hydra.sweep.dir={folder} holds a sweep with other options ({other}); name "
-                f"another one, or go on with it: esper train --resume {folder}"
+                f"another one, or continue it: esper train --resume {folder}"
             )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / COMMAND, command)
@@ -120,7 +120,7 @@ def check(run_dir: Path, config: RunConfig) -> None:
         values = {**config_values(config), "epochs": max(config.epochs, over)}
         check_same(facts["config"], values, facts["epoch"])
     if config.epochs <= over:
-        longer = f"it goes on with a longer budget: epochs={2 * over}"
+        longer = f"to continue it, give it a longer budget: epochs={2 * over}"
         typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
         raise SystemExit(0)
 

@@ -51,7 +51,7 @@ class Grower:
         optimizer: any torch optimizer that takes further parameter groups; the learning rate of
             kernels follows that of its first group.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget; seeds germinate in its first part and no seed is live at its end.
+        epochs: the budget; seeds germinate in its first part and a seed without a verdict at its end is culled.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
@@ -119,13 +119,13 @@ class Grower:
         Args:
             evaluate: returns a model's losses per sample on the decision-validation split, or
                 losses and hits per sample.
-            train: trains a model with an optimizer for the epoch just trained.  Pass it to compare
-                each new seed with a twin trained without it; otherwise the seed is ablated.  A twin
-                takes its learning rates from the network.  It sees the same batches if they depend
-                only on the epoch's number or on the global random state.
+            train: trains a model with an optimizer for one epoch.  Pass it to compare each new seed
+                with a twin that trains the same epoch without the seed; otherwise the seed is
+                ablated.  The twin gets the network's learning rates, and the network's batches if
+                these depend only on the epoch's number or on the global random state.
             trained: the numbers of the training, as far as known.
-            loss: returns a model's scalar loss with a graph on training samples, to rank untrained
-                kernels.
+            loss: returns a model's scalar loss on training samples, for a backward pass that ranks
+                untrained kernels.
 
         Raises:
             ValueError: if the budget is over or `evaluate` returns no loss per sample.
@@ -135,7 +135,7 @@ class Grower:
         trained = trained or TrainReport()
         comparing = repeatable(evaluate)
         began = time.perf_counter()
-        network = evaluate_model(evaluate, self.host.model)
+        evaluation = evaluate_model(evaluate, self.host.model)
         evaluated = time.perf_counter()
         self.epoch += 1
         self._moves.clear()
@@ -143,8 +143,8 @@ class Grower:
         metrics = EpochMetrics(
             epoch=self.epoch,
             global_step=self.host.global_step,
-            val_loss=network.loss,
-            val_accuracy=network.accuracy,
+            val_loss=evaluation.loss,
+            val_accuracy=evaluation.accuracy,
             train_loss=trained.loss,
             train_accuracy=trained.accuracy,
         )
@@ -154,7 +154,7 @@ class Grower:
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)
         if not inspection.has_rolled_back:
-            flops += self._attribute(comparing, train, network, num_samples)
+            flops += self._attribute(comparing, train, evaluation, num_samples)
         attributed = time.perf_counter()
         self.report_failures()
         if not inspection.has_rolled_back:
@@ -236,15 +236,15 @@ class Grower:
         self.emit(*self.settler.close())
 
     def _attribute(
-        self, evaluate: Evaluate, train: Train | None, network: Evaluation, num_samples: int
+        self, evaluate: Evaluate, train: Train | None, evaluation: Evaluation, num_samples: int
     ) -> float:
         """Train the twins and credit the seeds; return the FLOPs."""
         self.trials.train_twins(train, self._epoch_began)
-        for performance in self.trials.measure(evaluate, network):
+        for performance in self.trials.measure(evaluate, evaluation):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
             self.settler.record(performance, seed.activation)
-        return self.trials.flops(num_samples, len(network.losses_N))
+        return self.trials.flops(num_samples, len(evaluation.losses_N))
 
     def _advance(self, metrics: EpochMetrics) -> None:
         self.emit(*health(self.host))
@@ -288,7 +288,7 @@ class Grower:
                 self.ledger.note_activation(built.slot, built.seed)
 
     def _settle(self) -> None:
-        """Judge every seed that was fossilized or culled since the last call."""
+        """Reward every seed that was fossilized or culled since the last call."""
         for outcome in self.trials.settle(self.epoch):
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
 

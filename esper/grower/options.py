@@ -12,7 +12,7 @@ from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
 from esper.growth.options import Growth
 from esper.growth.prepare import HostSetup
-from esper.kernels.options import Kernels, Recover
+from esper.kernels.options import Kernels, RecoveryOptions
 from esper.kernels.pipeline import KernelPipeline
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
@@ -44,7 +44,7 @@ class GrowerArguments(TypedDict, total=False):
     viability: Viability
     safety: Safety
     governor: GovernorOptions
-    recovery: Recover
+    recovery: RecoveryOptions
     signals: Signals
     growth: Growth
     kernels: Kernels

@@ -36,9 +36,9 @@ class Host:
 
     base_flops: forward FLOPs a sample of the bare model.
     is_followed: whether a twin needs the network's learning rates.
-    schedule_state: options set by schedulers at each step of this epoch, recorded if followed.
-    last_schedule: the `schedule_state` of the last epoch, which the twins train next.
-    given_schedule: in a twin, the network's `last_schedule`, which replaces its own schedule.
+    schedule_state: learning rates and the like at each step of this epoch, recorded for twins.
+    last_schedule: those of the epoch before; twins train that epoch after the network did.
+    given_schedule: in a twin, the network's `last_schedule`, set before each step.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, options: Growth) -> None:
@@ -203,7 +203,7 @@ class Host:
     def _before_step(self, *_: Any) -> None:
         """Set the kernels' learning rates and sample the gradients of isolated ones.
 
-        A twin takes the learning rates of its host from the network, which records them for it.
+        A twin sets the learning rates that the network recorded at the same step.
         """
         if self.given_schedule:
             step = min(self.steps_in_epoch, len(self.given_schedule) - 1)

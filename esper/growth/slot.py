@@ -40,7 +40,7 @@ class Activation:
     target: blend factor that alpha rises to, in (0, 1].
     improvement: change in validation accuracy since germination.
     ablation, gain: the seed's contribution, relative to the loss (see `attribution`).
-    errors, recoveries: failures of the kernel, and those after which it takes part again.
+    errors: failures of the kernel.  recoveries: those after which it was used again.
     rests: whether the kernel is left out because it keeps failing.
     """
 

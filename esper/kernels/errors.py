@@ -20,7 +20,7 @@ import torch
 from esper.contracts.errors import EsperError
 from esper.contracts.event import Recovery
 from esper.kernels.kernel import KernelError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 
 T = TypeVar("T")
 _LONGEST_MESSAGE = 200
@@ -126,7 +126,7 @@ def escalate(error: Exception) -> None:
         raise EscalatedError(error) from error
 
 
-def call_again(call: Callable[[], T], options: Recover) -> T:
+def call_again(call: Callable[[], T], options: RecoveryOptions) -> T:
     """Repeat a failed call until it succeeds, after pauses that grow fourfold.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from esper.kernels.errors import Remedy, first_line
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class FaultLog:
     """
 
     def __init__(self) -> None:
-        self.options: Recover | None = None
+        self.options: RecoveryOptions | None = None
         self.resting: set[int] = set()
         self.fossils: set[int] = set()
         self._left: dict[int, int] = {}

@@ -25,7 +25,7 @@ class Kernels:
 
 
 @dataclass(frozen=True)
-class Recover:
+class RecoveryOptions:
     """How a run recovers from kernels that fail while the network runs.
 
     failures: failures after which a kernel's circuit breaker opens and the kernel rests; an epoch

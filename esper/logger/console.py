@@ -63,7 +63,7 @@ class ConsoleSink:
         where = f"  ({run['run_dir']})" if run.get("run_dir") else ""
         self._say(f"esper: {self._state.name}{where}")
         if run.get("resumed_epoch"):
-            self._say(f"goes on after epoch {run['resumed_epoch']}")
+            self._say(f"continues after epoch {run['resumed_epoch']}")
         self._say(HEADER)
 
     def event(self, event: Event) -> None:

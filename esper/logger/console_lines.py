@@ -117,7 +117,7 @@ def _governor(body: GovernorAction) -> str:
     done = {
         "suspect": "the network is suspect",
         "rollback": f"rolled back to epoch {body.restored_epoch}",
-        "end_growth": f"{plural(body.rollbacks, 'rollback')}: the run goes on without growth",
+        "end_growth": f"{plural(body.rollbacks, 'rollback')}: the run continues without growth",
     }
     culled = f", {plural(body.culled, 'open kernel')} culled" if body.culled else ""
     return f"! governor: {done[body.action]}: {body.reason}{culled}"

@@ -76,7 +76,7 @@ class Wandb:
             return []
         if self.mode == "online" and not is_logged_in():
             raise ConfigError(
-                "logger.mode is online, but nobody is logged in to Weights & Biases: "
+                "logger.mode is online, but there is no login to Weights & Biases: "
                 "run `wandb login`, set WANDB_API_KEY, or use logger.mode=auto"
             )
         online = asked not in ("offline", "dryrun") and (

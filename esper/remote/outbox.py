@@ -90,7 +90,7 @@ class Outbox(Generic[_Item]):
         self._retry_at_s = time.monotonic() + REST_S
         if was_down:
             return
-        message = f"{error}; the run goes on and buffers its writes to the {self._where}"
+        message = f"{error}; the run continues and buffers its writes to the {self._where}"
         if not self._has_warned:
             self._has_warned = True
             _log.warning("%s", message)

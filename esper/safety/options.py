@@ -55,8 +55,8 @@ class GovernorOptions:
     window: number of last clean losses in the median.
     sustained: number of suspect evaluations in a row that call for a rollback.
     max_rollbacks: number of rollbacks that ends growth.
-    armed_below: share of chance level, in (0, 1]; finite losses can be suspect once the median was
-        below it.
+    armed_below: share of chance level, in (0, 1]; a finite loss is never suspect before the median
+        of the losses was below it.
     floor: share of chance level, in [0, 1), up to which no loss is suspect, because tiny losses
         vary by large factors.
 

@@ -24,7 +24,7 @@ from esper.growth.slot import Seed
 from esper.kernels.errors import KeepsFailingError, Remedy
 from esper.kernels.faults import Fault
 from esper.kernels.kernel import KernelError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.safety.breaker import Breaker
 
 
@@ -35,7 +35,7 @@ class KernelGuard:
     quarantined: blueprints barred for the rest of the run.
     """
 
-    def __init__(self, trials: Trials, options: Recover) -> None:
+    def __init__(self, trials: Trials, options: RecoveryOptions) -> None:
         self.trials, self.options = trials, options
         self.recovered: Counter[str] = Counter()
         self.unrecovered: Counter[str] = Counter()
@@ -266,7 +266,7 @@ def _works_again(seed: Seed) -> Recovery:
         error=KeepsFailingError.__name__,
         strategy=Remedy.CIRCUIT_BREAKER.value,
         recovered=True,
-        message=f"{_name(seed)} has rested, took part for an epoch without a failure, and goes on",
+        message=f"{_name(seed)} has rested, took part for an epoch without a failure, and stays",
         slot=seed.slot,
         seed=seed.index,
         blueprint=seed.activation.blueprint,

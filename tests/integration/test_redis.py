@@ -159,7 +159,7 @@ def test_a_user_without_a_server_reads_one_line_about_it(
     said = capfd.readouterr()
     (line,) = said.err.splitlines()
     assert "[WARNING] logger.url redis://:***@127.0.0.1:1/0 cannot be used: " in line
-    assert line.endswith("the run goes on and buffers its writes to the stream")
+    assert line.endswith("the run continues and buffers its writes to the stream")
     assert "recovery" not in said.out, "it was said already"
     assert "secret" not in said.out + said.err
     files = [path for path in only("runs/train/*").rglob("*") if path.is_file()]

@@ -103,7 +103,10 @@ def test_a_finished_run_says_so_and_goes_on_with_a_longer_budget_only(
 ) -> None:
     shutil.copytree(whole, "run")
     assert code_of("train", "--resume", "run") == 0
-    assert "is finished after 12 epochs; it goes on with a longer budget" in capfd.readouterr().out
+    assert (
+        "is finished after 12 epochs; to continue it, give it a longer budget"
+        in capfd.readouterr().out
+    )
     assert_same(Path("run"), whole)
     assert code_of("train", "--resume", "run", "training.lr=0.5") == 1
     assert "training.lr was 0.01, is 0.5 now" in capfd.readouterr().err

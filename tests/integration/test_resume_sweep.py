@@ -54,7 +54,7 @@ def test_a_sweep_is_resumed_under_its_own_configuration_only(
     assert code_of("train", *single) == 0
     capfd.readouterr()
     assert code_of("train", "--resume", "sweep", "training.lr=0.5") == 1
-    assert "goes on with its own options, got training.lr=0.5" in capfd.readouterr().err
+    assert "continues with its own options, got training.lr=0.5" in capfd.readouterr().err
     assert_kept(Path("sweep/0"), whole)
     assert code_of("train", "--resume", "sweep", "logger=none") == 0
     assert "job 0: finished before" in capfd.readouterr().out

@@ -6,7 +6,7 @@ from esper.attribution.first_order import first_order_scores
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, tensors
 from tests.unit.growth.faulty import offered, plant
@@ -112,7 +112,7 @@ def test_a_kernel_that_fails_is_named_and_the_host_is_left_as_it_was(
     host = make_host("mlp")
     blended(host, "block1", 3)
     bank = bank_of(host.slots["block1"].module)
-    bank.faults.options = Recover() if looked_after else None
+    bank.faults.options = RecoveryOptions() if looked_after else None
     with offered("bad", "good") as troubles:
         kernels = {
             seed: build_kernel(host.request("block1", seed, name, 0))

@@ -17,7 +17,7 @@ from esper.contracts.event import EventKind, Recovery
 from esper.contracts.slot import Placement, SlotKind
 from esper.grower.grower import Grower
 from esper.growth.options import Growth
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.policy.never import Never
 from esper.policy.schedule import Schedule
 from esper.run.summary import summarise
@@ -112,7 +112,7 @@ def test_esper_takes_the_steps_that_a_backward_pass_fails(
 
 def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
     again = script(e2=[adapt("0", 1)], e8=[adapt("0", 1)])
-    options = {"recovery": Recover(quarantine_after=1), "policy": again}
+    options = {"recovery": RecoveryOptions(quarantine_after=1), "policy": again}
     grower, told = live(trouble, ValueError("mistake"), **options)
     assert strategies(told)[-1] == ("quarantine", 1, False)
     (outcome,) = grower.settler.outcomes
@@ -222,7 +222,7 @@ def test_a_run_whose_kernels_fail_and_rest_is_taken_up_again_to_the_bit(trouble:
         "policy": Schedule(fractions=(0.1, 0.4)),
         "blueprint": ("bad",),
         "growth": Growth(training_epochs=3, twin_epochs=8),
-        "recovery": Recover(failures=4, rest_epochs=1, quarantine_after=99),
+        "recovery": RecoveryOptions(failures=4, rest_epochs=1, quarantine_after=99),
     }
     whole, told = make_grower(**options)
     torch.manual_seed(7)

@@ -18,7 +18,7 @@ from esper.growth.host import Host
 from esper.growth.param_groups import stale_entries
 from esper.kernels.errors import Remedy
 from esper.kernels.kernel import KernelError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import (
     adam_host,
@@ -95,7 +95,7 @@ def lived_in() -> Host:
     train(host.model, host.optimizer, epoch=1)
     bank = bank_of(host.slots["block1"].module)
     assert bank is not None
-    bank.faults.options = Recover(failures=2)
+    bank.faults.options = RecoveryOptions(failures=2)
     bank.faults.fossils.add(0)
     bank.faults.failed(0, ValueError("mistake"), Remedy.FALLBACK)
     bank.faults.failed(1, MemoryError(), Remedy.DEGRADE)

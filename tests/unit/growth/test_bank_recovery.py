@@ -11,7 +11,7 @@ from torch import Tensor
 
 from esper.growth.host import Host
 from esper.kernels.errors import EscalatedError, WrongOutputError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from tests.unit.growth.builders import make_host, make_input, make_model
 from tests.unit.growth.faulty import Trouble, bank_in, offered, plant
 
@@ -24,12 +24,14 @@ def troubles() -> Iterator[dict[str, Trouble]]:
         yield found
 
 
-def make_slot(*blueprints: str, alpha: float | None = 0.5, options: Recover | None = None) -> Host:
+def make_slot(
+    *blueprints: str, alpha: float | None = 0.5, options: RecoveryOptions | None = None
+) -> Host:
     """Return a host with a kernel of each blueprint in its slot, and recovery on."""
     host = make_host("sequential", ["1"])
     for seed, blueprint in enumerate(blueprints):
         plant(host, "1", seed, blueprint, alpha=alpha)
-    bank_in(host, "1").faults.options = options or Recover(backoff_s=0.0)
+    bank_in(host, "1").faults.options = options or RecoveryOptions(backoff_s=0.0)
     return host
 
 
@@ -116,7 +118,7 @@ def test_a_failed_kernel_takes_part_again_at_the_next_call(troubles: dict[str, T
 def test_the_third_failure_is_the_last_call_until_it_is_allowed_again(
     troubles: dict[str, Trouble],
 ) -> None:
-    host = make_slot("bad", options=Recover(failures=3))
+    host = make_slot("bad", options=RecoveryOptions(failures=3))
     troubles["bad"].forward = ValueError("mistake")
     for _ in range(5):
         assert torch.equal(output(host), bare_output())
@@ -137,7 +139,7 @@ def test_a_kernel_out_of_memory_is_left_out_at_once(troubles: dict[str, Trouble]
 
 
 def test_what_may_pass_is_called_again_and_is_no_failure(troubles: dict[str, Trouble]) -> None:
-    host = make_slot("bad", options=Recover(failures=1, backoff_s=0.0))
+    host = make_slot("bad", options=RecoveryOptions(failures=1, backoff_s=0.0))
     whole = output(host)
     troubles["bad"].forward, troubles["bad"].calls = ConnectionError("gone"), {2, 3}
     assert torch.equal(output(host), whole)
@@ -152,7 +154,7 @@ def test_what_may_pass_is_called_again_and_is_no_failure(troubles: dict[str, Tro
 def test_what_does_not_pass_is_a_failure_after_its_retries(
     troubles: dict[str, Trouble], then: Exception | None, strategy: str
 ) -> None:
-    host = make_slot("bad", options=Recover(retries=2, backoff_s=0.0))
+    host = make_slot("bad", options=RecoveryOptions(retries=2, backoff_s=0.0))
 
     def lose(_: Tensor) -> None:
         raise ConnectionError("gone") if trouble.num_calls == 1 or then is None else then

@@ -17,9 +17,9 @@ from esper.kernels.errors import (
     remedy_of,
 )
 from esper.kernels.kernel import KernelError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 
-FAST = Recover(retries=3, backoff_s=0.0)
+FAST = RecoveryOptions(retries=3, backoff_s=0.0)
 
 
 def accelerator_error(code: int) -> Exception:
@@ -100,7 +100,9 @@ def test_what_another_try_cannot_mend_is_not_tried_again() -> None:
 def test_each_pause_is_four_times_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
-    call_again(failing([ConnectionError("1"), ConnectionError("2")]), Recover(backoff_s=0.05))
+    call_again(
+        failing([ConnectionError("1"), ConnectionError("2")]), RecoveryOptions(backoff_s=0.05)
+    )
     assert pauses == pytest.approx([0.05, 0.2, 0.8])
 
 

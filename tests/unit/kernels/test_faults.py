@@ -4,14 +4,14 @@ import pytest
 
 from esper.kernels.errors import Remedy
 from esper.kernels.faults import Fault, FaultLog
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 
 ERROR = ValueError("a user's mistake")
 
 
 def make_log(failures: int = 3) -> FaultLog:
     log = FaultLog()
-    log.options = Recover(failures=failures)
+    log.options = RecoveryOptions(failures=failures)
     return log
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from esper.kernels.options import Kernels, Recover
+from esper.kernels.options import Kernels, RecoveryOptions
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
@@ -21,7 +21,7 @@ def test_a_limit_can_be_0_and_can_be_absent() -> None:
 def test_counts_of_recovery_are_whole_numbers_from_1(key: str, value: float) -> None:
     message = rf"^recovery\.{key} must be a whole number >= 1, got {value}$"
     with pytest.raises(ValueError, match=message):
-        Recover(**{key: value})  # type: ignore[arg-type]
+        RecoveryOptions(**{key: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [-0.1, 61.0, math.nan])
@@ -29,4 +29,4 @@ def test_a_pause_of_recovery_is_short(value: float) -> None:
     with pytest.raises(
         ValueError, match=rf"^recovery\.backoff_s must be in \[0, 60\], got {value}$"
     ):
-        Recover(backoff_s=value)
+        RecoveryOptions(backoff_s=value)

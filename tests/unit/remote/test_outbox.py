@@ -79,7 +79,7 @@ def test_each_outage_is_reported_once_and_only_the_first_logs_a_warning(
             shelf.is_open = is_open
             outbox.send([1])
         outbox.close()
-    message = "the shelf is locked; the run goes on and buffers its writes to the stream"
+    message = "the shelf is locked; the run continues and buffers its writes to the stream"
     assert [record.getMessage() for record in caplog.records] == [message]
     outages = outbox.drain()
     assert [(each.where, each.error, each.strategy) for each in outages] == [

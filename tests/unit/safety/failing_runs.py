@@ -9,7 +9,7 @@ from esper.attribution.trials import Trials
 from esper.contracts.event import Event, Recovery
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.safety.recovery import KernelGuard
 from tests.unit.growth.builders import make_host, make_input
 from tests.unit.growth.faulty import bank_in, plant
@@ -31,7 +31,7 @@ class Run:
         host = make_host("sequential", ["1"])
         for seed, blueprint in enumerate(blueprints):
             plant(host, "1", seed, blueprint)
-        guard = KernelGuard(Trials(host), Recover(backoff_s=0.0, **options))
+        guard = KernelGuard(Trials(host), RecoveryOptions(backoff_s=0.0, **options))
         guard.prepare(0)
         return cls(host, guard)
 

@@ -136,7 +136,7 @@ def test_a_file_that_somebody_locks_costs_one_wait_and_loses_nothing(
     assert time.monotonic() - began < 2, "one of 100 writes waited, not each"
     assert len(caplog.records) == 1
     assert "store.path" in caplog.text
-    assert "database is locked; the run goes on" in caplog.text
+    assert "database is locked; the run continues" in caplog.text
     outages = [(each.where, each.error, each.recovered) for each in store.drain()]
     assert outages == [("store", "OperationalError", True)]
     other.execute("ROLLBACK")

@@ -10,13 +10,13 @@ from torch.optim import Adam
 
 from esper.growth.host import Host
 from esper.kernels.errors import EscalatedError
-from esper.kernels.options import Recover
+from esper.kernels.options import RecoveryOptions
 from esper.training.epoch import Epoch
 from esper.training.options import Training
 from tests.unit.growth.builders import CLASSES, batches, make_host, same, tensors
 from tests.unit.growth.faulty import Trouble, bank_in, offered, plant
 
-OPTIONS = Recover(failures=3, retries=2, backoff_s=0.0)
+OPTIONS = RecoveryOptions(failures=3, retries=2, backoff_s=0.0)
 
 
 @pytest.fixture
