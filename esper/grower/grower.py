@@ -51,7 +51,8 @@ class Grower:
         optimizer: any torch optimizer that takes further parameter groups; the learning rate of
             kernels follows that of its first group.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget; seeds germinate in its first part and a seed without a verdict at its end is culled.
+        epochs: the budget.  Seeds germinate in its first part; one without a verdict at its end is
+            culled.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,

@@ -34,7 +34,7 @@ class Growth:
         at the start of blending.
     attribution: reference of a gain: a `twin` trained without the seed, or the network itself with
         the seed muted (`ablation`).
-    twin_epochs: epochs that a twin trains until the verdict, and longer if the verdict is postponed.
+    twin_epochs: epochs that a twin trains until the verdict; more if the verdict is postponed.
     window: number of last evaluations whose mean is the gain.
     on_cull: `remove` only removes the kernel; `twin` continues from the twin.
     """
