@@ -115,11 +115,14 @@ def load_run(path: Path | str) -> Run:
     if state is RunState.FOREIGN:
         raise DataError(f"no run at {folder}: the folder holds no file of a run")
     summary = load_summary(folder)
-    metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)
-    events = _load_lines(folder / EVENTS, _check_event, torn=summary is None)
     config = load_object(folder / CONFIG)
+    if config is None and not (folder / METRICS).exists():
+        error = (summary or {}).get("error") or "it was stopped"
+        raise DataError(f"{folder} holds nothing to read: {state} before it began: {error}")
     if config is None:
         raise DataError(f"{folder} holds no {CONFIG}: the run is of an earlier version of Esper")
+    metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)
+    events = _load_lines(folder / EVENTS, _check_event, torn=summary is None)
     return Run(
         path=folder, state=state, config=config, metrics=metrics, events=events, summary=summary
     )
@@ -182,8 +185,10 @@ def _load_lines(
 ) -> tuple[dict[str, Any], ...]:
     """Return the records of a JSONL file, in each of which `check` finds no problem.
 
-    `torn` allows, and drops, a half written last line.
+    `torn` allows, and drops, a half written last line, and takes a missing file as empty.
     """
+    if torn and not path.exists():
+        return ()
     lines = _read(path).split("\n")
     if torn or not lines[-1]:  # the last line is empty unless it is half written
         lines.pop()

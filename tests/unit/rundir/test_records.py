@@ -100,6 +100,23 @@ def test_a_broken_file_is_named(
     assert "\n" not in str(raised.value).split("(")[0]
 
 
+def test_a_run_that_was_stopped_before_its_first_epoch_is_read_as_it_is(
+    tmp_path: Path, make_run: Any
+) -> None:
+    path = make_run(tmp_path / "run")
+    for name in ("metrics.jsonl", "events.jsonl", "summary.json"):
+        (path / name).unlink()
+    (path / "checkpoints").mkdir()
+    run = load_run(path)
+    assert (run.state, run.metrics, run.events) == (RunState.INTERRUPTED, (), ())
+
+
+def test_a_run_that_never_began_says_why(tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"status": "failed", "error": "lr must be > 0"})
+    with pytest.raises(DataError, match=r"nothing to read: failed before it began: lr must be > 0"):
+        load_run(tmp_path)
+
+
 def test_no_folder_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no run at .*gone: not a folder"):
         load_run(tmp_path / "gone")
