@@ -68,7 +68,7 @@ def kill_redis(kind: str, faults: int, rng: Random, setting: Setting) -> Outcome
     if died is not None and not outcome.is_lost:
         outcome.due = int(_is_missed(setting.run, is_store, died))
         outcome.reported = recoveries(setting.run, ["store", "stream"])
-        warnings = setting.log.read_text(errors="replace").count("the run goes on")
+        warnings = setting.log.read_text(errors="replace").count("the run continues")
         if warnings != outcome.due:
             outcome.expect_none([f"{warnings} warnings: {setting.said()}"])
     return outcome
