@@ -140,7 +140,7 @@ def test_disabled_is_no_sink_and_no_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_online_without_a_login_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nobody is logged in"):
+    with pytest.raises(ConfigError, match="there is no login"):
         Wandb(mode="online").build(tmp_path)
 
 
