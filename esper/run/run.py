@@ -81,24 +81,25 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
     summary: dict[str, Any] | None = None
     try:
-        resumed = checkpoints.resume()
-        (run_dir / SUMMARY).unlink(missing_ok=True)
-        write_json(run_dir / CONFIG, values)
-        if grower.settler.snapshot and not grower.epoch:
-            write_json(run_dir / SNAPSHOT, plain(grower.settler.snapshot))
-        bus.start(
-            {
-                "name": config.name,
-                "epochs": config.epochs,
-                "run_dir": _shown(run_dir),
-                "config": values,
-                **options,
-                "sweep": sweep,
-                "resumed_epoch": grower.epoch,
-            }
-        )
-        grower.emit(*resumed)
+        # A signal from here on is noted and stops the run once it can be saved.
         with catch_signals() as interrupt:
+            resumed = checkpoints.resume()
+            (run_dir / SUMMARY).unlink(missing_ok=True)
+            write_json(run_dir / CONFIG, values)
+            if grower.settler.snapshot and not grower.epoch:
+                write_json(run_dir / SNAPSHOT, plain(grower.settler.snapshot))
+            bus.start(
+                {
+                    "name": config.name,
+                    "epochs": config.epochs,
+                    "run_dir": _shown(run_dir),
+                    "config": values,
+                    **options,
+                    "sweep": sweep,
+                    "resumed_epoch": grower.epoch,
+                }
+            )
+            grower.emit(*resumed)
             run_epochs(task, grower, bus, checkpoints, interrupt)
         numbers = _test_and_save(grower, data, checkpoints)
         finished = {
