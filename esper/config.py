@@ -51,6 +51,7 @@ class RunConfig(ControlOptions, Job):
         super().__post_init__()
         for group in OPTIONS:
             option_name(group, getattr(self, group))
+        self.attribution.check_stages(self.growth)
         most, live = self.model.num_seeds, self.viability.max_concurrent_seeds
         require(
             live <= most, "viability.max_concurrent_seeds", f"<= model.num_seeds ({most})", live

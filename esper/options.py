@@ -7,11 +7,12 @@ and the class checks them.  This module imports no torch.
 from dataclasses import dataclass, field
 from typing import Any
 
+from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
-from esper.growth.options import Growth
+from esper.growth.options import Growth, ReadOut
 from esper.kernels.options import Kernels, RecoveryOptions
 from esper.logger.none import NoLogger
 from esper.logger.redis import Redis as RedisLogger
@@ -118,6 +119,8 @@ class ControlOptions:
     viability: Viability = field(default_factory=Viability)
     signals: Signals = field(default_factory=Signals)
     growth: Growth = field(default_factory=Growth)
+    attribution: Attribution = field(default_factory=Attribution)
+    run: ReadOut = field(default_factory=ReadOut)
     kernels: Kernels = field(default_factory=Kernels)
     safety: Safety = field(default_factory=Safety)
     governor: GovernorOptions = field(default_factory=GovernorOptions)

@@ -1,29 +1,31 @@
 """Measure how much each seed lowers the loss, apart from the host's own progress.
 
-`twin`: a copy of the network from before the germination trains along without the new seeds.  The
-gain of an event is the twin's loss minus the network's, relative to the twin's, over the last
-evaluations; its standard error comes from the paired per-sample differences.  All other operations
-on the network are repeated on the twin, so that only the event makes a difference.
+    gain = (loss of the reference - loss of the network) / loss of the reference
 
-`ablation`: the reference is the network itself with the seed muted.
+All networks have averaged weights.  The reference of `muting` and `ablation` is the network itself
+with the seed muted, over the patterns of the other seeds on trial.  That of `twin` is a copy from
+before the germination, which trains along without the event's seeds and repeats all other
+operations; the gain is the mean of two epochs, and the event's seeds share it.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, evaluate_muted
+from esper.attribution.evaluation import Evaluation
+from esper.attribution.modes import Modes
+from esper.attribution.options import Attribution
 from esper.contracts.event import SeedPerformance
 from esper.contracts.outcome import GainPoint
-from esper.contracts.stage import LIVE, SeedStage
+from esper.contracts.slot import Look
+from esper.contracts.stage import LIVE, ON_TRIAL
 from esper.growth.host import Host
-from esper.growth.slot import Seed
+from esper.growth.slot import Activation, Seed
 
-_S = SeedStage
-MEASURED = frozenset({_S.SHADOWING, _S.PROBATIONARY})
-"""Stages in which a seed's contribution is measured each epoch."""
+MOST_SAMPLES = 400
+"""Samples that a standard error counts: with more it would be smaller than the training noise."""
 LEAST_LOSS = 1e-8
 """Smallest size of a loss that differences are divided by."""
 
@@ -82,12 +84,16 @@ class Comparison:
 
     @property
     def error(self) -> float | None:
-        """Standard error of the gain over the samples, relative to the mean reference loss."""
+        """Standard error of the gain over the samples, relative to the mean reference loss.
+
+        It is that of at most `MOST_SAMPLES` samples.
+        """
         if not self.differences:
             return None
         mean_N = torch.stack(self.differences).mean(dim=0)
         reference = sum(self.references) / len(self.references)
-        return float(mean_N.std()) / math.sqrt(len(mean_N)) / _scale(reference)
+        num_samples = min(len(mean_N), MOST_SAMPLES)
+        return float(mean_N.std()) / math.sqrt(num_samples) / _scale(reference)
 
     @property
     def accuracy_gain(self) -> float | None:
@@ -105,8 +111,9 @@ class Trial:
     """A growth event with open seeds.
 
     seeds: the number of each seed's activation in the event, by (slot, seed).
-    twin: the network without these seeds; None if attribution is by ablation.
-    ablations: comparisons with the network in which one seed is muted, by (slot, seed).
+    twin: the network without these seeds; None if the reference is the network itself.
+    comparison: with the twin.
+    ablations: the last comparison with the network in which one seed is muted, by (slot, seed).
     ops_seen: number of operations in the network's log that the twin needs no more.
     """
 
@@ -123,77 +130,108 @@ class Trial:
         seeds = [host.seed(*key) for key in self.seeds]
         return [s for s in seeds if s.stage in LIVE and s.activation.event == self.index]
 
+    def shares(self, host: Host) -> dict[tuple[str, int], float]:
+        """Share the event among its seeds in proportion to their positive contributions.
 
-def measure(
-    trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation
+        A fossilized seed keeps the share of its last measurement, so that its siblings do not
+        inherit it; a culled one brings nothing any more.  Shares are equal if no contribution is
+        positive or measured yet.
+        """
+        here = [key for key, number in self.seeds.items() if self._is_here(host, key, number)]
+        gains = {key: self.ablations[key].gain if key in self.ablations else None for key in here}
+        weights = {key: max(0.0, gain or 0.0) for key, gain in gains.items()}
+        total = sum(weights.values())
+        if total <= 0:
+            return dict.fromkeys(weights, 1 / max(1, len(weights)))
+        return {key: weight / total for key, weight in weights.items()}
+
+    def _is_here(self, host: Host, key: tuple[str, int], number: int) -> bool:
+        seed = host.seed(*key)
+        return seed.current is not None and seed.activations == number
+
+
+def look_at(
+    trial: Trial, host: Host, modes: Modes, options: Attribution, epochs: int, epoch: int
 ) -> list[SeedPerformance]:
-    """Compare a network with itself without an event; credit the event's open seeds.
+    """Measure an event at an age that asks for it; return the measurements of its open seeds.
 
     Args:
         trial: the event; its twin has trained the epoch too.
         host: the network.
-        evaluate: scores a model on the decision-validation split.
-        network: evaluation of the network in this epoch.
+        modes: the evaluations of this epoch.
+        options: the method and its looks.
+        epochs: budget of the run.
+        epoch: number of finished epochs.
     """
-    seeds = trial.open_seeds(host)
-    event_gain = None
-    if trial.twin is not None:
-        event_gain = trial.comparison.add(evaluate_model(evaluate, trial.twin.model), network)
-    measured = [seed for seed in seeds if seed.stage in MEASURED]
-    for seed in measured:
-        _ablate(trial, host, evaluate, network, seed)
-    shares = _shares(seeds)
+    seeds = [seed for seed in trial.open_seeds(host) if seed.stage in ON_TRIAL]
+    ages = {seed.index: epoch - seed.activation.aged_from for seed in seeds}
+    looks = {index: options.due(age, epoch, epochs) for index, age in ages.items()}
+    if trial.twin is not None and any(options.is_measured(a, epoch, epochs) for a in ages.values()):
+        trial.comparison.add(modes.of_twin(trial.twin), modes.whole())
     for seed in seeds:
-        _credit(trial, seed, shares[seed.slot, seed.index], event_gain)
-    method = "ablation" if trial.twin is None else "twin"
-    return [
-        SeedPerformance(
-            slot=seed.slot,
-            seed=seed.index,
-            blueprint=seed.bound,
-            alpha=seed.alpha,
-            ablation=seed.activation.ablation,
-            gain=seed.activation.gain,
-            gain_error=seed.activation.gain_error,
-            method=method,
-        )
-        for seed in measured
-    ]
+        if looks[seed.index] is not None:
+            _compare_modes(trial, seed, modes)
+    shares = trial.shares(host)
+    measured = []
+    for seed in seeds:
+        look = looks[seed.index]
+        if look is not None:
+            _credit(trial, seed, look, shares[seed.slot, seed.index], options)
+            _note_accuracy(seed.activation, modes.whole())
+            measured.append(_performance(seed, look, options.method))
+    return measured
 
 
-def _ablate(trial: Trial, host: Host, evaluate: Evaluate, network: Evaluation, seed: Seed) -> None:
-    key = (seed.slot, seed.index)
-    without = evaluate_muted(evaluate, host, *key)
-    comparison = trial.ablations.setdefault(key, Comparison(trial.comparison.window))
-    if comparison.add(without, network) is not None:
-        seed.activation.measurements += 1
+def _compare_modes(trial: Trial, seed: Seed, modes: Modes) -> None:
+    """Compare the network without and with a seed, as the mean over the patterns of the others."""
+    pairs = modes.pairs((seed.slot, seed.index))
+    comparison = Comparison(window=len(pairs))
+    for without, network in pairs:
+        comparison.add(without, network)
+    trial.ablations[seed.slot, seed.index] = comparison
     seed.activation.ablation = comparison.gain
 
 
-def _shares(seeds: list[Seed]) -> dict[tuple[str, int], float]:
-    """Share an event among its open seeds in proportion to their positive ablations.
-
-    The shares are equal if no ablation is positive or measured yet.
-    """
-    weights = {(s.slot, s.index): max(0.0, s.activation.ablation or 0.0) for s in seeds}
-    total = sum(weights.values())
-    if total <= 0:
-        return dict.fromkeys(weights, 1 / max(1, len(weights)))
-    return {key: weight / total for key, weight in weights.items()}
-
-
-def _credit(trial: Trial, seed: Seed, share: float, event_gain: float | None) -> None:
-    """Write the gain, its error and the latest point into the record of a seed."""
+def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribution) -> None:
+    """Write the gain, its error and the look into a seed's record."""
     activation, comparison = seed.activation, trial.comparison
     if trial.twin is None:
-        if seed.stage not in MEASURED:
-            return
-        comparison = trial.ablations[seed.slot, seed.index]
-        share, event_gain = 1.0, activation.ablation
-    if comparison.gain is None or comparison.error is None or event_gain is None:
-        return
-    activation.gain = share * comparison.gain
-    activation.gain_error = share * comparison.error
-    activation.accuracy_gain = comparison.accuracy_gain
-    since = len(activation.losses) + 1
-    activation.gains.append(GainPoint(epochs_since=since, gain=share * event_gain))
+        comparison, share = trial.ablations[seed.slot, seed.index], 1.0
+    activation.gain = _part(share, comparison.gain)
+    activation.gain_error = _part(share, comparison.error)
+    activation.accuracy_gain = _part(share, comparison.accuracy_gain)
+    bar = max(look.bar, options.standard_errors * (activation.gain_error or 0.0))
+    activation.look = replace(look, bar=bar)
+    if activation.gain is not None:
+        activation.gains.append(GainPoint(epochs_since=look.age, gain=activation.gain))
+
+
+def _part(share: float, value: float | None) -> float | None:
+    return None if value is None else share * value
+
+
+def _note_accuracy(activation: Activation, whole: Evaluation) -> None:
+    """Record the change in accuracy since germination, and its standard error.
+
+    Both accuracies are means over the same samples; their errors are added as if they were
+    independent, which is never too small.
+    """
+    before, now = activation.start_accuracy, whole.accuracy
+    if before is not None and now is not None:
+        activation.improvement = now - before
+        variance = before * (1 - before) + now * (1 - now)
+        activation.improvement_error = math.sqrt(max(0.0, variance) / len(whole.losses_N))
+
+
+def _performance(seed: Seed, look: Look, method: str) -> SeedPerformance:
+    return SeedPerformance(
+        slot=seed.slot,
+        seed=seed.index,
+        blueprint=seed.bound,
+        alpha=seed.alpha,
+        age=look.age,
+        ablation=seed.activation.ablation,
+        gain=seed.activation.gain,
+        gain_error=seed.activation.gain_error,
+        method=method,
+    )

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from esper.growth.attach import kernels_of
-from esper.growth.host import Host
 from esper.probe.modes import eval_mode
 from esper.probe.rng_state import RngState, restored
 
@@ -90,13 +88,3 @@ def repeatable(evaluate: Evaluate) -> Evaluate:
             return evaluate(model)
 
     return again
-
-
-def evaluate_muted(evaluate: Evaluate, host: Host, slot: str, seed: int) -> Evaluation:
-    """Return the scores of a host while one of its seeds is muted."""
-    bank = kernels_of(host.slots[slot].module)
-    bank.muted.add(str(seed))
-    try:
-        return evaluate_model(evaluate, host.model)
-    finally:
-        bank.muted.discard(str(seed))

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from esper.attribution.compare import MEASURED, Comparison, Trial, measure
-from esper.attribution.evaluation import Evaluate, Evaluation
+from esper.attribution.compare import Comparison, Trial, look_at
+from esper.attribution.modes import Modes
+from esper.attribution.options import Attribution
 from esper.attribution.outcome import outcome_of
 from esper.attribution.twin import Train, follow, train_twin
 from esper.contracts.event import SeedPerformance
@@ -21,13 +22,15 @@ from esper.probe.rng_state import RngState
 
 BACKWARD = 2
 """Approximate cost of a backward pass, in forward passes."""
+TWIN_EPOCHS = 2
+"""Epochs whose mean is the gain over a twin."""
 
 
 class Trials:
     """The open growth events of one host."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, host: Host, options: Attribution) -> None:
+        self.host, self.options = host, options
         self.open: list[Trial] = []
         self.num_events = 0
 
@@ -42,22 +45,20 @@ class Trials:
         kernels: Mapping[tuple[int, str], Kernel],
         metrics: EpochMetrics,
         reason: str = "",
-        *,
-        with_twin: bool,
     ) -> Applied:
         """Apply a plan; if it germinates seeds, open a trial for them.
 
         Raises what `growth.apply.apply` raises; the host then does not change.
         """
         host = self.host
-        twin = host.copy() if plan.germinations and with_twin else None
+        has_twin = plan.germinations and self.options.method == "twin"
+        twin = host.copy() if has_twin else None
         ops_seen = len(host.op_log)
         applied = apply(host, plan, kernels, metrics, self.num_events, reason)
         if applied.built:
             keys = [(kernel.slot, kernel.seed) for kernel in applied.built]
             seeds = {key: host.seed(*key).activations for key in keys}
-            comparison = Comparison(host.options.window)
-            trial = Trial(self.num_events, metrics.epoch, seeds, twin, comparison)
+            trial = Trial(self.num_events, metrics.epoch, seeds, twin, Comparison(TWIN_EPOCHS))
             trial.ops_seen = ops_seen
             self.open.append(trial)
             self.num_events += 1
@@ -67,25 +68,23 @@ class Trials:
     def train_twins(self, train: Train | None, epoch_began: RngState) -> None:
         """Train every twin for the network's last epoch.
 
-        Without `train`, drops the twins: their events are then measured by ablation.
+        Raises:
+            ValueError: if there is a twin but no function to train it.
         """
-        for trial in self.open:
+        for twin in self.twins:
             if train is None:
-                trial.twin = None
-            elif trial.twin is not None:
-                train_twin(trial.twin, self.host, train, epoch_began)
+                raise ValueError("attribution.method=twin needs step(..., train=...) at each epoch")
+            train_twin(twin, self.host, train, epoch_began)
 
-    def measure(self, evaluate: Evaluate, network: Evaluation) -> list[SeedPerformance]:
-        """Credit every open seed; return the measurements of the blended ones."""
-        host = self.host
-        return [each for trial in self.open for each in measure(trial, host, evaluate, network)]
+    def measure(self, modes: Modes, epoch: int, epochs: int) -> list[SeedPerformance]:
+        """Take the looks that are due; return the measurements."""
+        host, options = self.host, self.options
+        looks = (look_at(trial, host, modes, options, epochs, epoch) for trial in self.open)
+        return [measured for look in looks for measured in look]
 
-    def flops(self, num_samples: int, num_evaluated: int) -> float:
-        """Return the FLOPs of this epoch's attribution: the twins' training, and evaluations."""
-        trained = sum((1 + BACKWARD) * twin.flops * num_samples for twin in self.twins)
-        muted = sum(seed.stage in MEASURED for seed in self.host.seeds())
-        evaluated = muted * self.host.flops + sum(twin.flops for twin in self.twins)
-        return trained + evaluated * num_evaluated
+    def flops(self, num_samples: int) -> float:
+        """Return the FLOPs of training the twins for an epoch."""
+        return sum((1 + BACKWARD) * twin.flops * num_samples for twin in self.twins)
 
     def settle(self, epoch: int) -> list[Outcome]:
         """Return the outcomes of seeds fossilized or culled since the last call.

@@ -101,7 +101,10 @@ class KernelBuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedPerformance:
-    """Body of `performance`: the measured contribution of a blended seed at one evaluation."""
+    """Body of `performance`: the measured contribution of a seed at one look.
+
+    age: whole epochs of training since germination.
+    """
 
     event_kind: ClassVar[EventKind] = EventKind.PERFORMANCE
 
@@ -109,6 +112,7 @@ class SeedPerformance:
     seed: int
     blueprint: str
     alpha: float
+    age: int
     ablation: float | None
     gain: float | None
     gain_error: float | None

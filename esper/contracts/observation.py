@@ -1,5 +1,6 @@
 """The input of a policy: the run's recent past and the state of every slot."""
 
+import math
 from dataclasses import dataclass
 
 from esper.contracts.metrics import EpochMetrics
@@ -25,7 +26,9 @@ class Observation:
 
     epochs: the run's budget in epochs.
     plateau_epochs: consecutive epochs whose smoothed improvement stayed under the threshold.
-    may_grow: True while germination is allowed (the constant part of the schedule).
+    may_grow: True while enough epochs are left for a trial, and growth has not been ended.
+    affordable_flops: most forward FLOPs a sample of kernels that may germinate now; at most 0 if
+        the budget of `safety.max_cost` holds no further trial.
     loss_delta, accuracy_delta: validation value now minus an epoch ago.
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
     seed_windows: one for each live seed, by slot and seed order.
@@ -46,6 +49,7 @@ class Observation:
     slots: tuple[SlotState, ...]
     seed_windows: tuple[SeedWindow, ...] = ()
     is_suspect: bool = False
+    affordable_flops: float = math.inf
 
     @property
     def epoch(self) -> int:

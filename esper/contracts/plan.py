@@ -86,10 +86,12 @@ class KernelCost:
 
     parameters: trainable and frozen ones.
     memory_mb: bytes of its weights, gradients and optimizer state / 2**20.
+    flops: forward FLOPs a sample.
     """
 
     parameters: int = 0
     memory_mb: float = 0.0
+    flops: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,24 @@ class SlotSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """An evaluation of a seed on trial, at which a policy keeps it, culls it or waits.
+
+    epoch: at the end of which it was taken.
+    age: whole epochs of training since the seed's germination.
+    is_last: True if no further look follows.
+    bar: relative gain that the seed must exceed to be kept, its price taken off before.
+    shown: share of a kernel's lasting gain that the method of attribution shows, > 0.
+    """
+
+    epoch: int
+    age: int
+    is_last: bool
+    bar: float
+    shown: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedState:
     """One seed at the end of an epoch; `None` means not measured, never healthy.
 
@@ -51,10 +69,16 @@ class SeedState:
     last_used_epoch: epoch of the last germination or cull; None when never used.
     alpha, alpha_target: blend factor now and at the end of the ramp, each in [0, 1].
     parameters: trainable and frozen parameters of the kernel, 0 without one.
+    added_flops: forward FLOPs of the kernel, relative to those of the network without live
+        kernels.
     gradient_norm: mean L2 norm of the kernel's gradient over the sampled steps of the epoch.
-    improvement: validation accuracy now minus at germination, a fraction.
-    ablation: relative contribution, (loss without the seed - loss with it) / loss without it,
-        mean of the last evaluations.
+    unhealthy_epochs: epochs in a row in which that gradient was 0 or not finite.
+    improvement: validation accuracy with the seed at its last look minus at germination, a
+        fraction.
+    improvement_error: standard error of `improvement`.
+    look: the look of this epoch, None if none was due.
+    ablation: relative contribution, (loss without the seed - loss with it) / loss without it, at
+        the last look.
     gain: relative gain credited to the seed by the chosen attribution (see `Attribution`).
     gain_error: standard error of `gain`.
     """
@@ -70,8 +94,12 @@ class SeedState:
     alpha: float = 0.0
     alpha_target: float = 1.0
     parameters: int = 0
+    added_flops: float = 0.0
     gradient_norm: float | None = None
+    unhealthy_epochs: int = 0
     improvement: float | None = None
+    improvement_error: float | None = None
+    look: Look | None = None
     ablation: float | None = None
     gain: float | None = None
     gain_error: float | None = None

@@ -44,7 +44,10 @@ LIVE = frozenset({_S.GERMINATED, _S.TRAINING, _S.BLENDING, _S.SHADOWING, _S.PROB
 BLENDED = frozenset({_S.BLENDING, _S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED})
 """Stages in which a seed's kernel adds to the output of its slot."""
 
-RETARGETABLE = frozenset({_S.SHADOWING, _S.PROBATIONARY})
+ON_TRIAL = frozenset({_S.SHADOWING, _S.PROBATIONARY})
+"""Stages in which a blended kernel is on trial: muted at random, and measured."""
+
+RETARGETABLE = ON_TRIAL
 """Stages from which a seed can go back to BLENDING for a new alpha target."""
 
 

@@ -34,16 +34,13 @@ class Adapter:
         self.trials, self.pipeline = trials, pipeline
         self.cooldown_epochs = cooldown_epochs
 
-    def adapt(
-        self, chosen: Chosen, decision: Decision, metrics: EpochMetrics, *, with_twin: bool
-    ) -> Adapted:
+    def adapt(self, chosen: Chosen, decision: Decision, metrics: EpochMetrics) -> Adapted:
         """Apply a plan that passed its review; its slot then rests, except after a fossilization.
 
         Args:
             chosen: the plan, with a kernel for every germination.
             decision: the decision behind the plan.
             metrics: numbers of the epoch that just ended.
-            with_twin: whether to compare new seeds with a twin.
         """
         plan, host = chosen.plan, self.trials.host
         try:
@@ -51,9 +48,7 @@ class Adapter:
             for key, kernel in chosen.kernels.items():
                 request = host.request(plan.slot, *key, self.pipeline.rng_seed)
                 kernels[key] = self.pipeline.compiled(request, kernel)
-            applied = self.trials.apply(
-                plan, kernels, metrics, decision.reason, with_twin=with_twin
-            )
+            applied = self.trials.apply(plan, kernels, metrics, decision.reason)
         except (KernelError, LifecycleError) as error:
             attempts = (error.attempt,) if isinstance(error, KernelError) else ()
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)

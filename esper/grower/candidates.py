@@ -74,7 +74,7 @@ class Candidates:
             except KernelError as error:
                 failed.append(error.attempt)
             else:
-                excess = self.reviewer.excess(kernel)
+                excess = self.reviewer.excess(kernel, inputs.epoch)
                 if excess is None:
                     built[seed] = kernel
                     continue

@@ -15,19 +15,23 @@ from typing import Any, Unpack
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, repeatable
+from esper.attribution.evaluation import Evaluate, repeatable
 from esper.attribution.first_order import Loss
-from esper.attribution.trials import BACKWARD, Trials
+from esper.attribution.modes import Modes
+from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
 from esper.contracts.checks import require_whole
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
+from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
+from esper.grower.costs import TRAINING, Costs
 from esper.grower.options import GrowerArguments, GrowerOptions
+from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
@@ -39,7 +43,7 @@ from esper.safety.rollback import Governor
 from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
-_STATEFUL = ("trials", "guard", "tracker", "policy", "settler", "selector")
+_STATEFUL = ("trials", "guard", "tracker", "policy", "settler", "selector", "costs", "best")
 """Parts of a grower with a state of their own, in the order of loading."""
 
 
@@ -51,8 +55,8 @@ class Grower:
         optimizer: any torch optimizer that takes further parameter groups; the learning rate of
             kernels follows that of its first group.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget.  Seeds germinate in its first part; one without a verdict at its end is
-            culled.
+        epochs: the budget.  Seeds germinate only while enough of it is left for a verdict and an
+            epoch after it, so that budgets of up to 5 epochs do not grow.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
@@ -81,8 +85,10 @@ class Grower:
         self.epoch, self.epochs = 0, epochs
         self.bus = bus or EventBus()
         self.batch_size = len(example_input)
-        self.host = prepare(model, optimizer, example_input, chosen.setup)
-        self.trials = Trials(self.host)
+        self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
+        self.trials = Trials(self.host, chosen.attribution)
+        self.costs = Costs(self.host, chosen.attribution, chosen.safety.max_cost, epochs)
+        self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
@@ -93,13 +99,14 @@ class Grower:
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
-        self.reviewer = Reviewer(chosen.safety, self.host)
+        self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
         pipeline = chosen.pipeline(rng_seed)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         self.adapter = Adapter(
             self.trials, pipeline, chosen.orchestrator.adaptation_cooldown_epochs
         )
         self.num_decisions = 0
+        self.is_over = False
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
@@ -120,10 +127,10 @@ class Grower:
         Args:
             evaluate: returns a model's losses per sample on the decision-validation split, or
                 losses and hits per sample.
-            train: trains a model with an optimizer for one epoch.  Pass it to compare each new seed
-                with a twin that trains the same epoch without the seed; otherwise the seed is
-                ablated.  The twin gets the network's learning rates, and the network's batches if
-                these depend only on the epoch's number or on the global random state.
+            train: trains a model with an optimizer for one epoch; only `attribution.method=twin`
+                needs it, for copies of the network without new seeds.  A copy gets the network's
+                learning rates, and its batches if these depend only on the epoch's number or on
+                the global random state.
             trained: the numbers of the training, as far as known.
             loss: returns a model's scalar loss on training samples, for a backward pass that ranks
                 untrained kernels.
@@ -131,15 +138,17 @@ class Grower:
         Raises:
             ValueError: if the budget is over or `evaluate` returns no loss per sample.
         """
-        if self.epoch >= self.epochs:
+        if self.epoch >= self.epochs or self.is_over:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
         trained = trained or TrainReport()
-        comparing = repeatable(evaluate)
+        modes = Modes(repeatable(evaluate), self.host)
         began = time.perf_counter()
-        evaluation = evaluate_model(evaluate, self.host.model)
+        evaluation = modes.settled()
         evaluated = time.perf_counter()
         self.epoch += 1
         self._moves.clear()
+        num_samples = trained.num_samples or self.host.steps_in_epoch * self.batch_size
+        flops = TRAINING * self.host.epoch_flops(num_samples)
         self.host.end_epoch()
         metrics = EpochMetrics(
             epoch=self.epoch,
@@ -149,17 +158,18 @@ class Grower:
             train_loss=trained.loss,
             train_accuracy=trained.accuracy,
         )
-        num_samples = trained.num_samples or self.host.steps_per_epoch * self.batch_size
-        flops = (1 + BACKWARD) * self.host.flops * num_samples
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)
         if not inspection.has_rolled_back:
-            flops += self._attribute(comparing, train, evaluation, num_samples)
+            with modes.settled_network():
+                self.best.offer(evaluation.loss, self.epoch)
+            flops += self._attribute(modes, train, num_samples)
         attributed = time.perf_counter()
+        self.costs.add_epoch(flops, num_samples, len(evaluation.losses_N))
         self.report_failures()
         if not inspection.has_rolled_back:
-            self._advance(metrics)
+            self._advance(metrics, modes)
         self._settle()
         observation = self.tracker.update(
             metrics,
@@ -167,18 +177,19 @@ class Grower:
             self.epochs,
             may_grow=self._may_grow(self.epoch),
             is_suspect=inspection.is_suspect,
+            affordable_flops=self.costs.affordable_flops(self.epoch),
         )
         if not inspection.has_rolled_back:
-            with_twin = train is not None and self.options.growth.attribution == "twin"
             for decision in self._decide(observation):
-                self._adapt(decision, observation, loss, with_twin=with_twin)
-        self.emit(*cull_overdue(self.host, self.epoch, is_last=self.epoch == self.epochs))
+                self._adapt(decision, observation, loss)
+        self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)
         if not inspection.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
+        self.host.begin_epoch()
         self._epoch_began = RngState.now()
         return StepReport(
             metrics=metrics,
@@ -190,11 +201,22 @@ class Grower:
             attribution_ms=(attributed - evaluated) * 1e3,
         )
 
+    def read_out(self) -> int | None:
+        """Give the model the best averaged network, and end the growth; call it after training.
+
+        Returns:
+            The epoch of that network; None if the model keeps its last weights, with
+            `run.read_out=last`.
+        """
+        self.is_over = True
+        return self.best.apply()
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, weights and moments included; call it between steps."""
         return {
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
+            "is_over": self.is_over,
             "governor": self.governor.state_dict(self.epoch),
             "epoch_began": self._epoch_began.state_dict(),
             "rng": RngState.now().state_dict(),
@@ -211,6 +233,7 @@ class Grower:
         if self.epoch:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
+        self.is_over = state["is_over"]
         for part in _STATEFUL:
             getattr(self, part).load_state_dict(state[part])
         self.governor.load_state_dict(state["governor"], self.epoch)
@@ -236,26 +259,31 @@ class Grower:
         self.emit(*self.adapter.close())
         self.emit(*self.settler.close())
 
-    def _attribute(
-        self, evaluate: Evaluate, train: Train | None, evaluation: Evaluation, num_samples: int
-    ) -> float:
-        """Train the twins and credit the seeds; return the FLOPs."""
+    def _attribute(self, modes: Modes, train: Train | None, num_samples: int) -> float:
+        """Train the twins and look at the seeds on trial; return the FLOPs."""
         self.trials.train_twins(train, self._epoch_began)
-        for performance in self.trials.measure(evaluate, evaluation):
+        for performance in self.trials.measure(modes, self.epoch, self.epochs):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
             self.settler.record(performance, seed.activation)
-        return self.trials.flops(num_samples, len(evaluation.losses_N))
+        evaluation = modes.settled()
+        # A run without growth evaluates its network once too.
+        extra = modes.flops - self.host.settled_flops
+        return self.trials.flops(num_samples) + extra * len(evaluation.losses_N)
 
-    def _advance(self, metrics: EpochMetrics) -> None:
+    def _advance(self, metrics: EpochMetrics, modes: Modes) -> None:
         self.emit(*health(self.host))
         self.emit(*self.guard.cull(self.epoch))
+        is_blending = any(seed.stage is SeedStage.BLENDING for seed in self.host.seeds())
+        blended_loss = modes.whole().loss if is_blending else None
         rest_epochs = self.options.viability.min_dormant_epochs
-        self.emit(*advance_epoch(self.host, metrics, rest_epochs))
+        self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
 
     def _may_grow(self, epoch: int) -> bool:
-        """Return whether seeds may germinate at the end of an epoch."""
-        return epoch < self.options.grow_until * self.epochs and not self.governor.has_ended_growth
+        """Return whether a seed that germinates after an epoch can get a verdict before the end."""
+        first_look = self.options.attribution.ages[0]
+        is_in_time = 1 <= epoch <= self.epochs - first_look - 1
+        return is_in_time and not self.governor.has_ended_growth
 
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of the policy that safety accepts."""
@@ -267,9 +295,7 @@ class Grower:
         self.emit(*refused)
         return accepted
 
-    def _adapt(
-        self, decision: Decision, observation: Observation, loss: Loss | None, *, with_twin: bool
-    ) -> None:
+    def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> None:
         """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
         plan = self.options.orchestrator.plan(decision, observation, self.ledger)
         self.emit(plan)
@@ -281,7 +307,7 @@ class Grower:
         if refusal is not None:
             self.emit(refusal)
             return
-        adapted = self.adapter.adapt(chosen, decision, observation.metrics, with_twin=with_twin)
+        adapted = self.adapter.adapt(chosen, decision, observation.metrics)
         self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)

@@ -7,10 +7,12 @@ from typing import Any, TypedDict
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
-from esper.growth.options import Growth
+from esper.growth.coin import Coin
+from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels, RecoveryOptions
 from esper.kernels.pipeline import KernelPipeline
@@ -48,7 +50,8 @@ class GrowerArguments(TypedDict, total=False):
     signals: Signals
     growth: Growth
     kernels: Kernels
-    grow_until: float
+    attribution: Attribution
+    run: ReadOut
     run_id: str | None
     chance_loss: float | None
     schedulers: Sequence[LRScheduler]
@@ -61,7 +64,6 @@ class GrowerOptions(ControlOptions):
     slots: `auto`, or the module paths that get a slot.
     placement: `series`, `parallel`, or `auto`.
     num_seeds: seeds a slot.
-    grow_until: share of the budget in which seeds may germinate, in [0, 1].
     run_id: key of this run in a store; random if None.
     chance_loss: loss of a network that guesses, ln(classes) for classification; if None, the
         governor only compares losses with earlier ones.
@@ -72,7 +74,6 @@ class GrowerOptions(ControlOptions):
     slots: str | tuple[str, ...] = "auto"
     placement: str = "auto"
     num_seeds: int = 4
-    grow_until: float = 0.6
     run_id: str | None = None
     chance_loss: float | None = None
     schedulers: Sequence[LRScheduler] = ()
@@ -80,16 +81,18 @@ class GrowerOptions(ControlOptions):
     def __post_init__(self) -> None:
         host = HostOptions(self.slots, self.num_seeds, self.placement)
         object.__setattr__(self, "slots", "auto" if host.slots == ("auto",) else host.slots)
-        require(0 <= self.grow_until <= 1, "grow_until", "in [0, 1]", self.grow_until)
         for key, default in vars(ControlOptions()).items():
             value, kind = getattr(self, key), type(default)
             valid = key in GROUPS or isinstance(value, kind)
             require(valid, key, f"a {kind.__module__}.{kind.__name__}", repr(value))
+        self.attribution.check_stages(self.growth)
 
-    @property
-    def setup(self) -> HostSetup:
-        """Options of the slots of the model."""
+    def setup(self, rng_seed: int) -> HostSetup:
+        """Return the options of the model's slots; `rng_seed` is that of the run."""
+        mutes = self.attribution.method == "muting"
         return HostSetup(
+            coin=Coin(rng_seed, self.attribution.mute_probability if mutes else 0.0),
+            average_epochs=self.run.average,
             slots=self.slots,
             placement=self.placement,
             num_seeds=self.num_seeds,

@@ -8,6 +8,7 @@ from esper.contracts.decision import Decision, Refusal
 from esper.contracts.observation import Observation
 from esper.contracts.plan import KernelCost, Plan
 from esper.contracts.stage import LIVE
+from esper.grower.costs import Costs
 from esper.growth.host import Host
 from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel
@@ -19,8 +20,8 @@ from esper.safety.review import review, review_plan
 class Reviewer:
     """Reviews the changes of a network, and counts the seeds changed in an epoch."""
 
-    def __init__(self, safety: Safety, host: Host) -> None:
-        self.safety, self.host = safety, host
+    def __init__(self, safety: Safety, host: Host, costs: Costs) -> None:
+        self.safety, self.host, self.costs = safety, host, costs
         self._epoch, self._changed = 0, 0
 
     def review(
@@ -29,9 +30,9 @@ class Reviewer:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
 
-    def excess(self, kernel: Kernel) -> str | None:
+    def excess(self, kernel: Kernel, epoch: int) -> str | None:
         """Return why a kernel exceeds a budget, None if it does not."""
-        return excess(self.safety, self._usage(self._epoch), kernel_cost(kernel))
+        return excess(self.safety, self._usage(epoch), kernel_cost(kernel))
 
     def review_plan(
         self,
@@ -74,13 +75,14 @@ class Reviewer:
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
             changed_seeds=self._changed if epoch == self._epoch else 0,
+            affordable_flops=self.costs.affordable_flops(epoch),
         )
 
 
 def kernel_cost(kernel: Kernel | Activation) -> KernelCost:
     """Return the size of a kernel, built or live."""
     memory_mb = kernel_memory_mb(kernel.parameters, kernel.trainable)
-    return KernelCost(parameters=kernel.parameters, memory_mb=memory_mb)
+    return KernelCost(parameters=kernel.parameters, memory_mb=memory_mb, flops=kernel.flops)
 
 
 def kernel_costs(

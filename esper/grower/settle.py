@@ -32,12 +32,14 @@ class Tally:
     """
 
     culled: int = 0
+    fossilized: int = 0
     succeeded: int = 0
     first_germinated: int | None = None
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.culled += not outcome.fossilized
+        self.fossilized += outcome.fossilized
         self.succeeded += outcome.succeeded
         known = [e for e in (self.first_germinated, outcome.germinated_epoch) if e is not None]
         self.first_germinated = min(known)

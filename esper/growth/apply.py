@@ -106,6 +106,8 @@ def _change(
         return moves if change.rests else [*moves, *reactivate(host, seed, "replaced at once")]
     if change.action is Action.RETARGET:
         seed.activation.blend_loss = metrics.val_loss
+        # Blending is over one epoch later, as after the isolated epoch of a new kernel.
+        seed.activation.aged_from = metrics.epoch - host.options.training_epochs
         return [host.blend(slot, seed.index, change.alpha_target, None, plan.reasoning)]
     return [host.advance(slot, seed.index, _S.FOSSILIZED, None, plan.reasoning)]
 
@@ -116,6 +118,7 @@ def _activation(
     return Activation(
         event=event,
         germinated_epoch=metrics.epoch,
+        aged_from=metrics.epoch,
         blueprint=kernel.blueprint,
         parameters=kernel.parameters,
         trainable=kernel.trainable,
@@ -145,6 +148,8 @@ def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
     except BaseException:
         attach.put_bank(place.module, bank_before)
         host.slots[slot] = place_before
+        host.stages_changed()
+        host.average.follow()
         optimizer.param_groups[:] = groups
         optimizer.state.clear()
         optimizer.state.update(moments)

@@ -19,6 +19,12 @@ BANK = "esper_kernels"
 """Name of the submodule that holds a slot's kernels."""
 
 
+def is_of_seed(name: str, slot: str, seed: int) -> bool:
+    """Return whether a parameter or buffer of a model is of a seed's kernel, or its alpha."""
+    bank = ".".join(part for part in (slot, BANK) if part)
+    return name == f"{bank}.alpha_{seed}" or name.startswith(f"{bank}.kernels.{seed}.")
+
+
 class Slotted:
     """Mixin for a module's class; adds the output of the slot's kernels to the module's."""
 

@@ -45,6 +45,7 @@ class KernelBank(nn.Module):
     order in which they were added does not affect the sum.
 
     isolated, muted: names of kernels.
+    tossed: names of the kernels that the next training step leaves out at random.
     faults: failures of the kernels, and the seeds whose kernels rest.
     """
 
@@ -54,6 +55,7 @@ class KernelBank(nn.Module):
         self.kernels = nn.ModuleDict()
         self.isolated: set[str] = set()
         self.muted: set[str] = set()
+        self.tossed: set[str] = set()
         self.faults = FaultLog()
         self._finite: dict[str, Tensor] = {}
 
@@ -75,6 +77,7 @@ class KernelBank(nn.Module):
         delattr(self, f"alpha_{seed}")
         self.isolated.discard(name)
         self.muted.discard(name)
+        self.tossed.discard(name)
         self.faults.forget(seed)
         self._finite.pop(name, None)
         return kernel
@@ -122,7 +125,8 @@ class KernelBank(nn.Module):
         for name, kernel in self.kernels.items():
             if name in self.muted or (resting and int(name) in resting):
                 continue
-            if name in self.isolated and not learning:
+            # Isolated kernels only learn; those that the coin left out of this step do not.
+            if name in (self.tossed if learning else self.isolated):
                 continue
             try:
                 output = self._mixed(name, kernel, output, source)

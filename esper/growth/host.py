@@ -15,8 +15,11 @@ from torch.optim import Optimizer
 
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
-from esper.contracts.stage import BLENDED, LIVE, SeedStage, check_move
+from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage, check_move
 from esper.growth import attach, param_groups
+from esper.growth.average import WeightAverage
+from esper.growth.coin import Coin
+from esper.growth.inputs import RecentInputs
 from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
@@ -34,19 +37,36 @@ _SHOWN = 8
 class Host:
     """A growing network: `model`, `optimizer` and `slots`, kept consistent with each other.
 
+    average: the network's weights, averaged over the last steps.
+    inputs: its last training inputs, kept while a kernel is blended and live.
+    coin: draws which kernels on trial a training step leaves out.
     base_flops: forward FLOPs a sample of the bare model.
+    muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
+        the steps.
     is_followed: whether a twin needs the network's learning rates.
     schedule_state: learning rates and the like at each step of this epoch, recorded for twins.
     last_schedule: those of the epoch before; twins train that epoch after the network did.
     given_schedule: in a twin, the network's `last_schedule`, set before each step.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, options: Growth) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        options: Growth,
+        coin: Coin | None = None,
+        average_epochs: float = 1.0,
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.options = options
+        self.coin = coin or Coin()
+        self.average = WeightAverage(model, average_epochs)
+        self.inputs = RecentInputs(model)
         self.slots: dict[str, Slot] = {}
         self.base_flops = 0.0
+        self.muted_flops = 0.0
+        self._blended: list[Seed] | None = None
         self.global_step = 0
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
@@ -69,6 +89,20 @@ class Host:
         """Forward FLOPs a sample, kernels included."""
         kernels = (seed.current.flops for seed in self.seeds() if seed.current is not None)
         return self.base_flops + sum(kernels)
+
+    def epoch_flops(self, num_samples: int) -> float:
+        """Return the forward FLOPs of the epoch's training steps, without those of muted kernels.
+
+        Call it before `end_epoch`.
+        """
+        muted = self.muted_flops / max(1, self.steps_in_epoch)
+        return (self.flops - muted) * num_samples
+
+    @property
+    def settled_flops(self) -> float:
+        """Forward FLOPs a sample of the network without its live kernels."""
+        live = (seed.activation.flops for seed in self.seeds() if seed.stage in LIVE)
+        return self.flops - sum(live)
 
     @property
     def num_parameters(self) -> int:
@@ -94,12 +128,14 @@ class Host:
 
     def states(self, epoch: int) -> tuple[SlotState, ...]:
         """Return the state of every slot at the end of `epoch`."""
-        return tuple(slot.state(epoch) for slot in self.slots.values())
+        flops = self.settled_flops
+        return tuple(slot.state(epoch, flops) for slot in self.slots.values())
 
     def put_kernel(self, slot: str, index: int, kernel: nn.Module) -> None:
         """Put an isolated kernel into a slot, on the device and dtype of its block's weights."""
         place = self.slots[slot]
         attach.put_kernel(place.module, place.spec.placement, index, kernel, self.like(slot))
+        self.average.follow()
 
     def like(self, slot: str) -> Tensor | None:
         """Return a weight whose device and dtype the slot's kernels take."""
@@ -139,7 +175,7 @@ class Host:
         seed = self.seed(slot, index)
         move = self._enter(seed, _S.BLENDING, gate, reason)
         self._log("blend", seed, target, gate, reason)
-        seed.activation.target, seed.activation.measurements = target, 0
+        seed.activation.target = target
         steps = self.steps_per_epoch * self.options.blending_epochs
         seed.activation.ramp = Ramp(self.options.ramp, seed.alpha, target, steps)
         attach.kernels_of(self.slots[slot].module).isolated.discard(str(index))
@@ -169,10 +205,19 @@ class Host:
         self._log("cull", seed, epoch, reason, gate)
         self._close(seed, fossilized=False, reason=reason)
         attach.take_kernel(place.module, index)
+        self.average.follow()
         param_groups.remove_group(self.optimizer, slot, index)
         seed.current, seed.alpha = None, 0.0
         seed.last_used_epoch = place.last_cull_epoch = epoch
         return move
+
+    def leave_out(self, seed: Seed) -> None:
+        """Remove a seed's kernel for good after training; this is no move of its lifecycle."""
+        attach.take_kernel(self.slots[seed.slot].module, seed.index)
+        param_groups.remove_group(self.optimizer, seed.slot, seed.index)
+        seed.current, seed.alpha, seed.stage = None, 0.0, _S.DORMANT
+        self.average.follow()
+        self.stages_changed()
 
     def _enter(self, seed: Seed, stage: SeedStage, gate: Gate | None, reason: str) -> LifecycleMove:
         check_move(seed.slot, seed.index, seed.stage, stage)
@@ -186,6 +231,7 @@ class Host:
             reason=reason,
         )
         seed.stage, seed.epochs_in_stage = stage, 0
+        self.stages_changed()
         return move
 
     def _log(self, method: str, seed: Seed, *arguments: Any) -> None:
@@ -217,7 +263,11 @@ class Host:
         for (slot, index), group in tagged.items():
             seed = self.seed(slot, index)
             group["lr"] = reference * self.lr_factor(seed)
-            if seed.stage is _S.TRAINING and self.steps_in_epoch % GRADIENT_STRIDE == 0:
+            if seed.stage in ON_TRIAL and self._is_tossed(seed):
+                # A gradient of zeros would still change the moments.
+                for parameter in group["params"]:
+                    parameter.grad = None
+            elif seed.stage in LIVE and self.steps_in_epoch % GRADIENT_STRIDE == 0:
                 grads = [p.grad for p in group["params"] if p.grad is not None]
                 if grads:
                     seed.activation.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
@@ -235,14 +285,44 @@ class Host:
         """Count the step and move every blending alpha one step along its ramp."""
         self.global_step += 1
         self.steps_in_epoch += 1
-        for seed in self.seeds():
-            activation = seed.current
-            if activation is None or seed.stage not in BLENDED:
-                continue
+        for seed in self._blended_seeds():
+            activation = seed.activation
             activation.blended_steps += 1
             if activation.ramp is not None and not activation.ramp.is_done:
                 activation.ramp.step += 1
                 self.set_alpha(seed, activation.ramp.alpha)
+            if seed.stage in ON_TRIAL and self._is_tossed(seed):
+                self.muted_flops += activation.flops
+        self.average.update(self.steps_per_epoch)
+        self._toss()
+
+    def begin_epoch(self) -> None:
+        """Prepare the first step of an epoch, after a change of stages or of the seeds' records."""
+        self._toss()
+        self.inputs.record(wanted=any(seed.stage in LIVE for seed in self._blended_seeds()))
+
+    def _toss(self) -> None:
+        """Draw which kernels on trial the next training step leaves out."""
+        for seed in self._blended_seeds():
+            tossed = attach.kernels_of(self.slots[seed.slot].module).tossed
+            step, number = self.global_step, seed.activations
+            if seed.stage in ON_TRIAL and self.coin.mutes(seed.slot, seed.index, number, step):
+                tossed.add(str(seed.index))
+            else:
+                tossed.discard(str(seed.index))
+
+    def _is_tossed(self, seed: Seed) -> bool:
+        return str(seed.index) in attach.kernels_of(self.slots[seed.slot].module).tossed
+
+    def _blended_seeds(self) -> list[Seed]:
+        """Return the seeds whose kernels are blended; stages change between steps only."""
+        if self._blended is None:
+            self._blended = [seed for seed in self.seeds() if seed.stage in BLENDED]
+        return self._blended
+
+    def stages_changed(self) -> None:
+        """Look at the seeds' stages anew, after a change of them or of their records."""
+        self._blended = None
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""
@@ -252,7 +332,8 @@ class Host:
     def end_epoch(self) -> None:
         """Close an epoch of training; its number of steps sets the length of later ramps."""
         self.steps_per_epoch = max(1, self.steps_in_epoch)
-        self.steps_in_epoch = 0
+        self.steps_in_epoch, self.muted_flops = 0, 0.0
+        self.average.follow()
         self.last_schedule, self.schedule_state = self.schedule_state, []
 
     def copy(self) -> "Host":
@@ -260,10 +341,20 @@ class Host:
         memo: dict[int, Any] = {}
         twin = Host.__new__(Host)
         twin.__dict__.update(self.__dict__)
+        # Its hook would be copied with the model.
+        recorded = self.inputs.state()
+        was_recording = self.inputs.is_recording
+        self.inputs.record(wanted=False)
         twin.model = copy.deepcopy(self.model, memo)
         twin.optimizer = _copy_optimizer(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
         twin.op_log, twin.closed, twin.schedule_state, twin.is_followed = [], [], [], False
+        self.inputs.record(wanted=was_recording)
+        self.inputs.load(recorded)
+        twin.inputs = RecentInputs(twin.model)
+        twin.average = WeightAverage(twin.model, self.average.epochs)
+        twin.average.load(dict(self.average.mean))
+        twin.stages_changed()
         twin._listen()
         return twin
 

@@ -5,6 +5,8 @@
     groups     the optimizer's options of each group, by its key
     slots      the records of the seeds, and the bookkeeping of the banks
     counts     numbers of steps, and the schedule that twins follow
+    average    averaged parameters and buffers by name
+    inputs     the last training inputs, while they are recorded
 
 A checkpoint holds the whole tree.  A rollback restores tensors and moments alone, the weights, and
 a network takes them over from a twin.  A tree holds the host's own tensors; loading copies them.
@@ -21,6 +23,7 @@ from torch import Tensor
 from esper.blueprint import catalogue
 from esper.contracts.errors import CheckpointError
 from esper.contracts.outcome import GainPoint
+from esper.contracts.slot import Look
 from esper.contracts.stage import SeedStage
 from esper.growth import attach, param_groups
 from esper.growth.host import Host
@@ -30,6 +33,7 @@ from esper.probe.tensors import check_names, put_tensors, tensors_of
 
 _COUNTS = (
     "global_step",
+    "muted_flops",
     "steps_in_epoch",
     "steps_per_epoch",
     "is_followed",
@@ -48,6 +52,8 @@ def host_state(host: Host) -> dict[str, Any]:
         "groups": {key: _options(group) for key, group in groups.items()},
         "slots": {name: _slot_state(slot) for name, slot in host.slots.items()},
         "counts": {name: getattr(host, name) for name in _COUNTS},
+        "average": dict(host.average.mean),
+        "inputs": host.inputs.state(),
     }
 
 
@@ -70,6 +76,10 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
     put_weights(host, state)
     for name, value in state["counts"].items():
         setattr(host, name, value)
+    host.average.load(state["average"])
+    host.stages_changed()
+    host.begin_epoch()
+    host.inputs.load(state["inputs"])
 
 
 def weights_of(host: Host) -> dict[str, Any]:
@@ -178,6 +188,7 @@ def _seed(saved: dict[str, Any]) -> Seed:
                 **current,
                 "ramp": ramp and Ramp(**ramp),
                 "gradient": GradientHealth(**current["gradient"]),
+                "look": current["look"] and Look(**current["look"]),
                 "gains": [GainPoint(**point) for point in current["gains"]],
             }
         )

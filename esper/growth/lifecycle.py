@@ -8,35 +8,44 @@ import math
 
 from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
 from esper.contracts.metrics import EpochMetrics
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.attach import kernels_of
 from esper.growth.host import Host
-from esper.growth.slot import Seed
+from esper.growth.slot import Activation, GradientHealth, Seed
 
 _S = SeedStage
-PROBATION_LIMIT = 4
-"""Epochs after which a seed on probation without a verdict is culled."""
 
 
-def advance_epoch(host: Host, metrics: EpochMetrics, rest_epochs: int) -> list[LifecycleMove]:
+def advance_epoch(
+    host: Host, metrics: EpochMetrics, rest_epochs: int, blended_loss: float | None = None
+) -> list[LifecycleMove]:
     """Advance every seed by one epoch and return the moves.
 
     Args:
         host: the network.
         metrics: numbers of the epoch that just ended.
         rest_epochs: how long a culled seed stays embargoed.
+        blended_loss: validation loss with all blended kernels, None if not measured.
     """
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         seed.epochs_in_stage += 1
         activation = seed.current
-        if activation is not None:
-            if seed.stage is not _S.FOSSILIZED:
-                activation.losses.append(metrics.val_loss)
-            start, now = activation.start_accuracy, metrics.val_accuracy
-            activation.improvement = None if start is None or now is None else now - start
-        moves += _advance(host, seed, metrics, rest_epochs)
+        if activation is not None and seed.stage is not _S.FOSSILIZED:
+            activation.losses.append(metrics.val_loss)
+        moves += _advance(host, seed, metrics, rest_epochs, blended_loss)
+        if seed.stage in LIVE:
+            _close_gradient(seed.activation)
     return moves
+
+
+def _close_gradient(activation: Activation) -> None:
+    """Record the gradient of the epoch, and count the epochs in which it was unhealthy."""
+    gradient, activation.gradient = activation.gradient, GradientHealth()
+    activation.gradient_norm = gradient.mean
+    if activation.trainable and gradient.count:
+        is_healthy = gradient.mean is not None and gradient.mean > 0
+        activation.unhealthy_epochs = 0 if is_healthy else activation.unhealthy_epochs + 1
 
 
 def health(host: Host) -> list[SeedHealth]:
@@ -55,7 +64,11 @@ def health(host: Host) -> list[SeedHealth]:
 
 
 def _advance(
-    host: Host, seed: Seed, metrics: EpochMetrics, rest_epochs: int
+    host: Host,
+    seed: Seed,
+    metrics: EpochMetrics,
+    rest_epochs: int,
+    blended_loss: float | None,
 ) -> list[LifecycleMove]:
     lengths = {
         _S.TRAINING: host.options.training_epochs,
@@ -71,7 +84,7 @@ def _advance(
     if seed.stage is _S.BLENDING and not _ramp_is_done(seed):
         # This epoch was shorter than the last one; alpha reaches its target in the next.
         return []
-    gate = _gate(host, seed, metrics)
+    gate = _gate(host, seed, blended_loss)
     if not gate.passed:
         return cull_and_embargo(host, seed, metrics.epoch, f"gate failed: {gate.describe()}", gate)
     if seed.stage is _S.TRAINING:
@@ -81,15 +94,20 @@ def _advance(
     return [host.advance(seed.slot, seed.index, after, gate, gate.describe())]
 
 
-def cull_overdue(host: Host, epoch: int, *, is_last: bool) -> list[LifecycleMove]:
-    """Cull seeds whose verdict is overdue, and every live seed after the last epoch."""
+def cull_overdue(host: Host, epoch: int, epochs: int) -> list[LifecycleMove]:
+    """Cull seeds without a verdict at their last look, and all live seeds an epoch before the end.
+
+    Nothing is removed after the last epoch, because the network could not recover from it.
+    """
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
-        waited = seed.stage is _S.PROBATIONARY and seed.epochs_in_stage
-        if is_last and seed.current is not None and seed.stage is not _S.FOSSILIZED:
-            moves += cull_and_embargo(host, seed, epoch, "the budget is over")
-        elif waited >= PROBATION_LIMIT:
-            reason = f"no verdict within {PROBATION_LIMIT} epochs of probation"
+        if seed.stage not in LIVE or epoch >= epochs:
+            continue
+        look = seed.activation.look
+        if epoch == epochs - 1:
+            moves += cull_and_embargo(host, seed, epoch, "no verdict an epoch before the end")
+        elif look is not None and look.epoch == epoch and look.is_last:
+            reason = f"no verdict at the last look, at age {look.age}"
             moves += cull_and_embargo(host, seed, epoch, reason)
     return moves
 
@@ -112,14 +130,14 @@ def cull_and_embargo(
     ]
 
 
-def _gate(host: Host, seed: Seed, metrics: EpochMetrics) -> Gate:
+def _gate(host: Host, seed: Seed, blended_loss: float | None) -> Gate:
     """Measure the gate of a stage.  A seed whose kernel rests fails every gate."""
     if seed.stage is _S.TRAINING:
         checks = [_gradient(seed), _finite(host, seed)]
     elif seed.stage is _S.BLENDING:
-        checks = [_alpha(seed), _loss(host, seed, metrics.val_loss)]
+        checks = [_alpha(seed), _loss(host, seed, blended_loss)]
     else:
-        checks = [_measurements(host, seed)]
+        checks = [_epochs(seed, host.options.shadowing_epochs)]
     if seed.activation.rests:
         errors, limit = float(seed.activation.errors), "its kernel rests after them"
         checks.append(Check(name="failures", passed=False, value=errors, limit=limit))
@@ -131,18 +149,18 @@ def _alpha(seed: Seed) -> Check:
     return Check(name="alpha", passed=_ramp_is_done(seed), value=seed.alpha, limit=target)
 
 
-def _loss(host: Host, seed: Seed, val_loss: float) -> Check:
+def _loss(host: Host, seed: Seed, val_loss: float | None) -> Check:
     before = math.inf if seed.activation.blend_loss is None else seed.activation.blend_loss
     # Relative to the size of the loss before, which may be 0 or negative.
     limit = before + (host.options.divergence_factor - 1) * abs(before)
-    loss = val_loss if math.isfinite(val_loss) else None
+    loss = val_loss if val_loss is not None and math.isfinite(val_loss) else None
     passed = loss is not None and loss <= limit
     return Check(name="loss", passed=passed, value=loss, limit=f"<= {limit:.4g}")
 
 
-def _measurements(host: Host, seed: Seed) -> Check:
-    least, measured = host.options.shadowing_epochs, float(seed.activation.measurements)
-    return Check(name="measurements", passed=measured >= least, value=measured, limit=f">= {least}")
+def _epochs(seed: Seed, least: int) -> Check:
+    held = float(seed.epochs_in_stage)
+    return Check(name="epochs", passed=held >= least, value=held, limit=f">= {least}")
 
 
 def _ramp_is_done(seed: Seed) -> bool:

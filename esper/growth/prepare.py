@@ -12,6 +12,7 @@ from esper.blueprint import catalogue
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import SlotSpec
 from esper.growth import param_groups
+from esper.growth.coin import Coin
 from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
@@ -26,6 +27,8 @@ class HostSetup:
 
     selection: a word or the names of the blueprints on offer.
     parameter_budget: most parameters of the network, None without a limit.
+    coin: draws which kernels on trial a training step leaves out.
+    average_epochs: length of the average of the weights.
     """
 
     slots: str | tuple[str, ...] = "auto"
@@ -35,6 +38,8 @@ class HostSetup:
     growth: Growth = field(default_factory=Growth)
     parameter_budget: int | None = None
     schedulers: Sequence[LRScheduler] = ()
+    coin: Coin = field(default_factory=Coin)
+    average_epochs: float = 1.0
 
 
 def prepare(
@@ -65,7 +70,7 @@ def prepare(
         raise ConfigError("the optimizer has a grower already (one model has one grower)")
     setattr(optimizer, _TAKEN, True)
     param_groups.hide_kernels(setup.schedulers)
-    host = Host(model, optimizer, setup.growth)
+    host = Host(model, optimizer, setup.growth, setup.coin, setup.average_epochs)
     host.base_flops = forward_flops(model, example_input)
     host.place(specs, setup.num_seeds)
     return host

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from esper.contracts.outcome import GainPoint
-from esper.contracts.slot import SeedState, SlotSpec, SlotState
+from esper.contracts.slot import Look, SeedState, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.ramp import Ramp
 
@@ -38,7 +38,11 @@ class Activation:
     event: number of the growth event in which the seed germinated.
     start_accuracy, start_loss: of the network on the validation split, at germination.
     target: blend factor that alpha rises to, in (0, 1].
-    improvement: change in validation accuracy since germination.
+    aged_from: epoch at which its age was 0; later than germination if it blends again.
+    gradient: of the present epoch.  gradient_norm: mean norm over the epoch before.
+    unhealthy_epochs: epochs in a row in which the gradient was 0 or not finite.
+    improvement: change in validation accuracy since germination, at the last look.
+    look: the last look at the seed, None before the first.
     ablation, gain: the seed's contribution, relative to the loss (see `attribution`).
     errors: failures of the kernel.  recoveries: those after which it was used again.
     rests: whether the kernel is left out because it keeps failing.
@@ -46,6 +50,7 @@ class Activation:
 
     event: int
     germinated_epoch: int
+    aged_from: int
     blueprint: str
     parameters: int
     trainable: int
@@ -57,13 +62,16 @@ class Activation:
     ramp: Ramp | None = None
     blend_loss: float | None = None
     gradient: GradientHealth = field(default_factory=GradientHealth)
+    gradient_norm: float | None = None
+    unhealthy_epochs: int = 0
     blended_steps: int = 0
     improvement: float | None = None
+    improvement_error: float | None = None
+    look: Look | None = None
     ablation: float | None = None
     gain: float | None = None
     gain_error: float | None = None
     accuracy_gain: float | None = None
-    measurements: int = 0
     errors: int = 0
     recoveries: int = 0
     rests: bool = False
@@ -96,9 +104,13 @@ class Seed:
         assert self.current is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
         return self.current
 
-    def state(self, epoch: int) -> SeedState:
-        """Return the state of this seed at the end of `epoch`, as policies see it."""
+    def state(self, epoch: int, settled_flops: float) -> SeedState:
+        """Return the state of this seed at the end of `epoch`, as policies see it.
+
+        `settled_flops` are the forward FLOPs a sample of the network without live kernels.
+        """
         activation = self.current
+        look = None if activation is None else activation.look
         state = SeedState(
             slot=self.slot,
             seed=self.index,
@@ -116,8 +128,12 @@ class Seed:
             epochs_since_germination=epoch - activation.germinated_epoch,
             alpha_target=activation.target,
             parameters=activation.parameters,
-            gradient_norm=activation.gradient.mean,
+            added_flops=activation.flops / settled_flops if settled_flops > 0 else 0.0,
+            gradient_norm=activation.gradient_norm,
+            unhealthy_epochs=activation.unhealthy_epochs,
             improvement=activation.improvement,
+            improvement_error=activation.improvement_error,
+            look=None if look is None or look.epoch != epoch else look,
             ablation=activation.ablation,
             gain=activation.gain,
             gain_error=activation.gain_error,
@@ -148,11 +164,11 @@ class Slot:
     def __repr__(self) -> str:
         return f"Slot({self.spec.name}, seeds {', '.join(seed.stage for seed in self.seeds)})"
 
-    def state(self, epoch: int) -> SlotState:
-        """Return the state of this slot at the end of `epoch`, as policies see it."""
+    def state(self, epoch: int, settled_flops: float) -> SlotState:
+        """Return the state of this slot at the end of `epoch`; see `Seed.state`."""
         return SlotState(
             spec=self.spec,
-            seeds=tuple(seed.state(epoch) for seed in self.seeds),
+            seeds=tuple(seed.state(epoch, settled_flops) for seed in self.seeds),
             rests_until=self.rests_until,
             last_cull_epoch=self.last_cull_epoch,
         )

@@ -9,8 +9,7 @@ from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
 from esper.policy.base import Policy
 from esper.policy.rules.counters import GerminationCounter
-from esper.policy.rules.growth import GrowthRules, Trigger, combine, request_growth
-from esper.policy.rules.trigger import due_epoch
+from esper.policy.rules.growth import GrowthRules, Trigger, combine, last_epoch, request_growth
 from esper.policy.rules.verdict import VerdictRules, judge
 
 
@@ -21,15 +20,12 @@ class Random(VerdictRules, GrowthRules):
     If no slot can grow at such an epoch, the growth event is postponed until one can.
 
     events: growth events in a run; for a comparison, the number that the other policy had.
-    until: fraction of the budget in which they fall, `training.grow_until`.
     """
 
     events: int = 3
-    until: float = 0.6
 
     def __post_init__(self) -> None:
         require(self.events >= 0, "policy.events", ">= 0", self.events)
-        require(0 < self.until <= 1, "policy.until", "in (0, 1]", self.until)
         super().__post_init__()
 
     def build(self, rng_seed: int) -> "RandomPolicy":
@@ -85,5 +81,5 @@ class RandomPolicy(Policy):
 
     def _draw(self, epochs: int) -> list[int]:
         """Return distinct epochs of the window, ascending; fewer than `events` if it is short."""
-        last = max(1, due_epoch(self.options.until, epochs) - 1)
+        last = last_epoch(self.options, epochs)
         return sorted(self._rng.sample(range(1, last + 1), min(self.options.events, last)))

@@ -5,7 +5,7 @@ from typing import Any
 
 from esper.contracts.errors import InterruptionError
 from esper.contracts.metrics import TrainReport
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import LIVE, SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.growth.param_groups import kernel_groups
@@ -70,7 +70,7 @@ def metrics_line(
         "train_accuracy": metrics.train_accuracy,
         "val_accuracy": metrics.val_accuracy,
         "params": host.num_parameters,
-        "live_seeds": sum(1 for seed in host.seeds() if seed.state(metrics.epoch).is_live),
+        "live_seeds": sum(1 for seed in host.seeds() if seed.stage in LIVE),
         "flops": step.flops,
         "learning_rate": trained.learning_rate,
         "step_ms": None if trained.busy_ms is None else trained.busy_ms / (trained.num_steps or 1),

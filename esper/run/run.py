@@ -134,14 +134,19 @@ def _publish_escalation(grower: Grower, error: Exception) -> None:
 
 
 def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -> dict[str, Any]:
-    """Test and save the final network, and return the numbers of the run.
+    """Read out the run's network, test and save it, and return the numbers of the run.
 
     The test split is used nowhere else.
     """
+    read_out_epoch = grower.read_out()
     grower.host.model.eval()
     losses_N, hits_N = scores(grower.host.model, data.test)
     grower.report_failures()
-    test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
+    test = {
+        "test_accuracy": float(hits_N.mean()),
+        "test_loss": float(losses_N.mean()),
+        "read_out_epoch": grower.epoch if read_out_epoch is None else read_out_epoch,
+    }
     save_network(grower.host, checkpoints.run_dir)
     numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test))
     return numbers
@@ -154,7 +159,6 @@ def grower_options(config: RunConfig) -> dict[str, Any]:
         "slots": config.model.slots,
         "placement": config.model.placement,
         "num_seeds": config.model.num_seeds,
-        "grow_until": config.training.grow_until,
     }
 
 
@@ -162,7 +166,7 @@ def initial_host(config: RunConfig, data: DataSet) -> Host:
     """Return the configured host, with its optimizer, before any training."""
     model: nn.Module = config.model.build(data.spec)
     optimizer = build_optimizer(model, config.training)
-    setup = GrowerOptions(**grower_options(config)).setup
+    setup = GrowerOptions(**grower_options(config)).setup(config.rng_seed)
     return prepare(model, optimizer, example_input(data), setup)
 
 

@@ -21,7 +21,7 @@ def summarise(
     Args:
         grower: after the last step.
         lines: the lines of `metrics.jsonl`.
-        test: `test_accuracy` and `test_loss` of the final network.
+        test: `test_accuracy`, `test_loss` and `read_out_epoch` of the network that was read out.
     """
     tally = grower.settler.tally
     first = tally.first_germinated
@@ -42,7 +42,7 @@ def summarise(
         "train_flops": sum(line["flops"] for line in lines),
         "control_fraction": control / (busy + other + control),
         "seeds_germinated": sum(seed.activations for seed in seeds),
-        "seeds_fossilized": len(fossils),
+        "seeds_fossilized": tally.fossilized,
         "seeds_culled": tally.culled,
         "decisions": grower.num_decisions,
         "adaptations_succeeded": tally.succeeded,

@@ -17,11 +17,13 @@ class Usage:
 
     memory_mb: in MiB, None if not measured.
     changed_seeds: number of seeds that plans have changed in this epoch so far.
+    affordable_flops: most forward FLOPs a sample of kernels that may germinate now.
     """
 
     parameters: int
     memory_mb: float | None = None
     changed_seeds: int = 0
+    affordable_flops: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,17 @@ def memory_over(limits: Safety, usage: Usage, added_mb: float) -> str | None:
     return f"{usage.memory_mb:.4g} MB, {after:.4g} MB afterwards (budget {budget:g})"
 
 
+def cost_over(limits: Safety, usage: Usage, flops: float) -> str | None:
+    """Return why a trial of kernels with `flops` costs too much, None if it does not."""
+    if flops <= usage.affordable_flops:
+        return None
+    most = "safety.max_cost" if limits.max_cost is None else f"safety.max_cost={limits.max_cost:g}"
+    room = max(0.0, usage.affordable_flops)
+    return f"its {flops:.4g} forward FLOPs a sample are more than the {room:.4g} that {most} leaves"
+
+
 def excess(limits: Safety, usage: Usage, cost: KernelCost) -> str | None:
     """Return why one more kernel exceeds a budget, None if it does not."""
     too_many = parameters_over(limits, usage, cost.parameters)
-    return too_many or memory_over(limits, usage, cost.memory_mb)
+    too_large = too_many or memory_over(limits, usage, cost.memory_mb)
+    return too_large or cost_over(limits, usage, cost.flops)

@@ -97,12 +97,6 @@ def measured(review: DecisionReview) -> str | None:
     return None if gain is not None and math.isfinite(gain) else f"gain is {gain}"
 
 
-def ablation_veto(review: DecisionReview) -> str | None:
-    """Refuse to fossilize a seed whose ablation is negative or NaN."""
-    ablation = review.seed.ablation
-    return None if ablation is None or ablation >= 0 else f"ablation {ablation:.4g} is a veto"
-
-
 def growth_window(review: DecisionReview) -> str | None:
     """Refuse adaptations, which may germinate seeds, once growth is over."""
     observation = review.observation
@@ -193,7 +187,7 @@ _TRUST: tuple[DecisionRule, ...] = (confidence, uncertainty, risk, one_change_a_
 DECISION_RULES: dict[DecisionKind, tuple[DecisionRule, ...]] = {
     DecisionKind.WAIT: _FORM,
     DecisionKind.CULL: (*_FORM, *_TARGET, *_TRUST),
-    DecisionKind.FOSSILIZE: (*_FORM, *_TARGET, governor, measured, ablation_veto, *_TRUST),
+    DecisionKind.FOSSILIZE: (*_FORM, *_TARGET, governor, measured, *_TRUST),
     DecisionKind.ADAPT: (*_FORM, *_TARGET, *_GROWTH, *_TRUST, max_adaptations_per_epoch),
 }
 """The rules for each kind of decision, in the order of evaluation."""

@@ -16,6 +16,8 @@ class Safety:
     max_changes_per_epoch: most seeds changed in an epoch; culls count, but always pass.
     max_live_seeds: most live seeds of the whole network, None for no limit.
     max_risk: most risk of a decision, in [0, 1].
+    max_cost: most FLOPs of the run, trials included, relative to those of its network without open
+        trials trained for all epochs; >= 1.  None for 1.3, and 2.0 with `attribution.method=twin`.
     parameter_budget: most parameters of the network, None for no limit.
     memory_budget_mb: most MiB of the network and its optimizer, None for no limit.
 
@@ -29,6 +31,7 @@ class Safety:
     max_changes_per_epoch: int = 64
     max_live_seeds: int | None = None
     max_risk: float = 0.9
+    max_cost: float | None = None
     parameter_budget: int | None = None
     memory_budget_mb: float | None = None
 
@@ -41,6 +44,9 @@ class Safety:
             require(count >= 0, f"safety.{key}", ">= 0", count)
         live = self.max_live_seeds
         require(live is None or live >= 0, "safety.max_live_seeds", ">= 0 or null", live)
+        cost = self.max_cost
+        valid = cost is None or 1 <= cost < math.inf
+        require(valid, "safety.max_cost", ">= 1 and finite, or null", cost)
         for key in ("parameter_budget", "memory_budget_mb"):
             budget = getattr(self, key)
             require(budget is None or budget > 0, f"safety.{key}", "> 0 or null", budget)

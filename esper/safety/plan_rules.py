@@ -5,12 +5,13 @@ relies on those before it, and on the rules that the decision has passed.  Culle
 for new ones, and a plan that only culls is within every limit.
 """
 
+import math
 from collections.abc import Callable
 
 from esper.contracts.decision import DecisionKind
 from esper.contracts.plan import TARGET_STAGE, Action
 from esper.contracts.stage import ALLOWED_MOVES, LIVE, RETARGETABLE, SeedStage
-from esper.safety.context import PlanReview, is_share, memory_over, parameters_over
+from esper.safety.context import PlanReview, cost_over, is_share, memory_over, parameters_over
 
 _VERDICTS = {DecisionKind.FOSSILIZE: Action.FOSSILIZE, DecisionKind.CULL: Action.CULL}
 _ADAPTING = (Action.GERMINATE, Action.RETARGET, Action.CULL)
@@ -99,8 +100,9 @@ def max_changes_per_epoch(review: PlanReview) -> str | None:
 
 def kernel_costs(review: PlanReview) -> str | None:
     """Refuse to germinate a kernel of unknown cost if there is a budget."""
-    limits = review.limits
-    if limits.parameter_budget is None and limits.memory_budget_mb is None:
+    limits, usage = review.limits, review.usage
+    is_free = limits.parameter_budget is None and limits.memory_budget_mb is None
+    if is_free and usage.affordable_flops == math.inf:
         return None
     for seed, name in review.plan.germinations:
         if (seed, name) not in review.kernels:
@@ -132,6 +134,15 @@ def memory_budget(review: PlanReview) -> str | None:
     return memory_over(review.limits, review.usage, added - culled)
 
 
+def max_cost(review: PlanReview) -> str | None:
+    """Refuse germinations whose trial would cost more than the run may."""
+    germinations = review.plan.germinations
+    if not germinations:
+        return None
+    flops = sum(review.kernels[key].flops for key in germinations)
+    return cost_over(review.limits, review.usage, flops)
+
+
 PlanRule = Callable[[PlanReview], str | None]
 
 PLAN_RULES: tuple[PlanRule, ...] = (
@@ -145,5 +156,6 @@ PLAN_RULES: tuple[PlanRule, ...] = (
     kernel_costs,
     parameter_budget,
     memory_budget,
+    max_cost,
 )
 """The rules on plans, in the order of evaluation."""

@@ -72,6 +72,7 @@ def roll_back(host: Host, snapshot: Snapshot, epoch: int, reason: str) -> list[L
         for closed in host.closed
     ]
     put_weights(host, {"tensors": snapshot.tensors, "moments": snapshot.moments})
+    host.average.reset()
     return moves
 
 
@@ -86,10 +87,9 @@ def _blended(host: Host) -> dict[str, str]:
 def _leave_out(seed: Seed, weights: dict[str, Any]) -> None:
     """Remove the weights of a kernel, its alpha included."""
     weights["moments"].pop(f"{seed.slot}/{seed.index}", None)
-    bank = ".".join(part for part in (seed.slot, attach.BANK) if part)
-    kernel, alpha = f"{bank}.kernels.{seed.index}.", f"{bank}.alpha_{seed.index}"
-    for name in [n for n in weights["tensors"] if n == alpha or n.startswith(kernel)]:
-        del weights["tensors"][name]
+    tensors = weights["tensors"]
+    for name in [n for n in tensors if attach.is_of_seed(n, seed.slot, seed.index)]:
+        del tensors[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class SignalTracker:
         *,
         may_grow: bool,
         is_suspect: bool = False,
+        affordable_flops: float = math.inf,
     ) -> Observation:
         """Add one finished epoch and return its observation; arguments as in `Observation`."""
         options = self._options
@@ -66,6 +67,7 @@ class SignalTracker:
             epochs=epochs,
             may_grow=may_grow,
             is_suspect=is_suspect,
+            affordable_flops=affordable_flops,
             plateau_epochs=self._plateau.epochs,
             loss_delta=loss_delta,
             accuracy_delta=accuracy_delta,

@@ -31,7 +31,7 @@ class Epoch:
     def learning_rate(self, step: int) -> float:
         """Return the host's learning rate at a step of this epoch, counted from 0."""
         options, progress = self.options, self.start + step * self.step_share
-        return options.lr * learning_rate_factor(options.schedule, progress, options.grow_until)
+        return options.lr * learning_rate_factor(options.schedule, progress, options.decay_from)
 
     def train(
         self,

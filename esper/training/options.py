@@ -14,9 +14,9 @@ class Training:
     """How the host is trained, the same for every arm of a comparison.
 
     lr: highest learning rate of the schedule.
-    schedule: `wsd` is constant until `grow_until` of the budget, then falls linearly to 0;
+    schedule: `wsd` is constant until `decay_from` of the budget, then falls linearly to 0;
         `cosine` falls from the start.
-    grow_until: fraction of the budget in which seeds may germinate.
+    decay_from: share of the budget after which `wsd` falls, in [0, 1].
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
     steps_per_epoch: optimizer steps in an epoch; None for one pass over the data.
     threads: CPU threads of torch; more than one slows small networks if other processes run.
@@ -27,7 +27,7 @@ class Training:
     weight_decay: float = 0.01
     momentum: float = 0.9
     schedule: str = "wsd"
-    grow_until: float = 0.6
+    decay_from: float = 0.6
     clip_norm: float = 1.0
     steps_per_epoch: int | None = None
     threads: int = 1
@@ -40,7 +40,7 @@ class Training:
             value = getattr(self, key)
             require(0 <= value < math.inf, f"training.{key}", ">= 0 and finite", value)
         require(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)
-        require(0 <= self.grow_until <= 1, "training.grow_until", "in [0, 1]", self.grow_until)
+        require(0 <= self.decay_from <= 1, "training.decay_from", "in [0, 1]", self.decay_from)
         require(self.threads >= 1, "training.threads", ">= 1", self.threads)
         steps = self.steps_per_epoch
         require(steps is None or steps >= 1, "training.steps_per_epoch", ">= 1 or null", steps)

@@ -7,6 +7,7 @@ germinates the same seed in a fresh copy of it.  A second figure includes the co
 import statistics
 from time import perf_counter
 
+from esper.attribution.options import Attribution
 from esper.attribution.trials import Trials
 from esper.growth.host import Host
 from esper.kernels.pipeline import build_kernel
@@ -55,9 +56,9 @@ def _modify(host: Host, *, with_twin: bool) -> float:
     plan = germination(host, slot, 0)
     blueprint = host.seed(slot, 0).bound
     ready = {(0, blueprint): build_kernel(host.request(slot, 0, blueprint, rng_seed=0))}
-    pending = Trials(host)
+    pending = Trials(host, Attribution(method="twin" if with_twin else "muting"))
     began = perf_counter()
-    applied = pending.apply(plan, ready, METRICS, with_twin=with_twin)
+    applied = pending.apply(plan, ready, METRICS)
     span = (perf_counter() - began) * 1e3
     assert [built.seed for built in applied.built] == [0], "the plan germinates one seed"
     return span

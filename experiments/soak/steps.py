@@ -80,8 +80,9 @@ def field(epochs: int, rng_seed: int) -> Field:
         example_input=x[:4],
         epochs=epochs,
         rng_seed=rng_seed,
-        policy=Schedule(fractions=tuple((i + 1) / (events + 1) for i in range(events))),
-        grow_until=1.0,
+        policy=Schedule(
+            fractions=tuple((i + 1) / (events + 1) for i in range(events)), grow_until=1.0
+        ),
     )
     return Field(grower, model, optimizer, x, y)
 

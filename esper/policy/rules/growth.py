@@ -28,16 +28,20 @@ class GrowthRules(Rules):
     embargo_epochs_after_cull: epochs after a cull in which no seed of the slot germinates.
     max_live_seeds_per_slot: no further seed germinates in a slot with this many live seeds.
     adaptation, seeds_per_adaptation: the requested adaptation and number of seeds.
+    grow_until: share of the budget in which seeds germinate, in [0, 1].
     """
 
     embargo_epochs_after_cull: int = 5
     max_live_seeds_per_slot: int = 2
     adaptation: str = "add_neurons"
     seeds_per_adaptation: int = 1
+    grow_until: float = 0.6
 
     def __post_init__(self) -> None:
         embargo, word = self.embargo_epochs_after_cull, self.adaptation
         require(embargo >= 0, "policy.embargo_epochs_after_cull", ">= 0", embargo)
+        share = self.grow_until
+        require(0 <= share <= 1, "policy.grow_until", "in [0, 1]", share)
         require(word in ADDING, "policy.adaptation", f"one of {', '.join(ADDING)}", word)
         for key in ("max_live_seeds_per_slot", "seeds_per_adaptation"):
             require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
@@ -52,13 +56,24 @@ class Trigger:
     reason: str
 
 
-def obstacle(observation: Observation) -> str | None:
+def obstacle(observation: Observation, rules: GrowthRules) -> str | None:
     """Return why the network must not grow this epoch, None if it may."""
+    epoch, epochs = observation.epoch, observation.epochs
     if not observation.may_grow:
-        return f"epoch {observation.epoch} of {observation.epochs} is past the growth window"
+        return f"epoch {epoch} of {epochs} leaves no time for a trial"
+    if epoch > last_epoch(rules, epochs):
+        return f"epoch {epoch} of {epochs} is past policy.grow_until={rules.grow_until:g}"
+    if observation.affordable_flops <= 0:
+        return "another trial would cost more than safety.max_cost allows"
     if not math.isfinite(observation.metrics.val_loss):
         return f"validation loss is {observation.metrics.val_loss}"
     return None
+
+
+def last_epoch(rules: GrowthRules, epochs: int) -> int:
+    """Return the last epoch after which the rules allow a germination."""
+    # Rounded, because 0.29 * 100 is slightly below 29 in binary.
+    return math.floor(round(rules.grow_until * epochs, 9))
 
 
 def growable_slots(
@@ -94,7 +109,7 @@ def request_growth(
     choose: Callable[[list[SlotState]], SlotState],
 ) -> Decision:
     """Return a request to grow the slot that `choose` selects, or to wait, with the reason."""
-    reason = obstacle(observation)
+    reason = obstacle(observation, rules)
     if reason is not None:
         return wait(reason)
     if not trigger.fires:

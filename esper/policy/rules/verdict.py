@@ -1,11 +1,15 @@
-"""Judge live seeds: keep, cull, or judge again later.  The same for all policies.
+"""Judge live seeds at their looks: keep, cull, or look again.  The same for all policies.
 
-    keep   gain > max(0.005, one standard error, min_improvement_to_fossilize)
-    cull   gain <= 0, or a negative ablation (a veto), or accuracy lost since germination
-    else   judge again `LAST_LOOK - FIRST_LOOK` epochs later, then keep or cull
+    priced gain = gain - shown * price * log2(1 + added FLOPs / present FLOPs)
 
-A seed is not kept if its gain or the standard error was not measured, or its ablation is not
-finite.  An ablation of None is no veto.
+    keep   priced gain > max(the look's bar, min_improvement_to_fossilize)
+    cull   priced gain <= 0, or any at the last look; accuracy lost since germination; a gradient
+           that stays 0 or not finite
+    else   wait for the next look
+
+The bar is the larger of `attribution.min_gain` and `attribution.standard_errors` of the gain.
+`shown` is the share of a lasting gain that the method of attribution shows, so that prices mean
+the same with every method.  A seed without a measured gain is not kept.
 """
 
 import math
@@ -18,23 +22,22 @@ from esper.contracts.slot import SeedState
 from esper.contracts.stage import BLENDED, LIVE, SeedStage
 from esper.policy.base import Rules
 
-MIN_GAIN = 0.005
-"""Relative gain over the reference that a kept seed must exceed."""
-
-FIRST_LOOK, LAST_LOOK = 1, 4
-"""Epochs in PROBATIONARY at which a seed is judged."""
+UNHEALTHY_EPOCHS = 2
+"""Epochs in a row with an unhealthy gradient that cull a blended seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRules(Rules):
     """When a seed is kept or culled; the fields are keys of `policy`.
 
-    cull_if_accuracy_drops_by: a larger drop of validation accuracy since germination culls a seed;
-        0.02 is 2 points.
+    price: relative gain that a doubling of the network's FLOPs must bring, in [0, 1].
+    cull_if_accuracy_drops_by: a larger drop of validation accuracy since germination culls a seed
+        if it is also more than two standard errors; 0.02 is 2 points.
     cull_after_epochs_without_improvement: epochs since germination before such a drop counts.
     min_improvement_to_fossilize: a further lower bound of the relative gain of a kept seed.
     """
 
+    price: float = 0.02
     cull_if_accuracy_drops_by: float = 0.02
     cull_after_epochs_without_improvement: int = 5
     min_improvement_to_fossilize: float = 0.0
@@ -42,6 +45,7 @@ class VerdictRules(Rules):
     def __post_init__(self) -> None:
         drop, least = self.cull_if_accuracy_drops_by, self.min_improvement_to_fossilize
         epochs = self.cull_after_epochs_without_improvement
+        require(0 <= self.price <= 1, "policy.price", "in [0, 1]", self.price)
         require(0 <= drop <= 1, "policy.cull_if_accuracy_drops_by", "in [0, 1]", drop)
         require(epochs >= 1, "policy.cull_after_epochs_without_improvement", ">= 1", epochs)
         require(0 <= least < 1, "policy.min_improvement_to_fossilize", "in [0, 1)", least)
@@ -55,67 +59,62 @@ def judge(observation: Observation, rules: VerdictRules) -> list[Decision]:
 
 
 def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
-    """Return a cull if accuracy dropped since a blended seed germinated, else None."""
-    age, improvement = seed.epochs_since_germination, seed.improvement
-    if seed.stage not in BLENDED & LIVE or age is None or improvement is None:
+    """Return a cull if a blended seed lost accuracy or its gradient stays unhealthy, else None."""
+    if seed.stage not in BLENDED & LIVE:
         return None
-    drop, patience = rules.cull_if_accuracy_drops_by, rules.cull_after_epochs_without_improvement
-    if age < patience or not improvement < -drop:
+    if seed.unhealthy_epochs >= UNHEALTHY_EPOCHS:
+        reason = f"its gradient was 0 or not finite for {seed.unhealthy_epochs} epochs"
+        return _decision(DecisionKind.CULL, seed, reason)
+    change, error = seed.improvement, seed.improvement_error
+    if seed.look is None or change is None or error is None:
+        return None
+    limit = max(rules.cull_if_accuracy_drops_by, 2 * error)
+    patience, age = rules.cull_after_epochs_without_improvement, seed.look.age
+    if age < patience or change >= -limit:
         return None
     reason = (
-        f"accuracy {improvement:+.4g} since germination {age} epochs ago "
-        f"(limit -{drop:g} after {patience})"
+        f"accuracy {change:+.4g} since germination {age} epochs ago (limit -{limit:.4g}, "
+        f"2 points or two standard errors, after {patience})"
     )
     return _decision(DecisionKind.CULL, seed, reason)
 
 
 def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
-    """Return the verdict on a seed in PROBATIONARY, None if none is due this epoch."""
-    is_last = seed.epochs_in_stage >= LAST_LOOK
-    is_due = is_last or seed.epochs_in_stage == FIRST_LOOK
-    if seed.stage is not SeedStage.PROBATIONARY or not is_due:
+    """Return the verdict on a seed at a look in PROBATIONARY, None if no look is due."""
+    if seed.stage is not SeedStage.PROBATIONARY or seed.look is None:
         return None
-    useless = _useless(seed)
-    if useless is not None:
-        return _decision(DecisionKind.CULL, seed, useless)
-    doubt = _doubt(seed, rules)
-    if doubt is None:
-        reason = f"gain {seed.gain:.4g} > {_bar(seed, rules)[1]}"
-        return _decision(DecisionKind.FOSSILIZE, seed, reason)
-    if is_last:
-        return _decision(DecisionKind.CULL, seed, f"{doubt}, at the last look")
-    epochs = LAST_LOOK - FIRST_LOOK
-    return _decision(DecisionKind.WAIT, seed, f"{doubt}: look once more, {epochs} epochs longer")
+    gain = priced_gain(seed, rules.price)
+    bar = max(seed.look.bar, rules.min_improvement_to_fossilize)
+    when = f"at age {seed.look.age}"
+    if gain is None:
+        kind = DecisionKind.CULL if seed.look.is_last else DecisionKind.WAIT
+        return _decision(kind, seed, f"gain was not measured {when}")
+    words = _words(seed, gain, rules.price)
+    if gain > bar:
+        return _decision(DecisionKind.FOSSILIZE, seed, f"{words} > {bar:.4g} {when}")
+    if gain <= 0:
+        return _decision(DecisionKind.CULL, seed, f"{words} <= 0 {when}")
+    if seed.look.is_last:
+        reason = f"{words} <= {bar:.4g} {when}, the last look"
+        return _decision(DecisionKind.CULL, seed, reason)
+    return _decision(DecisionKind.WAIT, seed, f"{words} <= {bar:.4g} {when}: look again later")
 
 
-def _useless(seed: SeedState) -> str | None:
-    """Return why the seed is culled without a second look, None if it is not."""
-    if seed.ablation is not None and seed.ablation < 0:
-        return f"ablation {seed.ablation:.4g} < 0 is a veto"
-    if seed.gain is not None and math.isfinite(seed.gain) and seed.gain <= 0:
-        return f"gain {seed.gain:.4g} <= 0"
-    return None
+def priced_gain(seed: SeedState, price: float) -> float | None:
+    """Return the gain less the price of the seed's FLOPs; None if it was not measured."""
+    assert seed.look is not None, "a price is taken at a look"
+    if seed.gain is None or seed.gain_error is None:
+        return None
+    gain = seed.gain - seed.look.shown * price * math.log2(1 + seed.added_flops)
+    return gain if math.isfinite(gain) and math.isfinite(seed.gain_error) else None
 
 
-def _doubt(seed: SeedState, rules: VerdictRules) -> str | None:
-    """Return why the seed is not kept yet, None if it is kept."""
-    if seed.gain is None or not math.isfinite(seed.gain):
-        return "gain was not measured"
-    if seed.gain_error is None or not math.isfinite(seed.gain_error):
-        return "the standard error of the gain was not measured"
-    if seed.ablation is not None and not math.isfinite(seed.ablation):
-        return f"ablation is {seed.ablation}"
-    bar, words = _bar(seed, rules)
-    return None if seed.gain > bar else f"gain {seed.gain:.4g} <= {words}"
-
-
-def _bar(seed: SeedState, rules: VerdictRules) -> tuple[float, str]:
-    """Return the gain that the seed must exceed, as a number and in words."""
-    assert seed.gain_error is not None, "called only for measured gains"
-    parts = [MIN_GAIN, seed.gain_error]
-    if rules.min_improvement_to_fossilize > 0:
-        parts.append(rules.min_improvement_to_fossilize)
-    return max(parts), f"max({', '.join(f'{part:.4g}' for part in parts)})"
+def _words(seed: SeedState, gain: float, price: float) -> str:
+    """Return a gain in words, with its price if it has one."""
+    if gain == seed.gain:
+        return f"gain {gain:.4g}"
+    added = f"{100 * seed.added_flops:.3g} % more FLOPs"
+    return f"gain {seed.gain:.4g}, {gain:.4g} after a price of {price:g} a doubling ({added}),"
 
 
 def _decision(kind: DecisionKind, seed: SeedState, reason: str) -> Decision:

@@ -1,0 +1,98 @@
+"""Options of attribution: how a kernel's gain is measured, when, and what bar it must pass."""
+
+import math
+from dataclasses import dataclass
+
+from esper.contracts.checks import require, require_one_of
+from esper.contracts.slot import Look
+from esper.growth.options import Growth
+
+METHODS = ("muting", "twin", "ablation")
+LOOKS = {"muting": (4, 6, 9), "twin": (4, 6), "ablation": (4, 6, 9)}
+MIN_GAIN = {"muting": 0.005, "twin": 0.02, "ablation": 0.005}
+SHOWN = {"muting": 0.5, "twin": 1.0, "ablation": 1.0}
+"""Share of a kernel's lasting gain that each method shows."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How trials are measured.
+
+    method: `muting` leaves the kernel out of random training steps and compares the network with
+        and without it; `twin` trains a copy of the network without it; `ablation` compares with
+        and without it although the host only knows the network with it, which credits too much.
+    mute_probability: share of training steps without a kernel on trial, in (0, 1); of `muting`.
+    looks: ages in epochs at which a kernel is measured; None for 4, 6, 9 (4, 6 for `twin`).
+    min_gain: least relative gain of a kept kernel, in [0, 1); None for 0.005 (0.02 for `twin`).
+    standard_errors: least gain of a kept kernel in standard errors, >= 0.
+    """
+
+    method: str = "muting"
+    mute_probability: float = 0.5
+    looks: tuple[int, ...] | None = None
+    min_gain: float | None = None
+    standard_errors: float = 2.0
+
+    def __post_init__(self) -> None:
+        require_one_of("attribution.method", self.method, METHODS)
+        share = self.mute_probability
+        require(0 < share < 1, "attribution.mute_probability", "in (0, 1)", share)
+        if self.looks is not None:
+            looks = tuple(self.looks)
+            object.__setattr__(self, "looks", looks)
+            rising = len(looks) > 0 and list(looks) == sorted(set(looks)) and looks[0] >= 1
+            require(rising, "attribution.looks", "rising whole numbers >= 1, or null", list(looks))
+        least = self.min_gain
+        valid = least is None or 0 <= least < 1
+        require(valid, "attribution.min_gain", "in [0, 1) or null", least)
+        errors = self.standard_errors
+        require(0 <= errors < math.inf, "attribution.standard_errors", ">= 0 and finite", errors)
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        """The ages in epochs at which a kernel is looked at."""
+        return LOOKS[self.method] if self.looks is None else self.looks
+
+    @property
+    def least_gain(self) -> float:
+        """The least relative gain of a kept kernel."""
+        return MIN_GAIN[self.method] if self.min_gain is None else self.min_gain
+
+    def check_stages(self, growth: Growth) -> None:
+        """Refuse a first look before the end of SHADOWING.
+
+        Raises:
+            ValueError: with the keys and what is allowed.
+        """
+        settled = growth.epochs_to_trial + growth.shadowing_epochs
+        if self.ages[0] < settled:
+            raise ValueError(
+                f"attribution.looks must start at {settled} or later, the epochs from germination "
+                f"to the end of SHADOWING, got {list(self.ages)}"
+            )
+        if growth.on_cull == "twin" and self.method != "twin":
+            raise ValueError(
+                f"growth.on_cull=twin needs attribution.method=twin, got {self.method}"
+            )
+
+    def is_measured(self, age: int, epoch: int, epochs: int) -> bool:
+        """Return whether a twin is compared at an age: at each look, and an epoch before it."""
+        is_before = age + 1 in self.ages or epoch + 1 == epochs - 1
+        return is_before or self.due(age, epoch, epochs) is not None
+
+    def due(self, age: int, epoch: int, epochs: int) -> Look | None:
+        """Return the look at a kernel of an age at the end of `epoch`, None if none is due.
+
+        A look that is due later than an epoch before the end is taken then, and is the last.
+        """
+        is_end = epoch == epochs - 1 and age >= self.ages[0]
+        if age not in self.ages and not is_end:
+            return None
+        later = [each for each in self.ages if each > age]
+        return Look(
+            epoch=epoch,
+            age=age,
+            is_last=is_end or not later,
+            bar=self.least_gain,
+            shown=SHOWN[self.method],
+        )

@@ -1,0 +1,82 @@
+"""Keep the best averaged network of a run, and give it to the model at the end.
+
+Later overfitting then costs nothing.  Seeds that were on trial at that time are not part of it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from esper.contracts.stage import LIVE
+from esper.growth import attach
+from esper.growth.host import Host
+from esper.growth.options import ReadOut
+from esper.growth.slot import Seed
+from esper.probe.tensors import Tensors, put_tensors, tensors_of
+
+
+class BestAverage:
+    """The averaged weights with the lowest validation loss so far.
+
+    loss, epoch: of that network; infinite and 0 before the first.
+    """
+
+    def __init__(self, host: Host, options: ReadOut) -> None:
+        self.host, self.options = host, options
+        self.loss, self.epoch = math.inf, 0
+        self._tensors: Tensors = {}
+
+    @property
+    def is_kept(self) -> bool:
+        """True if the run ends with the best averaged network."""
+        return self.options.read_out == "best_average"
+
+    def offer(self, loss: float, epoch: int) -> None:
+        """Keep the network if its validation loss is the lowest so far.
+
+        The model must hold its averaged weights, and the batch statistics of `loss`.
+        """
+        # An equal loss is newer, and a network that cannot improve has trained for longer.
+        if self.is_kept and loss <= self.loss:
+            self.loss, self.epoch = loss, epoch
+            live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
+            self._tensors = _copied(tensors_of(self.host.model), live)
+
+    def apply(self) -> int | None:
+        """Give the model the best averaged network; return its epoch.
+
+        Kernels kept later, and live ones, leave the network.  Changes nothing and returns None
+        with `run.read_out=last`, or before the first epoch.
+        """
+        if not self._tensors:
+            return None
+        for seed in self.host.seeds():
+            here = (attach.is_of_seed(name, seed.slot, seed.index) for name in self._tensors)
+            if seed.current is not None and not any(here):
+                self.host.leave_out(seed)
+        put_tensors(self.host.model, self._tensors)
+        self.host.average.reset()
+        return self.epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the loss, the epoch and the tensors, which are not copied."""
+        return {"loss": self.loss, "epoch": self.epoch, "tensors": dict(self._tensors)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.loss, self.epoch = state["loss"], state["epoch"]
+        self._tensors = dict(state["tensors"])
+
+
+def _copied(tensors: Tensors, left_out: list[Seed]) -> Tensors:
+    """Return copies of the tensors that are of none of the seeds in `left_out`."""
+    copies: dict[int, Tensor] = {}
+    kept: Tensors = {}
+    for name, tensor in tensors.items():
+        if any(attach.is_of_seed(name, seed.slot, seed.index) for seed in left_out):
+            continue
+        # Tied buffers stay one tensor.
+        kept[name] = None if tensor is None else copies.setdefault(id(tensor), tensor.clone())
+    return kept

@@ -1,0 +1,117 @@
+"""An exponential average of a network's weights, over the last epoch or so of training steps.
+
+    mean <- mean + (weights - mean) / (epochs * steps of an epoch)     after each optimizer step
+
+Averaged weights are compared and kept instead of the last ones, because the noise of single steps
+moves a loss by several times what a kernel brings (Polyak and Juditsky 1992; Izmailov et al. 2018).
+Buffers such as running statistics are averaged too; blend factors and whole numbers are not.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from esper.growth.bank import KernelBank
+from esper.probe.tensors import Tensors
+
+_LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+class WeightAverage:
+    """The average of a model's floating-point parameters and buffers.
+
+    epochs: length of the average in epochs; 0 makes it equal to the weights of the last step.
+    mean: the average by name, as in `probe.tensors`; low precision is averaged in float32.
+    """
+
+    def __init__(self, model: nn.Module, epochs: float) -> None:
+        self.model, self.epochs = model, epochs
+        self.mean: dict[str, Tensor] = {}
+        self.follow()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take up tensors that the model has gained, at their present values; drop lost ones."""
+        self._tensors = _averaged(self.model)
+        means = {}
+        for name, tensor in self._tensors.items():
+            mean = self.mean.get(name)
+            fits = mean is not None and mean.shape == tensor.shape
+            means[name] = mean.to(tensor.device) if fits and mean is not None else _copy(tensor)
+        self.mean = means
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Start again from the present weights."""
+        self.mean = {}
+        self.follow()
+
+    @torch.no_grad()
+    def update(self, steps_per_epoch: int) -> None:
+        """Add the weights after a training step."""
+        weight = min(1.0, 1 / (self.epochs * steps_per_epoch)) if self.epochs else 1.0
+        now = [_like(each, mean) for each, mean in zip(self._now(), self._means(), strict=True)]
+        torch._foreach_lerp_(self._means(), now, weight)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the model its averaged weights for a block, then its own back."""
+        with torch.no_grad():
+            now = self._now()
+            before = [tensor.clone() for tensor in now]
+            _write(now, self._means())
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                _write(now, before)
+
+    def load(self, mean: Tensors) -> None:
+        """Load the averages saved from `mean`, for a model with the same tensors."""
+        self.mean = {name: each.clone() for name, each in mean.items() if each is not None}
+        self.follow()
+
+    def _now(self) -> list[Tensor]:
+        return [tensor.detach() for tensor in self._tensors.values()]
+
+    def _means(self) -> list[Tensor]:
+        return list(self.mean.values())
+
+
+def _averaged(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a model that are averaged, each under one name."""
+    tensors: dict[str, Tensor] = dict(model.named_parameters())
+    for owner, module in model.named_modules():
+        # A bank's own buffers are the blend factors, which the control step sets.
+        if not isinstance(module, KernelBank):
+            prefix = f"{owner}." if owner else ""
+            tensors |= {prefix + n: b for n, b in module._buffers.items() if b is not None}
+    seen: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        if (tensor.is_floating_point() or tensor.is_complex()) and _is_writable(tensor):
+            seen.setdefault(id(tensor), name)
+    return {name: tensors[name] for name in seen.values()}
+
+
+def _is_writable(tensor: Tensor) -> bool:
+    """Return whether each element has memory of its own, unlike in an expanded view."""
+    return all(size <= 1 or step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(_dtype(tensor), copy=True)
+
+
+def _dtype(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.dtype in _LOW_PRECISION else tensor.dtype
+
+
+def _like(tensor: Tensor, mean: Tensor) -> Tensor:
+    return tensor if tensor.dtype == mean.dtype else tensor.to(mean.dtype)
+
+
+def _write(tensors: list[Tensor], values: list[Tensor]) -> None:
+    if tensors:
+        torch._foreach_copy_(tensors, values)
