@@ -247,15 +247,8 @@ class Host:
         self.optimizer.register_step_post_hook(self._after_step)
 
     def _before_step(self, *_: Any) -> None:
-        """Set the kernels' learning rates and sample the gradients of isolated ones.
-
-        A twin sets the learning rates that the network recorded at the same step.
-        """
-        if self.given_schedule:
-            step = min(self.steps_in_epoch, len(self.given_schedule) - 1)
-            param_groups.set_schedule_state(self.optimizer, self.given_schedule[step])
-        elif self.is_followed:
-            self.schedule_state.append(param_groups.schedule_state(self.optimizer))
+        """Set the kernels' learning rates, sample their gradients, drop those of muted ones."""
+        self._follow_schedule()
         tagged = param_groups.kernel_groups(self.optimizer)
         if not tagged:
             return
@@ -271,6 +264,14 @@ class Host:
                 grads = [p.grad for p in group["params"] if p.grad is not None]
                 if grads:
                     seed.activation.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
+
+    def _follow_schedule(self) -> None:
+        """Record the learning rates for twins; a twin sets those recorded at the same step."""
+        if self.given_schedule:
+            step = min(self.steps_in_epoch, len(self.given_schedule) - 1)
+            param_groups.set_schedule_state(self.optimizer, self.given_schedule[step])
+        elif self.is_followed:
+            self.schedule_state.append(param_groups.schedule_state(self.optimizer))
 
     def lr_factor(self, seed: Seed) -> float:
         """Return a kernel's learning rate relative to the host's."""
@@ -346,7 +347,7 @@ class Host:
         was_recording = self.inputs.is_recording
         self.inputs.record(wanted=False)
         twin.model = copy.deepcopy(self.model, memo)
-        twin.optimizer = _copy_optimizer(self.optimizer, memo)
+        twin.optimizer = param_groups.copy_of(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
         twin.op_log, twin.closed, twin.schedule_state, twin.is_followed = [], [], [], False
         self.inputs.record(wanted=was_recording)
@@ -357,13 +358,3 @@ class Host:
         twin.stages_changed()
         twin._listen()
         return twin
-
-
-def _copy_optimizer(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
-    """Return a copy without hooks; attributes besides groups and state are copied too."""
-    other = copy.deepcopy(optimizer, memo)
-    for key, value in vars(optimizer).items():
-        # Skip torch's own hooks, and a step that a scheduler has wrapped.
-        if key not in vars(other) and not key.startswith("_optimizer_") and key != "step":
-            setattr(other, key, copy.deepcopy(value, memo))
-    return other

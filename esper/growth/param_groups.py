@@ -145,3 +145,13 @@ def stale_entries(optimizer: Optimizer, model: nn.Module) -> list[str]:
     if not {id(p) for p in optimizer.state} <= set(in_groups):
         problems.append("the optimizer keeps state of a parameter in none of its groups")
     return problems
+
+
+def copy_of(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
+    """Return a copy without hooks; attributes besides groups and state are copied too."""
+    other = copy.deepcopy(optimizer, memo)
+    for key, value in vars(optimizer).items():
+        # Skip torch's own hooks, and a step that a scheduler has wrapped.
+        if key not in vars(other) and not key.startswith("_optimizer_") and key != "step":
+            setattr(other, key, copy.deepcopy(value, memo))
+    return other
