@@ -34,6 +34,7 @@ from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
+from esper.growth.inputs import BatchSize
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
@@ -84,8 +85,8 @@ class Grower:
         self.options = chosen = GrowerOptions.of(options)
         self.epoch, self.epochs = 0, epochs
         self.bus = bus or EventBus()
-        self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
+        self.batch_size = BatchSize(model, len(example_input))
         self.trials = Trials(self.host, chosen.attribution)
         self.costs = Costs(self.host, chosen.attribution, chosen.safety.max_cost, epochs)
         self.best = BestAverage(self.host, chosen.run)
@@ -147,7 +148,7 @@ class Grower:
         evaluated = time.perf_counter()
         self.epoch += 1
         self._moves.clear()
-        num_samples = trained.num_samples or self.host.steps_in_epoch * self.batch_size
+        num_samples = trained.num_samples or self.host.steps_in_epoch * self.batch_size.value
         flops = TRAINING * self.host.epoch_flops(num_samples)
         self.host.end_epoch()
         metrics = EpochMetrics(
@@ -217,6 +218,7 @@ class Grower:
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
             "is_over": self.is_over,
+            "batch_size": self.batch_size.value,
             "governor": self.governor.state_dict(self.epoch),
             "epoch_began": self._epoch_began.state_dict(),
             "rng": RngState.now().state_dict(),
@@ -233,7 +235,7 @@ class Grower:
         if self.epoch:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        self.is_over = state["is_over"]
+        self.is_over, self.batch_size.value = state["is_over"], state["batch_size"]
         for part in _STATEFUL:
             getattr(self, part).load_state_dict(state[part])
         self.governor.load_state_dict(state["governor"], self.epoch)

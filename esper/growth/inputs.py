@@ -1,7 +1,8 @@
-"""The last training inputs of a network with batch norms, kept while a kernel is on trial."""
+"""What a model is called with in training: its batch size, and its last inputs where needed."""
 
 from collections import deque
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -18,7 +19,7 @@ class RecentInputs:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
+        self._model = ref(model)
         self.calls: deque[tuple[list[Any], dict[str, Any]]] = deque(maxlen=NUM_INPUTS)
         self.norms: list[nn.Module] = []
         self._hook: RemovableHandle | None = None
@@ -32,20 +33,16 @@ class RecentInputs:
         """Start or stop recording; a stop forgets the calls."""
         if wanted == self.is_recording:
             return
+        model = self._model()
+        assert model is not None, "a host keeps its model"
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
             self.calls.clear()
             self.norms = []
-        elif any(_has_statistics(module) for module in self.model.modules()):
-            self._hook = self.model.register_forward_pre_hook(self._note, with_kwargs=True)
-
-    def _note(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model.training:
-            modules = model.modules()
-            self.norms = [m for m in modules if m.training and _has_statistics(m)]
-            # Copies, because a data loader may fill the same memory again.
-            self.calls.append((_copied(list(args)), _copied(kwargs)))
+        elif any(_has_statistics(module) for module in model.modules()):
+            _RECORDERS[model] = self
+            self._hook = model.register_forward_pre_hook(_note, with_kwargs=True)
 
     def state(self) -> list[Any]:
         """Return the recorded calls."""
@@ -53,8 +50,22 @@ class RecentInputs:
 
     def load(self, calls: list[Any]) -> None:
         """Load what `state` returned; call `record` before."""
-        self.norms = [module for module in self.model.modules() if _has_statistics(module)]
+        model = self._model()
+        assert model is not None, "a host keeps its model"
+        self.norms = [module for module in model.modules() if _has_statistics(module)]
         self.calls.extend((args, kwargs) for args, kwargs in calls)
+
+
+_RECORDERS: WeakKeyDictionary[nn.Module, RecentInputs] = WeakKeyDictionary()
+
+
+# A function, not a method: copies of the model share it, and nothing is recorded for them.
+def _note(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if model.training and model in _RECORDERS:
+        recorder = _RECORDERS[model]
+        recorder.norms = [m for m in model.modules() if m.training and _has_statistics(m)]
+        # Copies, because a data loader may fill the same memory again.
+        recorder.calls.append((_copied(list(args)), _copied(kwargs)))
 
 
 def _has_statistics(module: nn.Module) -> bool:
@@ -70,3 +81,23 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
     return value
+
+
+class BatchSize:
+    """The number of samples in a model's first training call; `guess` before it.
+
+    The hook that counts them removes itself, so that it costs nothing later.
+    """
+
+    def __init__(self, model: nn.Module, guess: int) -> None:
+        self.value = guess
+        counted = ref(self)
+
+        def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            size = counted()
+            first = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
+            if size is not None and module.training and first is not None and first.dim():
+                size.value = len(first)
+                handle.remove()
+
+        handle = model.register_forward_pre_hook(count, with_kwargs=True)
