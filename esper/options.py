@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from esper.blueprint.options import Blueprints
+from esper.data.cifar10 import CIFAR10
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
@@ -51,7 +52,7 @@ from esper.strategy.viability import Viability
 from esper.training.options import Training
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
-    "data": {"digits": Digits, "spirals": Spirals, "text": Text},
+    "data": {"digits": Digits, "spirals": Spirals, "text": Text, "cifar10": CIFAR10},
     "model": {
         "mlp": MLP,
         "cnn": CNN,
