@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -90,18 +90,19 @@ def _pixels(rows: Rows, row: int, data: bytes | None, source: ImageSource) -> ND
     mode = _MODES[source.num_channels]
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            if image.size != (source.size, source.size):
+                raise DataError(
+                    f"{rows.place(row)}: the image has {image.width} x {image.height} pixels; "
+                    f"{source.option} has {source.size} x {source.size}"
+                )
             is_plain = image.mode == mode
-            pixels = np.asarray(image if is_plain else image.convert(mode))  # conversion copies
+            pixels = np.asarray(image if is_plain else image.convert(mode))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{rows.place(row)}: the image is neither PNG nor JPEG") from error
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{rows.place(row)}: the image is broken ({reason})") from error
-    height, width = pixels.shape[:2]
-    if (height, width) != (source.size, source.size):
-        raise DataError(
-            f"{rows.place(row)}: the image has {width} x {height} pixels; {source.option} has "
-            f"{source.size} x {source.size}"
-        )
-    return pixels.reshape(height, width, source.num_channels)
+    return pixels.reshape(source.size, source.size, source.num_channels)
 
 
 def _standardise(splits: list[Split]) -> None:

@@ -11,7 +11,7 @@ from esper.contracts.errors import DataError
 from esper.data.base import DataSet, Split
 from esper.data.options import LabelledOptions
 
-_NUMBERS = {2: "two", 3: "three"}
+_ALL = {2: "both", 3: "all three"}
 
 
 def stratified(
@@ -39,8 +39,8 @@ def stratified(
         if min(*sizes, len(members) - sum(sizes)) < 1:
             shares = " and ".join(f"data.{key}={value}" for key, value in held_out.items())
             raise DataError(
-                f"{shares}: the {len(members)} samples of class {label} do not reach all "
-                f"{_NUMBERS[len(parts)]} parts"
+                f"{shares}: the {len(members)} samples of class {label} do not reach "
+                f"{_ALL[len(parts)]} parts"
             )
         *held, rest = np.split(members, np.cumsum(sizes))
         for part, chosen in zip(parts, (rest, *held), strict=True):
