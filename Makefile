@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := dev,sweep,tensorboard,redis,bench
+EXTRAS := dev,sweep,tensorboard,redis,bench,data
 ARGS ?=
 
 .DEFAULT_GOAL := help

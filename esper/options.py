@@ -9,6 +9,7 @@ from typing import Any
 
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
+from esper.data.cifar10 import CIFAR10
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
@@ -52,7 +53,7 @@ from esper.strategy.viability import Viability
 from esper.training.options import Training
 
 OPTIONS: dict[str, dict[str, type[Any]]] = {
-    "data": {"digits": Digits, "spirals": Spirals, "text": Text},
+    "data": {"digits": Digits, "spirals": Spirals, "text": Text, "cifar10": CIFAR10},
     "model": {
         "mlp": MLP,
         "cnn": CNN,

@@ -25,6 +25,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard", "logger=tensorboard"),
     "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib"),
     "redis": ("redis", "store=redis and logger=redis"),
+    "data": ("datasets", "data=cifar10"),
     "bench": ("mabwiser", "the benchmarks"),
 }
 """Each extra, the package that it installs, and the options that need it."""

@@ -16,21 +16,15 @@ class DataOptions:
     """The fields that every data set has.
 
     batch_size: samples in a training step.
-    val_fraction, test_fraction: fractions held out for decisions and for the final evaluation.
+    val_fraction: fraction held out for decisions.
     """
 
     batch_size: int = 32
     val_fraction: float = 0.2
-    test_fraction: float = 0.2
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", ">= 1", self.batch_size)
-        for key in ("val_fraction", "test_fraction"):
-            fraction = getattr(self, key)
-            require(0 < fraction < 1, f"data.{key}", "in (0, 1)", fraction)
-        held_out = self.val_fraction + self.test_fraction
-        shares = f"{self.val_fraction} + {self.test_fraction}"
-        require(held_out < 1, "data.val_fraction + data.test_fraction", "< 1", shares)
+        _require_fraction("val_fraction", self.val_fraction)
 
     def load(self) -> "DataSet":
         """Return the data; raises `DataError` if it is not available."""
@@ -38,8 +32,25 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class LabelledOptions(DataOptions):
-    """The fields of data with a class for each sample; fractions hold for each class.
+class HeldOutTest(DataOptions):
+    """The field of data that come without test samples of their own.
+
+    test_fraction: fraction held out for the final evaluation.
+    """
+
+    test_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_fraction("test_fraction", self.test_fraction)
+        held_out = self.val_fraction + self.test_fraction
+        shares = f"{self.val_fraction} + {self.test_fraction}"
+        require(held_out < 1, "data.val_fraction + data.test_fraction", "< 1", shares)
+
+
+@dataclass(frozen=True)
+class SplitSeed(DataOptions):
+    """The field of data with a class for each sample; fractions hold for each class.
 
     split_seed: determines which samples are held out, independent of `rng_seed`.
     """
@@ -50,3 +61,12 @@ class LabelledOptions(DataOptions):
         super().__post_init__()
         valid = 0 <= self.split_seed < MAX_SEED
         require(valid, "data.split_seed", f"in [0, {MAX_SEED})", self.split_seed)
+
+
+@dataclass(frozen=True)
+class LabelledOptions(SplitSeed, HeldOutTest):
+    """The fields of labelled samples, of which all three parts are drawn."""
+
+
+def _require_fraction(key: str, fraction: float) -> None:
+    require(0 < fraction < 1, f"data.{key}", "in (0, 1)", fraction)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from esper.contracts.checks import require
 from esper.contracts.errors import DataError
-from esper.data.options import DataOptions
+from esper.data.options import HeldOutTest
 
 if TYPE_CHECKING:
     from esper.data.base import DataSet
 
 
 @dataclass(frozen=True)
-class Text(DataOptions):
+class Text(HeldOutTest):
     """Windows of characters; the target at each position is the next character.
 
     The text is cut into three contiguous parts: train, validation, test.  Characters that do not

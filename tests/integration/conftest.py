@@ -19,7 +19,10 @@ from tests.integration.option_cases import (
     STRATEGIES,
     SWEEP,
 )
-from tests.redis_server import WHY_NOT, RedisServer
+from tests.parquet_images import WHY_NOT as WHY_NO_IMAGES
+from tests.parquet_images import write_images
+from tests.redis_server import WHY_NOT as WHY_NO_REDIS
+from tests.redis_server import RedisServer
 
 RNG_SEED = 5
 """A seed with which the default run fossilizes and culls at least one seed each."""
@@ -62,18 +65,23 @@ def default_done(default_twice: tuple[Done, Done]) -> Done:
     return default_twice[0]
 
 
+SKIPPED = {"redis": WHY_NO_REDIS, "photographs": WHY_NO_IMAGES}
+"""Why a case cannot run on this machine; empty if it can."""
+
+
 class ByCase(dict[str, Any]):
     """Results by case; a test of a case that cannot run on this machine is skipped."""
 
     def __missing__(self, name: str) -> Any:
-        assert name == "redis", f"there is no case {name}"
-        pytest.skip(WHY_NOT)
+        reason = SKIPPED.get(name)
+        assert reason, f"there is no case {name}"
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def case_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | None]:
     """The server of the case `redis`; None if none can be started."""
-    server = None if WHY_NOT else RedisServer(tmp_path_factory.mktemp("redis"))
+    server = None if WHY_NO_REDIS else RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     if server is not None:
         server.kill()
@@ -87,9 +95,9 @@ def option_done(
     (folder / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 200)
     (folder / "custom").mkdir()
     (folder / "custom" / "mine.py").write_text(OWN_NETWORK)
-    commands = {name: command(case) for name, case in CASES.items()}
-    if case_server is None:
-        del commands["redis"]
+    if not WHY_NO_IMAGES:
+        write_images(folder / "images")
+    commands = {name: command(case) for name, case in CASES.items() if not SKIPPED.get(name)}
     done = esper_forked(
         folder,
         {"sweep": ["train", "-m", *command(SWEEP)[1:]], **commands},

@@ -31,6 +31,10 @@ CASES: dict[str, str] = {
     "tokens_parallel": (
         f"{TOKENS} {EVERY} model.placement=parallel data.path=../book.txt reward=sparse"
     ),
+    "photographs": (
+        f"data=cifar10 data.path=../images data.image_size=8 data.max_samples=60 epochs=10 {EARLY} "
+        "model=cnn model.channels=[8,8] training.steps_per_epoch=4"
+    ),
     "standard": f"{DENSE} epochs=10 {EARLY} blueprint=standard training.optimizer=adam",
     # orchestrators
     "auto": f"{DENSE} epochs=10 {EARLY} orchestrator=auto policy.seeds_per_adaptation=2",
@@ -122,7 +126,12 @@ def build(spec):
 """
 
 COVERED: dict[str, dict[str, str]] = {
-    "data": {"digits": "maps_series", "spirals": "dense_series", "text": "tokens_parallel"},
+    "data": {
+        "digits": "maps_series",
+        "spirals": "dense_series",
+        "text": "tokens_parallel",
+        "cifar10": "photographs",
+    },
     "model": {
         "mlp": "dense_series",
         "cnn": "maps_series",

@@ -60,7 +60,7 @@ class Refusal:
 REFUSALS: dict[str, Refusal] = {
     # errors of the configuration alone
     "option": Refusal("strategy=thomson", ("strategy=thomson", "thompson?", "allowed: "), True),
-    "later option": Refusal("data=cifar1O", ("data=cifar1O", "allowed: digits"), True),
+    "later option": Refusal("data=cifar1O", ("did you mean cifar10?", "allowed: cifar10"), True),
     "key": Refusal("training.learning_rate=1", ("training.learning_rate", "optimizer, lr"), True),
     "type": Refusal("epochs=ten", ("epochs must be a whole number", "got ten"), True),
     "range": Refusal("data.batch_size=0", ("data.batch_size must be >= 1", "got 0"), True),

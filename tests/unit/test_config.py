@@ -51,6 +51,7 @@ FIXED_KEYS = {
 
 OPTION_KEYS = {
     "data=text": ["path"],
+    "data=cifar10": ["path", "max_samples", "image_size", "batch_size", "split_seed"],
     "model=custom": ["factory"],
     "strategy=thompson": ["prior_alpha", "prior_beta"],
     "strategy=epsilon_greedy": ["epsilon", "decay_rate"],
