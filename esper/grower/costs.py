@@ -47,22 +47,26 @@ class Costs:
         """Count an epoch."""
         self.spent = Spent(self.spent.flops + flops, num_samples, num_evaluated)
 
+    @property
+    def plain_flops(self) -> float:
+        """FLOPs of training the settled network for all epochs, without growth."""
+        return TRAINING * self.host.settled_flops * self.spent.num_samples * self.epochs
+
     def affordable_flops(self, epoch: int) -> float:
         """Return the most forward FLOPs a sample of kernels that may germinate after `epoch`.
 
         At most 0: no trial may be opened.
         """
         host, spent = self.host, self.spent
-        epoch_flops = TRAINING * host.settled_flops * spent.num_samples
-        allowed = self.max_cost * epoch_flops * self.epochs
-        planned = spent.flops + epoch_flops * (self.epochs - epoch)
+        left = 1 - epoch / self.epochs
+        planned = spent.flops + self.plain_flops * left
         planned += sum(
             self._kernel_flops(seed.activation.flops, epoch - seed.activation.aged_from, epoch)
             + self._trial_flops(epoch - seed.activation.aged_from, epoch)
             for seed in host.seeds()
             if seed.stage in LIVE
         )
-        room = allowed - planned - self._trial_flops(0, epoch)
+        room = self.max_cost * self.plain_flops - planned - self._trial_flops(0, epoch)
         return room / max(1.0, self._kernel_flops(1.0, 0, epoch))
 
     def _kernel_flops(self, kernel_flops: float, age: int, epoch: int) -> float:

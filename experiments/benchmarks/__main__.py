@@ -20,6 +20,7 @@ from experiments.benchmarks import (
     governor,
     kernels,
     modification,
+    price,
     runs,
     safety,
     steps,
@@ -37,6 +38,8 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "safety": safety.fuzzed,
     "governor": governor.governor,
     "endurance": endurance.endurance,
+    "slots": price.slots,
+    "price": price.price,
     "help": runs.helped,
     "runs": runs.default_runs,
 }
