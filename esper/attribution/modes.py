@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model
-from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL
+from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
 from esper.growth.attach import kernels_of
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
@@ -30,6 +30,8 @@ class Modes:
         self.evaluate, self.host = evaluate, host
         live = [seed for seed in host.seeds() if seed.stage in BLENDED & LIVE]
         self._blended = frozenset((seed.slot, seed.index) for seed in live)
+        self._flops = {(s.slot, s.index): s.activation.flops for s in live}
+        self._settled_flops = host.settled_flops
         self._on_trial = frozenset((s.slot, s.index) for s in live if s.stage in ON_TRIAL)
         self._known: dict[frozenset[Key], Evaluation] = {}
         self.flops = 0.0
@@ -38,9 +40,20 @@ class Modes:
         """Return the scores of the network without any live kernel."""
         return self.without(self._blended)
 
+    @property
+    def extra_flops(self) -> float:
+        """FLOPs of all evaluations but the one that a run without growth would make too."""
+        num_samples = len(self.settled().losses_N)
+        return (self.flops - self._settled_flops) * num_samples
+
     def whole(self) -> Evaluation:
         """Return the scores of the network with all its blended kernels."""
         return self.without(())
+
+    def blended_loss(self) -> float | None:
+        """Return the loss with all blended kernels; None if no kernel is blending."""
+        is_blending = any(seed.stage is SeedStage.BLENDING for seed in self.host.seeds())
+        return self.whole().loss if is_blending else None
 
     def pairs(self, key: Key) -> list[tuple[Evaluation, Evaluation]]:
         """Return the scores without and with a kernel on trial, for each pattern of the others.
@@ -57,8 +70,8 @@ class Modes:
         if keys not in self._known:
             with self._mode(keys):
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
-            muted_flops = sum(self.host.seed(*key).activation.flops for key in keys)
-            self.flops += self.host.flops - muted_flops
+            heard = (flops for key, flops in self._flops.items() if key not in keys)
+            self.flops += self._settled_flops + sum(heard)
         return self._known[keys]
 
     @contextmanager

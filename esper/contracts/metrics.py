@@ -38,3 +38,16 @@ class TrainReport:
     busy_ms: float | None = None
     learning_rate: float | None = None
     is_finite: bool = True
+
+    def metrics(
+        self, epoch: int, global_step: int, val_loss: float, val_accuracy: float | None
+    ) -> EpochMetrics:
+        """Return the numbers of the epoch, with those of its evaluation."""
+        return EpochMetrics(
+            epoch=epoch,
+            global_step=global_step,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            train_loss=self.loss,
+            train_accuracy=self.accuracy,
+        )

@@ -14,6 +14,8 @@ from esper.attribution.options import Attribution
 from esper.attribution.trials import BACKWARD
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
+from esper.growth.inputs import BatchSize
+from esper.safety.options import Safety
 
 TRAINING = 1 + BACKWARD
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
@@ -37,11 +39,22 @@ class Costs:
     """The cost of a run, and the limit `safety.max_cost` on it."""
 
     def __init__(
-        self, host: Host, attribution: Attribution, max_cost: float | None, epochs: int
+        self,
+        host: Host,
+        attribution: Attribution,
+        safety: Safety,
+        epochs: int,
+        batch_size: BatchSize,
     ) -> None:
         self.host, self.attribution, self.epochs = host, attribution, epochs
-        self.max_cost = _MAX_COST[attribution.method] if max_cost is None else max_cost
+        self.batch_size = batch_size
+        given, usual = safety.max_cost, _MAX_COST[attribution.method]
+        self.max_cost = usual if given is None else given
         self.spent = Spent()
+
+    def num_samples(self, num_steps: int) -> int:
+        """Return the training samples of a number of steps, in a loop that does not count them."""
+        return num_steps * self.batch_size.value
 
     def add_epoch(self, flops: float, num_samples: int, num_evaluated: int) -> None:
         """Count an epoch."""
@@ -96,9 +109,10 @@ class Costs:
         return sum(age < look <= end for look in self.attribution.ages)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a run has cost so far."""
-        return dict(vars(self.spent))
+        """Return what a run has cost so far, and its batch size."""
+        return {**vars(self.spent), "batch_size": self.batch_size.value}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned."""
-        self.spent = Spent(**state)
+        self.batch_size.value = state["batch_size"]
+        self.spent = Spent(**{key: state[key] for key in vars(self.spent)})

@@ -25,7 +25,6 @@ from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
-from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
@@ -86,9 +85,9 @@ class Grower:
         self.epoch, self.epochs = 0, epochs
         self.bus = bus or EventBus()
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
-        self.batch_size = BatchSize(model, len(example_input))
         self.trials = Trials(self.host, chosen.attribution)
-        self.costs = Costs(self.host, chosen.attribution, chosen.safety.max_cost, epochs)
+        batch_size = BatchSize(model, len(example_input))
+        self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, batch_size)
         self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
@@ -107,7 +106,6 @@ class Grower:
             self.trials, pipeline, chosen.orchestrator.adaptation_cooldown_epochs
         )
         self.num_decisions = 0
-        self.is_over = False
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
@@ -139,7 +137,7 @@ class Grower:
         Raises:
             ValueError: if the budget is over or `evaluate` returns no loss per sample.
         """
-        if self.epoch >= self.epochs or self.is_over:
+        if self.epoch >= self.epochs or self.best.is_applied:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
         trained = trained or TrainReport()
         modes = Modes(repeatable(evaluate), self.host)
@@ -148,29 +146,25 @@ class Grower:
         evaluated = time.perf_counter()
         self.epoch += 1
         self._moves.clear()
-        num_samples = trained.num_samples or self.host.steps_in_epoch * self.batch_size.value
+        num_samples = trained.num_samples or self.costs.num_samples(self.host.steps_in_epoch)
         flops = TRAINING * self.host.epoch_flops(num_samples)
         self.host.end_epoch()
-        metrics = EpochMetrics(
-            epoch=self.epoch,
-            global_step=self.host.global_step,
-            val_loss=evaluation.loss,
-            val_accuracy=evaluation.accuracy,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-        )
+        step, loss_now, accuracy = self.host.global_step, evaluation.loss, evaluation.accuracy
+        metrics = trained.metrics(self.epoch, step, loss_now, accuracy)
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)
         if not inspection.has_rolled_back:
             with modes.settled_network():
                 self.best.offer(evaluation.loss, self.epoch)
-            flops += self._attribute(modes, train, num_samples)
+            self._attribute(modes, train)
+            blended_loss = modes.blended_loss()
+            flops += self.trials.flops(num_samples) + modes.extra_flops
         attributed = time.perf_counter()
         self.costs.add_epoch(flops, num_samples, len(evaluation.losses_N))
         self.report_failures()
         if not inspection.has_rolled_back:
-            self._advance(metrics, modes)
+            self._advance(metrics, blended_loss)
         self._settle()
         observation = self.tracker.update(
             metrics,
@@ -205,11 +199,8 @@ class Grower:
     def read_out(self) -> int | None:
         """Give the model the best averaged network, and end the growth; call it after training.
 
-        Returns:
-            The epoch of that network; None if the model keeps its last weights, with
-            `run.read_out=last`.
+        Returns its epoch; None if the model keeps its last weights, with `run.read_out=last`.
         """
-        self.is_over = True
         return self.best.apply()
 
     def state_dict(self) -> dict[str, Any]:
@@ -217,8 +208,6 @@ class Grower:
         return {
             "epoch": self.epoch,
             "num_decisions": self.num_decisions,
-            "is_over": self.is_over,
-            "batch_size": self.batch_size.value,
             "governor": self.governor.state_dict(self.epoch),
             "epoch_began": self._epoch_began.state_dict(),
             "rng": RngState.now().state_dict(),
@@ -235,7 +224,6 @@ class Grower:
         if self.epoch:
             raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
         self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        self.is_over, self.batch_size.value = state["is_over"], state["batch_size"]
         for part in _STATEFUL:
             getattr(self, part).load_state_dict(state[part])
         self.governor.load_state_dict(state["governor"], self.epoch)
@@ -261,23 +249,17 @@ class Grower:
         self.emit(*self.adapter.close())
         self.emit(*self.settler.close())
 
-    def _attribute(self, modes: Modes, train: Train | None, num_samples: int) -> float:
-        """Train the twins and look at the seeds on trial; return the FLOPs."""
+    def _attribute(self, modes: Modes, train: Train | None) -> None:
+        """Train the twins and look at the seeds on trial."""
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
             self.settler.record(performance, seed.activation)
-        evaluation = modes.settled()
-        # A run without growth evaluates its network once too.
-        extra = modes.flops - self.host.settled_flops
-        return self.trials.flops(num_samples) + extra * len(evaluation.losses_N)
 
-    def _advance(self, metrics: EpochMetrics, modes: Modes) -> None:
+    def _advance(self, metrics: EpochMetrics, blended_loss: float | None) -> None:
         self.emit(*health(self.host))
         self.emit(*self.guard.cull(self.epoch))
-        is_blending = any(seed.stage is SeedStage.BLENDING for seed in self.host.seeds())
-        blended_loss = modes.whole().loss if is_blending else None
         rest_epochs = self.options.viability.min_dormant_epochs
         self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
 

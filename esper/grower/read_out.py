@@ -21,11 +21,12 @@ class BestAverage:
     """The averaged weights with the lowest validation loss so far.
 
     loss, epoch: of that network; infinite and 0 before the first.
+    is_applied: whether the run is over, and the model is what was read out.
     """
 
     def __init__(self, host: Host, options: ReadOut) -> None:
         self.host, self.options = host, options
-        self.loss, self.epoch = math.inf, 0
+        self.loss, self.epoch, self.is_applied = math.inf, 0, False
         self._tensors: Tensors = {}
 
     @property
@@ -50,6 +51,7 @@ class BestAverage:
         Kernels kept later, and live ones, leave the network.  Changes nothing and returns None
         with `run.read_out=last`, or before the first epoch.
         """
+        self.is_applied = True
         if not self._tensors:
             return None
         for seed in self.host.seeds():
@@ -61,12 +63,18 @@ class BestAverage:
         return self.epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the loss, the epoch and the tensors, which are not copied."""
-        return {"loss": self.loss, "epoch": self.epoch, "tensors": dict(self._tensors)}
+        """Return everything that changes; the tensors are not copied."""
+        return {
+            "loss": self.loss,
+            "epoch": self.epoch,
+            "is_applied": self.is_applied,
+            "tensors": dict(self._tensors),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned."""
         self.loss, self.epoch = state["loss"], state["epoch"]
+        self.is_applied = state["is_applied"]
         self._tensors = dict(state["tensors"])
 
 
