@@ -141,6 +141,8 @@ class Grower:
         self.epoch += 1
         self._moves.clear()
         self.host.end_epoch()
+        num_samples = trained.num_samples or self.host.steps_per_epoch * self.batch_size
+        flops = (1 + BACKWARD) * self.host.flops * num_samples
         metrics = EpochMetrics(
             epoch=self.epoch,
             global_step=self.host.global_step,
@@ -148,9 +150,10 @@ class Grower:
             val_accuracy=evaluation.accuracy,
             train_loss=trained.loss,
             train_accuracy=trained.accuracy,
+            part_losses=tuple(map(float, trained.losses)),
+            first_loss=trained.first_loss,
+            train_flops=flops,
         )
-        num_samples = trained.num_samples or self.host.steps_per_epoch * self.batch_size
-        flops = (1 + BACKWARD) * self.host.flops * num_samples
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)
