@@ -29,23 +29,28 @@ LEAST_STEEPEST = 0.07
 """No slope under this fraction of the first loss counts as the steepest, so that a network whose
 loss hardly falls from the start is flat at once."""
 
+LEAST_FALL = 0.03
+"""Fraction of the mean of the first points; while the loss has fallen by less, it may still be on
+the plateau at which training starts."""
+
 _JUMP_POINTS, _JUMP_FACTOR, _JUMP_MARGIN = 3, 2.0, 0.1
 
 
 def slopes(curve: Sequence[CurvePoint]) -> list[float]:
     """Return the slope at each point of a curve from the `LEAST_POINTS`-th on."""
-    found = []
-    for end in range(LEAST_POINTS, len(curve) + 1):
-        start = end - LEAST_POINTS
-        while start and curve[start - 1].flops * WINDOW >= curve[end - 1].flops:
-            start -= 1
-        found.append(_slope(curve[start:end]))
-    return found
+    ends = range(LEAST_POINTS, len(curve) + 1)
+    return [_slope(_window(curve[:end])) for end in ends]
 
 
 def steepest(curve: Sequence[CurvePoint]) -> float:
     """Return the steepest slope of a curve with at least `LEAST_POINTS` points."""
     return max(*slopes(curve), LEAST_STEEPEST * abs(curve[0].loss))
+
+
+def is_untrained(curve: Sequence[CurvePoint]) -> bool:
+    """Return whether the loss of a first curve has hardly fallen since its first points."""
+    first = _mean_loss(curve[:LEAST_POINTS])
+    return first - _mean_loss(_window(curve)) < LEAST_FALL * abs(first)
 
 
 def jump(part_losses: Sequence[Sequence[float]]) -> tuple[float, float] | None:
@@ -65,13 +70,24 @@ def jump(part_losses: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     return None
 
 
+def _window(curve: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
+    """Return the points of the last doubling, at least `LEAST_POINTS`."""
+    start = len(curve) - LEAST_POINTS
+    while start and curve[start - 1].flops * WINDOW >= curve[-1].flops:
+        start -= 1
+    return curve[start:]
+
+
+def _mean_loss(points: Sequence[CurvePoint]) -> float:
+    weight = sum(point.count for point in points)
+    return sum(point.count / weight * point.loss for point in points)
+
+
 def _slope(points: Sequence[CurvePoint]) -> float:
     """Return the slope by least squares, each point weighted by its count."""
     weight = sum(point.count for point in points)
-    xs = [math.log2(point.flops) for point in points]
-    x_mean = sum(point.count * x for point, x in zip(points, xs, strict=True)) / weight
-    loss_mean = sum(point.count * point.loss for point in points) / weight
-    pairs = list(zip(points, xs, strict=True))
-    covariance = sum(p.count * (x - x_mean) * (p.loss - loss_mean) for p, x in pairs)
-    variance = sum(p.count * (x - x_mean) ** 2 for p, x in pairs)
-    return -covariance / variance
+    pairs = [(point, math.log2(point.flops)) for point in points]
+    x_mean = sum(point.count / weight * x for point, x in pairs)
+    loss_mean = _mean_loss(points)
+    covariance = sum(point.count * (x - x_mean) * (point.loss - loss_mean) for point, x in pairs)
+    return -covariance / sum(point.count * (x - x_mean) ** 2 for point, x in pairs)

@@ -1,7 +1,8 @@
 """Decide when it is time to grow.
 
     early      the slope of the loss (see `flatness`) is at most `slope_share` of the steepest slope
-               at the present size of the network
+               at the present size of the network; in the first `UNTRAINED_EPOCHS` epochs only once
+               the loss has begun to fall
     plateau    the smoothed improvement stayed small for `plateau_epochs_to_germinate` epochs
     slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
                windows of `slope_window` epochs of the train loss, both after the last change
@@ -24,6 +25,10 @@ from esper.policy.rules.counters import last_change
 from esper.policy.rules.growth import Trigger
 
 TRIGGERS = ("early", "plateau", "slope", "fractions", "jump")
+
+UNTRAINED_EPOCHS = 3
+"""Epochs in which `early` waits for the loss to leave that of the untrained network.  Convolutional
+hosts start on such a plateau; growth there makes them worse.  One that lasts longer is flat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,9 @@ def _early(observation: Observation, rules: TriggerRules) -> Trigger:
     if not slopes:
         reason = f"slope needs {flatness.LEAST_POINTS} points of {name} loss at this size"
         return Trigger(fires=False, reason=f"{reason}, has {len(curve)}")
+    if observation.epoch <= UNTRAINED_EPOCHS and flatness.is_untrained(curve):
+        reason = f"{name} loss has hardly fallen from that of the untrained network"
+        return Trigger(fires=False, reason=f"{reason}, {curve[0].loss:.3g}")
     slope, steepest = slopes[-1], flatness.steepest(curve)
     is_flat = slope <= rules.slope_share * steepest
     sign = "<=" if is_flat else ">"

@@ -5,7 +5,7 @@ import pytest
 
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import CurvePoint
-from esper.policy.rules.flatness import jump, slopes, steepest
+from esper.policy.rules.flatness import is_untrained, jump, slopes, steepest
 from esper.signals.curve import LossCurve
 
 
@@ -106,6 +106,19 @@ def test_noise_moves_the_first_flat_epoch_by_little() -> None:
         noisy = flat_epochs(0.05, rng_seed)
         assert noisy == list(range(noisy[0], 25))
         assert 6 <= noisy[0] <= 8
+
+
+@pytest.mark.parametrize(("first", "edge"), [(2.0, 1.94), (-2.0, -2.06)])
+def test_a_loss_is_untrained_until_its_window_lies_three_percent_lower(
+    first: float, edge: float
+) -> None:
+    start = (first + 1, first - 1, first + 0.5, first - 0.5)
+    assert is_untrained(doublings(*start, *[edge + 0.01] * 4))
+    assert not is_untrained(doublings(*start, *[edge - 0.01] * 4))
+
+
+def test_a_curve_of_one_window_is_untrained() -> None:
+    assert is_untrained(doublings(8.0, 4.0, 2.0, 1.0))
 
 
 def test_a_jump_exceeds_twice_the_mean_before_it_and_a_tenth() -> None:

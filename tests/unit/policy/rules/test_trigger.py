@@ -135,6 +135,20 @@ def test_early_needs_four_points_at_the_present_size() -> None:
     assert fires(make_observation(curve=doublings(1, 1, 1, 1)))
 
 
+def test_early_waits_three_epochs_for_the_loss_to_leave_that_of_the_untrained_network() -> None:
+    plateau, fallen = doublings(*[2.0] * 8), doublings(*[2.0] * 4, *[1.9] * 4)
+
+    def seen(epoch: int, curve: tuple[CurvePoint, ...]) -> bool:
+        return fires(make_observation(epoch=epoch, curve=curve))
+
+    assert [seen(epoch, plateau) for epoch in (1, 3, 4)] == [False, False, True]
+    assert seen(1, fallen)
+    young = make_observation(epoch=1, curve=plateau, curve_source="training")
+    assert check_trigger(young, TriggerRules(), 0).reason == (
+        "training loss has hardly fallen from that of the untrained network, 2"
+    )
+
+
 @pytest.mark.parametrize("epochs", [12, 20, 40, 1000])
 def test_early_depends_on_no_budget_and_no_count_of_events(epochs: int) -> None:
     flat, steep = doublings(5, 4, 3, 2, 2, 2), doublings(5, 4, 3, 2)
