@@ -50,7 +50,7 @@ class FractionRules(Rules):
 
 @dataclass(frozen=True, kw_only=True)
 class TriggerRules(FractionRules):
-    """When to grow; the fields are keys of `policy`, and each trigger reads only its own.
+    """When to grow; the fields are keys of `policy`.
 
     trigger: one of `TRIGGERS`.
     slope_share: for `early`, largest slope that counts as flat, relative to the steepest.
