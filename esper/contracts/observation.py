@@ -20,6 +20,21 @@ class SeedWindow:
     gains: tuple[float | None, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The mean of neighbouring points of a loss curve.
+
+    start: FLOPs of the first of them; FLOPs count from the last change of the network's size.
+    flops, loss: means of their FLOPs and losses.
+    count: number of points in the mean.
+    """
+
+    start: float
+    flops: float
+    loss: float
+    count: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """A run at the end of an epoch.  Histories are oldest first and bounded.
@@ -33,6 +48,10 @@ class Observation:
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
     seed_windows: one for each live seed, by slot and seed order.
     is_suspect: True when the governor suspects that the network is damaged.
+    curve: the loss over the FLOPs of training at the present size; the size changes when a seed is
+        fossilized, or a fossilized one is taken out.
+    curve_source: `training`, or `validation` while no training loss is known.
+    part_losses: finite training losses of the parts of each of the last `history_window` epochs.
     """
 
     metrics: EpochMetrics
@@ -50,6 +69,9 @@ class Observation:
     seed_windows: tuple[SeedWindow, ...] = ()
     is_suspect: bool = False
     affordable_flops: float = math.inf
+    curve: tuple[CurvePoint, ...] = ()
+    curve_source: str = "validation"
+    part_losses: tuple[tuple[float, ...], ...] = ()
 
     @property
     def epoch(self) -> int:

@@ -116,12 +116,15 @@ class SlotState:
 
     rests_until: first epoch at which the slot may change again (cool-down after a change).
     last_cull_epoch: epoch of the slot's last cull, None before the first.
+    score: highest first-order score of the blueprints that its dormant seeds are bound to, >= 0;
+        None when not measured.
     """
 
     spec: SlotSpec
     seeds: tuple[SeedState, ...]
     rests_until: int = 0
     last_cull_epoch: int | None = None
+    score: float | None = None
 
     @property
     def live(self) -> tuple[SeedState, ...]:

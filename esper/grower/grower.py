@@ -149,8 +149,8 @@ class Grower:
         num_samples = trained.num_samples or self.costs.num_samples(self.host.steps_in_epoch)
         flops = TRAINING * self.host.epoch_flops(num_samples)
         self.host.end_epoch()
-        step, loss_now, accuracy = self.host.global_step, evaluation.loss, evaluation.accuracy
-        metrics = trained.metrics(self.epoch, step, loss_now, accuracy)
+        numbers = (self.epoch, self.host.global_step, evaluation.loss, evaluation.accuracy)
+        metrics = trained.metrics(*numbers, train_flops=flops or 1.0)
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)

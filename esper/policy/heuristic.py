@@ -8,23 +8,32 @@ from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
-from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.policy.base import Policy
-from esper.policy.rules.counters import GerminationCounter, UnmetRequests
-from esper.policy.rules.growth import GrowthRules, combine, germinations, request_growth
+from esper.policy.rules.counters import GerminationCounter, SettledTrials, UnmetRequests
+from esper.policy.rules.growth import GrowthRules, combine, request_growth
+from esper.policy.rules.order import most_promising
 from esper.policy.rules.penalties import Penalties, PenaltyRules
 from esper.policy.rules.trigger import TriggerRules, check_trigger
 from esper.policy.rules.verdict import VerdictRules, judge
+
+FRUITLESS_TRIALS = 3
+"""Trials in a row that must bring nothing until `early` waits twice as long after a cull."""
 
 
 # Fields of the last base come first, and so do the printed keys.
 @dataclass(frozen=True, kw_only=True)
 class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
-    """Grows at fixed fractions of the budget or when the loss flattens, and later on a plateau.
+    """Grows when the loss flattens, in the slot that promises most.
 
+    With trigger `early`, `embargo_epochs_after_cull` doubles after every `FRUITLESS_TRIALS` settled
+    trials in a row without success (see `Outcome.succeeded`); a success restores it.
+
+    max_live_seeds_per_slot: 1 means that a slot with an open trial waits for its verdict.
     history_limit: number of decisions that the policy keeps.
     """
+
+    max_live_seeds_per_slot: int = 1
 
     history_limit: int = 1000
 
@@ -50,6 +59,7 @@ class HeuristicPolicy(Policy):
         self._penalties = Penalties(options)
         self._germinations = GerminationCounter()
         self._unmet = UnmetRequests()
+        self._trials = SettledTrials()
         self.history: deque[dict[str, Any]] = deque(maxlen=options.history_limit)
 
     def decide(self, observation: Observation) -> list[Decision]:
@@ -59,7 +69,13 @@ class HeuristicPolicy(Policy):
         self._penalties.advance(observation.epoch)
         decisions = judge(observation, self.options)
         trigger = check_trigger(observation, self.options, events)
-        request = request_growth(observation, trigger, self.options, decisions, self._least_tried)
+        request = request_growth(
+            observation,
+            trigger,
+            self._growth_rules(),
+            decisions,
+            lambda slots: most_promising(slots, self._trials, self._unmet),
+        )
         if request.kind is DecisionKind.ADAPT:
             request = self._weighed(request, observation)
         decisions = combine(decisions, request)
@@ -67,7 +83,8 @@ class HeuristicPolicy(Policy):
         return decisions
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Penalise the blueprint of a culled seed; ignore the reward."""
+        """Count the trial, and penalise the blueprint of a culled seed; ignore the reward."""
+        self._trials.add(outcome)
         self._penalties.advance(outcome.settled_epoch)
         if not outcome.fossilized:
             self._penalties.add(outcome.blueprint)
@@ -80,6 +97,7 @@ class HeuristicPolicy(Policy):
             "penalties": self._penalties.state_dict(),
             "germinations": asdict(self._germinations),
             "unmet": asdict(self._unmet),
+            "trials": asdict(self._trials),
             "history": list(self.history),
         }
 
@@ -88,11 +106,16 @@ class HeuristicPolicy(Policy):
         self._penalties.load_state_dict(state["penalties"])
         self._germinations = GerminationCounter(**state["germinations"])
         self._unmet = UnmetRequests(**state["unmet"])
+        self._trials = SettledTrials(**state["trials"])
         self.history = deque(state["history"], maxlen=self.options.history_limit)
 
-    def _least_tried(self, slots: list[SlotState]) -> SlotState:
-        """Return the first slot with the fewest germinations and unmet requests."""
-        return min(slots, key=lambda slot: germinations(slot) + self._unmet[slot.spec.name])
+    def _growth_rules(self) -> GrowthRules:
+        """Return the rules of growth, with the embargo that the last trials earned."""
+        if self.options.trigger != "early":
+            return self.options
+        factor = 2 ** (self._trials.fruitless // FRUITLESS_TRIALS)
+        embargo = self.options.embargo_epochs_after_cull * factor
+        return replace(self.options, embargo_epochs_after_cull=embargo)
 
     def _weighed(self, request: Decision, observation: Observation) -> Decision:
         """Return the request with confidence, urgency, risk and barred blueprints.

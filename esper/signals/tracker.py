@@ -8,6 +8,8 @@ from typing import Any
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation, SeedWindow
 from esper.contracts.slot import SlotState
+from esper.contracts.stage import SeedStage
+from esper.signals.curve import LossCurve, parts
 from esper.signals.options import Signals
 from esper.signals.plateau import Plateau
 from esper.signals.windows import extended, finite_or_none
@@ -24,12 +26,14 @@ class SignalTracker:
         self._options = options
         window = options.history_window
         self._train_losses: deque[float | None] = deque(maxlen=window)
+        self._part_losses: deque[tuple[float, ...]] = deque(maxlen=window)
         self._val_losses: deque[float | None] = deque(maxlen=window)
         self._val_accuracies: deque[float | None] = deque(maxlen=window)
         self._best_val_loss: float | None = None
         self._best_val_accuracy: float | None = None
         self._plateau = Plateau()
         self._seed_windows: tuple[SeedWindow, ...] = ()
+        self._curve = LossCurve()
 
     def update(
         self,
@@ -50,6 +54,8 @@ class SignalTracker:
         loss_delta = _difference(val_loss, last_loss)
         accuracy_delta = _difference(val_accuracy, last_accuracy)
         self._train_losses.append(finite_or_none(metrics.train_loss))
+        self._part_losses.append(tuple(filter(math.isfinite, parts(metrics))))
+        self._curve.add(metrics, _num_fossilized(slots))
         self._val_losses.append(val_loss)
         self._val_accuracies.append(val_accuracy)
         self._plateau = self._plateau.after(
@@ -78,24 +84,30 @@ class SignalTracker:
             val_accuracies=tuple(self._val_accuracies),
             slots=slots,
             seed_windows=self._seed_windows,
+            curve=self._curve.points,
+            curve_source=self._curve.source,
+            part_losses=tuple(self._part_losses),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, ready for JSON and without NaN."""
         return {
             "train_losses": list(self._train_losses),
+            "part_losses": [list(losses) for losses in self._part_losses],
             "val_losses": list(self._val_losses),
             "val_accuracies": list(self._val_accuracies),
             "best_val_loss": self._best_val_loss,
             "best_val_accuracy": self._best_val_accuracy,
             "plateau": asdict(self._plateau),
             "seed_windows": [asdict(window) for window in self._seed_windows],
+            "curve": self._curve.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned; a shorter window keeps the latest values."""
         window = self._options.history_window
         self._train_losses = deque(state["train_losses"], maxlen=window)
+        self._part_losses = deque(map(tuple, state["part_losses"]), maxlen=window)
         self._val_losses = deque(state["val_losses"], maxlen=window)
         self._val_accuracies = deque(state["val_accuracies"], maxlen=window)
         self._best_val_loss = state["best_val_loss"]
@@ -105,6 +117,12 @@ class SignalTracker:
             SeedWindow(**{**saved, "gains": tuple(saved["gains"])})
             for saved in state["seed_windows"]
         )
+        self._curve.load_state_dict(state["curve"])
+
+
+def _num_fossilized(slots: tuple[SlotState, ...]) -> int:
+    seeds = (seed for slot in slots for seed in slot.seeds)
+    return sum(seed.stage is SeedStage.FOSSILIZED for seed in seeds)
 
 
 def _difference(now: float | None, before: float | None) -> float | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from esper.training.objective import mean_loss
 from esper.training.options import Training
 from esper.training.safeguard import Safeguard
 from esper.training.schedule import learning_rate_factor
+
+PARTS = 8
+"""Parts of an epoch whose mean losses are reported."""
 
 
 class Epoch:
@@ -76,6 +80,8 @@ class Epoch:
         return TrainReport(
             loss=finite_or_none(progress.loss),
             accuracy=progress.accuracy,
+            losses=progress.part_losses,
+            first_loss=finite_or_none(float(progress.losses[0])),
             num_samples=progress.num_samples,
             num_steps=progress.num_steps,
             busy_ms=progress.busy_ms,
@@ -148,6 +154,14 @@ class Progress:
         losses: list[float] = torch.stack(self.losses).tolist()
         pairs = zip(losses, self.targets, strict=True)
         return sum(loss * len(targets) for loss, targets in pairs) / self.num_samples
+
+    @property
+    def part_losses(self) -> tuple[float, ...]:
+        """Mean losses over the steps of `PARTS` equal parts, in order; fewer if steps are fewer."""
+        losses: list[float] = torch.stack(self.losses).tolist()
+        parts = min(PARTS, len(losses))
+        ends = [part * len(losses) // parts for part in range(parts + 1)]
+        return tuple(sum(losses[a:b]) / (b - a) for a, b in pairwise(ends))
 
     @property
     def accuracy(self) -> float:

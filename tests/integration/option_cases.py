@@ -67,6 +67,7 @@ CASES: dict[str, str] = {
         "policy.plateau_epochs_to_germinate=1 policy.min_epochs_before_germinate=0 "
         "signals.plateau_threshold=0.99"
     ),
+    "jump": f"{DENSE} epochs=6 policy=heuristic policy.trigger=jump",
     # growth
     "slow_ramp": (
         f"{DENSE} epochs=12 {EARLY} growth.ramp=sigmoid growth.blending_epochs=3 "

@@ -62,13 +62,19 @@ def test_a_case_runs_without_a_complaint(option_done: dict[str, Done], name: str
     assert option_done[name].err == ""
 
 
-@pytest.mark.parametrize("name", sorted(ALL - {"never"}))
+@pytest.mark.parametrize("name", sorted(ALL - {"never", "jump"}))
 def test_a_case_grows_its_network(runs: dict[str, Run], name: str) -> None:
     grown = runs[name]
     assert grown.summary["status"] == "finished"
     assert grown.moves("GERMINATED")
     assert grown.moves("BLENDING")
     assert max(line["params"] for line in grown.metrics) > grown.summary["params_initial"]
+
+
+def test_without_a_jump_of_the_loss_that_trigger_waits(runs: dict[str, Run]) -> None:
+    assert runs["jump"].moves("GERMINATED") == []
+    reasons = {decision["reason"] for decision in runs["jump"].of("decision")}
+    assert "training loss has no jump" in reasons
 
 
 def test_what_a_network_began_with_does_not_depend_on_what_grew(runs: dict[str, Run]) -> None:

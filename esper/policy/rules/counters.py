@@ -1,11 +1,13 @@
-"""Count growth events, and requests to grow that led to no germination.
+"""Count growth events, requests to grow that led to no germination, and settled trials.
 
 `dataclasses.asdict` returns the state of a counter; its constructor loads it.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from esper.contracts.observation import Observation
+from esper.contracts.outcome import Outcome
 from esper.contracts.slot import SlotState
 from esper.policy.rules.growth import germinations
 
@@ -58,6 +60,37 @@ class UnmetRequests:
             if slot.spec.name == self.asked and germinations(slot) <= self.before:
                 self.counts[self.asked] = self[self.asked] + 1
         self.asked = None
+
+
+@dataclass
+class SettledTrials:
+    """Counts the settled trials of each slot, and those in a row that brought nothing.
+
+    settled, failed: trials by slot, and those of them that were culled.
+    measured, gains: trials with a measured gain by slot, and the sum of their gains.
+    fruitless: last trials in a row, in any slot, that did not succeed (see `Outcome.succeeded`).
+    """
+
+    settled: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, int] = field(default_factory=dict)
+    gains: dict[str, float] = field(default_factory=dict)
+    fruitless: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a settled trial."""
+        slot, gain = outcome.slot, outcome.gain
+        self.settled[slot] = self.settled.get(slot, 0) + 1
+        self.failed[slot] = self.failed.get(slot, 0) + (not outcome.fossilized)
+        self.fruitless = 0 if outcome.succeeded else self.fruitless + 1
+        if gain is not None and math.isfinite(gain):
+            self.measured[slot] = self.measured.get(slot, 0) + 1
+            self.gains[slot] = self.gains.get(slot, 0.0) + gain
+
+    def mean_gain(self, slot: str) -> float | None:
+        """Return the mean measured gain of the slot's trials, None without any."""
+        count = self.measured.get(slot, 0)
+        return self.gains[slot] / count if count else None
 
 
 def last_change(observation: Observation) -> int:

@@ -1,25 +1,34 @@
 """Decide when it is time to grow.
 
+    early      the slope of the loss (see `flatness`) is at most `slope_share` of the steepest slope
+               at the present size of the network; in the first `UNTRAINED_EPOCHS` epochs only once
+               the loss has begun to fall
     plateau    the smoothed improvement stayed small for `plateau_epochs_to_germinate` epochs
     slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
                windows of `slope_window` epochs of the train loss, both after the last change
     fractions  the k-th growth event is due at the k-th fraction of the budget
-    early      slope or fractions until `early_until` of the budget, then plateau
+    jump       the training loss rose abruptly (see `flatness`): the data have drifted
 
-`plateau` alone is too late: it fires at epoch 15 to 40 of 40, while growth in the first quarter of
-the budget recovers most of the gap to the larger network.
+`early` depends on no budget.  It reads the training loss, or the validation loss if the training
+loss is unknown.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from esper.contracts.checks import require
 from esper.contracts.observation import Observation
 from esper.policy.base import Rules
+from esper.policy.rules import flatness
 from esper.policy.rules.counters import last_change
 from esper.policy.rules.growth import Trigger
 
-TRIGGERS = ("early", "plateau", "slope", "fractions")
+TRIGGERS = ("early", "plateau", "slope", "fractions", "jump")
+
+UNTRAINED_EPOCHS = 3
+"""Epochs in which `early` waits for the loss to leave that of the untrained network.  Convolutional
+hosts start on such a plateau; growth there makes them worse.  One that lasts longer is flat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +53,16 @@ class TriggerRules(FractionRules):
     """When to grow; the fields are keys of `policy`.
 
     trigger: one of `TRIGGERS`.
-    min_epochs_before_germinate: first epoch in which a plateau can fire.
-    early_until: fraction of the budget after which `early` waits for a plateau.
+    slope_share: for `early`, largest slope that counts as flat, relative to the steepest.
+    plateau_epochs_to_germinate, min_epochs_before_germinate: for `plateau`, flat epochs until it
+        fires, and the first epoch in which it can.
+    slope_window, slope_threshold: for `slope`, epochs in a window, and the least relative fall.
     """
 
     trigger: str = "early"
+    slope_share: float = 0.5
     plateau_epochs_to_germinate: int = 3
     min_epochs_before_germinate: int = 5
-    early_until: float = 0.30
     slope_window: int = 3
     slope_threshold: float = 0.15
 
@@ -61,7 +72,7 @@ class TriggerRules(FractionRules):
         require(start >= 0, "policy.min_epochs_before_germinate", ">= 0", start)
         for key in ("plateau_epochs_to_germinate", "slope_window"):
             require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
-        for key in ("early_until", "slope_threshold"):
+        for key in ("slope_share", "slope_threshold"):
             value = getattr(self, key)
             require(0 <= value <= 1, f"policy.{key}", "in [0, 1]", value)
         super().__post_init__()
@@ -75,13 +86,9 @@ def due_epoch(fraction: float, epochs: int) -> int:
 
 def check_trigger(observation: Observation, rules: TriggerRules, events: int) -> Trigger:
     """Return whether it is time for the next growth event; `events` happened so far."""
-    if rules.trigger == "plateau":
-        return _plateau(observation, rules)
-    if rules.trigger == "slope":
-        return _slope(observation, rules)
     if rules.trigger == "fractions":
         return check_fraction(observation, rules.fractions, events)
-    return _early(observation, rules, events)
+    return _CHECKS[rules.trigger](observation, rules)
 
 
 def check_fraction(observation: Observation, fractions: tuple[float, ...], events: int) -> Trigger:
@@ -95,16 +102,31 @@ def check_fraction(observation: Observation, fractions: tuple[float, ...], event
     return Trigger(fires=is_due, reason=reason)
 
 
-def _early(observation: Observation, rules: TriggerRules, events: int) -> Trigger:
-    if observation.epoch > rules.early_until * observation.epochs:
-        return _plateau(observation, rules)
-    fraction = check_fraction(observation, rules.fractions, events)
-    if fraction.fires or events >= len(rules.fractions):
-        return fraction
-    slope = _slope(observation, rules)
-    if slope.fires:
-        return slope
-    return Trigger(fires=False, reason=f"{fraction.reason}; {slope.reason}")
+def _early(observation: Observation, rules: TriggerRules) -> Trigger:
+    curve, name = observation.curve, observation.curve_source
+    slopes = flatness.slopes(curve)
+    if not slopes:
+        reason = f"slope needs {flatness.LEAST_POINTS} points of {name} loss at this size"
+        return Trigger(fires=False, reason=f"{reason}, has {len(curve)}")
+    if observation.epoch <= UNTRAINED_EPOCHS and flatness.is_untrained(curve):
+        reason = f"{name} loss has hardly fallen from that of the untrained network"
+        return Trigger(fires=False, reason=f"{reason}, {curve[0].loss:.3g}")
+    slope, steepest = slopes[-1], flatness.steepest(curve)
+    is_flat = slope <= rules.slope_share * steepest
+    sign = "<=" if is_flat else ">"
+    reason = f"{name} loss falls by {slope:.3g} a doubling of FLOPs"
+    share = f"{100 * rules.slope_share:g} % of the steepest, {steepest:.3g}"
+    return Trigger(fires=is_flat, reason=f"{reason} {sign} {share}")
+
+
+def _jump(observation: Observation, rules: TriggerRules) -> Trigger:
+    if not any(observation.part_losses):
+        return Trigger(fires=False, reason="a jump needs training losses, none is known")
+    found = flatness.jump(observation.part_losses)
+    if found is None:
+        return Trigger(fires=False, reason="training loss has no jump")
+    reason = f"training loss jumps to {found[0]:.3g}, its mean before is {found[1]:.3g}"
+    return Trigger(fires=True, reason=reason)
 
 
 def _plateau(observation: Observation, rules: TriggerRules) -> Trigger:
@@ -139,3 +161,12 @@ def _losses(observation: Observation, limit: int) -> tuple[str, list[float]]:
         return "train", [loss for loss in train if loss is not None]
     val = observation.val_losses[-limit:]
     return "validation", list(val) if all(math.isfinite(loss) for loss in val) else []
+
+
+_CHECKS: dict[str, Callable[[Observation, TriggerRules], Trigger]] = {
+    "early": _early,
+    "plateau": _plateau,
+    "slope": _slope,
+    "jump": _jump,
+}
+"""The triggers that need no count of growth events."""

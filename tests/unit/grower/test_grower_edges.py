@@ -156,6 +156,23 @@ def test_what_training_gave_is_passed_on() -> None:
     assert report.flops == 3 * grower.host.base_flops * 48
 
 
+def test_the_policy_sees_the_losses_of_an_epoch_over_its_flops() -> None:
+    grower, _ = make_grower(policy="never")
+    trained = TrainReport(losses=(1.25, 0.75), num_samples=48)
+    seen = grower.step(losses, trained=trained).observation
+    flops = 3 * grower.host.base_flops * 48
+    assert [(p.flops, p.loss) for p in seen.curve] == [(flops / 4, 1.25), (3 * flops / 4, 0.75)]
+    assert (seen.curve_source, seen.part_losses) == ("training", ((1.25, 0.75),))
+
+
+def test_a_loop_that_reports_no_training_is_seen_by_its_validation_losses() -> None:
+    grower, _ = make_grower(policy="never")
+    report = grower.step(losses)
+    (point,) = report.observation.curve
+    assert (point.flops, point.loss) == (report.flops, report.metrics.val_loss)
+    assert report.observation.curve_source == "validation"
+
+
 def test_growing_stops_with_the_constant_part_of_the_schedule() -> None:
     run = go(policy=script(e4=[adapt("0", 1)], e5=[adapt("3", 1)]), grow_until=0.34)
     assert [report.observation.may_grow for report in run.reports[:6]] == [True] * 4 + [False] * 2

@@ -78,10 +78,10 @@ def make_observation(
 
 
 def make_outcome(
-    blueprint: str = "affine", *, fossilized: bool = False, epoch: int = 10
+    blueprint: str = "affine", *, fossilized: bool = False, epoch: int = 10, **changes: Any
 ) -> Outcome:
     """Return a settled activation of seed 0 of slot 'block'."""
-    return Outcome(
+    outcome = Outcome(
         slot="block",
         seed=0,
         slot_kind="dense",
@@ -95,6 +95,7 @@ def make_outcome(
         gain_error=0.01,
         ablation=0.02,
     )
+    return replace(outcome, **changes)
 
 
 def _always_useful(blueprint: str) -> float | None:
@@ -219,7 +220,9 @@ class World:
     def _settled(self, slot: SlotState, seed: SeedState, kind: DecisionKind) -> SlotState:
         kept = kind is DecisionKind.FOSSILIZE
         stage = SeedStage.FOSSILIZED if kept else SeedStage.EMBARGOED
-        outcome = make_outcome(seed.bound, fossilized=kept, epoch=self.epoch)
+        outcome = make_outcome(
+            seed.bound, fossilized=kept, epoch=self.epoch, slot=slot.spec.name, gain=seed.gain
+        )
         self.policy.learn(outcome, Reward(total=0.1 if kept else -0.1))
         done = replace(seed, stage=stage, epochs_in_stage=0, epochs_since_germination=None)
         if kept:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.observation import CurvePoint
 from esper.contracts.outcome import Reward
 from esper.contracts.stage import SeedStage
 from esper.policy.heuristic import Heuristic
@@ -19,39 +20,108 @@ from tests.unit.policy.builders import (
 ADAPT = DecisionKind.ADAPT
 
 
-def steady(epoch: int) -> float:
-    """Return an accuracy that rises fast enough for neither a plateau nor a flat slope."""
-    return 0.99 - 0.9 * 0.85**epoch
-
-
-def test_a_run_of_40_epochs_grows_at_epochs_4_7_and_10_slot_after_slot() -> None:
-    world = World(Heuristic().build(0)).run()
+def test_a_run_of_40_epochs_grows_at_the_fractions_4_7_and_10_slot_after_slot() -> None:
+    world = World(Heuristic(trigger="fractions").build(0)).run()
     grown = [(epoch, d.slot) for epoch, d in world.of_kind(ADAPT)]
-    assert grown[:3] == [(4, "block0"), (7, "block1"), (10, "block2")]
+    assert grown == [(4, "block0"), (7, "block1"), (10, "block2")]
     assert world.of_kind(ADAPT)[1][1].reason == "epoch 7 >= 17 % of 40 (growth event 2)"
     assert world.refusals == []
 
 
-def test_every_seed_that_germinates_gets_a_verdict_six_epochs_later() -> None:
-    world = World(Heuristic().build(0)).run()
-    grown = [epoch for epoch, _ in world.of_kind(ADAPT)]
-    kept = [epoch for epoch, _ in world.of_kind(DecisionKind.FOSSILIZE)]
-    assert kept == [epoch + 6 for epoch in grown]
+def flat_after_four(epoch: int) -> float:
+    """Return an accuracy whose loss of one point an epoch is 0.8, 0.6, 0.4, 0.2, 0.2, ..."""
+    return min(0.8, 0.2 * epoch)
 
 
-def test_a_slot_at_rest_only_puts_an_event_off() -> None:
-    world = World(Heuristic().build(0), num_slots=1, accuracy=steady).run(epochs=12)
-    assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [4, 9]
+def test_a_run_whose_loss_is_flat_grows_in_every_slot_that_is_free() -> None:
+    # The last four points are level at epoch 7; at epoch 6 they fall by 0.171 a doubling, which is
+    # over half of 0.273, at epoch 5.  No seed settles before epoch 13.
+    world = World(Heuristic().build(0), accuracy=flat_after_four).run(epochs=11)
+    grown = [(epoch, d.slot) for epoch, d in world.of_kind(ADAPT)]
+    assert grown == [(7, "block0"), (8, "block1"), (9, "block2")]
+    (epoch, last) = world.decisions[-1]
+    assert (epoch, last.kind) == (11, DecisionKind.WAIT)
+    assert "no slot can grow" in last.reason
+    assert world.refusals == []
+
+
+@pytest.mark.parametrize("epochs", [12, 20, 40, 100])
+def test_the_first_growth_depends_on_no_budget(epochs: int) -> None:
+    world = World(Heuristic().build(0), epochs=epochs, accuracy=flat_after_four).run()
+    assert world.of_kind(ADAPT)[0][0] == 7
+
+
+def test_a_run_whose_loss_falls_ever_faster_does_not_grow() -> None:
+    world = World(Heuristic().build(0), accuracy=lambda epoch: epoch / 11).run(epochs=10)
+    assert world.of_kind(ADAPT) == []
+    assert "> 50 % of the steepest" in world.decisions[-1][1].reason
+
+
+def test_a_slot_with_an_open_trial_waits_for_its_verdict() -> None:
+    slots = (make_slot(seeds=(make_seed(SeedStage.TRAINING), make_seed())),)
+    for limit, kind in ((1, DecisionKind.WAIT), (2, ADAPT)):
+        policy = Heuristic(trigger="fractions", max_live_seeds_per_slot=limit).build(0)
+        (decision,) = policy.decide(make_observation(slots=slots))
+        assert decision.kind is kind
+    assert Heuristic().max_live_seeds_per_slot == 1
+
+
+def closed_until(gains: list[float], **options: Any) -> int:
+    """Return the first epoch that may grow a slot culled at epoch 10, after trials with gains."""
+    policy = Heuristic(**options).build(0)
+    for gain in gains:
+        policy.learn(make_outcome(gain=gain), Reward(total=0.0))
+    flat = tuple(CurvePoint(2.0**k, 2.0**k, 1.0) for k in range(4))
+    slots = (make_slot(last_cull_epoch=10),)
+    for epoch in range(10, 100):
+        observation = make_observation(epoch, slots, epochs=100, curve=flat, plateau_epochs=9)
+        if policy.decide(observation)[0].kind is ADAPT:
+            return epoch
+    return 100
+
+
+def test_three_trials_in_a_row_without_gain_double_the_wait_after_a_cull() -> None:
+    lengths = [closed_until([-0.1] * fails) - 10 for fails in (0, 2, 3, 5, 6, 9)]
+    assert lengths == [5, 5, 10, 10, 20, 40]
+    assert closed_until([-0.1, -0.1, -0.1, 0.01]) == 15
+    assert closed_until([-0.1, 0.01, -0.1, -0.1]) == 15
+    assert closed_until([-0.1] * 3, embargo_epochs_after_cull=2) == 14
+
+
+def test_only_the_early_trigger_waits_longer() -> None:
+    assert closed_until([-0.1] * 6, trigger="plateau") == 15
+
+
+def test_the_wait_and_the_order_survive_a_save() -> None:
+    policy, other = Heuristic().build(0), Heuristic().build(0)
+    for slot, gain in (("a", -0.1), ("a", -0.1), ("b", -0.1)):
+        policy.learn(make_outcome(slot=slot, gain=gain), Reward(total=0.0))
+    other.load_state_dict(json.loads(json.dumps(policy.state_dict())))
+    flat = tuple(CurvePoint(2.0**k, 2.0**k, 1.0) for k in range(4))
+    seeds = (make_seed(activations=2), make_seed())
+    slots = tuple(make_slot(name, seeds, last_cull_epoch=10) for name in "ab")
+    for epoch, kind in ((19, DecisionKind.WAIT), (20, ADAPT)):
+        (decision,) = other.decide(make_observation(epoch, slots, curve=flat))
+        assert decision.kind is kind
+    # 'a' failed twice, 'b' once.
+    assert decision.slot == "b"
 
 
 def test_a_useless_seed_is_culled_and_a_doubtful_one_is_looked_at_once_more() -> None:
-    useless = World(Heuristic().build(0), gain=lambda name: 0.0).run(epochs=20)
+    option = Heuristic(trigger="fractions")
+    useless = World(option.build(0), gain=lambda name: 0.0).run(epochs=20)
     assert [epoch for epoch, _ in useless.of_kind(DecisionKind.CULL)][:2] == [10, 13]
-    doubtful = World(Heuristic().build(0), gain=lambda name: 0.004).run(epochs=20)
+    doubtful = World(option.build(0), gain=lambda name: 0.004).run(epochs=20)
     culls = [(epoch, d.slot) for epoch, d in doubtful.of_kind(DecisionKind.CULL)]
     assert culls[:2] == [(13, "block0"), (16, "block1")]
     looks = [e for e, d in doubtful.of_kind(DecisionKind.WAIT) if "look once more" in d.reason]
     assert looks == [10, 13, 16]
+
+
+def test_the_slot_with_the_best_score_grows_first() -> None:
+    slots = (make_slot("a", score=1.0), make_slot("b", score=2.0))
+    (decision,) = Heuristic(trigger="fractions").build(0).decide(make_observation(slots=slots))
+    assert decision.slot == "b"
 
 
 def test_a_seed_whose_gain_was_never_measured_is_culled_and_never_kept() -> None:

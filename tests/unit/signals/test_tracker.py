@@ -93,6 +93,30 @@ def test_one_jump_from_almost_zero_does_not_drown_all_that_follows() -> None:
     assert seen.plateau_epochs == 0
 
 
+def test_the_curve_starts_anew_when_a_seed_is_fossilized() -> None:
+    tracker = SignalTracker(Signals())
+    kept = make_slot(seeds=(make_seed(SeedStage.FOSSILIZED),))
+    live = make_slot(seeds=(make_seed(SeedStage.BLENDING),))
+    flops = []
+    for epoch, slot in enumerate((make_slot(), live, kept, kept), start=1):
+        metrics = EpochMetrics(
+            epoch=epoch, global_step=epoch, val_loss=1.0, part_losses=(2.0, 1.0), train_flops=8.0
+        )
+        seen = tracker.update(metrics, (slot,), epochs=40, may_grow=True)
+        flops.append([point.flops for point in seen.curve])
+    assert flops == [[2, 6], [2, 6, 10, 14], [2, 6], [2, 6, 10, 14]]
+    assert seen.curve_source == "training"
+
+
+def test_parts_of_the_last_epochs_are_kept_without_what_is_not_finite() -> None:
+    tracker = SignalTracker(Signals(history_window=3))
+    observe(tracker, 1, part_losses=(9.0,))
+    observe(tracker, 2, part_losses=(2.0, math.nan, 1.0))
+    observe(tracker, 3)
+    seen = observe(tracker, 4, train_loss=0.5)
+    assert seen.part_losses == ((2.0, 1.0), (), (0.5,))
+
+
 def test_live_seeds_have_windows() -> None:
     tracker = SignalTracker(Signals())
     slot = make_slot(seeds=(make_seed(), make_seed(SeedStage.SHADOWING, gain=0.04)))
@@ -114,8 +138,11 @@ def test_a_saved_tracker_goes_on_as_if_nothing_had_happened(
     for epoch, (loss, accuracy) in enumerate(epochs, start=1):
         if epoch == cut + 1:
             resumed.load_state_dict(json.loads(json.dumps(tracker.state_dict(), allow_nan=False)))
-        whole = observe(tracker, epoch, val_loss=loss, val_accuracy=accuracy)
+        numbers: dict[str, Any] = {"val_loss": loss, "val_accuracy": accuracy}
+        if epoch % 2:
+            numbers["part_losses"] = (loss, 1.0)
+        whole = observe(tracker, epoch, **numbers)
         if epoch > cut:
-            again = observe(resumed, epoch, val_loss=loss, val_accuracy=accuracy)
+            again = observe(resumed, epoch, **numbers)
             # NaN stands among the losses, and repr compares it as equal.
             assert repr(again) == repr(whole)

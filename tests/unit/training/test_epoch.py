@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
-from esper.training.epoch import Epoch, clip_each_group
+from esper.training.epoch import Epoch, Progress, clip_each_group
 from esper.training.options import Training
 from tests.unit.growth.builders import (
     awaken,
@@ -52,9 +52,17 @@ def test_an_epoch_is_a_plain_loop_and_tells_the_means_over_its_samples() -> None
     assert trained.training
     assert report.loss == pytest.approx(sum(losses) / 14)
     assert report.accuracy == sum(hits) / 14
+    # Three steps of 6, 6 and 2 samples are three parts.
+    assert report.losses == pytest.approx((losses[0], losses[6], losses[12]))
+    assert report.first_loss == pytest.approx(losses[0])
     assert (report.num_samples, report.num_steps, report.learning_rate) == (14, 3, 0.1)
     assert report.busy_ms is not None
     assert report.busy_ms > 0
+
+
+def test_ten_steps_are_eight_parts_of_one_or_two_steps() -> None:
+    progress = Progress(losses=[torch.tensor(float(step)) for step in range(10)])
+    assert progress.part_losses == (0.0, 1.0, 2.0, 3.5, 5.0, 6.0, 7.0, 8.5)
 
 
 def test_a_loss_that_is_no_number_is_unknown() -> None:
@@ -63,7 +71,8 @@ def test_a_loss_that_is_no_number_is_unknown() -> None:
         next(model.parameters()).fill_(math.nan)
     optimizer = SGD(model.parameters(), lr=0.1)
     report = Epoch(options(), 1, epochs=1, num_steps=1).train(model, optimizer, batches(steps=1))
-    assert report.loss is None
+    assert (report.loss, report.first_loss) == (None, None)
+    assert not any(map(math.isfinite, report.losses))
 
 
 def test_only_the_hosts_rate_is_set_and_kernels_follow_it() -> None:

@@ -1,10 +1,18 @@
 import json
+import math
 from dataclasses import asdict
+
+import pytest
 
 from esper.contracts.observation import Observation
 from esper.contracts.stage import SeedStage
-from esper.policy.rules.counters import GerminationCounter, UnmetRequests, last_change
-from tests.unit.policy.builders import make_observation, make_seed, make_slot
+from esper.policy.rules.counters import (
+    GerminationCounter,
+    SettledTrials,
+    UnmetRequests,
+    last_change,
+)
+from tests.unit.policy.builders import make_observation, make_outcome, make_seed, make_slot
 
 
 def after(*activations: int) -> Observation:
@@ -51,6 +59,41 @@ def test_an_open_request_survives_a_save() -> None:
     other = UnmetRequests(**json.loads(json.dumps(asdict(requests))))
     other.update(after(0, 0))
     assert other["block"] == 1
+
+
+def test_trials_are_counted_by_slot_with_their_mean_gain() -> None:
+    trials = SettledTrials()
+    for slot, kept, gain in (("a", True, 0.06), ("a", False, -0.02), ("a", False, None)):
+        trials.add(make_outcome(fossilized=kept, slot=slot, gain=gain))
+    trials.add(make_outcome(slot="b", gain=math.nan))
+    assert (trials.settled, trials.failed) == ({"a": 3, "b": 1}, {"a": 2, "b": 1})
+    assert trials.mean_gain("a") == pytest.approx(0.02)
+    assert trials.mean_gain("b") is None
+    assert trials.mean_gain("c") is None
+
+
+def test_trials_in_a_row_without_gain_are_counted_until_one_gains() -> None:
+    trials, seen = SettledTrials(), []
+    for gain, rolled_back in (
+        (0.0, False),
+        (-0.1, False),
+        (None, False),
+        (0.2, True),
+        (0.001, False),
+        (-0.1, False),
+    ):
+        trials.add(make_outcome(gain=gain, rolled_back=rolled_back))
+        seen.append(trials.fruitless)
+    assert seen == [1, 2, 3, 4, 0, 1]
+
+
+def test_settled_trials_survive_a_save() -> None:
+    trials = SettledTrials()
+    trials.add(make_outcome(slot="a", gain=0.0))
+    other = SettledTrials(**json.loads(json.dumps(asdict(trials))))
+    assert other == trials
+    other.add(make_outcome(slot="a", gain=0.0))
+    assert (other.fruitless, other.settled) == (2, {"a": 2})
 
 
 def test_the_last_change_is_the_latest_germination_or_cull_anywhere() -> None:

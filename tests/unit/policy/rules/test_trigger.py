@@ -1,9 +1,10 @@
 import math
+import re
 from typing import Any
 
 import pytest
 
-from esper.contracts.observation import Observation
+from esper.contracts.observation import CurvePoint, Observation
 from esper.contracts.stage import SeedStage
 from esper.policy.rules.trigger import TriggerRules, check_trigger, due_epoch
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
@@ -103,38 +104,110 @@ def test_a_loss_of_zero_is_flat() -> None:
     assert fires(make_observation(train_losses=(0.0,) * 6), trigger="slope")
 
 
-def test_early_takes_whichever_of_slope_and_fraction_comes_first() -> None:
-    flat, steep = (make_observation(epoch=6, train_losses=x) for x in (FLAT, STEEP))
-    assert fires(flat, events=1)
-    assert not fires(steep, events=1)
-    assert fires(make_observation(epoch=7, train_losses=STEEP), events=1)
+def doublings(*losses: float) -> tuple[CurvePoint, ...]:
+    return tuple(CurvePoint(2.0**k, 2.0**k, loss) for k, loss in enumerate(losses))
 
 
-def test_early_plans_no_more_events_than_fractions() -> None:
-    flat = make_observation(epoch=12, train_losses=FLAT, plateau_epochs=9)
-    assert fires(flat, events=2)
-    assert not fires(flat, events=3)
+def test_early_fires_at_half_of_the_steepest_slope() -> None:
+    # Four points that fall by 1 a doubling, then by 0.7, then by 0.3.
+    losses = (5.0, 4.0, 3.0, 2.0, 2.0, 2.0)
+    curves = [doublings(*losses[:end]) for end in (4, 5, 6)]
+    assert [fires(make_observation(curve=curve)) for curve in curves] == [False, False, True]
+    share = {"slope_share": 0.7001}
+    assert [fires(make_observation(curve=c), **share) for c in curves] == [False, True, True]
 
 
-def test_after_the_early_part_only_a_plateau_fires() -> None:
-    assert not fires(make_observation(epoch=13, train_losses=FLAT), events=0)
-    assert fires(make_observation(epoch=13, train_losses=STEEP, plateau_epochs=3), events=9)
+def test_early_says_its_numbers_and_which_loss_it_reads() -> None:
+    flat = make_observation(curve=doublings(5, 4, 3, 2, 2, 2), curve_source="training")
+    assert check_trigger(flat, TriggerRules(), 0).reason == (
+        "training loss falls by 0.3 a doubling of FLOPs <= 50 % of the steepest, 1"
+    )
+    steep = make_observation(curve=doublings(5, 4, 3, 2))
+    assert check_trigger(steep, TriggerRules(), 0).reason == (
+        "validation loss falls by 1 a doubling of FLOPs > 50 % of the steepest, 1"
+    )
+
+
+def test_early_needs_four_points_at_the_present_size() -> None:
+    trigger = check_trigger(make_observation(curve=doublings(1, 1, 1)), TriggerRules(), 0)
+    assert not trigger.fires
+    assert trigger.reason == "slope needs 4 points of validation loss at this size, has 3"
+    assert fires(make_observation(curve=doublings(1, 1, 1, 1)))
+
+
+def test_early_waits_three_epochs_for_the_loss_to_leave_that_of_the_untrained_network() -> None:
+    plateau, fallen = doublings(*[2.0] * 8), doublings(*[2.0] * 4, *[1.9] * 4)
+
+    def seen(epoch: int, curve: tuple[CurvePoint, ...]) -> bool:
+        return fires(make_observation(epoch=epoch, curve=curve))
+
+    assert [seen(epoch, plateau) for epoch in (1, 3, 4)] == [False, False, True]
+    assert seen(1, fallen)
+    young = make_observation(epoch=1, curve=plateau, curve_source="training")
+    assert check_trigger(young, TriggerRules(), 0).reason == (
+        "training loss has hardly fallen from that of the untrained network, 2"
+    )
+
+
+@pytest.mark.parametrize("epochs", [12, 20, 40, 1000])
+def test_early_depends_on_no_budget_and_no_count_of_events(epochs: int) -> None:
+    flat, steep = doublings(5, 4, 3, 2, 2, 2), doublings(5, 4, 3, 2)
+    for events in (0, 3, 99):
+        assert fires(make_observation(curve=flat, epochs=epochs), events)
+        assert not fires(make_observation(curve=steep, epochs=epochs), events)
+
+
+def test_early_reads_only_its_own_keys() -> None:
+    others = {
+        "fractions": (0.01,),
+        "slope_window": 1,
+        "slope_threshold": 1.0,
+        "plateau_epochs_to_germinate": 1,
+        "min_epochs_before_germinate": 0,
+    }
+    steep = make_observation(curve=doublings(5, 4, 3, 2), train_losses=FLAT, plateau_epochs=9)
+    assert not fires(steep, **others)
+
+
+def test_a_jump_of_the_training_loss_fires() -> None:
+    quiet, drift = (0.2,) * 8, (0.2, 0.2, 0.9, 0.9, 0.9, 0.4, 0.3, 0.3)
+    trigger = check_trigger(
+        make_observation(part_losses=(quiet, drift)), TriggerRules(trigger="jump"), 0
+    )
+    assert trigger.fires
+    assert trigger.reason == "training loss jumps to 0.667, its mean before is 0.2"
+    calm = check_trigger(
+        make_observation(part_losses=(quiet, quiet)), TriggerRules(trigger="jump"), 0
+    )
+    assert (calm.fires, calm.reason) == (False, "training loss has no jump")
+
+
+def test_a_jump_without_training_losses_says_so() -> None:
+    for part_losses in ((), ((), ())):
+        unknown = make_observation(part_losses=part_losses, curve=doublings(1, 1, 1, 1))
+        trigger = check_trigger(unknown, TriggerRules(trigger="jump"), 0)
+        assert not trigger.fires
+        assert trigger.reason == "a jump needs training losses, none is known"
 
 
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"trigger": "soon"}, "policy.trigger must be one of early, plateau, slope, fractions"),
+        (
+            {"trigger": "soon"},
+            "policy.trigger must be one of early, plateau, slope, fractions, jump",
+        ),
         ({"plateau_epochs_to_germinate": 0}, "policy.plateau_epochs_to_germinate"),
         ({"min_epochs_before_germinate": -1}, "policy.min_epochs_before_germinate"),
         ({"fractions": (0.2, 0.1)}, "policy.fractions must be ascending"),
         ({"fractions": (0.0,)}, "policy.fractions"),
         ({"fractions": (math.nan,)}, "policy.fractions"),
-        ({"early_until": 1.1}, "policy.early_until"),
+        ({"slope_share": 1.1}, "policy.slope_share must be in [0, 1], got 1.1"),
+        ({"slope_share": math.nan}, "policy.slope_share"),
         ({"slope_window": 0}, "policy.slope_window"),
         ({"slope_threshold": math.nan}, "policy.slope_threshold"),
     ],
 )
 def test_a_bad_rule_is_refused_by_its_key(changes: dict[str, Any], key: str) -> None:
-    with pytest.raises(ValueError, match=key):
+    with pytest.raises(ValueError, match=re.escape(key)):
         TriggerRules(**changes)

@@ -1,0 +1,45 @@
+"""Choose the slot that grows next, by what growth there promises and has brought.
+
+    promise = score x (kept trials + 1) / (settled trials + unmet requests + 1)
+
+`score` is the first-order score of the slot's best blueprint (`SlotState.score`).  A slot without a
+score counts as average; if no slot has one, all count alike.  Trials in a slot whose kernels fail
+thus lose to those in others, but are never excluded.
+"""
+
+import math
+import statistics
+
+from esper.contracts.slot import SlotState
+from esper.policy.rules.counters import SettledTrials, UnmetRequests
+from esper.policy.rules.growth import germinations
+
+
+def most_promising(
+    slots: list[SlotState], trials: SettledTrials, unmet: UnmetRequests
+) -> SlotState:
+    """Return the slot to grow, of slots that can grow.
+
+    A slot with n failed trials comes after all in which fewer than n were made, so that none has a
+    second failed trial before the others had their first.  Then the largest promise decides, then
+    the largest mean gain of the slot's trials (a slot without one comes before), then the fewest
+    germinations and requests, then the order of the slots.
+    """
+    tried = {slot.spec.name: germinations(slot) + unmet[slot.spec.name] for slot in slots}
+    fewest = min(tried.values())
+    average = statistics.fmean(_known(slots) or [1.0])
+
+    def rank(slot: SlotState) -> tuple[bool, float, float, int]:
+        name = slot.spec.name
+        failed, settled = trials.failed.get(name, 0), trials.settled.get(name, 0)
+        score = average if slot.score is None or not math.isfinite(slot.score) else slot.score
+        promise = score * (settled - failed + 1) / (settled + unmet[name] + 1)
+        gain = trials.mean_gain(name)
+        return failed > fewest, -promise, -math.inf if gain is None else -gain, tried[name]
+
+    return min(slots, key=rank)
+
+
+def _known(slots: list[SlotState]) -> list[float]:
+    """Return the finite scores."""
+    return [slot.score for slot in slots if slot.score is not None and math.isfinite(slot.score)]
