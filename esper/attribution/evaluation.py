@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth.attach import kernels_of
+from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
 from esper.probe.rng_state import RngState, restored
@@ -41,10 +42,12 @@ class Evaluation:
 def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     """Return the scores of `model`, in eval mode and without a graph.
 
+    A kernel that fails is left out and logged; the caller reports the failures.
+
     Raises:
         ValueError: if `evaluate` does not return one loss for each sample.
     """
-    with eval_mode(model), torch.no_grad():
+    with eval_mode(model), guarded(model), torch.no_grad():
         scores = evaluate(model)
     losses, hits = scores if isinstance(scores, tuple) and len(scores) == 2 else (scores, None)
     losses_N = _numbers(losses, scores)
