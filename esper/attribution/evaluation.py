@@ -50,6 +50,7 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     with eval_mode(model), guarded(model), torch.no_grad():
         scores = evaluate(model)
     losses, hits = scores if isinstance(scores, tuple) and len(scores) == 2 else (scores, None)
+    _check_real(losses)
     losses_N = _numbers(losses, scores)
     if losses_N.dim() != 1 or len(losses_N) < 2:
         raise ValueError(
@@ -68,6 +69,19 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     if len(wrong) > 0:
         raise ValueError(f"evaluate must return hits in [0, 1], got {float(wrong[0])}")
     return Evaluation(losses_N, hits_N)
+
+
+def _check_real(losses: Any) -> None:
+    """Raise ValueError if losses are truths or whole numbers, as hits are."""
+    try:
+        dtype = torch.as_tensor(losses).dtype
+    except (RuntimeError, TypeError, ValueError):
+        return  # `_numbers` says what is wrong
+    if not dtype.is_floating_point:
+        raise ValueError(
+            f"evaluate must return losses as floating-point numbers, got {dtype}: these look like "
+            "hits or counts (wanted: losses, or the pair (losses, hits))"
+        )
 
 
 def _numbers(values: Any, scores: Any) -> Tensor:

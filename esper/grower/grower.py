@@ -19,7 +19,6 @@ from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model, r
 from esper.attribution.first_order import Loss
 from esper.attribution.trials import BACKWARD, Trials
 from esper.attribution.twin import Train
-from esper.contracts.checks import require_whole
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
@@ -27,6 +26,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
+from esper.grower.inputs import check_arguments, check_step
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
@@ -61,7 +61,7 @@ class Grower:
             of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
 
     Raises:
-        ConfigError: if an option is unknown or no slot can be placed.
+        ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
         DataError: if the store cannot be read.
     """
 
@@ -76,12 +76,12 @@ class Grower:
         bus: EventBus | None = None,
         **options: Unpack[GrowerArguments],
     ) -> None:
-        require_whole("epochs", epochs, 1)
+        check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
         self.epoch, self.epochs = 0, epochs
         self.bus = bus or EventBus()
-        self.batch_size = len(example_input)
         self.host = prepare(model, optimizer, example_input, chosen.setup)
+        self.batch_size = len(example_input)
         self.trials = Trials(self.host)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
@@ -130,9 +130,11 @@ class Grower:
 
         Raises:
             ValueError: if the budget is over or `evaluate` returns no loss per sample.
+            ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
         if self.epoch >= self.epochs:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
+        check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
         trained = trained or TrainReport()
         comparing = repeatable(evaluate)
         began = time.perf_counter()
