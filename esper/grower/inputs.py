@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
+from esper.growth.refusals import check_processes
 from esper.logger.bus import EventBus
 
 
@@ -31,12 +32,14 @@ def check_step(
     trained: object,
     loss: object,
 ) -> None:
-    """Check the arguments of a control step, and that the grower knows of a scheduler.
+    """Check the arguments of a control step, and what was made after the grower.
 
     Raises:
         ValueError: naming the argument, what it must be, and what it is.
-        ConfigError: if a scheduler was made after the grower; it will meet the kernels' groups.
+        ConfigError: if a scheduler was made, which will meet the kernels' groups, or if torch now
+            runs with several processes.
     """
+    check_processes()
     require(callable(evaluate), "evaluate", "a function of the model", repr(evaluate))
     for name, function in (("train", train), ("loss", loss)):
         require(function is None or callable(function), name, "a function", repr(function))

@@ -43,7 +43,18 @@ def check_model(model: object) -> None:
                 f"{where} is under torch.compile by itself, and would run without its kernels "
                 "(wanted: no compiled parts; torch.compile the whole model instead)"
             )
-    num = _num_processes()
+    check_processes()
+
+
+def check_processes() -> None:
+    """Refuse to grow in one of several processes.
+
+    Raises:
+        ConfigError: naming their number.
+    """
+    distributed = torch.distributed
+    is_running = distributed.is_available() and distributed.is_initialized()
+    num = distributed.get_world_size() if is_running else 1
     if num > 1:
         raise ConfigError(
             f"torch.distributed runs with {num} processes, whose networks would grow different "
@@ -111,10 +122,3 @@ def check_owner(optimizer: Optimizer, model: nn.Module) -> None:
 def _kinds_of_torch(module: nn.Module) -> set[str]:
     """Return the names of a module's classes that torch defines, without importing them."""
     return {kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("torch.")}
-
-
-def _num_processes() -> int:
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 1
-    return distributed.get_world_size()

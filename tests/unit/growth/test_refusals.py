@@ -129,6 +129,15 @@ def test_sharded_models_and_several_processes_are_refused() -> None:
         esper.Grower(model, SGD(model.parameters(), lr=0.1), example_input=X, epochs=2)
 
 
+def test_several_processes_are_refused_at_a_step_too(request: pytest.FixtureRequest) -> None:
+    model = make_model()
+    grower = esper.Grower(model, SGD(model.parameters(), lr=0.1), example_input=X, epochs=2)
+    request.getfixturevalue("two_processes")
+    with pytest.raises(ConfigError, match=r"^torch\.distributed runs with 2 processes"):
+        grower.step(lambda net: net(X).square().mean(1))
+    assert grower.epoch == 0
+
+
 def _sharded(model: nn.Module) -> nn.Module:
     mesh = distributed.init_device_mesh("cpu", (2,))
     fully_shard(model, mesh=mesh)
