@@ -55,7 +55,7 @@ def save(model: nn.Module, path: Path | str) -> None:
     """
     require(isinstance(model, nn.Module), "model", "an nn.Module", type(model).__name__)
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = path.with_suffix(".part")
     with _without_isolated(model):
         try:
             # A single entry: the order in which the library writes entries varies by process.
