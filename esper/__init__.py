@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from esper.contracts.errors import EsperError as EsperError
     from esper.contracts.metrics import TrainReport as TrainReport
     from esper.grower.grower import Grower as Grower
+    from esper.growth.network_file import load as load
+    from esper.growth.network_file import save as save
     from esper.logger.bus import EventBus as EventBus
     from esper.run.load import LoadedRun as LoadedRun
     from esper.run.load import load_run as load_run
@@ -25,8 +27,10 @@ _HOMES = {
     "LoadedRun": "esper.run.load",
     "TrainReport": "esper.contracts.metrics",
     "clip_each_group": "esper.training.epoch",
+    "load": "esper.growth.network_file",
     "load_run": "esper.run.load",
     "register_blueprint": "esper.blueprint.catalogue",
+    "save": "esper.growth.network_file",
 }
 """The module that defines each public name."""
 
@@ -38,8 +42,10 @@ __all__ = [
     "TrainReport",
     "__version__",
     "clip_each_group",
+    "load",
     "load_run",
     "register_blueprint",
+    "save",
 ]
 
 

@@ -118,7 +118,7 @@ def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> N
     for spot in kernels:
         slot, seed = spot["slot"], spot["seed"]
         kernel = build_kernel(host.request(slot, seed, spot["blueprint"], rng_seed))
-        host.put_kernel(slot, seed, kernel.module)
+        host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
         bank = kernels_of(host.slots[slot].module)
         bank.isolated.discard(str(seed))
         bank.set_alpha(seed, 1.0)

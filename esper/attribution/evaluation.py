@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from esper.growth.bank import guarded
 from esper.probe.modes import eval_mode
 from esper.probe.rng_state import RngState, restored
 
@@ -39,12 +40,15 @@ class Evaluation:
 def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     """Return the scores of `model`, in eval mode and without a graph.
 
+    A kernel that fails is left out and logged; the caller reports the failures.
+
     Raises:
         ValueError: if `evaluate` does not return one loss for each sample.
     """
-    with eval_mode(model), torch.no_grad():
+    with eval_mode(model), guarded(model), torch.no_grad():
         scores = evaluate(model)
     losses, hits = scores if isinstance(scores, tuple) and len(scores) == 2 else (scores, None)
+    _check_real(losses)
     losses_N = _numbers(losses, scores)
     if losses_N.dim() != 1 or len(losses_N) < 2:
         raise ValueError(
@@ -63,6 +67,19 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     if len(wrong) > 0:
         raise ValueError(f"evaluate must return hits in [0, 1], got {float(wrong[0])}")
     return Evaluation(losses_N, hits_N)
+
+
+def _check_real(losses: Any) -> None:
+    """Raise ValueError if losses are truths or whole numbers, as hits are."""
+    try:
+        dtype = torch.as_tensor(losses).dtype
+    except (RuntimeError, TypeError, ValueError):
+        return  # `_numbers` says what is wrong
+    if not dtype.is_floating_point:
+        raise ValueError(
+            f"evaluate must return losses as floating-point numbers, got {dtype}: these look like "
+            "hits or counts (wanted: losses, or the pair (losses, hits))"
+        )
 
 
 def _numbers(values: Any, scores: Any) -> Tensor:

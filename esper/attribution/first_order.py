@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.growth import attach
-from esper.growth.bank import KernelBank
+from esper.growth.bank import KernelBank, guarded
 from esper.growth.host import Host
 from esper.kernels.errors import escalate, first_line
 from esper.kernels.kernel import Kernel, KernelError
@@ -53,12 +53,13 @@ def first_order_scores(
 
 def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) -> dict[int, float]:
     module = host.slots[slot].module
-    with eval_mode(host.model), every_layer_called(), restored(RngState.now()):
+    model = host.model
+    with eval_mode(model), guarded(model), every_layer_called(), restored(RngState.now()):
         living = attach.bank_of(module)
         # Isolated kernels do not change the loss and need not run.
         quiet = set() if living is None else living.isolated - living.muted
         for seed, kernel in kernels.items():
-            host.put_kernel(slot, seed, kernel.module)
+            host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
         try:
             bank = attach.bank_of(module)
             if bank is not None:

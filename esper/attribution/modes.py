@@ -13,6 +13,7 @@ import torch
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model
 from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
 from esper.growth.attach import kernels_of
+from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
 
@@ -114,7 +115,7 @@ def recalibrated(host: Host) -> Iterator[None]:
     buffers = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
     kept = [buffer.clone() for buffer in buffers]
     try:
-        with eval_mode(host.model), torch.no_grad(), _plain_means(norms):
+        with guarded(host.model), eval_mode(host.model), torch.no_grad(), _plain_means(norms):
             for args, kwargs in host.inputs.calls:
                 host.model(*args, **kwargs)
         yield

@@ -44,21 +44,28 @@ class Costs:
         attribution: Attribution,
         safety: Safety,
         epochs: int,
-        batch_size: BatchSize,
+        batch_size: int,
     ) -> None:
         self.host, self.attribution, self.epochs = host, attribution, epochs
-        self.batch_size = batch_size
+        self.batch_size = BatchSize(host.model, batch_size)
         given, usual = safety.max_cost, _MAX_COST[attribution.method]
         self.max_cost = usual if given is None else given
         self.spent = Spent()
 
-    def num_samples(self, num_steps: int) -> int:
-        """Return the training samples of a number of steps, in a loop that does not count them."""
-        return num_steps * self.batch_size.value
+    def begin_epoch(self, num_samples: int | None) -> float:
+        """Note the training samples of an epoch; return the FLOPs of its training.
 
-    def add_epoch(self, flops: float, num_samples: int, num_evaluated: int) -> None:
-        """Count an epoch."""
-        self.spent = Spent(self.spent.flops + flops, num_samples, num_evaluated)
+        In a loop that does not count samples, they are those of the optimizer's steps.  Call it
+        before `Host.end_epoch`.
+        """
+        counted = num_samples or self.host.steps_in_epoch * self.batch_size.value
+        self.spent.num_samples = counted
+        return TRAINING * self.host.epoch_flops(counted)
+
+    def add(self, flops: float, num_evaluated: int) -> None:
+        """Count the FLOPs of an epoch, and note the samples of an evaluation."""
+        self.spent.flops += flops
+        self.spent.num_evaluated = num_evaluated
 
     @property
     def plain_flops(self) -> float:

@@ -1,10 +1,8 @@
 """The control step: what happens between two epochs of training.
 
-    evaluate -> attribute -> stages advance -> observation -> policy: decisions -> safety
-    -> orchestrator: plan -> strategy: seeds and kernels -> safety -> apply
-    -> (epochs later) outcome -> reward -> ledger and policy learn
-
-A `Grower` works in any training loop.  All randomness comes from `rng_seed`.
+evaluate -> attribute -> stages advance -> observation -> policy: decisions -> safety
+-> orchestrator: plan -> strategy: seeds and kernels -> safety -> apply
+-> (epochs later) outcome -> reward -> ledger and policy learn
 """
 
 import time
@@ -20,7 +18,6 @@ from esper.attribution.first_order import Loss
 from esper.attribution.modes import Modes
 from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
-from esper.contracts.checks import require_whole
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
@@ -28,12 +25,12 @@ from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
-from esper.grower.costs import TRAINING, Costs
+from esper.grower.costs import Costs
+from esper.grower.inputs import check_arguments, check_step
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
-from esper.growth.inputs import BatchSize
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
@@ -52,20 +49,18 @@ class Grower:
 
     Args:
         model: any module with a place for a slot; its slots are attached in place.
-        optimizer: any torch optimizer that takes further parameter groups; the learning rate of
-            kernels follows that of its first group.
+        optimizer: any that takes further parameter groups; kernels' rates follow its first group's.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget.  Seeds germinate only while enough of it is left for a verdict and an
-            epoch after it, so that budgets of up to 5 epochs do not grow.
+        epochs: the budget.  Seeds germinate while enough of it is left for a verdict and an epoch
+            after it; budgets of up to 5 epochs do not grow.
         rng_seed: seed of all randomness of growth.
         bus: receives every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
-            schedulers, `schedulers=[scheduler]`, because many of torch's cannot handle the groups
-            of kernels (LambdaLR, SequentialLR, CyclicLR, CosineAnnealingWarmRestarts).
+            schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
     Raises:
-        ConfigError: if an option is unknown or no slot can be placed.
+        ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
         DataError: if the store cannot be read.
     """
 
@@ -80,31 +75,29 @@ class Grower:
         bus: EventBus | None = None,
         **options: Unpack[GrowerArguments],
     ) -> None:
-        require_whole("epochs", epochs, 1)
+        check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
-        self.epoch, self.epochs = 0, epochs
-        self.bus = bus or EventBus()
+        self.epoch, self.epochs, self.bus = 0, epochs, bus or EventBus()
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
         self.trials = Trials(self.host, chosen.attribution)
-        batch_size = BatchSize(model, len(example_input))
-        self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, batch_size)
+        limits = (chosen.attribution, chosen.safety)
+        self.costs = Costs(self.host, *limits, epochs, len(example_input))
         self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.tracker = SignalTracker(chosen.signals)
         self.policy = chosen.policy.build(rng_seed)
-        run_id = chosen.run_id or uuid.uuid4().hex
-        self.settler = Settler(chosen.reward, self.policy, chosen.store.open(), run_id)
+        run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
+        self.settler = Settler(chosen.reward, self.policy, store, run_id)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
         pipeline = chosen.pipeline(rng_seed)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
-        self.adapter = Adapter(
-            self.trials, pipeline, chosen.orchestrator.adaptation_cooldown_epochs
-        )
+        cooldown = chosen.orchestrator.adaptation_cooldown_epochs
+        self.adapter = Adapter(self.trials, pipeline, cooldown)
         self.num_decisions = 0
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
@@ -127,18 +120,19 @@ class Grower:
             evaluate: returns a model's losses per sample on the decision-validation split, or
                 losses and hits per sample.
             train: trains a model with an optimizer for one epoch; only `attribution.method=twin`
-                needs it, for copies of the network without new seeds.  A copy gets the network's
-                learning rates, and its batches if these depend only on the epoch's number or on
-                the global random state.
+                needs it.  Twins get the network's learning rates, and its batches if these depend
+                only on the epoch's number or on the global random state.
             trained: the numbers of the training, as far as known.
             loss: returns a model's scalar loss on training samples, for a backward pass that ranks
                 untrained kernels.
 
         Raises:
             ValueError: if the budget is over or `evaluate` returns no loss per sample.
+            ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
         if self.epoch >= self.epochs or self.best.is_applied:
             raise ValueError(f"the budget of {self.epochs} epochs is over")
+        check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
         trained = trained or TrainReport()
         modes = Modes(repeatable(evaluate), self.host)
         began = time.perf_counter()
@@ -146,25 +140,20 @@ class Grower:
         evaluated = time.perf_counter()
         self.epoch += 1
         self._moves.clear()
-        num_samples = trained.num_samples or self.costs.num_samples(self.host.steps_in_epoch)
-        flops = TRAINING * self.host.epoch_flops(num_samples)
+        flops = self.costs.begin_epoch(trained.num_samples)
         self.host.end_epoch()
-        numbers = (self.epoch, self.host.global_step, evaluation.loss, evaluation.accuracy)
-        metrics = trained.metrics(*numbers, train_flops=flops or 1.0)
+        scores = (evaluation.loss, evaluation.accuracy)
+        metrics = trained.metrics(self.epoch, self.host.global_step, *scores, flops or 1.0)
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)
         if not inspection.has_rolled_back:
-            with modes.settled_network():
-                self.best.offer(evaluation.loss, self.epoch)
-            self._attribute(modes, train)
-            blended_loss = modes.blended_loss()
-            flops += self.trials.flops(num_samples) + modes.extra_flops
+            flops += self._attribute(modes, train)
         attributed = time.perf_counter()
-        self.costs.add_epoch(flops, num_samples, len(evaluation.losses_N))
+        self.costs.add(flops, len(evaluation.losses_N))
         self.report_failures()
         if not inspection.has_rolled_back:
-            self._advance(metrics, blended_loss)
+            self._advance(metrics, modes.blended_loss())
         self._settle()
         observation = self.tracker.update(
             metrics,
@@ -197,9 +186,9 @@ class Grower:
         )
 
     def read_out(self) -> int | None:
-        """Give the model the best averaged network, and end the growth; call it after training.
+        """Give the model the best averaged network, and end the growth; return its epoch.
 
-        Returns its epoch; None if the model keeps its last weights, with `run.read_out=last`.
+        Returns None, and changes no weight, with `run.read_out=last`.
         """
         return self.best.apply()
 
@@ -249,13 +238,17 @@ class Grower:
         self.emit(*self.adapter.close())
         self.emit(*self.settler.close())
 
-    def _attribute(self, modes: Modes, train: Train | None) -> None:
-        """Train the twins and look at the seeds on trial."""
+    def _attribute(self, modes: Modes, train: Train | None) -> float:
+        """Offer the network for the read-out, look at the seeds on trial; return the FLOPs."""
+        with modes.settled_network():
+            self.best.offer(modes.settled().loss, self.epoch)
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
             self.settler.record(performance, seed.activation)
+        modes.blended_loss()  # evaluated here, because it is part of the attribution
+        return self.trials.flops(self.costs.spent.num_samples) + modes.extra_flops
 
     def _advance(self, metrics: EpochMetrics, blended_loss: float | None) -> None:
         self.emit(*health(self.host))
@@ -264,10 +257,9 @@ class Grower:
         self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
 
     def _may_grow(self, epoch: int) -> bool:
-        """Return whether a seed that germinates after an epoch can get a verdict before the end."""
-        first_look = self.options.attribution.ages[0]
-        is_in_time = 1 <= epoch <= self.epochs - first_look - 1
-        return is_in_time and not self.governor.has_ended_growth
+        """Return whether a seed that germinates after an epoch can get a verdict in time."""
+        last = self.epochs - self.options.attribution.ages[0] - 1
+        return 1 <= epoch <= last and not self.governor.has_ended_growth
 
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of the policy that safety accepts."""

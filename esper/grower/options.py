@@ -1,8 +1,10 @@
 """The options of a `Grower`: by name or as objects, checked before anything is built."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any, TypedDict
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -27,7 +29,14 @@ from esper.store.base import StoreOption
 from esper.strategy.base import Strategy
 from esper.strategy.viability import Viability
 
-GROUPS = ("strategy", "orchestrator", "policy", "reward", "store")
+_METHODS = {
+    "strategy": "scores",
+    "orchestrator": "plan",
+    "policy": "build",
+    "reward": "judge",
+    "store": "open",
+}
+GROUPS = tuple(_METHODS)
 """Config groups whose options are names, or objects that implement the group's protocol."""
 
 
@@ -81,11 +90,21 @@ class GrowerOptions(ControlOptions):
     def __post_init__(self) -> None:
         host = HostOptions(self.slots, self.num_seeds, self.placement)
         object.__setattr__(self, "slots", "auto" if host.slots == ("auto",) else host.slots)
+        self._check_types()
         for key, default in vars(ControlOptions()).items():
             value, kind = getattr(self, key), type(default)
             valid = key in GROUPS or isinstance(value, kind)
             require(valid, key, f"a {kind.__module__}.{kind.__name__}", repr(value))
         self.attribution.check_stages(self.growth)
+
+    def _check_types(self) -> None:
+        """Check the options that no class of their own checks."""
+        guess, key = self.chance_loss, self.run_id
+        is_loss = guess is None or (_is_real(guess) and 0 < guess < math.inf)
+        require(is_loss, "chance_loss", "> 0 and finite, or None", repr(guess))
+        require(key is None or isinstance(key, str), "run_id", "a text or None", repr(key))
+        is_list = isinstance(self.schedulers, list | tuple)
+        require(is_list, "schedulers", "a list of schedulers", type(self.schedulers).__name__)
 
     def setup(self, rng_seed: int) -> HostSetup:
         """Return the options of the model's slots; `rng_seed` is that of the run."""
@@ -142,6 +161,17 @@ def option_of(group: str, value: Any) -> Any:
         if value not in OPTIONS[group]:
             raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {value!r}")
         return OPTIONS[group][value]()
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         raise ConfigError(f"{group} must be a name or an option object, got {value!r}")
+    others = [other for other in OPTIONS if type(value) in OPTIONS[other].values()]
+    is_foreign = bool(others) and group not in others
+    if is_foreign or not callable(getattr(value, _METHODS[group], None)):
+        belongs = f", which is an option of {others[0]}" if is_foreign else ""
+        raise ConfigError(
+            f"{group} must be an option with a method `{_METHODS[group]}`, got {value!r}{belongs}"
+        )
     return value
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

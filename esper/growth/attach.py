@@ -8,11 +8,12 @@ Removing the last kernel restores the user's class, so a slot of dormant seeds c
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
 
-from esper.contracts.slot import Placement
+from esper.contracts.slot import Placement, SlotSpec
 from esper.growth.bank import KernelBank
 
 BANK = "esper_kernels"
@@ -132,6 +133,18 @@ def put_kernel(
         bank = KernelBank(placement).train(module.training)
         put_bank(module, bank)
     bank.add(seed, kernel, like)
+
+
+def describe_kernel(module: nn.Module, spec: SlotSpec, seed: int, blueprint: str) -> None:
+    """Note the slot and the blueprint of a kernel: for messages, and for saving the network."""
+    bank = kernels_of(module)
+    bank.spec, bank.blueprints[str(seed)] = spec, blueprint
+
+
+def weight_like(module: nn.Module, model: nn.Module) -> Tensor | None:
+    """Return a weight whose device and dtype the kernels of `module` in `model` take."""
+    weights = chain(module.parameters(), model.parameters())
+    return next((weight for weight in weights if weight.is_floating_point()), None)
 
 
 def take_kernel(module: nn.Module, seed: int) -> nn.Module:

@@ -4,19 +4,28 @@ An isolated kernel does not change the slot's output, bit for bit.  In the backw
 the gradient that it would have at alpha 1 (a straight-through estimator).  With blended kernels
 `y = h + sum_i alpha_i * k_i(source)`, and gradients reach everything upstream.
 
-A kernel can be a user's code and may fail at run time.  If recovery is on (`faults.options`), the
-slot's output then leaves out this kernel.
+A kernel can be a user's code and may fail at run time.  In training, and in evaluations that report
+failures (`guarded`), the slot's output then leaves out this kernel if recovery is on
+(`faults.options`).  Elsewhere the forward pass raises: a network in use is whole or fails.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from esper.contracts.slot import Placement
-from esper.kernels.errors import Remedy, WrongOutputError, call_again, escalate, remedy_of
+from esper.contracts.slot import Placement, SlotSpec
+from esper.kernels.errors import (
+    KernelFailedError,
+    Remedy,
+    WrongOutputError,
+    call_again,
+    escalate,
+    remedy_of,
+)
 from esper.kernels.faults import FaultLog
 
 
@@ -44,19 +53,25 @@ class KernelBank(nn.Module):
     muted kernels and kernels that rest after failures.  Kernels are sorted by seed, so that the
     order in which they were added does not affect the sum.
 
+    spec: the slot, as it was found; None in a bank that no host made.
+    blueprints: the blueprint of each kernel, by name.
     isolated, muted: names of kernels.
     tossed: names of the kernels that the next training step leaves out at random.
     faults: failures of the kernels, and the seeds whose kernels rest.
+    is_guarded: whether the caller reports failures; see `guarded`.
     """
 
     def __init__(self, placement: Placement) -> None:
         super().__init__()
         self.placement = placement
+        self.spec: SlotSpec | None = None
+        self.blueprints: dict[str, str] = {}
         self.kernels = nn.ModuleDict()
         self.isolated: set[str] = set()
         self.muted: set[str] = set()
         self.tossed: set[str] = set()
         self.faults = FaultLog()
+        self.is_guarded = False
         self._finite: dict[str, Tensor] = {}
 
     def add(self, seed: int, kernel: nn.Module, like: Tensor | None) -> None:
@@ -78,6 +93,7 @@ class KernelBank(nn.Module):
         self.isolated.discard(name)
         self.muted.discard(name)
         self.tossed.discard(name)
+        self.blueprints.pop(name, None)
         self.faults.forget(seed)
         self._finite.pop(name, None)
         return kernel
@@ -105,6 +121,10 @@ class KernelBank(nn.Module):
         self.isolated, self._finite = set(saved["isolated"]), dict(saved["finite"])
         self.faults.load_state(saved["faults"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state of a copy, which is not guarded."""
+        return {**self.__dict__, "is_guarded": False}
+
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Refuse to run: kernels are not a layer of the block."""
         raise RuntimeError(
@@ -117,10 +137,12 @@ class KernelBank(nn.Module):
 
         Raises:
             EscalatedError: if the run has to stop after a kernel's error.
+            KernelFailedError: if a kernel fails outside training, and nobody reports failures.
         """
         source = host if self.placement is Placement.SERIES else block_input
         learning = self.training and torch.is_grad_enabled()
-        resting = self.faults.resting
+        may_recover = self.training or self.is_guarded
+        resting = self._resting() if self.faults.resting else ()
         output = host
         for name, kernel in self.kernels.items():
             if name in self.muted or (resting and int(name) in resting):
@@ -132,11 +154,22 @@ class KernelBank(nn.Module):
                 output = self._mixed(name, kernel, output, source)
             # A kernel can be a user's code, so this boundary catches any exception.
             except Exception as error:
+                if not may_recover:
+                    raise self._failure(name, error) from error
                 if self.faults.options is None:
                     raise
                 again = partial(self._mixed, name, kernel, output, source)
                 output = self._recovered(int(name), output, error, again)
         return output
+
+    def _resting(self) -> set[int]:
+        """Return the seeds whose kernels are left out; a fossil is only where that is reported."""
+        resting = self.faults.resting
+        return resting if self.training or self.is_guarded else resting - self.faults.fossils
+
+    def _failure(self, name: str, error: Exception) -> KernelFailedError:
+        slot = None if self.spec is None else self.spec.name
+        return KernelFailedError(slot, int(name), self.blueprints.get(name), error)
 
     def _mixed(self, name: str, kernel: nn.Module, output: Tensor, source: Tensor) -> Tensor:
         if name in self.isolated:
@@ -170,6 +203,20 @@ class KernelBank(nn.Module):
         self._finite[name] = finite if seen is None else seen & finite
         mixed: Tensor = _Isolate.apply(output, residual)  # type: ignore[no-untyped-call]
         return mixed
+
+
+@contextmanager
+def guarded(model: nn.Module) -> Iterator[None]:
+    """Leave failing kernels out inside the block also in eval mode; the caller reports them."""
+    banks = [module for module in model.modules() if isinstance(module, KernelBank)]
+    before = [bank.is_guarded for bank in banks]
+    for bank in banks:
+        bank.is_guarded = True
+    try:
+        yield
+    finally:
+        for bank, was_guarded in zip(banks, before, strict=True):
+            bank.is_guarded = was_guarded
 
 
 def _blend(output: Tensor, alpha: Tensor, kernel: nn.Module, source: Tensor) -> Tensor:

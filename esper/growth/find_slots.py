@@ -14,6 +14,7 @@ from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement, SlotKind, SlotSpec
 from esper.growth.attach import first_argument
 from esper.growth.bank import KernelBank
+from esper.growth.layout import Layout, Sighting
 from esper.growth.reachable import unreachable
 from esper.probe.modes import eval_mode, every_layer_called
 from esper.probe.rng_state import RngState, restored
@@ -43,6 +44,15 @@ class _Calls:
             self.versions.append((first, first._version))
 
     @property
+    def sighting(self) -> Sighting:
+        """The call as the layout reads it."""
+        (inputs, outputs) = (
+            next(iter(shapes)) if len(shapes) == 1 else None
+            for shapes in (self.inputs, self.outputs)
+        )
+        return Sighting(inputs, outputs, self.last_output)
+
+    @property
     def keeps_input(self) -> bool:
         """True if no input was changed in place after its call."""
         return all(tensor._version == version for tensor, version in self.versions)
@@ -61,7 +71,9 @@ def _watch(model: nn.Module, example_input: Any) -> dict[str, _Calls]:
 
     def hook(name: str) -> Callable[..., None]:
         def record(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-            calls.setdefault(name, _Calls()).add(first_argument(args, kwargs), output)
+            # The last call counts for the order of the modules.
+            calls[name] = calls.pop(name, _Calls())
+            calls[name].add(first_argument(args, kwargs), output)
 
         return record
 
@@ -76,12 +88,6 @@ def _watch(model: nn.Module, example_input: Any) -> dict[str, _Calls]:
         for handle in handles:
             handle.remove()
     return calls
-
-
-def _convolves(module: nn.Module) -> bool:
-    """Return whether a module's output has the layout of one-dimensional convolutions."""
-    last = list(module.modules())[-1]
-    return isinstance(module, nn.Conv1d) or isinstance(last, nn.Conv1d | nn.BatchNorm1d)
 
 
 class SlotFinder:
@@ -105,6 +111,7 @@ class SlotFinder:
         self.example_input = example_input
         self.catalogue = catalogue
         self._calls = _watch(model, example_input)
+        self._layout = Layout(model, {name: each.sighting for name, each in self._calls.items()})
         self._calls_longer = _watch(model, torch.cat([example_input, example_input[:1]]))
 
     def spec(self, name: str, placement: str) -> SlotSpec | str:
@@ -122,8 +129,7 @@ class SlotFinder:
             reads = out_shape if place is Placement.SERIES else in_shape
             if reads is None or len(reads) != len(out_shape):
                 continue
-            # A kernel cannot learn from an input that the host changes after the block.
-            if place is Placement.PARALLEL and not self._calls[name].keeps_input:
+            if place is Placement.PARALLEL and not self._is_readable(name, kind):
                 continue
             names = self.catalogue(kind, place, reads[1:], out_shape[1:])
             if names:
@@ -136,6 +142,14 @@ class SlotFinder:
                     catalogue=names,
                 )
         return f"no blueprint fits a {kind} block {in_shape} -> {out_shape} ({placement})"
+
+    def _is_readable(self, name: str, kind: SlotKind) -> bool:
+        """Return whether a kernel can learn from a module's input.
+
+        The host must not change the input after the block, and its features must be last.
+        """
+        is_first = kind is SlotKind.SEQUENCE and self._layout.reads_channels_first(name)
+        return self._calls[name].keeps_input and not is_first
 
     def _shapes(self, name: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]] | str:
         """Return the shapes of a module's input and output, or why it can hold no slot."""
@@ -161,7 +175,7 @@ class SlotFinder:
                 f"its output {out_shape} does not begin with the batch of "
                 f"{num} (layers of torch take batch_first=True)"
             )
-        if len(out_shape) == 3 and _convolves(self.model.get_submodule(name)):
+        if len(out_shape) == 3 and self._layout.gives_channels_first(name):
             return f"its output {out_shape} has channels before positions (wanted: after)"
         return None
 

@@ -6,7 +6,6 @@ Hooks on the optimizer's steps ramp alphas and set the kernels' learning rates i
 
 import copy
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -131,16 +130,16 @@ class Host:
         flops = self.settled_flops
         return tuple(slot.state(epoch, flops) for slot in self.slots.values())
 
-    def put_kernel(self, slot: str, index: int, kernel: nn.Module) -> None:
+    def put_kernel(self, slot: str, index: int, kernel: nn.Module, blueprint: str) -> None:
         """Put an isolated kernel into a slot, on the device and dtype of its block's weights."""
         place = self.slots[slot]
         attach.put_kernel(place.module, place.spec.placement, index, kernel, self.like(slot))
+        attach.describe_kernel(place.module, place.spec, index, blueprint)
         self.average.follow()
 
     def like(self, slot: str) -> Tensor | None:
         """Return a weight whose device and dtype the slot's kernels take."""
-        weights = chain(self.slots[slot].module.parameters(), self.model.parameters())
-        return next((weight for weight in weights if weight.is_floating_point()), None)
+        return attach.weight_like(self.slots[slot].module, self.model)
 
     def request(self, slot: str, index: int, blueprint: str, rng_seed: int) -> Request:
         """Return the request for the kernel of a seed's next germination.
@@ -157,7 +156,7 @@ class Host:
         """Put a kernel that passed its gate into a dormant seed and train it in isolation."""
         seed = self.seed(slot, index)
         check_move(slot, index, seed.stage, _S.GERMINATED)
-        self.put_kernel(slot, index, kernel.module)
+        self.put_kernel(slot, index, kernel.module, kernel.blueprint)
         param_groups.add_group(self.optimizer, slot, index, kernel.module)
         seed.current, seed.bound, seed.alpha = activation, kernel.blueprint, 0.0
         seed.activations += 1

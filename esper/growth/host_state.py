@@ -209,4 +209,4 @@ def rebuild_kernel(host: Host, slot: str, index: int, blueprint: str) -> None:
         raise CheckpointError(
             f"the checkpoint's kernel '{blueprint}' in slot '{slot}' cannot be built: {error}"
         ) from error
-    host.put_kernel(slot, index, kernel)
+    host.put_kernel(slot, index, kernel, blueprint)

@@ -36,6 +36,25 @@ class _HostGroups:
         return host_groups(self._optimizer)
 
 
+def unwrapped(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer in a wrapper that takes no hooks, such as that of `accelerate`."""
+    inner = getattr(optimizer, "optimizer", None)
+    if isinstance(inner, Optimizer) and not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        return unwrapped(inner)
+    return optimizer
+
+
+def unwrapped_schedulers(schedulers: Sequence[Any]) -> Sequence[Any]:
+    """Return schedulers without wrappers such as those of `accelerate`."""
+    return [getattr(scheduler, "scheduler", scheduler) for scheduler in schedulers]
+
+
+def optimizer_of(scheduler: LRScheduler) -> Optimizer:
+    """Return the optimizer of a scheduler, from which kernels may be hidden already."""
+    optimizer: Any = scheduler.optimizer
+    return optimizer._optimizer if isinstance(optimizer, _HostGroups) else optimizer
+
+
 def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
     """Hide the kernels' groups from schedulers, many of which raise if groups are added.
 

@@ -16,6 +16,7 @@ from esper.growth.coin import Coin
 from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
+from esper.growth.refusals import check_example, check_model, check_optimizer, check_owner
 from esper.probe.flops import forward_flops
 
 _TAKEN = "_esper_has_grower"
@@ -48,9 +49,15 @@ def prepare(
     """Return a host with slots of dormant seeds; the model does not change.
 
     Raises:
-        ConfigError: if no slot or a named one cannot be placed, no blueprint fits the slots, the
-            optimizer cannot train kernels, or the model alone exceeds the parameter budget.
+        ConfigError: if the model cannot grow in this process, no slot or a named one cannot be
+            placed, no blueprint fits the slots, the optimizer cannot train kernels or is of
+            another model, or the model alone exceeds the parameter budget.
     """
+    optimizer = param_groups.unwrapped(optimizer)
+    schedulers = param_groups.unwrapped_schedulers(setup.schedulers)
+    check_model(model)
+    check_example(example_input)
+    check_optimizer(optimizer, schedulers)
     try:
         specs = _find_slots(model, example_input, setup)
     except ConfigError as error:
@@ -63,13 +70,14 @@ def prepare(
             f"host (what does: {', '.join(fitting)})"
         ) from error
     _check_budget(model, setup.parameter_budget)
-    unfit = param_groups.why_unfit(optimizer, has_schedulers=bool(setup.schedulers))
+    check_owner(optimizer, model)
+    unfit = param_groups.why_unfit(optimizer, has_schedulers=bool(schedulers))
     if unfit is not None:
         raise ConfigError(f"the optimizer cannot train a growing network: {unfit}")
     if hasattr(optimizer, _TAKEN):
         raise ConfigError("the optimizer has a grower already (one model has one grower)")
     setattr(optimizer, _TAKEN, True)
-    param_groups.hide_kernels(setup.schedulers)
+    param_groups.hide_kernels(schedulers)
     host = Host(model, optimizer, setup.growth, setup.coin, setup.average_epochs)
     host.base_flops = forward_flops(model, example_input)
     host.place(specs, setup.num_seeds)

@@ -52,6 +52,21 @@ class WrongOutputError(EsperError):
     """A kernel returned something that cannot be added to its host's output."""
 
 
+class KernelFailedError(EsperError):
+    """A kernel of the network failed outside training, where none may be left out."""
+
+    def __init__(
+        self, slot: str | None, seed: int, blueprint: str | None, error: Exception
+    ) -> None:
+        kernel = "kernel" if blueprint is None else f"kernel '{blueprint}'"
+        place = "" if slot is None else f" in slot '{slot}'"
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        super().__init__(
+            f"{kernel} of seed {seed}{place} failed outside training, where no kernel of the "
+            f"network is left out: {cause}"
+        )
+
+
 class EscalatedError(EsperError):
     """The run has to stop.
 

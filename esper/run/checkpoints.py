@@ -17,6 +17,7 @@ from esper.run.config_file import check_same
 from esper.run.interrupt import Interrupt
 from esper.rundir.layout import CHECKPOINTS, EVENTS, METRICS
 from esper.rundir.records import cut_back, is_sweep
+from esper.rundir.seal import RecordSeals, check_seals
 from esper.training.epoch import Progress
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class RunCheckpoints:
         self.save_ms = 0.0
         self._rotation = CheckpointRotation(run_dir / CHECKPOINTS)
         self._facts = facts
+        self._seals = RecordSeals(run_dir)
         self._progress: Progress | None = None
         self._best = -math.inf
         self._began_s = began_s
@@ -54,7 +56,8 @@ class RunCheckpoints:
         Without a checkpoint, remove the lines of an earlier start, and begin at the first epoch.
 
         Raises:
-            CheckpointError: if no checkpoint is usable, or they are of another configuration.
+            CheckpointError: if no checkpoint is usable, they are of another configuration, or the
+                records are not those that the run wrote.
         """
         newest = self._rotation.latest()
         if newest is None:
@@ -63,6 +66,7 @@ class RunCheckpoints:
             return []
         saved, facts = newest.saved.tree, newest.saved.facts
         check_same(facts["config"], self._facts["config"], facts["epoch"])
+        check_seals(self.run_dir, facts["records"])
         self.grower.load_state_dict(saved["grower"])
         if saved["progress"] is not None:
             self._progress = Progress()
@@ -133,6 +137,7 @@ class RunCheckpoints:
             "best": self._best,
             "step": 0 if progress is None else progress.num_steps,
             "elapsed_s": self.elapsed_s,
+            "records": self._seals.take(),
         }
         try:
             self._rotation.save(tree, facts, is_best=is_best)

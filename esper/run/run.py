@@ -14,6 +14,7 @@ from esper.contracts.errors import ConfigError, DataError
 from esper.data.base import DataSet
 from esper.grower.grower import Grower
 from esper.grower.options import GrowerOptions
+from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.growth.network_file import save_network
 from esper.growth.prepare import prepare
@@ -139,8 +140,9 @@ def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -
     The test split is used nowhere else.
     """
     read_out_epoch = grower.read_out()
-    grower.host.model.eval()
-    losses_N, hits_N = scores(grower.host.model, data.test)
+    model = grower.host.model.eval()
+    with guarded(model):
+        losses_N, hits_N = scores(model, data.test)
     grower.report_failures()
     test = {
         "test_accuracy": float(hits_N.mean()),

@@ -188,6 +188,30 @@ def test_without_any_sound_checkpoint_nothing_is_trained(
     assert Path("run/metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
+@pytest.mark.parametrize("how", ["flipped digit", "emptied", "deleted"])
+def test_damaged_records_are_refused_in_one_line(
+    name: str, how: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert stopped(monkeypatch, 20) == 130
+    path = Path("run") / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "emptied":
+        path.touch()
+    if how == "flipped digit":
+        place = content.index(b'"epoch": 1') + len(b'"epoch": ')
+        path.write_bytes(content[:place] + b"2" + content[place + 1 :])
+    capfd.readouterr()
+    assert code_of("train", "--resume", "run") == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert f"run/{name} " in said
+    assert ("fails its checksum" if how == "flipped digit" else "was cut or removed") in said
+    path.write_bytes(content)
+    assert code_of("train", "--resume", "run") == 0
+
+
 def test_a_run_that_saved_nothing_yet_starts_anew(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,28 @@ def test_anything_but_a_loss_a_sample_is_refused(given: Any, message: str) -> No
         evaluate_model(lambda _: given, nn.Identity())
 
 
+@pytest.mark.parametrize(
+    ("losses", "dtype"),
+    [
+        (torch.tensor([True, False, True]), "torch.bool"),
+        (torch.tensor([1, 0, 1]), "torch.int64"),
+        ([1, 0, 1], "torch.int64"),
+        (torch.ones(3, dtype=torch.complex64), "torch.complex64"),
+    ],
+)
+@pytest.mark.parametrize("with_hits", [True, False])
+def test_hits_are_no_losses(losses: Any, dtype: str, with_hits: bool) -> None:
+    given = (losses, torch.ones(3)) if with_hits else losses
+    with pytest.raises(ValueError, match=f"losses as floating-point numbers, got {dtype}"):
+        evaluate_model(lambda _: given, nn.Identity())
+
+
+def test_hits_may_be_truths_or_whole_numbers() -> None:
+    for hits in (torch.tensor([True, False]), torch.tensor([1, 0])):
+        found = evaluate_model(lambda _, h=hits: (torch.ones(2), h), nn.Identity())
+        assert found.accuracy == 0.5
+
+
 def test_a_model_is_evaluated_without_a_graph_and_each_module_keeps_its_mode() -> None:
     model = make_model("batch_norm").train()
     norm = model.get_submodule("stage1.block1.norm1")

@@ -15,7 +15,10 @@ from esper.growth.options import Growth
 from esper.growth.prepare import prepare
 from esper.options import ControlOptions
 from esper.policy.heuristic import Heuristic
+from esper.policy.random import Random as RandomPolicy
+from esper.reward.gain import Gain
 from esper.safety.options import Safety
+from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 
@@ -82,6 +85,24 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"num_seeds": 0}, "model.num_seeds must be a whole number >= 1, got 0"),
         ({"grow_until": 1.5}, r"grow_until must be in \[0, 1\], got 1.5"),
         ({"grow_until": math.nan}, r"grow_until must be in \[0, 1\], got nan"),
+        ({"grow_until": "half"}, r"grow_until must be in \[0, 1\], got 'half'"),
+        ({"chance_loss": "1"}, "chance_loss must be > 0 and finite, or None, got '1'"),
+        ({"chance_loss": True}, "chance_loss must be > 0 and finite, or None, got True"),
+        ({"chance_loss": -1.0}, "chance_loss must be > 0 and finite, or None, got -1.0"),
+        ({"run_id": 3}, "run_id must be a text or None, got 3"),
+        ({"schedulers": None}, "schedulers must be a list of schedulers, got NoneType"),
+        (
+            {"strategy": RandomPolicy()},
+            r"strategy must be an option with a method `scores`, got Random\(.*option of policy$",
+        ),
+        ({"policy": RandomStrategy()}, "policy must be an option with .* an option of strategy$"),
+        ({"store": Gain()}, "store must be an option with .* which is an option of reward$"),
+        ({"orchestrator": Blueprints()}, "orchestrator must be .* an option of blueprint$"),
+        (
+            {"reward": Safety()},
+            r"reward must be .* method `judge`, got Safety\(.*\)$",
+        ),
+        ({"policy": Heuristic}, "policy must be a name or an option object, got <class"),
         ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
         ({"governor": "off"}, "governor must be a .*GovernorOptions, got 'off'"),
         ({"viability": None}, "viability must be a .*Viability, got None"),

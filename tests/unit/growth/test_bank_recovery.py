@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.kernels.errors import EscalatedError, WrongOutputError
 from esper.kernels.options import RecoveryOptions
@@ -265,7 +266,7 @@ def test_wrong_output_is_found_in_nested_batches_too(
     host = make_slot("bad")
     troubles["bad"].gives = gives
     host_output = nested(6)
-    with torch.no_grad():
+    with torch.no_grad(), guarded(host.model):
         mixed = bank_in(host, "1").eval().mix(host_output, nested(4))
     assert mixed is host_output
     assert faults(host) == [("WrongOutputError", "fallback", 1)]
