@@ -1,7 +1,6 @@
 """Run a checked configuration: build its parts, train, test, and write the summary."""
 
 import math
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from esper.run.interrupt import catch_signals
 from esper.run.loop import run_epochs
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
+from esper.run.usage import RunUsage
 from esper.rundir.layout import CONFIG, SNAPSHOT, SUMMARY, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState
@@ -55,7 +55,7 @@ def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str,
 
 
 def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
-    began_s = time.perf_counter()
+    usage = RunUsage()
     values = config_values(config)
     options = {group: values[group]["name"] for group in _NAMED_GROUPS}
     torch.set_num_threads(config.training.threads)
@@ -77,7 +77,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
         **grower_options(config),
     )
     facts = {"config": values, "versions": versions()}
-    checkpoints = RunCheckpoints(run_dir, grower, facts, began_s)
+    checkpoints = RunCheckpoints(run_dir, grower, facts, usage)
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
     summary: dict[str, Any] | None = None
     try:
@@ -101,13 +101,15 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             )
             grower.emit(*resumed)
             run_epochs(task, grower, bus, checkpoints, interrupt)
-        numbers = _test_and_save(grower, data, checkpoints)
+        numbers = _test_and_save(grower, task, checkpoints)
         finished = {
             "status": RunState.FINISHED.value,
             "epochs": config.epochs,
             "rng_seed": config.rng_seed,
             **numbers,
-            "wall_s": checkpoints.elapsed_s,
+            "wall_s": usage.elapsed_s,
+            "processor_s": usage.processor_s,
+            "peak_memory_mb": usage.peak_memory_mb,
             **options,
             "git_sha": git_sha(),
             "versions": facts["versions"],
@@ -133,17 +135,17 @@ def _publish_escalation(grower: Grower, error: Exception) -> None:
         raise
 
 
-def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -> dict[str, Any]:
+def _test_and_save(grower: Grower, task: Task, checkpoints: RunCheckpoints) -> dict[str, Any]:
     """Test and save the final network, and return the numbers of the run.
 
     The test split is used nowhere else.
     """
     grower.host.model.eval()
-    losses_N, hits_N = scores(grower.host.model, data.test)
+    losses_N, hits_N = scores(grower.host.model, task.data.test)
     grower.report_failures()
     test = {"test_accuracy": float(hits_N.mean()), "test_loss": float(losses_N.mean())}
     save_network(grower.host, checkpoints.run_dir)
-    numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test))
+    numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test, task.num_samples))
     return numbers
 
 
