@@ -83,7 +83,7 @@ def trials(
     rows = []
     for method, options in methods.items():
         course = follow(fork, slot, blueprints, options)
-        for seed, blueprint in course.blueprints.items():
+        for seed, blueprint in sorted(course.blueprints.items()):
             rows.append(
                 {
                     "slot": slot,
