@@ -170,7 +170,7 @@ def _host(controls: Controls, grown: Measured) -> list[Result]:
 
 
 def _final(controls: Controls, grown: Measured) -> list[Result]:
-    model = final_model(controls.config, grown.summary["grown"])
+    model = final_model(controls.config, grown.kernels)
     return [
         result("final", controls.run(model, controls.config.epochs)),
         result("final" + EQUAL_FLOPS, controls.with_flops(model, grown.flops)),

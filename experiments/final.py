@@ -1,8 +1,8 @@
 """The final network of a grown run as a plain network, to be trained from the start.
 
 A run builds it by `model=custom`: the factory `network` reads which kernels to add from this
-module, where `final_model` puts them.  Its kernels are layers like all others: they are blended
-fully from the first step, and the optimizer treats them as it treats the host's.
+module, where `final_model` puts them.  Its kernels are layers like all others: they have their
+final alpha from the first step, and the optimizer treats them as it treats the host's layers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from esper.run.run import initial_host
 
 @dataclass(frozen=True)
 class Wanted:
-    """A host's configuration, and the kernels to give it: slot, seed and blueprint of each."""
+    """A host's configuration, and slot, seed, blueprint and alpha of each kernel to give it."""
 
     config: RunConfig
     kernels: tuple[Mapping[str, Any], ...]
@@ -35,27 +35,28 @@ _KEY = "wanted"
 
 
 class Grown(nn.Module):
-    """A block with kernels; its output is the sum of theirs."""
+    """A block with kernels, each with its alpha; the kernels' outputs are added to the block's."""
 
     def __init__(
-        self, block: nn.Module, kernels: Sequence[nn.Module], placement: Placement
+        self, block: nn.Module, kernels: Sequence[tuple[nn.Module, float]], placement: Placement
     ) -> None:
         super().__init__()
         self.block = block
-        self.kernels = nn.ModuleList(kernels)
+        self.kernels = nn.ModuleList(kernel for kernel, _ in kernels)
+        self.alphas = tuple(alpha for _, alpha in kernels)
         self.is_series = placement is Placement.SERIES
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output plus that of the kernels."""
+        """Return `h + sum_i alpha_i * k_i(h or x)` for the block's output h."""
         output: Tensor = self.block(x)
         source = output if self.is_series else x
-        for kernel in self.kernels:
-            output = output + kernel(source)
+        for kernel, alpha in zip(self.kernels, self.alphas, strict=True):
+            output = output + alpha * kernel(source)
         return output
 
 
 def final_model(config: RunConfig, kernels: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the option for the host of `config` with the kernels that a summary lists.
+    """Return the option for the host of `config` with the given kernels.
 
     It holds until the next call in this process.
     """
@@ -74,20 +75,22 @@ def network(spec: DataSpec) -> nn.Module:
     wanted = _CURRENT[_KEY]
     config = wanted.config
     model: nn.Module = config.model.build(spec)
-    by_slot: dict[str, list[nn.Module]] = {}
+    by_slot: dict[str, list[tuple[nn.Module, float]]] = {}
     with torch.random.fork_rng(devices=[]):
         host = initial_host(config, config.data.load())
         for each in wanted.kernels:
             slot, seed, blueprint = each["slot"], each["seed"], each["blueprint"]
             kernel = build_kernel(host.request(slot, seed, blueprint, config.rng_seed))
-            by_slot.setdefault(slot, []).append(kernel.module)
+            by_slot.setdefault(slot, []).append((kernel.module, each["alpha"]))
     # From the innermost slot outwards, so that the names of the others stay.
     for slot in sorted(by_slot, key=lambda name: -name.count(".")):
         model = _wrapped(model, slot, by_slot[slot], host)
     return model
 
 
-def _wrapped(model: nn.Module, slot: str, kernels: list[nn.Module], host: Host) -> nn.Module:
+def _wrapped(
+    model: nn.Module, slot: str, kernels: list[tuple[nn.Module, float]], host: Host
+) -> nn.Module:
     placement = host.slots[slot].spec.placement
     if not slot:
         return Grown(model, kernels, placement)

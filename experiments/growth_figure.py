@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from esper.report.drawing import CYCLE, INK
 from experiments.arms import EQUAL_FLOPS, EQUAL_SECONDS, size_name
@@ -65,6 +65,8 @@ def _plot(axes: Axes, arms: Mapping[str, Any], cost: str) -> None:
         where = (arms[name][cost], arms[name]["test_accuracy"]["mean"][0])
         axes.annotate(name, where, (3, 3), textcoords="offset points", color=INK, fontsize=7)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%.1g"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#8a9099", alpha=0.25, linewidth=0.6)

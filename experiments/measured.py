@@ -51,6 +51,16 @@ class Measured:
         return len(self.lines)
 
     @property
+    def kernels(self) -> list[dict[str, Any]]:
+        """Slot, seed, blueprint and alpha of each kernel that was kept."""
+        alphas = {(seed["slot"], seed["seed"]): seed["alpha"] for seed in self.lines[-1]["seeds"]}
+        keys = ("slot", "seed", "blueprint")
+        return [
+            {**{key: kernel[key] for key in keys}, "alpha": alphas[kernel["slot"], kernel["seed"]]}
+            for kernel in self.summary["grown"]
+        ]
+
+    @property
     def flops_per_epoch(self) -> float:
         """FLOPs of an epoch, on average."""
         return self.flops / self.epochs

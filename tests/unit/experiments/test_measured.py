@@ -13,6 +13,7 @@ from esper.config import RunConfig
 from esper.growth.attach import kernels_of
 from esper.kernels.pipeline import build_kernel
 from esper.policy.never import Never
+from esper.policy.schedule import Schedule
 from esper.run.checkpoints import RunCheckpoints
 from esper.run.run import initial_host
 from esper.training.options import Training
@@ -71,7 +72,7 @@ def test_the_final_network_from_the_start_starts_as_the_host() -> None:
     plain = config()
     spec = plain.data.load().spec
     (slot,) = initial_host(plain, plain.data.load()).slots
-    spots = [{"slot": slot, "seed": seed, "blueprint": "mlp"} for seed in (0, 2)]
+    spots = [{"slot": slot, "seed": seed, "blueprint": "mlp", "alpha": 0.5} for seed in (0, 2)]
     option = final_model(plain, spots)
     torch.manual_seed(0)
     built = option.build(spec)
@@ -91,13 +92,28 @@ def test_the_final_network_from_the_start_starts_as_the_host() -> None:
     ours = [p for name, p in built.named_parameters() if ".kernels." in name]
     assert len(ours) == len(theirs) > 0
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    # The kernels are used: with other weights the output changes.
+    # The last bias of a kernel adds alpha times itself to the logits.
     with torch.no_grad():
-        ours[-1].add_(1.0)
-    assert not torch.equal(built(x), host(x))
+        ours[-1].add_(3.0)
+    assert torch.allclose(built(x), host(x) + 1.5)
     run = measure(replace(plain, model=option))
     assert run.summary["params_final"] == grown.num_parameters
     assert final_model(plain, []) is plain.model
+
+
+@pytest.mark.parametrize("task", ["digits", "text"])
+def test_the_final_network_of_a_run_is_trained_from_the_start(task: str) -> None:
+    training = Training(steps_per_epoch=6)
+    place = Place(task, 14).config(0, training=training, policy=Schedule(fractions=(0.1, 0.1)))
+    growth = {"model": replace(place.model, num_seeds=2)}
+    grown = measure(replace(place, **growth))
+    kernels = grown.kernels
+    assert all(kernel["alpha"] == 1.0 for kernel in kernels)
+    assert len(kernels) == grown.summary["seeds_fossilized"] >= 1
+    option = final_model(place, kernels)
+    final = measure(replace(place, model=option, policy=Never(), epochs=1))
+    assert final.summary["params_final"] == grown.summary["params_final"]
+    assert final.flops == pytest.approx(grown.summary["final_plain_flops"] / 14)
 
 
 def test_controls_get_the_flops_that_they_are_given() -> None:
