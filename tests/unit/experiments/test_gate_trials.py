@@ -12,7 +12,7 @@ from esper.model.mlp import MLP
 from esper.training.options import Training
 from experiments.gate_forks import CONSTANT_EPOCHS, DECAY_EPOCHS, Fork
 from experiments.gate_kernels import PERMUTED, Permuted
-from experiments.gate_table import fitting, groups, tables
+from experiments.gate_table import fitting, groups, some, tables
 from experiments.gate_trials import LAST_AGE, follow, never, trials
 from experiments.tasks import Place
 
@@ -152,3 +152,9 @@ def test_tables_split_rows_by_task_and_by_number_of_kernels() -> None:
         "1": 2,
         "4": 1,
     }
+
+
+def test_some_of_the_slots_rotate_with_the_rng_seed() -> None:
+    assert some(["a", "b", "c"], 2, rng_seed=0) == ["a", "b"]
+    assert some(["a", "b", "c"], 2, rng_seed=2) == ["c", "a"]
+    assert some(["a"], 2, rng_seed=5) == ["a"]
