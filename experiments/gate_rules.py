@@ -80,8 +80,8 @@ def scored(rule: Rule, rows: Iterable[Row]) -> dict[str, Any]:
 
     useless_kept, good_kept: rates with Wilson intervals; good are those of true gain > `GOOD`.
     true_gain_kept: share of the good kernels' true gain that is kept.
-    flops_share, processor_share: mean cost of a trial until its verdict, as shares of the host's
-        whole run.
+    mean_flops_share, mean_processor_share: mean cost of a kernel's trial until its verdict, as
+        shares of the host's whole run; the kernels of an ensemble share the cost of their trial.
     """
     own = [row for row in rows if row["method"] == rule.method]
     verdicts = [judge(rule, row) for row in own]
@@ -140,17 +140,30 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     return sum(x * y for x, y in zip(xs, ys, strict=True)) / squares if squares else None
 
 
-def table(rows: Sequence[Row], rules: Sequence[Rule], prices: Sequence[float]) -> list[Any]:
-    """Return the scores of every rule at every price; prices use the measured shrink factor."""
+def table(
+    rows: Sequence[Row], rules: Sequence[Rule], prices: Sequence[float], single: Sequence[Row]
+) -> list[Any]:
+    """Return the scores of every rule at every price; rules without rows are left out.
+
+    Args:
+        rows: what the rules are applied to.
+        rules: at price 0.
+        prices: the prices.
+        single: trials of one kernel, which give each method's shrink factor (at least 0; 1 if they
+            do not tell).
+    """
     scores: list[Any] = []
     for rule in rules:
-        own = [row for row in rows if row["method"] == rule.method]
+        own, reference = (
+            [row for row in each if row["method"] == rule.method] for each in (rows, single)
+        )
         if not own:
             continue
-        known = shown_against_true([r for r in own if r["ensemble"] == 1], rule.looks[-1])
-        shrink = 1.0 if known["shrink"] is None else known["shrink"]
+        measured = shown_against_true(reference, rule.looks[-1])["shrink"]
+        shrink = 1.0 if measured is None else max(0.0, measured)
+        order = {"auc": shown_against_true(own, rule.looks[-1])["auc"]}
         priced = [replace(rule, price=price, shrink=shrink) for price in prices]
-        scores += [{**known, **scored(each, own)} for each in priced]
+        scores += [{**scored(each, own), **order} for each in priced]
     return scores
 
 
@@ -163,7 +176,8 @@ def split_by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[R
 
 
 def _mean_cost(rows: Sequence[Row], verdicts: Sequence[Verdict], key: str) -> float | None:
-    costs = [row["costs"][key][str(v.age)] for row, v in zip(rows, verdicts, strict=True)]
+    pairs = zip(rows, verdicts, strict=True)
+    costs = [row["costs"][key][str(v.age)] / row["ensemble"] for row, v in pairs]
     return sum(costs) / len(costs) if costs else None
 
 

@@ -136,8 +136,8 @@ def tables(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the scores of all rules, over all rows, by task and by number of kernels."""
     single = [row for row in rows if row["ensemble"] == 1]
     return {
-        "by_task": _tables(split_by(single, lambda row: str(row["task"]))),
-        "by_ensemble": _tables(split_by(rows, lambda row: str(row["ensemble"]))),
+        "by_task": _tables(split_by(single, lambda row: str(row["task"])), single),
+        "by_ensemble": _tables(split_by(rows, lambda row: str(row["ensemble"])), single),
     }
 
 
@@ -153,8 +153,10 @@ def shown(found: Mapping[str, Any]) -> Iterator[str]:
                 yield f"  {each['rule']:28s} price {each['price']:.2f}  {rates}  {numbers}"
 
 
-def _tables(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    return {name: table(rows, RULES, PRICES) for name, rows in parts.items()}
+def _tables(
+    parts: Mapping[str, Sequence[Mapping[str, Any]]], single: Sequence[Row]
+) -> dict[str, Any]:
+    return {name: table(rows, RULES, PRICES, single) for name, rows in parts.items()}
 
 
 def _plain(gains: Mapping[str, Any]) -> Row:

@@ -76,6 +76,8 @@ def test_the_scores_of_a_rule() -> None:
     assert found["true_gain_kept"] == pytest.approx(0.75)
     # Four verdicts at age 4 and one at age 9.
     assert found["mean_flops_share"] == pytest.approx((4 * 0.04 + 0.09) / 5)
+    shared = scored(RULE, [row(keep, ensemble=4)])
+    assert shared["mean_flops_share"] == pytest.approx(0.01)
     nothing = scored(RULE, rows[-1:])
     assert nothing["useless_kept"] is nothing["true_gain_kept"] is nothing["mean_flops_share"]
     assert nothing["useless_kept"] is None
@@ -108,7 +110,13 @@ def test_useless_kernels_count_for_the_order_and_not_for_the_shrink_factor() -> 
 def test_the_table_prices_with_the_measured_shrink_factor() -> None:
     rows = [row({4: 0.05, 6: 0.05, 9: 0.05}, true_gain=0.1)]
     unknown = Rule("twin", "twin", ((4,),), 0.0, 0.0)
-    free, priced = table(rows, (RULE, unknown), (0.0, 0.08))
+    free, priced = table(rows, (RULE, unknown), (0.0, 0.08), rows)
     assert (free["price"], free["good_kept"][0]) == (0.0, 1.0)
     # 0.05 - 0.5 * 0.08 = 0.01 is under two errors.
     assert (priced["shrink"], priced["good_kept"][0]) == (0.5, 0.0)
+    ensemble = [{**rows[0], "ensemble": 2, "true_gain": 0.05}]
+    (kept,) = table(ensemble, (RULE,), (0.0,), single=rows)
+    assert kept["shrink"] == 0.5, "of single trials, not 0.05 / 0.05"
+    backwards = [{**rows[0], "true_gain": -0.1}]
+    assert table(rows, (RULE,), (0.0,), single=backwards)[0]["shrink"] == 0.0
+    assert table(rows, (RULE,), (0.0,), single=[])[0]["shrink"] == 1.0
