@@ -45,6 +45,7 @@ def main() -> None:
     rates = {
         name: rate(sum(kept[n] for n in members), sum(tried[n] for n in members))
         for name, members in groups.items()
+        if any(tried[n] for n in members)
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     command = f"python -m experiments.controls_lose --seeds {given.seeds}"
