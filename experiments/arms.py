@@ -1,144 +1,255 @@
-"""The arms of a comparison on digits: the grown network and its controls, from equal host weights.
+"""The arms of `growth_pays` for one rng seed: the grown network and its controls.
 
-All arms have the same splits, the same data order in each epoch, and the same schedule over their
-budget.  `final` has the final architecture of the grown network from the start; `wide` is the host
-with wider blocks and about as many parameters.  Both are trained for as many epochs as the grown
-network, and for as many FLOPs as it, including culled trials and twins.
+Every arm is a run of the product: the same splits, initial host weights, data order in each epoch,
+schedule over its own budget, and read-out.  The controls never grow (`policy=never`).
+
+    grown              the default
+    host               the host that the grown run started from
+    final              the grown run's final architecture, from the start
+    x0.5 ... x8        hosts with that multiple of the hidden widths; x1 is the host
+    random size        one of these, drawn by the rng seed
+    sweep              every size with 1/5 of the grown run's FLOPs; the one with the lowest
+                       decision-validation loss is taken
+    halving            successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): in each
+                       of four rungs a quarter of the grown run's FLOPs is divided equally among the
+                       sizes left; the better half (rounded up: 5, 3, 2, 1) by the lowest
+                       decision-validation loss so far goes on.  A size continues its training; its
+                       schedule spans the length that it has if it survives to the end
+
+Without a suffix an arm has the epochs of the grown run; `, equal FLOPs` and `, equal seconds` give
+it the grown run's FLOPs (attribution and culled trials included) or processor seconds.  The FLOPs
+and seconds of `sweep` and `halving` are those of all their sizes.
 """
 
-import contextlib
-import io
-import json
-import tempfile
-from collections.abc import Callable
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from random import Random
 from typing import Any
 
-import torch
-
 from esper.config import RunConfig
-from esper.data.digits import Digits
-from esper.growth.attach import kernels_of
-from esper.growth.host import Host
-from esper.growth.param_groups import add_group
-from esper.kernels.pipeline import build_kernel
-from esper.logger.none import NoLogger
 from esper.policy.never import Never
-from esper.run.run import initial_host, run
-from esper.run.task import Task, scores
+from experiments.final import final_model
+from experiments.measured import Measured, measure
+from experiments.tasks import SIZES, Place, sized
 
-SPLIT_SEED = 1
-"""Differs from 0, the seed of the splits on which host and learning rate were chosen."""
+MOST_EPOCHS = 2000
+"""Largest budget of a control; a shorter one is recorded as its `epochs`."""
+
+EQUAL_FLOPS, EQUAL_SECONDS = ", equal FLOPs", ", equal seconds"
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of an arm for one rng seed.  flops: total of training and attribution."""
+    """The result of an arm for one rng seed.
+
+    flops: total of training and attribution.
+    processor_s: see `experiments.meter`.
+    val_loss: of the read-out, on the decision-validation split.
+    choice: the size that was drawn, or that won.
+    """
 
     arm: str
     rng_seed: int
     test_accuracy: float
     test_loss: float
+    val_loss: float
     params: int
     epochs: int
     flops: float
+    processor_s: float
+    peak_memory_mb: float | None
+    choice: float | None = None
 
 
-def config_of(rng_seed: int, **changes: Any) -> RunConfig:
-    """Return the default configuration with a seed, on splits that no choice was based on."""
-    fresh = Digits(split_seed=SPLIT_SEED)
-    return replace(RunConfig(rng_seed=rng_seed, logger=NoLogger(), data=fresh), **changes)
+def result(arm: str, run: Measured) -> Result:
+    """Return the result of an arm that is a single run."""
+    summary = run.summary
+    return Result(
+        arm=arm,
+        rng_seed=summary["rng_seed"],
+        test_accuracy=summary["test_accuracy"],
+        test_loss=summary["test_loss"],
+        val_loss=run.val_loss,
+        params=summary["params_final"],
+        epochs=run.epochs,
+        flops=run.flops,
+        processor_s=run.processor_s,
+        peak_memory_mb=run.peak_memory_mb,
+    )
 
 
-def run_quietly(config: RunConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Run a configuration in a temporary folder; return its summary and its events."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        summary = run(config, Path(folder))
-        with (Path(folder) / "events.jsonl").open() as lines:
-            events = [json.loads(line) for line in lines]
-    return summary, events
+class Controls:
+    """Runs controls of one rng seed; a control that two arms share is run once."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = replace(config, policy=Never())
+        self._runs: dict[tuple[str, int], Measured] = {}
+
+    def run(self, model: Any, epochs: int) -> Measured:
+        """Return the run of a host of constant architecture."""
+        epochs = max(1, min(MOST_EPOCHS, epochs))
+        key = (repr(model), epochs)
+        if key not in self._runs:
+            self._runs[key] = measure(replace(self.config, model=model, epochs=epochs))
+        return self._runs[key]
+
+    def size(self, factor: float, epochs: int | None = None) -> Measured:
+        """Return the run of a static size, by default over the epochs of the grown run."""
+        return self.run(sized(self.config.model, factor), epochs or self.config.epochs)
+
+    def with_flops(self, model: Any, flops: float) -> Measured:
+        """Return the run of a host for as many FLOPs as whole epochs come closest to."""
+        per_epoch = self.run(model, self.config.epochs).flops_per_epoch
+        return self.run(model, round(flops / per_epoch))
+
+    def size_with_flops(self, factor: float, flops: float) -> Measured:
+        """Return the run of a static size for about as many FLOPs."""
+        return self.with_flops(sized(self.config.model, factor), flops)
 
 
-def compare(rng_seed: int, **changes: Any) -> list[dict[str, Any]]:
+def compare(place: Place, rng_seed: int) -> list[dict[str, Any]]:
     """Run every arm of one rng seed and return their results as plain values."""
-    config = config_of(rng_seed, **changes)
-    grown, _ = run_quietly(config)
-    alone, _ = run_quietly(replace(config, policy=Never()))
-    arms = [_of_summary("grown", grown), _of_summary("host", alone)]
-    kernels = grown["grown"]
-    per_epoch = {
-        "final": (lambda host: _grow_at_once(host, kernels, rng_seed), config),
-        "wide": (lambda host: None, replace(config, model=_widened(config, grown))),
-    }
-    for name, (finish, arm_config) in per_epoch.items():
-        equal_epochs = _static(name, arm_config, config.epochs, finish)
-        arms.append(equal_epochs)
-        epochs = max(1, round(grown["train_flops"] / (equal_epochs.flops / config.epochs)))
-        arms.append(_static(f"{name}, equal FLOPs", arm_config, epochs, finish))
-    return [asdict(arm) for arm in arms]
+    config = place.config(rng_seed)
+    warm_up(config)
+    grown = measure(config)
+    controls = Controls(config)
+    results = [result("grown", grown), *_host(controls, grown), *_final(controls, grown)]
+    sizes = size_results(controls, grown.flops)
+    drawn = Random(f"size/{rng_seed}").choice(SIZES)
+    results += sizes
+    results += chosen(sizes, drawn, "random size")
+    results += [_sweep(controls, grown.flops), _halving(controls, grown.flops)]
+    return [asdict(each) for each in results]
 
 
-def _of_summary(arm: str, summary: dict[str, Any]) -> Result:
-    return Result(
-        arm,
-        summary["rng_seed"],
-        summary["test_accuracy"],
-        summary["test_loss"],
-        summary["params_final"],
-        summary["epochs"],
-        summary["train_flops"],
+def compare_sizes(place: Place, rng_seed: int) -> list[dict[str, Any]]:
+    """Run the static sizes of one rng seed, at the epochs and at the FLOPs of the grown run."""
+    config = place.config(rng_seed)
+    warm_up(config)
+    return [asdict(each) for each in size_results(Controls(config), measure(config).flops)]
+
+
+def warm_up(config: RunConfig) -> None:
+    """Run the host for an epoch, so that no arm pays for what is loaded at first use."""
+    measure(replace(config, policy=Never(), epochs=1))
+
+
+def size_results(controls: Controls, flops: float) -> list[Result]:
+    """Return the results of every static size, at equal epochs and at equal FLOPs."""
+    results = []
+    for factor in SIZES:
+        name = size_name(factor)
+        results.append(result(name, controls.size(factor)))
+        results.append(result(name + EQUAL_FLOPS, controls.size_with_flops(factor, flops)))
+    return results
+
+
+def size_name(factor: float) -> str:
+    """Return the name of a static size's arm."""
+    return f"x{factor:g}"
+
+
+def chosen(sizes: Sequence[Result], factor: float, arm: str) -> list[Result]:
+    """Return the results of one size under the name of the arm that chose it."""
+    by_name = {each.arm: each for each in sizes}
+    return [
+        replace(by_name[size_name(factor) + suffix], arm=arm + suffix, choice=factor)
+        for suffix in ("", EQUAL_FLOPS)
+    ]
+
+
+def _host(controls: Controls, grown: Measured) -> list[Result]:
+    host = controls.size(1.0)
+    seconds = round(grown.processor_s / (host.processor_s / host.epochs))
+    return [
+        result("host", host),
+        result("host" + EQUAL_FLOPS, controls.size_with_flops(1.0, grown.flops)),
+        result("host" + EQUAL_SECONDS, controls.size(1.0, max(1, seconds))),
+    ]
+
+
+def _final(controls: Controls, grown: Measured) -> list[Result]:
+    model = final_model(controls.config, grown.kernels)
+    return [
+        result("final", controls.run(model, controls.config.epochs)),
+        result("final" + EQUAL_FLOPS, controls.with_flops(model, grown.flops)),
+    ]
+
+
+def _sweep(controls: Controls, flops: float) -> Result:
+    """Return the best of all sizes, each trained with an equal part of the FLOPs."""
+    runs = {size: controls.size_with_flops(size, flops / len(SIZES)) for size in SIZES}
+    best = min(runs, key=lambda size: runs[size].val_loss)
+    return replace(
+        result("sweep", runs[best]),
+        choice=best,
+        flops=sum(run.flops for run in runs.values()),
+        processor_s=sum(run.processor_s for run in runs.values()),
+        peak_memory_mb=_peak(runs.values()),
     )
 
 
-def _static(arm: str, config: RunConfig, epochs: int, finish: Callable[[Host], None]) -> Result:
-    """Train a network of constant architecture, with the trainer of the grown ones."""
-    torch.set_num_threads(config.training.threads)
-    data = config.data.load()
-    torch.manual_seed(config.rng_seed)
-    host = initial_host(config, data)
-    finish(host)
-    task = Task(data, config.data.batch_size, config.training, epochs, config.rng_seed)
-    for epoch in range(1, epochs + 1):
-        task.train(host.model, host.optimizer, epoch)
-    losses_N, hits_N = scores(host.model.eval(), data.test)
-    return Result(
-        arm,
-        config.rng_seed,
-        float(hits_N.mean()),
-        float(losses_N.mean()),
-        host.num_parameters,
-        epochs,
-        3 * host.flops * len(data.train) * epochs,
+def rung_budgets(num_sizes: int) -> list[tuple[int, float]]:
+    """Return the sizes of each rung of halving, and each one's part of the total cost till its end.
+
+    With 4 sizes: 4, 2 and 1 of them, and 1/12, 1/12 + 1/6, 1/12 + 1/6 + 1/3 of the cost.
+    """
+    counts = [num_sizes]
+    while counts[-1] > 1:
+        counts.append(math.ceil(counts[-1] / 2))
+    spent, budgets = 0.0, []
+    for count in counts:
+        spent += 1 / len(counts) / count
+        budgets.append((count, spent))
+    return budgets
+
+
+def halve(
+    losses: Mapping[float, Sequence[float]], ends: Mapping[float, Sequence[int]]
+) -> tuple[float, dict[float, int]]:
+    """Return the winning size and how many epochs each size was trained.
+
+    Args:
+        losses: decision-validation loss of each epoch, by size.
+        ends: last epoch of each rung, by size.
+    """
+    left, trained = list(losses), dict.fromkeys(losses, 0)
+    for rung, (count, _) in enumerate(rung_budgets(len(losses))):
+        if rung:
+            best = {size: min(losses[size][: trained[size]]) for size in left}
+            left = sorted(left, key=best.__getitem__)[:count]
+        trained |= {size: ends[size][rung] for size in left}
+    return left[0], trained
+
+
+def _halving(controls: Controls, flops: float) -> Result:
+    """Return the survivor of successive halving.
+
+    Every size is trained to its full length, and only the part that halving uses is counted: a run
+    is a function of its configuration, so one that stops at a rung equals the start of the whole.
+    """
+    budgets = [share * flops for _, share in rung_budgets(len(SIZES))]
+    runs, ends = {}, {}
+    for size in SIZES:
+        per_epoch = controls.size(size).flops_per_epoch
+        ends[size] = [max(1, min(MOST_EPOCHS, round(b / per_epoch))) for b in budgets]
+        runs[size] = controls.size(size, ends[size][-1])
+    losses = {size: [_known(line["val_loss"]) for line in run.lines] for size, run in runs.items()}
+    best, trained = halve(losses, ends)
+    return replace(
+        result("halving", runs[best]),
+        choice=best,
+        flops=sum(runs[size].flops_per_epoch * trained[size] for size in SIZES),
+        processor_s=sum(r.processor_s * trained[size] / r.epochs for size, r in runs.items()),
+        peak_memory_mb=_peak(runs.values()),
     )
 
 
-def _grow_at_once(host: Host, kernels: list[dict[str, Any]], rng_seed: int) -> None:
-    """Give a host the kernels of a grown network before its first step, fully blended."""
-    for spot in kernels:
-        slot, seed = spot["slot"], spot["seed"]
-        kernel = build_kernel(host.request(slot, seed, spot["blueprint"], rng_seed))
-        host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
-        bank = kernels_of(host.slots[slot].module)
-        bank.isolated.discard(str(seed))
-        bank.set_alpha(seed, 1.0)
-        add_group(host.optimizer, slot, seed, kernel.module)
-        host.base_flops += kernel.flops
+def _known(loss: float | None) -> float:
+    return math.inf if loss is None else loss
 
 
-def _widened(config: RunConfig, grown: dict[str, Any]) -> Any:
-    """Return the default CNN with blocks widened to about the grown number of parameters."""
-    spec = config.data.load().spec
-    best, factor = config.model, 1.0
-    while True:
-        factor += 0.05
-        hidden = tuple(max(h, round(h * factor)) for h in config.model.hidden)
-        wider = replace(config.model, hidden=hidden)
-        size = sum(p.numel() for p in wider.build(spec).parameters())
-        if abs(size - grown["params_final"]) > abs(_size(best, spec) - grown["params_final"]):
-            return best
-        best = wider
-
-
-def _size(option: Any, spec: Any) -> int:
-    return sum(p.numel() for p in option.build(spec).parameters())
+def _peak(runs: Any) -> float | None:
+    peaks = [run.peak_memory_mb for run in runs]
+    return None if None in peaks else max(peaks)

@@ -14,9 +14,10 @@ from typing import Any
 
 from esper.blueprint.options import Blueprints
 from esper.strategy.random import Random
-from experiments.arms import config_of, run_quietly
+from experiments.measured import measure
 from experiments.pool import over_seeds
 from experiments.stats import rate
+from experiments.tasks import Place
 
 RESULT = Path(__file__).parent / "results" / "controls_lose.json"
 PLANTED = Blueprints(names=("conv", "noop", "frozen_random", "depthwise"))
@@ -24,9 +25,8 @@ PLANTED = Blueprints(names=("conv", "noop", "frozen_random", "depthwise"))
 
 def trials(rng_seed: int) -> list[dict[str, Any]]:
     """Return all settled activations of a run: blueprint, gain, and whether it was fossilized."""
-    config = config_of(rng_seed, blueprint=PLANTED, strategy=Random())
-    _, events = run_quietly(config)
-    outcomes = [event["outcome"] for event in events if event["kind"] == "reward"]
+    run = measure(Place("digits").config(rng_seed, blueprint=PLANTED, strategy=Random()))
+    outcomes = [event["outcome"] for event in run.events if event["kind"] == "reward"]
     keys = ("slot", "blueprint", "fossilized", "gain", "gain_error", "ablation", "reason")
     return [{"rng_seed": rng_seed, **{key: o[key] for key in keys}} for o in outcomes]
 
@@ -45,6 +45,7 @@ def main() -> None:
     rates = {
         name: rate(sum(kept[n] for n in members), sum(tried[n] for n in members))
         for name, members in groups.items()
+        if any(tried[n] for n in members)
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     command = f"python -m experiments.controls_lose --seeds {given.seeds}"

@@ -1,69 +1,135 @@
-"""Measure whether growth pays on digits: the default host against controls, paired by rng seed.
+"""Measure whether growth pays: the default grown run against its controls, paired by rng seed.
 
-    python -m experiments.growth_pays --seeds 20
+    python -m experiments.growth_pays --seeds 20 --tune 10
 
-writes `experiments/results/growth_pays.json` and prints the table.
+runs the arms that `experiments.arms` lists on every task.  With `--tune N`, the best static size of
+each task is chosen first, on the rng seeds 100 to 99 + N and, where data have other partitions, on
+another one: the size with the lowest mean decision-validation loss at equal FLOPs.  It is then
+reported on the seeds of the evaluation, as the arm `best size`.
+
+Writes `experiments/results/growth_pays.json` with the table and every run, a figure beside it, and
+prints the table.  A stopped command goes on where it was.
 """
 
 import argparse
-import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.arms import compare
-from experiments.pool import over_seeds
-from experiments.stats import Interval, bootstrap, iqm, probability_of_improvement
+from experiments.arms import EQUAL_FLOPS, compare, compare_sizes, size_name
+from experiments.cells import Cell, Cells
+from experiments.growth_table import pooled, shown, table
+from experiments.tasks import (
+    CIFAR,
+    SIZES,
+    TUNING_SPLIT_SEED,
+    WITHOUT_FILES,
+    Place,
+    task_names,
+)
 
 RESULT = Path(__file__).parent / "results" / "growth_pays.json"
+FIRST_TUNING_SEED = 100
+
+Runs = list[list[dict[str, Any]]]
 
 
-def table(runs: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return results of each arm, and the paired difference in test accuracy to the grown one."""
-    by_arm: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        for result in run:
-            by_arm.setdefault(result["arm"], []).append(result)
-    grown = [result["test_accuracy"] for result in by_arm["grown"]]
-    rows = {}
-    for arm, results in by_arm.items():
-        accuracies = [result["test_accuracy"] for result in results]
-        differences = [g - a for g, a in zip(grown, accuracies, strict=True)]
-        rows[arm] = {
-            "accuracy_iqm": _plain(bootstrap(accuracies, iqm)),
-            "accuracy_mean": _plain(bootstrap(accuracies)),
-            "grown_minus_arm": _plain(bootstrap(differences)),
-            "probability_of_improvement": probability_of_improvement(differences),
-            "mean_params": sum(r["params"] for r in results) / len(results),
-            "mean_epochs": sum(r["epochs"] for r in results) / len(results),
-            "mean_flops": sum(r["flops"] for r in results) / len(results),
-        }
-    return rows
+def arms_of(task: str, rng_seed: int, epochs: int, cifar: Path | None) -> list[dict[str, Any]]:
+    """Return the results of all arms of a task for one rng seed."""
+    return compare(Place(task, epochs, cifar=cifar), rng_seed)
 
 
-def _plain(interval: Interval) -> list[float]:
-    return [interval.value, interval.low, interval.high]
+def sizes_of(
+    _: str, task: str, rng_seed: int, epochs: int, cifar: Path | None
+) -> list[dict[str, Any]]:
+    """Return the results of the static sizes of a task for one rng seed, on the tuning splits."""
+    return compare_sizes(Place(task, epochs, TUNING_SPLIT_SEED, cifar), rng_seed)
+
+
+def best_size(runs: Runs) -> float:
+    """Return the size with the lowest mean decision-validation loss at equal FLOPs."""
+
+    def mean_loss(size: float) -> float:
+        name = size_name(size) + EQUAL_FLOPS
+        losses: list[float] = [r["val_loss"] for run in runs for r in run if r["arm"] == name]
+        return sum(losses) / len(losses)
+
+    return min(SIZES, key=mean_loss)
+
+
+def with_best(run: Sequence[dict[str, Any]], size: float) -> list[dict[str, Any]]:
+    """Return a run's results and, as `best size`, those of a size among them."""
+    named = {size_name(size) + suffix: "best size" + suffix for suffix in ("", EQUAL_FLOPS)}
+    best = [each | {"arm": named[each["arm"]]} for each in run if each["arm"] in named]
+    return [*run, *[each | {"choice": size} for each in best]]
+
+
+def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
+    """Run what the file lacks; return the table of each task and of all together."""
+    rest = {"epochs": given.epochs, "cifar": given.cifar}
+    tables: dict[str, Any] = {}
+    all_runs: dict[str, Runs] = {}
+    for task in tasks:
+        wanted: list[Cell] = [("tuning", task, seed) for seed in tuning_seeds(given)]
+        tuned = cells.fill(partial(sizes_of, **rest), wanted, given.processes)
+        wanted = [(task, seed) for seed in evaluation_seeds(given)]
+        runs = cells.fill(partial(arms_of, **rest), wanted, given.processes)
+        size = best_size(tuned) if tuned else None
+        all_runs[task] = runs if size is None else [with_best(run, size) for run in runs]
+        tables[task] = {"best_size": size, "arms": table(all_runs[task])}
+    return {"tasks": tables, "all_tasks": pooled(all_runs)}
+
+
+def evaluation_seeds(given: argparse.Namespace) -> range:
+    """Return the rng seeds that are reported."""
+    return range(given.first, given.first + given.seeds)
+
+
+def tuning_seeds(given: argparse.Namespace) -> range:
+    """Return the rng seeds on which the best size is chosen."""
+    return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + given.tune)
+
+
+def parsed() -> argparse.Namespace:
+    """Return the checked arguments of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--tune", type=int, default=0, help="rng seeds to choose the best size on")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--tasks", nargs="+", choices=(*WITHOUT_FILES, CIFAR))
+    parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    given = parser.parse_args()
+    if given.seeds < 1 or given.tune < 0 or given.epochs < 1:
+        parser.error("--seeds and --epochs must be >= 1, --tune >= 0")
+    shared = set(evaluation_seeds(given)) & set(tuning_seeds(given))
+    if shared:
+        parser.error(f"rng seeds to tune and to evaluate on must differ, both have {min(shared)}")
+    return given
 
 
 def main() -> None:
-    """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULT)
-    given = parser.parse_args()
-    seeds = range(given.first, given.first + given.seeds)
-    runs = over_seeds(compare, seeds)
-    rows = table(runs)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python -m experiments.growth_pays --seeds {given.seeds} --first {given.first}"
-    given.out.write_text(json.dumps({"command": command, "arms": rows, "runs": runs}, indent=1))
-    for arm, row in rows.items():
-        mean, low, high = row["grown_minus_arm"]
-        print(
-            f"{arm:20s} accuracy {row['accuracy_mean'][0]:.4f}  grown - arm {mean:+.4f} "
-            f"[{low:+.4f}, {high:+.4f}]  params {row['mean_params']:.0f}  "
-            f"epochs {row['mean_epochs']:.0f}  GFLOPs {row['mean_flops'] / 1e9:.1f}"
-        )
+    """Measure, write, draw and print."""
+    given = parsed()
+    possible = task_names(given.cifar)
+    tasks = [task for task in given.tasks or possible if task in possible]
+    command = (
+        f"python -m experiments.growth_pays --seeds {given.seeds} --first {given.first} "
+        f"--tune {given.tune} --epochs {given.epochs} --tasks {' '.join(tasks)}"
+    )
+    cells = Cells(given.out, command, {"epochs": given.epochs})
+    found = evaluate(cells, given, tasks)
+    cells.write(**found)
+    from experiments.growth_figure import draw
+
+    for path in draw(found["tasks"], given.out.with_suffix("")):
+        print(f"wrote {path}")
+    print("\n".join(shown(found)))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,19 @@ def bootstrap(
     return Interval(float(statistic(array)), float(low), float(high))
 
 
+def stratified(groups: Sequence[Sequence[float]]) -> Interval:
+    """Return the mean of the groups' means; the bootstrap resamples within each group."""
+    rng = np.random.default_rng(0)
+    means, resampled = [], []
+    for group in groups:
+        array = np.asarray(group, dtype=np.float64)
+        means.append(array.mean())
+        picks = rng.integers(0, len(array), (RESAMPLES, len(array)))
+        resampled.append(array[picks].mean(axis=1))
+    low, high = np.percentile(np.mean(resampled, axis=0), [2.5, 97.5])
+    return Interval(float(np.mean(means)), float(low), float(high))
+
+
 def probability_of_improvement(differences: Sequence[float]) -> float:
     """Return the share of positive differences; a tie counts as a half."""
     array = np.asarray(differences)

@@ -15,6 +15,7 @@ from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.run.config_file import check_same
 from esper.run.interrupt import Interrupt
+from esper.run.usage import RunUsage
 from esper.rundir.layout import CHECKPOINTS, EVENTS, METRICS
 from esper.rundir.records import cut_back, is_sweep
 from esper.rundir.seal import RecordSeals, check_seals
@@ -27,15 +28,15 @@ class RunCheckpoints:
     """Saves and resumes a run.
 
     facts: `config` and `versions` of the run, stored in every checkpoint.
-    began_s: start of the run on the clock of `time.perf_counter`.
+    usage: what the run has used; a resume adds its earlier parts.
     lines: lines of `metrics.jsonl` so far.
     save_ms: time that the last save took.
     """
 
     def __init__(
-        self, run_dir: Path, grower: Grower, facts: dict[str, Any], began_s: float
+        self, run_dir: Path, grower: Grower, facts: dict[str, Any], usage: RunUsage
     ) -> None:
-        self.run_dir, self.grower = run_dir, grower
+        self.run_dir, self.grower, self.usage = run_dir, grower, usage
         self.lines: list[dict[str, Any]] = []
         self.save_ms = 0.0
         self._rotation = CheckpointRotation(run_dir / CHECKPOINTS)
@@ -43,12 +44,6 @@ class RunCheckpoints:
         self._seals = RecordSeals(run_dir)
         self._progress: Progress | None = None
         self._best = -math.inf
-        self._began_s = began_s
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds of the run so far, including those before it was resumed."""
-        return time.perf_counter() - self._began_s
 
     def resume(self) -> list[EventBody]:
         """Restore the newest usable checkpoint; return events about it, to be published later.
@@ -72,7 +67,7 @@ class RunCheckpoints:
             self._progress = Progress()
             weights = next(self.grower.host.model.parameters())
             self._progress.load_state_dict(saved["progress"], weights.device)
-        self._began_s -= facts["elapsed_s"]
+        self.usage.resume(facts)
         self._best = facts["best"]
         self.lines = cut_back(self.run_dir, self.grower.epoch)
         events: list[EventBody] = []
@@ -136,8 +131,8 @@ class RunCheckpoints:
             "epoch": self.grower.epoch,
             "best": self._best,
             "step": 0 if progress is None else progress.num_steps,
-            "elapsed_s": self.elapsed_s,
             "records": self._seals.take(),
+            **self.usage.facts(),
         }
         try:
             self._rotation.save(tree, facts, is_best=is_best)

@@ -1,7 +1,6 @@
 """Run a checked configuration: build its parts, train, test, and write the summary."""
 
 import math
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from esper.run.interrupt import catch_signals
 from esper.run.loop import run_epochs
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
+from esper.run.usage import RunUsage
 from esper.rundir.layout import CONFIG, SNAPSHOT, SUMMARY, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState
@@ -56,7 +56,7 @@ def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str,
 
 
 def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
-    began_s = time.perf_counter()
+    usage = RunUsage()
     values = config_values(config)
     options = {group: values[group]["name"] for group in _NAMED_GROUPS}
     torch.set_num_threads(config.training.threads)
@@ -78,7 +78,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
         **grower_options(config),
     )
     facts = {"config": values, "versions": versions()}
-    checkpoints = RunCheckpoints(run_dir, grower, facts, began_s)
+    checkpoints = RunCheckpoints(run_dir, grower, facts, usage)
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
     summary: dict[str, Any] | None = None
     try:
@@ -102,13 +102,15 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             )
             grower.emit(*resumed)
             run_epochs(task, grower, bus, checkpoints, interrupt)
-        numbers = _test_and_save(grower, data, checkpoints)
+        numbers = _test_and_save(grower, task, checkpoints)
         finished = {
             "status": RunState.FINISHED.value,
             "epochs": config.epochs,
             "rng_seed": config.rng_seed,
             **numbers,
-            "wall_s": checkpoints.elapsed_s,
+            "wall_s": usage.elapsed_s,
+            "processor_s": usage.processor_s,
+            "peak_memory_mb": usage.peak_memory_mb,
             **options,
             "git_sha": git_sha(),
             "versions": facts["versions"],
@@ -134,7 +136,7 @@ def _publish_escalation(grower: Grower, error: Exception) -> None:
         raise
 
 
-def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -> dict[str, Any]:
+def _test_and_save(grower: Grower, task: Task, checkpoints: RunCheckpoints) -> dict[str, Any]:
     """Read out the run's network, test and save it, and return the numbers of the run.
 
     The test split is used nowhere else.
@@ -142,7 +144,7 @@ def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -
     read_out_epoch = grower.read_out()
     model = grower.host.model.eval()
     with guarded(model):
-        losses_N, hits_N = scores(model, data.test)
+        losses_N, hits_N = scores(model, task.data.test)
     grower.report_failures()
     test = {
         "test_accuracy": float(hits_N.mean()),
@@ -150,7 +152,7 @@ def _test_and_save(grower: Grower, data: DataSet, checkpoints: RunCheckpoints) -
         "read_out_epoch": grower.epoch if read_out_epoch is None else read_out_epoch,
     }
     save_network(grower.host, checkpoints.run_dir)
-    numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test))
+    numbers: dict[str, Any] = plain(summarise(grower, checkpoints.lines, test, task.num_samples))
     return numbers
 
 

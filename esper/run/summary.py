@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from esper.attribution.trials import BACKWARD
 from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 
@@ -14,7 +15,7 @@ _LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-lear
 
 
 def summarise(
-    grower: Grower, lines: Sequence[Mapping[str, Any]], test: Mapping[str, float]
+    grower: Grower, lines: Sequence[Mapping[str, Any]], test: Mapping[str, float], num_samples: int
 ) -> dict[str, Any]:
     """Return the numbers of a finished run, except its time and the names of its options.
 
@@ -22,6 +23,7 @@ def summarise(
         grower: after the last step.
         lines: the lines of `metrics.jsonl`.
         test: `test_accuracy`, `test_loss` and `read_out_epoch` of the network that was read out.
+        num_samples: samples that an epoch trains on.
     """
     tally = grower.settler.tally
     first = tally.first_germinated
@@ -33,13 +35,18 @@ def summarise(
     busy = sum(line["train_ms"] + line["evaluation_ms"] for line in lines)
     other = sum(line["attribution_ms"] + line["checkpoint_ms"] for line in lines)
     control = sum(line["control_ms"] for line in lines)
+    spent = sum(line["flops"] for line in lines)
+    plain = (1 + BACKWARD) * grower.host.flops * num_samples * len(lines)
     return {
         **test,
         "best_val_accuracy": _best(lines),
         "best_before_growth": _best(lines[:num_before]),
         "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,
-        "train_flops": sum(line["flops"] for line in lines),
+        "train_flops": spent,
+        # What the final network costs, trained from the start as it is.
+        "final_plain_flops": plain,
+        "cost_ratio": spent / plain if plain else None,
         "control_fraction": control / (busy + other + control),
         "seeds_germinated": sum(seed.activations for seed in seeds),
         "seeds_fossilized": tally.fossilized,

@@ -35,6 +35,13 @@ class Task:
         """Number of optimizer steps in an epoch."""
         return self.training.steps_per_epoch or -(-len(self.data.train) // self.batch_size)
 
+    @property
+    def num_samples(self) -> int:
+        """Number of samples that an epoch trains on, repeated ones counted each time."""
+        each_pass = -(-len(self.data.train) // self.batch_size)
+        passes, rest = divmod(self.num_steps, each_pass)
+        return passes * len(self.data.train) + rest * self.batch_size
+
     def train(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> TrainReport:
         """Train one epoch, on the same batches for every model."""
         report = self.train_on(model, optimizer, epoch, Progress(), Interrupt())

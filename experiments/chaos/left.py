@@ -33,9 +33,16 @@ PARTS = frozenset({"tensors.safetensors", "state.json", "manifest.json"})
 
 DISTURBANCE = frozenset({"checkpoint", "recovery"})
 NOT_COMPARED = frozenset(
-    {"run_dir", "recoveries", "failures_not_recovered", "git_sha", "control_fraction"}
+    {
+        "run_dir",
+        "recoveries",
+        "failures_not_recovered",
+        "git_sha",
+        "control_fraction",
+        "peak_memory_mb",
+    }
 )
-"""Keys of the summary that depend on the disturbance, the place or the clock."""
+"""Keys of the summary that depend on the disturbance, the place or the process."""
 
 
 def differences(run: Path, reference: Path) -> list[str]:

@@ -74,5 +74,5 @@ def _table(sweep: Path) -> Sequence[dict[str, str]]:
     """Return the rows of `sweep.csv` without clock fields and folders."""
     with (sweep / "sweep.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    others = ("_s", "_ms", "control_fraction", "run_dir")
+    others = ("_s", "_ms", "control_fraction", "peak_memory_mb", "run_dir")
     return [{key: value for key, value in row.items() if not key.endswith(others)} for row in rows]

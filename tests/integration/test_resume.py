@@ -61,7 +61,7 @@ def assert_same(run: Path, whole: Path, recoveries: dict[str, int] | None = None
     assert events[0] == events[1]
     weights = [(each / "network.safetensors").read_bytes() for each in (run, whole)]
     assert weights[0] == weights[1]
-    elsewhere = {"control_fraction", "run_dir", "git_sha", "recoveries"}
+    elsewhere = {"control_fraction", "peak_memory_mb", "run_dir", "git_sha", "recoveries"}
     assert summary_of(run)["recoveries"] == (recoveries or {})
     summaries = [
         {k: v for k, v in without_clock(summary_of(each)).items() if k not in elsewhere}

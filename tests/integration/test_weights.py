@@ -26,6 +26,7 @@ from esper.run.interrupt import Interrupt
 from esper.run.loop import run_epochs
 from esper.run.run import example_input, grower_options
 from esper.run.task import Task
+from esper.run.usage import RunUsage
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 
@@ -78,7 +79,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
     facts = {"config": {}, "versions": {}}
-    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, facts, began_s=0.0)
+    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, facts, RunUsage())
     run_epochs(task, grower, bus, checkpoints, Interrupt())
     assert bus.failures == []
     return run

@@ -13,6 +13,7 @@ from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
 from esper.logger.none import NoLogger
 from esper.policy.never import Never
+from esper.probe.flops import forward_flops
 from esper.run.load import load_run
 from esper.run.run import run
 from esper.run.task import Task, scores
@@ -58,6 +59,8 @@ def test_a_run_grows_and_its_summary_adds_up(finished: tuple[Path, dict[str, Any
     grown = sum(kernel["parameters"] for kernel in summary["grown"])
     assert summary["params_final"] == summary["params_initial"] + grown
     assert 0 < summary["control_fraction"] < 1
+    assert 0 < summary["processor_s"] < 60
+    assert summary["peak_memory_mb"] > 10
     assert set(summary["versions"]) >= {"python", "esper", "torch"}
 
 
@@ -85,6 +88,15 @@ def test_the_best_before_growth_ends_where_the_first_kernel_is_felt(
     assert summary["best_before_growth"] == max(line["val_accuracy"] for line in before)
 
 
+def test_the_cost_of_growing_is_relative_to_plain_training_of_the_final_network(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    run_dir, summary = finished
+    forward = forward_flops(load_run(run_dir).network(), Digits().load().train.x[:4])
+    assert summary["final_plain_flops"] == 3 * forward * 20 * 32 * EPOCHS
+    assert summary["cost_ratio"] == summary["train_flops"] / summary["final_plain_flops"]
+
+
 def test_a_run_without_growth_costs_the_plain_training(tmp_path: Path) -> None:
     summary = run(small(policy=Never()), tmp_path)
     assert summary["seeds_germinated"] == 0
@@ -94,6 +106,8 @@ def test_a_run_without_growth_costs_the_plain_training(tmp_path: Path) -> None:
     block2 = 2 * 9 * (8 * 4 + 4 * 16) * 16
     forward = block1 + block2 + 2 * 16 * 10
     assert summary["train_flops"] == 3 * forward * 20 * 32 * EPOCHS
+    assert summary["final_plain_flops"] == summary["train_flops"]
+    assert summary["cost_ratio"] == 1
 
 
 def test_a_loaded_network_scores_what_the_run_scored(
