@@ -53,6 +53,5 @@ class RunConfig(ControlOptions, Job):
             option_name(group, getattr(self, group))
         self.attribution.check_stages(self.growth)
         most, live = self.model.num_seeds, self.viability.max_concurrent_seeds
-        require(
-            live <= most, "viability.max_concurrent_seeds", f"<= model.num_seeds ({most})", live
-        )
+        fits = live is None or live <= most
+        require(fits, "viability.max_concurrent_seeds", f"<= model.num_seeds ({most})", live)

@@ -116,6 +116,8 @@ class SlotState:
 
     rests_until: first epoch at which the slot may change again (cool-down after a change).
     last_cull_epoch: epoch of the slot's last cull, None before the first.
+    least_flops: forward FLOPs a sample of the cheapest kernel that could germinate here; infinite
+        if there is none.
     score: highest first-order score of the blueprints that its dormant seeds are bound to, >= 0;
         None when not measured.
     """
@@ -125,6 +127,7 @@ class SlotState:
     rests_until: int = 0
     last_cull_epoch: int | None = None
     score: float | None = None
+    least_flops: float = 0.0
 
     @property
     def live(self) -> tuple[SeedState, ...]:

@@ -61,6 +61,7 @@ class Candidates:
             urgency=decision.urgency,
             memory_used_mb=host_memory_mb(self.host),
             memory_budget_mb=self.reviewer.safety.memory_budget_mb,
+            affordable_flops=self.reviewer.costs.affordable_flops(observation.epoch),
         )
         built: dict[int, Kernel] = {}
         failed: list[KernelBuilt] = []
@@ -70,14 +71,15 @@ class Candidates:
             if blueprint in inputs.barred:
                 continue
             try:
-                kernel = self._build(plan.slot, seed, blueprint)
+                request = self.host.request(plan.slot, seed, blueprint, self.pipeline.rng_seed)
+                # Before it is built, because this is quick.
+                excess = self.reviewer.excess(request.cost, inputs.epoch)
+                if excess is None:
+                    built[seed] = self.pipeline.take(request)
+                    continue
             except KernelError as error:
                 failed.append(error.attempt)
             else:
-                excess = self.reviewer.excess(kernel, inputs.epoch)
-                if excess is None:
-                    built[seed] = kernel
-                    continue
                 reason = f"blueprint '{blueprint}' in slot '{plan.slot}' does not fit: {excess}"
                 too_large.append(Refusal(rule="budget", reason=reason, decision=decision))
             inputs = replace(inputs, barred=(*inputs.barred, blueprint))
@@ -86,6 +88,7 @@ class Candidates:
             inputs,
             barred=(*inputs.barred, *(attempt.blueprint for attempt in unranked)),
             memory_mb={s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()},
+            flops={s: float(kernel.flops) for s, kernel in built.items()},
             first_order=scores,
         )
         chosen, selections = self.selector.choose(plan, inputs)

@@ -33,6 +33,7 @@ from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
+from esper.growth.requests import growable_states
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
 from esper.safety.recovery import KernelGuard
@@ -157,7 +158,7 @@ class Grower:
         self._settle()
         observation = self.tracker.update(
             metrics,
-            self.host.states(self.epoch),
+            growable_states(self.host, self.epoch),
             self.epochs,
             may_grow=self._may_grow(self.epoch),
             is_suspect=inspection.is_suspect,

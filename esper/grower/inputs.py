@@ -40,16 +40,22 @@ def check_step(
             runs with several processes.
     """
     check_processes()
-    require(callable(evaluate), "evaluate", "a function of the model", repr(evaluate))
+    _require(callable(evaluate), "evaluate", "a function of the model", evaluate)
     for name, function in (("train", train), ("loss", loss)):
-        require(function is None or callable(function), name, "a function", repr(function))
+        _require(function is None or callable(function), name, "a function", function)
     is_report = trained is None or isinstance(trained, TrainReport)
-    require(is_report, "trained", "an esper.TrainReport", repr(trained))
+    _require(is_report, "trained", "an esper.TrainReport", trained)
     if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not schedulers:
         raise ConfigError(
             f"{type(optimizer).__name__} has a scheduler that was made after the grower: make the "
             "scheduler first, and pass it as schedulers=[scheduler]"
         )
+
+
+def _require(valid: bool, key: str, rule: str, value: object) -> None:
+    """As `require`; prints a value only if it is refused, because one can hold a data set."""
+    if not valid:
+        require(valid, key, rule, repr(value))
 
 
 def _is_whole(value: object) -> bool:

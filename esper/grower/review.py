@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from esper.blueprint.cost import kernel_memory_mb
+from esper.blueprint.cost import Cost, kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.observation import Observation
 from esper.contracts.plan import KernelCost, Plan
@@ -30,9 +30,9 @@ class Reviewer:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
 
-    def excess(self, kernel: Kernel, epoch: int) -> str | None:
+    def excess(self, cost: Cost, epoch: int) -> str | None:
         """Return why a kernel exceeds a budget, None if it does not."""
-        return excess(self.safety, self._usage(epoch), kernel_cost(kernel))
+        return excess(self.safety, self._usage(epoch), kernel_cost(cost))
 
     def review_plan(
         self,
@@ -79,8 +79,8 @@ class Reviewer:
         )
 
 
-def kernel_cost(kernel: Kernel | Activation) -> KernelCost:
-    """Return the size of a kernel, built or live."""
+def kernel_cost(kernel: Cost | Kernel | Activation) -> KernelCost:
+    """Return the size of a kernel, measured, built or live."""
     memory_mb = kernel_memory_mb(kernel.parameters, kernel.trainable)
     return KernelCost(parameters=kernel.parameters, memory_mb=memory_mb, flops=kernel.flops)
 

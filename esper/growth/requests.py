@@ -1,10 +1,13 @@
 """Requests for the kernels that a host holds, and for those that it may need next."""
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from torch import nn
 
+from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
@@ -18,6 +21,18 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
         if seed.stage is SeedStage.DORMANT:
             with suppress(KernelError):
                 yield host.request(seed.slot, seed.index, seed.bound, rng_seed)
+
+
+def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
+    """Return the state of every slot, with the cost of the cheapest kernel that it could get."""
+    cheapest: dict[str, float] = {}
+    for request in next_requests(host, rng_seed=0):
+        known = cheapest.get(request.slot, math.inf)
+        cheapest[request.slot] = min(known, request.cost.flops)
+    return tuple(
+        replace(state, least_flops=cheapest.get(state.spec.name, math.inf))
+        for state in host.states(epoch)
+    )
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

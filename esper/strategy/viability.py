@@ -1,5 +1,6 @@
 """Limits on which seeds of a slot may germinate now."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,6 +8,9 @@ from esper.contracts.checks import require
 from esper.contracts.plan import Action, Plan
 from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
+
+CONCURRENT = 3
+"""Usual number of live seeds a slot."""
 
 MEMORY_SHARE = 0.8
 """Share of the memory budget that a prediction may reach."""
@@ -17,18 +21,19 @@ class Viability:
     """Limits that apply before any strategy.
 
     min_dormant_epochs: epochs that a seed rests after its last use; a seed never used is rested.
-    max_concurrent_seeds: live seeds a slot.
+    max_concurrent_seeds: live seeds a slot; None for 3.
     fallback_to_zero: takes seed 0 before its rest is over when no seed is viable.
     """
 
     min_dormant_epochs: int = 5
-    max_concurrent_seeds: int = 2
+    max_concurrent_seeds: int | None = None
     fallback_to_zero: bool = True
 
     def __post_init__(self) -> None:
         rest, most = self.min_dormant_epochs, self.max_concurrent_seeds
         require(rest >= 0, "viability.min_dormant_epochs", ">= 0", rest)
-        require(most >= 1, "viability.max_concurrent_seeds", ">= 1", most)
+        valid = most is None or most >= 1
+        require(valid, "viability.max_concurrent_seeds", ">= 1 or null", most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,8 @@ class SelectionInputs:
     first_order: measured first-order scores at germination, by seed.
     memory_mb: memory that a seed's kernel would add, by seed; read only under a budget.
     memory_used_mb: memory of the network now.
+    flops: forward FLOPs a sample of a seed's kernel, by seed; one that is missing costs nothing.
+    affordable_flops: most forward FLOPs a sample of all kernels of the plan.
     memory_budget_mb: `safety.memory_budget_mb`, of which 80 % may be used; None sets no limit.
     """
 
@@ -51,6 +58,8 @@ class SelectionInputs:
     memory_mb: Mapping[int, float] = field(default_factory=dict)
     memory_used_mb: float = 0.0
     memory_budget_mb: float | None = None
+    flops: Mapping[int, float] = field(default_factory=dict)
+    affordable_flops: float = math.inf
 
 
 def viable(
@@ -78,6 +87,7 @@ def viable(
             or full
             or (_rest(options, inputs.epoch, seed) if rested else None)
             or _memory(inputs, taken, seed.seed)
+            or _cost(inputs, taken, seed.seed)
         )
         if reason is None:
             seeds.append(seed.seed)
@@ -93,9 +103,8 @@ def leaving(plan: Plan) -> set[int | None]:
 
 def _full(options: Viability, state: SlotState, plan: Plan, taken: set[int]) -> str | None:
     count = len({seed.seed for seed in state.live} - leaving(plan) | taken)
-    if count < options.max_concurrent_seeds:
-        return None
-    return f"{count} of {options.max_concurrent_seeds} live seeds taken"
+    most = CONCURRENT if options.max_concurrent_seeds is None else options.max_concurrent_seeds
+    return None if count < most else f"{count} of {most} live seeds taken"
 
 
 def _standing(seed: SeedState, taken: set[int]) -> str | None:
@@ -109,6 +118,13 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
         return None
     until = seed.last_used_epoch + options.min_dormant_epochs
     return f"rests until epoch {until}" if epoch < until else None
+
+
+def _cost(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
+    flops = sum(inputs.flops.get(each, 0.0) for each in {*taken, seed})
+    if flops <= inputs.affordable_flops:
+        return None
+    return f"would make {flops:.4g} FLOPs of the {inputs.affordable_flops:.4g} that may be added"
 
 
 def _memory(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:

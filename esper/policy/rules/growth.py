@@ -34,7 +34,7 @@ class GrowthRules(Rules):
     embargo_epochs_after_cull: int = 5
     max_live_seeds_per_slot: int = 2
     adaptation: str = "add_neurons"
-    seeds_per_adaptation: int = 1
+    seeds_per_adaptation: int = 3
     grow_until: float = 0.6
 
     def __post_init__(self) -> None:
@@ -91,6 +91,8 @@ def growable_slots(
     closed: list[str] = []
     for slot in observation.slots:
         why = _why_closed(slot, observation.epoch, rules)
+        if why is None and slot.least_flops > observation.affordable_flops:
+            why = "has no kernel that safety.max_cost can pay"
         if slot.spec.name in changed:
             why = "changes this epoch"
         if why is None:
@@ -117,11 +119,12 @@ def request_growth(
     slots, closed = growable_slots(observation, rules, decisions)
     if not slots:
         return wait(f"{trigger.reason}, but no slot can grow: {closed}")
+    slot = choose(slots)
     return Decision(
         kind=DecisionKind.ADAPT,
-        slot=choose(slots).spec.name,
+        slot=slot.spec.name,
         adaptation=Adaptation(rules.adaptation),
-        num_seeds=rules.seeds_per_adaptation,
+        num_seeds=min(rules.seeds_per_adaptation, len(slot.seeds)),
         reason=trigger.reason,
     )
 
