@@ -1,5 +1,6 @@
 """Build and rank the kernels that a plan may germinate, and let the strategy choose."""
 
+import time
 from dataclasses import dataclass, replace
 
 from esper.attribution.first_order import Loss, first_order_scores
@@ -22,12 +23,14 @@ class Chosen:
 
     kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a budget, then the selections.
+    probe_ms: time of the backward pass that ranked the kernels.
     refusal: why the plan cannot be applied, None if it can.
     """
 
     plan: Plan
     kernels: dict[tuple[int, str], Kernel]
     events: tuple[EventBody, ...]
+    probe_ms: float
     refusal: Refusal | None = None
 
 
@@ -83,7 +86,9 @@ class Candidates:
                 reason = f"blueprint '{blueprint}' in slot '{plan.slot}' does not fit: {excess}"
                 too_large.append(Refusal(rule="budget", reason=reason, decision=decision))
             inputs = replace(inputs, barred=(*inputs.barred, blueprint))
+        began = time.perf_counter()
         scores, unranked = _rank(self.host, plan.slot, built, loss)
+        probe_ms = (time.perf_counter() - began) * 1e3
         inputs = replace(
             inputs,
             barred=(*inputs.barred, *(attempt.blueprint for attempt in unranked)),
@@ -101,8 +106,8 @@ class Candidates:
             }
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
-            return Chosen(chosen, {}, (*events, error.attempt), refusal)
-        return Chosen(chosen, kernels, events)
+            return Chosen(chosen, {}, (*events, error.attempt), probe_ms, refusal)
+        return Chosen(chosen, kernels, events, probe_ms)
 
     def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
         request = self.host.request(slot, seed, blueprint, self.pipeline.rng_seed)

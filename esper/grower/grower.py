@@ -54,8 +54,7 @@ class Grower:
         example_input: a batch that `model` accepts; only its shapes and size are used.
         epochs: the budget.  Seeds germinate while enough of it is left for a verdict and an epoch
             after it; budgets of up to 5 epochs do not grow.
-        rng_seed: seed of all randomness of growth.
-        bus: receives every event.
+        rng_seed, bus: seed of all randomness of growth, and the receiver of every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
@@ -164,9 +163,8 @@ class Grower:
             is_suspect=inspection.is_suspect,
             affordable_flops=self.costs.affordable_flops(self.epoch),
         )
-        if not inspection.has_rolled_back:
-            for decision in self._decide(observation):
-                self._adapt(decision, observation, loss)
+        decisions = () if inspection.has_rolled_back else self._decide(observation)
+        probe_ms = sum(self._adapt(decision, observation, loss) for decision in decisions)
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
         self._settle()
         self.trials.follow()
@@ -183,7 +181,7 @@ class Grower:
             has_rolled_back=inspection.has_rolled_back,
             flops=flops,
             evaluation_ms=(evaluated - began) * 1e3,
-            attribution_ms=(attributed - evaluated) * 1e3,
+            attribution_ms=(attributed - evaluated) * 1e3 + probe_ms,
         )
 
     def read_out(self) -> int | None:
@@ -272,8 +270,8 @@ class Grower:
         self.emit(*refused)
         return accepted
 
-    def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> None:
-        """Turn a decision into a plan, let the strategy choose its seeds, and apply it."""
+    def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> float:
+        """Plan a decision, choose its seeds and apply it; return the time of the ranking, in ms."""
         plan = self.options.orchestrator.plan(decision, observation, self.ledger)
         self.emit(plan)
         chosen = self.candidates.choose(plan, decision, observation, loss)
@@ -283,13 +281,14 @@ class Grower:
         )
         if refusal is not None:
             self.emit(refusal)
-            return
+            return chosen.probe_ms
         adapted = self.adapter.adapt(chosen, decision, observation.metrics)
         self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)
             for built in adapted.applied.built:
                 self.ledger.note_activation(built.slot, built.seed)
+        return chosen.probe_ms
 
     def _settle(self) -> None:
         """Reward every seed that was fossilized or culled since the last call."""

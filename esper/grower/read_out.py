@@ -7,14 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from esper.contracts.stage import LIVE
 from esper.growth import attach
 from esper.growth.host import Host
 from esper.growth.options import ReadOut
-from esper.growth.slot import Seed
-from esper.probe.tensors import Tensors, put_tensors, tensors_of
+from esper.probe.tensors import Tensors, copied, put_tensors, tensors_of
 
 
 class BestAverage:
@@ -43,7 +40,13 @@ class BestAverage:
         if self.is_kept and loss <= self.loss:
             self.loss, self.epoch = loss, epoch
             live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
-            self._tensors = _copied(tensors_of(self.host.model), live)
+            self._tensors = copied(
+                {
+                    name: tensor
+                    for name, tensor in tensors_of(self.host.model).items()
+                    if not any(attach.is_of_seed(name, seed.slot, seed.index) for seed in live)
+                }
+            )
 
     def apply(self) -> int | None:
         """Give the model the best averaged network; return its epoch.
@@ -76,15 +79,3 @@ class BestAverage:
         self.loss, self.epoch = state["loss"], state["epoch"]
         self.is_applied = state["is_applied"]
         self._tensors = dict(state["tensors"])
-
-
-def _copied(tensors: Tensors, left_out: list[Seed]) -> Tensors:
-    """Return copies of the tensors that are of none of the seeds in `left_out`."""
-    copies: dict[int, Tensor] = {}
-    kept: Tensors = {}
-    for name, tensor in tensors.items():
-        if any(attach.is_of_seed(name, seed.slot, seed.index) for seed in left_out):
-            continue
-        # Tied buffers stay one tensor.
-        kept[name] = None if tensor is None else copies.setdefault(id(tensor), tensor.clone())
-    return kept

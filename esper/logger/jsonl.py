@@ -3,7 +3,6 @@
 Lines are buffered and written when an epoch ends.  A failure to write stops the run.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,5 @@ def _append(path: Path, lines: Iterable[str]) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(lines)
-            file.flush()
-            # The checkpoint of this epoch comes next, and a resumed run needs the lines before it.
-            os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -7,7 +7,7 @@ and the work for a twin must not change the numbers that the network draws.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy
@@ -42,7 +42,7 @@ class RngState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the fields, for `from_state`."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "RngState":

@@ -126,15 +126,15 @@ class RunCheckpoints:
             "grower": self.grower.state_dict(),
             "progress": None if progress is None else progress.state_dict(),
         }
-        facts = {
-            **self._facts,
-            "epoch": self.grower.epoch,
-            "best": self._best,
-            "step": 0 if progress is None else progress.num_steps,
-            "records": self._seals.take(),
-            **self.usage.facts(),
-        }
         try:
+            facts = {
+                **self._facts,
+                "epoch": self.grower.epoch,
+                "best": self._best,
+                "step": 0 if progress is None else progress.num_steps,
+                "records": self._seals.take(),
+                **self.usage.facts(),
+            }
             self._rotation.save(tree, facts, is_best=is_best)
         except OSError as error:
             where = error.filename or self._rotation.folder

@@ -1,9 +1,11 @@
 """Seal a run's records: how long both JSONL files were at a checkpoint, and their checksums.
 
-The files only grow, so that what a checkpoint sealed must still be their beginning on resume.
+The files only grow, so that what a checkpoint sealed must still be their beginning on resume.  What
+is sealed is on the disk, because a resumed run needs the lines before its checkpoint.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,15 @@ class RecordSeals:
         self._digests = {path: hashlib.sha256() for path in self._sizes}
 
     def take(self) -> dict[str, dict[str, Any]]:
-        """Return `bytes` and `sha256` of each file, by its name."""
+        """Write both files to the disk; return `bytes` and `sha256` of each, by its name.
+
+        Raises:
+            OSError: if a file cannot be written to the disk.
+        """
         for path, digest in self._digests.items():
             if path.exists():
-                with path.open("rb") as file:
+                with path.open("r+b") as file:
+                    os.fsync(file.fileno())
                     file.seek(self._sizes[path])
                     added = file.read()
                 digest.update(added)

@@ -1,6 +1,5 @@
 """Roll a network back to its last good snapshot when its losses call for it."""
 
-import copy
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from esper.growth.host import Host
 from esper.growth.host_state import put_weights, weights_of
 from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.slot import Seed
-from esper.probe.tensors import Tensors
+from esper.probe.tensors import Tensors, copied
 from esper.safety.governor import Health, HealthKind, LossMonitor
 from esper.safety.options import GovernorOptions
 
@@ -40,7 +39,7 @@ class Snapshot:
         for seed in host.seeds():
             if seed.stage in LIVE:
                 _leave_out(seed, weights)
-        return cls(epoch, _blended(host), **copy.deepcopy(weights))
+        return cls(epoch, _blended(host), **copied(weights))
 
     def is_grown(self, host: Host) -> bool:
         """Return whether a kernel is blended and live, or was added or removed since."""
