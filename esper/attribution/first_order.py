@@ -73,6 +73,7 @@ def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) 
                 living.muted -= quiet
             for seed in kernels:
                 attach.take_kernel(module, seed)
+            host.average.follow()
 
 
 def _check_faults(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank) -> None:

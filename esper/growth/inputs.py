@@ -8,6 +8,8 @@ from torch.utils.hooks import RemovableHandle
 
 NUM_INPUTS = 8
 """Batches from which batch statistics are computed anew."""
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Norms whose momentum can be None, for a plain mean; instance norms would compute nothing."""
 
 
 class RecentInputs:
@@ -45,7 +47,7 @@ class RecentInputs:
             modules = model.modules()
             self.norms = [m for m in modules if m.training and _has_statistics(m)]
             # Copies, because a data loader may fill the same memory again.
-            self.calls.append((_copied(list(args)), _copied(kwargs)))
+            self.calls.append((list(_copied(args)), _copied(kwargs)))
 
     def state(self) -> list[Any]:
         """Return the recorded calls."""
@@ -58,15 +60,16 @@ class RecentInputs:
 
 
 def _has_statistics(module: nn.Module) -> bool:
-    statistics = getattr(module, "running_mean", None)
-    return isinstance(statistics, Tensor) and hasattr(module, "reset_running_stats")
+    return isinstance(module, _NORMS) and module.running_mean is not None
 
 
 def _copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, list | tuple):
-        return [_copied(each) for each in value]
+        items = [_copied(each) for each in value]
+        # A named tuple takes its fields one by one.
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
     return value
