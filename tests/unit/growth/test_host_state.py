@@ -56,7 +56,6 @@ def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
 
 @pytest.mark.parametrize("growth", [{"on_cull": "twin"}, {"ramp": "sigmoid", "blending_epochs": 2}])
 def test_other_ways_to_grow_are_resumed_too(growth: dict[str, Any]) -> None:
-    growth = {**growth, "twin_epochs": growth.get("blending_epochs", 1) + 5}
     whole = run(PLANS, **growth).go(8)
     for saved_at in (2, 3, 4):
         halves = resumed(run(PLANS, **growth).go(saved_at), **growth).go(8 - saved_at)
