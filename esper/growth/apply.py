@@ -149,7 +149,7 @@ def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
     except BaseException:
         attach.put_bank(place.module, bank_before)
         host.slots[slot] = place_before
-        host.stages_changed()
+        host.steps.stages_changed()
         host.average.load(dict(means))
         optimizer.param_groups[:] = groups
         optimizer.state.clear()

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from esper.attribution.modes import Modes, muting, recalibrated
+from esper.attribution.options import Attribution
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import kernels_of
 from esper.growth.coin import Coin
 from esper.growth.host import Host
 from tests.unit.attribution.runs import Run
-
-from esper.attribution.options import Attribution
 from tests.unit.growth.builders import (
     adam_host,
     blended,
@@ -21,7 +20,6 @@ from tests.unit.growth.builders import (
     germination,
     grow,
     make_host,
-    make_model,
     same,
     shadowed,
     tensors,

@@ -87,7 +87,9 @@ def test_a_twin_is_compared_at_looks_and_an_epoch_before() -> None:
 def test_a_first_look_before_the_end_of_shadowing_is_refused() -> None:
     Attribution().check_stages(Growth())
     Attribution(looks=(5,)).check_stages(Growth(training_epochs=2))
-    with pytest.raises(ValueError, match=r"attribution.looks must start at 5 or later.*\[4, 6, 9\]"):
+    with pytest.raises(
+        ValueError, match=r"attribution.looks must start at 5 or later.*\[4, 6, 9\]"
+    ):
         Attribution().check_stages(Growth(shadowing_epochs=3))
 
 

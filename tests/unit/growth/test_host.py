@@ -6,6 +6,7 @@ from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.param_groups import kernel_groups
+from esper.growth.steps import lr_factor
 from tests.unit.growth.builders import (
     HOSTS,
     adam_host,
@@ -127,7 +128,7 @@ def test_no_warm_up_is_possible() -> None:
     host = make_host("mlp", warmup_epochs=0.0, lr_factor=0.5)
     grow(host, "block1")
     host.blend("block1", 0, 1.0, None, "")
-    assert host.lr_factor(host.seed("block1", 0)) == 0.5
+    assert lr_factor(host.seed("block1", 0), host.options, 4) == 0.5
 
 
 def test_the_gradient_of_a_live_kernel_is_sampled_at_every_fourth_step() -> None:

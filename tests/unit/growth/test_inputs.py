@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from esper.contracts.stage import SeedStage
 from esper.growth.inputs import NUM_INPUTS, RecentInputs
 from esper.probe.modes import eval_mode
-from esper.contracts.stage import SeedStage
 from tests.unit.growth.builders import make_host, shadowed
 
 
