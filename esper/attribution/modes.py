@@ -57,9 +57,20 @@ class Modes:
         if keys not in self._known:
             with self._mode(keys):
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
-            muted_flops = sum(self.host.seed(*key).activation.flops for key in keys)
-            self.flops += self.host.flops - muted_flops
+            # The inputs of the batch statistics pass the network too.
+            num_samples = len(self._known[keys].losses_N)
+            passes = 1 + self.host.inputs.num_samples / num_samples
+            self.flops += passes * (self.host.flops - self._absent_flops(keys))
         return self._known[keys]
+
+    def _absent_flops(self, muted: frozenset[Key]) -> float:
+        """Return the FLOPs of kernels that an evaluation skips: muted and isolated ones."""
+        live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
+        return sum(
+            seed.activation.flops
+            for seed in live
+            if (seed.slot, seed.index) in muted or seed.stage not in BLENDED
+        )
 
     @contextmanager
     def settled_network(self) -> Iterator[None]:

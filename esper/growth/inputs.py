@@ -30,6 +30,15 @@ class RecentInputs:
         """True while calls are recorded."""
         return self._hook is not None
 
+    @property
+    def num_samples(self) -> int:
+        """Samples in the recorded calls, by the length of each call's first tensor."""
+        firsts = (
+            next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
+            for args, kwargs in self.calls
+        )
+        return sum(len(first) for first in firsts if first is not None and first.dim())
+
     def record(self, *, wanted: bool) -> None:
         """Start or stop recording; a stop forgets the calls."""
         if wanted == self.is_recording:

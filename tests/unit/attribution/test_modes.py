@@ -82,6 +82,7 @@ def test_a_fossilized_kernel_is_in_every_mode_and_a_blending_one_is_not_on_trial
 
 def test_each_mode_is_evaluated_once_and_its_flops_are_counted() -> None:
     host = two_kernels()
+    grow(host, "0", 2, "mlp")
     calls = []
 
     def counted(model: nn.Module) -> Tensor:
@@ -95,9 +96,23 @@ def test_each_mode_is_evaluated_once_and_its_flops_are_counted() -> None:
         modes.pairs(("0", 0))
         modes.pairs(("0", 1))
     assert len(calls) == 4
+    # No network has the isolated kernel of seed 2.
     # A layer of 3 x 2 weights and two kernels of as many, 2 FLOPs a weight: each of them is in
     # two of the four modes.
     assert modes.flops == 4 * 12 + 2 * 12 + 2 * 12
+
+
+def test_samples_for_batch_statistics_are_counted() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    host = make_host(model, ["0"], example=torch.ones(2, 4), placement="parallel")
+    shadowed(host, "0", 0, "affine")
+    host.begin_epoch()
+    for num_samples in (5, 7):
+        model(torch.randn(num_samples, 4))
+    modes = Modes(lambda _: torch.ones(6), host)
+    modes.whole()
+    # 12 samples for the statistics and 6 for the losses: three times the cost of the losses.
+    assert modes.flops == 3 * host.flops
 
 
 def test_modes_see_averaged_weights_and_leave_the_network_as_it_is() -> None:
@@ -117,8 +132,10 @@ def test_a_kernel_is_muted_for_a_block_unless_it_was_muted_before() -> None:
     host = two_kernels()
     bank = kernels_of(host.slots["0"].module)
     bank.muted.add("1")
-    with pytest.raises(RuntimeError), muting(host, [("0", 0), ("0", 1)]):
+    with muting(host, [("0", 0), ("0", 1)]):
         assert bank.muted == {"0", "1"}
+    assert bank.muted == {"1"}
+    with pytest.raises(RuntimeError), muting(host, [("0", 0)]):
         raise RuntimeError
     assert bank.muted == {"1"}
 
@@ -228,9 +245,11 @@ def test_statistics_come_back_after_an_error_and_a_frozen_norm_keeps_its_own() -
     model[2].eval()
     model(torch.randn(5, 4))
     before = tensors(model)
-    with pytest.raises(RuntimeError, match="broken"), recalibrated(host):
+    with recalibrated(host):
         assert not torch.equal(model[1].running_mean, before["1.running_mean"])
         assert torch.equal(model[2].running_mean, before["2.running_mean"])
+    assert same(tensors(model), before)
+    with pytest.raises(RuntimeError, match="broken"), recalibrated(host):
         raise RuntimeError("broken")
     assert same(tensors(model), before)
     assert [module.training for module in model] == [True, True, False, True]

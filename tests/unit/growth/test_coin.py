@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -48,5 +49,5 @@ def test_draws_of_different_kernels_are_independent(other: list[bool]) -> None:
 
 def test_draws_of_successive_steps_are_independent() -> None:
     one = draws(Coin(0, 0.5))
-    equal = sum(first == second for first, second in zip(one, one[1:], strict=False))
-    assert equal / NUM_STEPS == pytest.approx(0.5, abs=TOLERANCE)
+    equal = sum(first == second for first, second in pairwise(one))
+    assert equal / (NUM_STEPS - 1) == pytest.approx(0.5, abs=TOLERANCE)

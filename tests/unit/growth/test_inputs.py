@@ -39,6 +39,7 @@ def test_the_last_calls_of_training_are_kept_oldest_first() -> None:
     kept = [args[0][0].item() for args, _ in inputs.calls]
     assert kept == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
     assert inputs.norms == [model.norm]
+    assert inputs.num_samples == 8 * 2
 
 
 def test_a_stop_forgets_the_calls_and_a_second_start_does_not() -> None:

@@ -263,6 +263,17 @@ def test_the_gradient_of_each_epoch_is_recorded_and_unhealthy_epochs_are_counted
     assert life.unhealthy_epochs == 0
 
 
+def test_the_first_step_of_a_ramp_says_nothing_of_a_kernels_health() -> None:
+    host = make_host("mlp")
+    epoch(host, 1)
+    grow(host, "block1")
+    life = host.seed("block1", 0).activation
+    epoch(host, 2)
+    # Of an epoch of four steps only the first is sampled, and there alpha is still 0.
+    assert epoch(host, 3) == ["0: BLENDING -> SHADOWING"]
+    assert (life.gradient_norm, life.unhealthy_epochs) == (None, 0)
+
+
 def test_a_kernel_without_parameters_has_no_unhealthy_epochs() -> None:
     host = make_host("mlp")
     grow(host, "block1", 0, "frozen_random")
