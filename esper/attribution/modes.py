@@ -72,7 +72,9 @@ class Modes:
             with self._mode(keys):
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
             heard = (flops for key, flops in self._flops.items() if key not in keys)
-            self.flops += self._settled_flops + sum(heard)
+            # The inputs of the batch statistics pass the network too.
+            passes = 1 + self.host.inputs.num_samples / len(self._known[keys].losses_N)
+            self.flops += passes * (self._settled_flops + sum(heard))
         return self._known[keys]
 
     @contextmanager

@@ -143,13 +143,14 @@ def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
     place_before, bank_before = copy.deepcopy(place, memo), copy.deepcopy(bank, memo)
     groups, moments = list(optimizer.param_groups), dict(optimizer.state)
     num_ops, num_closed = len(host.op_log), len(host.closed)
+    means = dict(host.average.mean)
     try:
         yield
     except BaseException:
         attach.put_bank(place.module, bank_before)
         host.slots[slot] = place_before
-        host.stages_changed()
-        host.average.follow()
+        host.steps.stages_changed()
+        host.average.load(dict(means))
         optimizer.param_groups[:] = groups
         optimizer.state.clear()
         optimizer.state.update(moments)

@@ -4,7 +4,8 @@
 
 Averaged weights are compared and kept instead of the last ones, because the noise of single steps
 moves a loss by several times what a kernel brings (Polyak and Juditsky 1992; Izmailov et al. 2018).
-Buffers such as running statistics are averaged too; blend factors and whole numbers are not.
+Buffers such as running statistics are averaged too; blend factors and whole numbers are not, nor
+is a buffer with infinite elements, such as an attention mask, whose average would not be a number.
 """
 
 from collections.abc import Iterator
@@ -90,7 +91,8 @@ def _averaged(model: nn.Module) -> dict[str, Tensor]:
             tensors |= {prefix + n: b for n, b in module._buffers.items() if b is not None}
     seen: dict[int, str] = {}
     for name, tensor in tensors.items():
-        if (tensor.is_floating_point() or tensor.is_complex()) and _is_writable(tensor):
+        is_number = tensor.is_floating_point() or tensor.is_complex()
+        if is_number and _is_writable(tensor) and _is_learned_or_finite(tensor):
             seen.setdefault(id(tensor), name)
     return {name: tensors[name] for name in seen.values()}
 
@@ -98,6 +100,10 @@ def _averaged(model: nn.Module) -> dict[str, Tensor]:
 def _is_writable(tensor: Tensor) -> bool:
     """Return whether each element has memory of its own, unlike in an expanded view."""
     return all(size <= 1 or step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _is_learned_or_finite(tensor: Tensor) -> bool:
+    return tensor.requires_grad or bool(tensor.isfinite().all())
 
 
 def _copy(tensor: Tensor) -> Tensor:

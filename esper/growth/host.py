@@ -8,13 +8,12 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
-from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage, check_move
+from esper.contracts.stage import LIVE, SeedStage, check_move
 from esper.growth import attach, param_groups
 from esper.growth.average import WeightAverage
 from esper.growth.coin import Coin
@@ -23,12 +22,11 @@ from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
 from esper.growth.slot import Activation, Seed, Slot
+from esper.growth.steps import KernelSteps
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
 
 _S = SeedStage
-GRADIENT_STRIDE = 4
-"""Number of steps between measurements of an isolated kernel's gradient."""
 _SHOWN = 8
 """Most slots that the printed form of a host names."""
 
@@ -36,9 +34,9 @@ _SHOWN = 8
 class Host:
     """A growing network: `model`, `optimizer` and `slots`, kept consistent with each other.
 
+    steps: what each optimizer step does to the kernels.
     average: the network's weights, averaged over the last steps.
     inputs: its last training inputs, kept while a kernel is blended and live.
-    coin: draws which kernels on trial a training step leaves out.
     base_flops: forward FLOPs a sample of the bare model.
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
@@ -59,13 +57,12 @@ class Host:
         self.model = model
         self.optimizer = optimizer
         self.options = options
-        self.coin = coin or Coin()
         self.average = WeightAverage(model, average_epochs)
         self.inputs = RecentInputs(model)
         self.slots: dict[str, Slot] = {}
         self.base_flops = 0.0
         self.muted_flops = 0.0
-        self._blended: list[Seed] | None = None
+        self.steps = KernelSteps(optimizer, self.slots, options, coin or Coin())
         self.global_step = 0
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
@@ -216,21 +213,11 @@ class Host:
         param_groups.remove_group(self.optimizer, seed.slot, seed.index)
         seed.current, seed.alpha, seed.stage = None, 0.0, _S.DORMANT
         self.average.follow()
-        self.stages_changed()
+        self.steps.stages_changed()
 
     def _enter(self, seed: Seed, stage: SeedStage, gate: Gate | None, reason: str) -> LifecycleMove:
-        check_move(seed.slot, seed.index, seed.stage, stage)
-        move = LifecycleMove(
-            slot=seed.slot,
-            seed=seed.index,
-            blueprint=seed.bound,
-            from_stage=seed.stage,
-            to_stage=stage,
-            gate=gate,
-            reason=reason,
-        )
-        seed.stage, seed.epochs_in_stage = stage, 0
-        self.stages_changed()
+        move = seed.enter(stage, gate, reason)
+        self.steps.stages_changed()
         return move
 
     def _log(self, method: str, seed: Seed, *arguments: Any) -> None:
@@ -246,23 +233,8 @@ class Host:
         self.optimizer.register_step_post_hook(self._after_step)
 
     def _before_step(self, *_: Any) -> None:
-        """Set the kernels' learning rates, sample their gradients, drop those of muted ones."""
         self._follow_schedule()
-        tagged = param_groups.kernel_groups(self.optimizer)
-        if not tagged:
-            return
-        reference = param_groups.host_group(self.optimizer)["lr"]
-        for (slot, index), group in tagged.items():
-            seed = self.seed(slot, index)
-            group["lr"] = reference * self.lr_factor(seed)
-            if seed.stage in ON_TRIAL and self._is_tossed(seed):
-                # A gradient of zeros would still change the moments.
-                for parameter in group["params"]:
-                    parameter.grad = None
-            elif seed.stage in LIVE and self.steps_in_epoch % GRADIENT_STRIDE == 0:
-                grads = [p.grad for p in group["params"] if p.grad is not None]
-                if grads:
-                    seed.activation.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
+        self.steps.before(self.steps_in_epoch, self.steps_per_epoch)
 
     def _follow_schedule(self) -> None:
         """Record the learning rates for twins; a twin sets those recorded at the same step."""
@@ -272,62 +244,21 @@ class Host:
         elif self.is_followed:
             self.schedule_state.append(param_groups.schedule_state(self.optimizer))
 
-    def lr_factor(self, seed: Seed) -> float:
-        """Return a kernel's learning rate relative to the host's."""
-        isolated = self.options.isolation_lr_factor
-        if seed.stage not in BLENDED:
-            return isolated
-        warmup = self.options.warmup_epochs * self.steps_per_epoch
-        risen = min(1.0, seed.activation.blended_steps / warmup) if warmup > 0 else 1.0
-        return isolated + (self.options.lr_factor - isolated) * risen
-
     def _after_step(self, *_: Any) -> None:
-        """Count the step and move every blending alpha one step along its ramp."""
         self.global_step += 1
         self.steps_in_epoch += 1
-        for seed in self._blended_seeds():
-            activation = seed.activation
-            activation.blended_steps += 1
-            if activation.ramp is not None and not activation.ramp.is_done:
-                activation.ramp.step += 1
-                self.set_alpha(seed, activation.ramp.alpha)
-            if seed.stage in ON_TRIAL and self._is_tossed(seed):
-                self.muted_flops += activation.flops
+        self.muted_flops += self.steps.after()
         self.average.update(self.steps_per_epoch)
-        self._toss()
+        self.steps.toss(self.global_step)
 
     def begin_epoch(self) -> None:
         """Prepare the first step of an epoch, after a change of stages or of the seeds' records."""
-        self._toss()
-        self.inputs.record(wanted=any(seed.stage in LIVE for seed in self._blended_seeds()))
-
-    def _toss(self) -> None:
-        """Draw which kernels on trial the next training step leaves out."""
-        for seed in self._blended_seeds():
-            tossed = attach.kernels_of(self.slots[seed.slot].module).tossed
-            step, number = self.global_step, seed.activations
-            if seed.stage in ON_TRIAL and self.coin.mutes(seed.slot, seed.index, number, step):
-                tossed.add(str(seed.index))
-            else:
-                tossed.discard(str(seed.index))
-
-    def _is_tossed(self, seed: Seed) -> bool:
-        return str(seed.index) in attach.kernels_of(self.slots[seed.slot].module).tossed
-
-    def _blended_seeds(self) -> list[Seed]:
-        """Return the seeds whose kernels are blended; stages change between steps only."""
-        if self._blended is None:
-            self._blended = [seed for seed in self.seeds() if seed.stage in BLENDED]
-        return self._blended
-
-    def stages_changed(self) -> None:
-        """Look at the seeds' stages anew, after a change of them or of their records."""
-        self._blended = None
+        self.steps.toss(self.global_step)
+        self.inputs.record(wanted=any(seed.stage in LIVE for seed in self.steps.blended()))
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""
-        seed.alpha = alpha
-        attach.kernels_of(self.slots[seed.slot].module).set_alpha(seed.index, alpha)
+        self.steps.set_alpha(seed, alpha)
 
     def end_epoch(self) -> None:
         """Close an epoch of training; its number of steps sets the length of later ramps."""
@@ -354,6 +285,6 @@ class Host:
         twin.inputs = RecentInputs(twin.model)
         twin.average = WeightAverage(twin.model, self.average.epochs)
         twin.average.load(dict(self.average.mean))
-        twin.stages_changed()
+        twin.steps = self.steps.copy_for(twin.optimizer, twin.slots)
         twin._listen()
         return twin

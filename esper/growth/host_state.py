@@ -77,7 +77,7 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
     for name, value in state["counts"].items():
         setattr(host, name, value)
     host.average.load(state["average"])
-    host.stages_changed()
+    host.steps.stages_changed()
     host.begin_epoch()
     host.inputs.load(state["inputs"])
 

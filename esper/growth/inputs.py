@@ -9,6 +9,8 @@ from torch.utils.hooks import RemovableHandle
 
 NUM_INPUTS = 8
 """Batches from which batch statistics are computed anew."""
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Norms whose momentum can be None, for a plain mean; instance norms would compute nothing."""
 
 
 class RecentInputs:
@@ -28,6 +30,15 @@ class RecentInputs:
     def is_recording(self) -> bool:
         """True while calls are recorded."""
         return self._hook is not None
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in the recorded calls, by the length of each call's first tensor."""
+        firsts = (
+            next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
+            for args, kwargs in self.calls
+        )
+        return sum(len(first) for first in firsts if first is not None and first.dim())
 
     def record(self, *, wanted: bool) -> None:
         """Start or stop recording; a stop forgets the calls."""
@@ -65,19 +76,20 @@ def _note(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
         recorder = _RECORDERS[model]
         recorder.norms = [m for m in model.modules() if m.training and _has_statistics(m)]
         # Copies, because a data loader may fill the same memory again.
-        recorder.calls.append((_copied(list(args)), _copied(kwargs)))
+        recorder.calls.append((list(_copied(args)), _copied(kwargs)))
 
 
 def _has_statistics(module: nn.Module) -> bool:
-    statistics = getattr(module, "running_mean", None)
-    return isinstance(statistics, Tensor) and hasattr(module, "reset_running_stats")
+    return isinstance(module, _NORMS) and module.running_mean is not None
 
 
 def _copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, list | tuple):
-        return [_copied(each) for each in value]
+        items = [_copied(each) for each in value]
+        # A named tuple takes its fields one by one.
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
     return value

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.outcome import GainPoint
 from esper.contracts.slot import Look, SeedState, SlotSpec, SlotState
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import SeedStage, check_move
 from esper.growth.ramp import Ramp
 
 
@@ -103,6 +104,21 @@ class Seed:
         """The record of the seed's kernel, which it must have."""
         assert self.current is not None, f"seed {self.index} of slot '{self.slot}' has no kernel"
         return self.current
+
+    def enter(self, stage: SeedStage, gate: Gate | None, reason: str) -> LifecycleMove:
+        """Move to a stage and return the move; raise `LifecycleError` if the table forbids it."""
+        check_move(self.slot, self.index, self.stage, stage)
+        move = LifecycleMove(
+            slot=self.slot,
+            seed=self.index,
+            blueprint=self.bound,
+            from_stage=self.stage,
+            to_stage=stage,
+            gate=gate,
+            reason=reason,
+        )
+        self.stage, self.epochs_in_stage = stage, 0
+        return move
 
     def state(self, epoch: int, settled_flops: float) -> SeedState:
         """Return the state of this seed at the end of `epoch`, as policies see it.

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from esper.attribution.evaluation import Evaluate, evaluate_model, repeatable
+from esper.attribution.evaluation import Evaluate, repeatable
+from esper.attribution.modes import Modes
+from esper.attribution.options import Attribution
 from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
+from esper.contracts.event import SeedPerformance
 from esper.contracts.outcome import Outcome
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
@@ -28,6 +31,7 @@ from tests.unit.growth.builders import (
 )
 
 _S = SeedStage
+TWIN = Attribution(method="twin")
 FIRST, SECOND = germination("0", 0, "mlp"), germination("1", 0, "gated_mlp")
 
 
@@ -42,12 +46,14 @@ class Run:
 
     host: Host
     plans: dict[int, list[Plan]]
-    with_twin: bool = True
+    options: Attribution = TWIN
+    epochs: int = 100
     epoch: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    measured: list[SeedPerformance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pending = Trials(self.host)
+        self.pending = Trials(self.host, self.options)
         self.began = RngState.now()
 
     @property
@@ -60,20 +66,21 @@ class Run:
 
     def step(self, evaluated: Evaluate = evaluate, trained: Train | None = None) -> None:
         """Do what the grower does at the end of an epoch."""
+        modes = Modes(repeatable(evaluated), self.host)
+        network = modes.settled()
         self.epoch += 1
         self.host.end_epoch()
-        again = repeatable(evaluated)
-        network = evaluate_model(evaluated, self.model)
         self.pending.train_twins(trained, self.began)
-        self.pending.measure(again, network)
+        self.measured += self.pending.measure(modes, self.epoch, self.epochs)
         metrics = make_metrics(self.epoch, network.loss, network.accuracy)
-        advance_epoch(self.host, metrics, rest_epochs=2)
+        advance_epoch(self.host, metrics, rest_epochs=2, blended_loss=modes.whole().loss)
         self.outcomes += self.pending.settle(self.epoch)
         for wanted in self.plans.get(self.epoch, []):
             kernels = kernels_for(self.host, wanted)
-            self.pending.apply(wanted, kernels, metrics, with_twin=self.with_twin)
+            self.pending.apply(wanted, kernels, metrics)
         self.outcomes += self.pending.settle(self.epoch)
         self.pending.follow()
+        self.host.begin_epoch()
         assert not stale_entries(self.host.optimizer, self.model)
         self.began = RngState.now()
 
@@ -90,8 +97,8 @@ class Run:
         return self
 
 
-def run(plans: dict[int, list[Plan]], **growth: Any) -> Run:
-    return Run(adam_host("sequential", ["0", "1"], **growth), plans)
+def run(plans: dict[int, list[Plan]], options: Attribution = TWIN, **growth: Any) -> Run:
+    return Run(adam_host("sequential", ["0", "1"], **growth), plans, options)
 
 
 def hosts_part(host: Host) -> dict[str, Tensor]:
@@ -99,8 +106,9 @@ def hosts_part(host: Host) -> dict[str, Tensor]:
 
 
 def assert_identical(one: Host, other: Host) -> None:
-    """Weights, kernels, alphas and moments are the same, bit for bit."""
+    """Weights, kernels, alphas, moments and averages are the same, bit for bit."""
     assert same(one.model.state_dict(), other.model.state_dict())
+    assert same(one.average.mean, other.average.mean)
     states = [
         {name: host.optimizer.state.get(p, {}) for name, p in host.model.named_parameters()}
         for host in (one, other)

@@ -4,13 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
-from esper.attribution.compare import Comparison, Trial, measure
-from esper.attribution.evaluation import Evaluation, evaluate_model
+from esper.attribution.compare import Comparison
+from esper.attribution.evaluation import Evaluation
 from esper.contracts.stage import SeedStage
-from esper.growth.host import Host
-from tests.unit.growth.builders import blended, evaluate, grow, make_host
 
 _S = SeedStage
 
@@ -112,114 +109,12 @@ def test_a_network_is_no_better_than_itself_and_scale_does_not_matter(
     assert (gain > 0) == (sum(other) < sum(one)) or math.isclose(sum(one), sum(other))
 
 
-def opened(host: Host, seeds: list[int], twin: Host | None) -> Trial:
-    comparison = Comparison(window=3)
-    return Trial(0, 0, {("block1", seed): 1 for seed in seeds}, twin, comparison)
-
-
-def with_losses(table: dict[frozenset[str], float]) -> object:
-    """Return an `evaluate` whose loss depends only on the active seeds of block1."""
-
-    def score(model: nn.Module) -> Tensor:
-        bank = model[1]._modules.get("esper_kernels")  # type: ignore[index]
-        felt = frozenset() if bank is None else frozenset(bank.kernels) - bank.muted  # type: ignore[union-attr, operator]
-        return torch.full((4,), table[felt], dtype=torch.float64)
-
-    return score
-
-
-def shadowed(seeds: dict[int, float]) -> tuple[Host, Host]:
-    """Return a host with blended seeds in SHADOWING, and its twin without them."""
-    host = make_host("mlp")
-    twin = host.copy()
-    for seed in seeds:
-        blended(host, "block1", seed)
-        host.advance("block1", seed, _S.SHADOWING, None, "")
-    return host, twin
-
-
-def test_seeds_share_an_events_gain_by_their_positive_ablations() -> None:
-    host, twin = shadowed({0: 1.0, 1: 1.0, 2: 1.0})
-    score = with_losses(
-        {
-            frozenset(): 2.0,
-            frozenset("012"): 1.0,
-            frozenset("12"): 1.25,  # ablation of 0: 0.2
-            frozenset("02"): 2.5,  # of 1: 0.6
-            frozenset("01"): 0.8,  # of 2: -0.25
-        }
-    )
-    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
-
-    told = measure(opened(host, [0, 1, 2], twin), host, score, network)  # type: ignore[arg-type]
-
-    assert [t.ablation for t in told] == pytest.approx([0.2, 0.6, -0.25])
-    assert [t.gain for t in told] == pytest.approx([0.5 * 0.25, 0.5 * 0.75, 0.0])
-    assert [t.gain_error for t in told] == pytest.approx([0.0, 0.0, 0.0])
-    assert {t.method for t in told} == {"twin"}
-    assert [seed.activation.measurements for seed in list(host.seeds())[:3]] == [1, 1, 1]
-    assert [p.gain for p in host.seed("block1", 1).activation.gains] == pytest.approx([0.375])
-
-
-def test_seeds_share_equally_where_no_ablation_is_positive() -> None:
-    host, twin = shadowed({0: 1.0, 1: 1.0})
-    table = {frozenset(): 2.0, frozenset("01"): 1.0, frozenset("0"): 0.9, frozenset("1"): 0.5}
-    score = with_losses(table)
-    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
-    told = measure(opened(host, [0, 1], twin), host, score, network)  # type: ignore[arg-type]
-    assert [t.gain for t in told] == pytest.approx([0.25, 0.25])
-
-
-def test_without_a_twin_a_seed_is_compared_with_itself_muted_and_that_is_said() -> None:
-    host, _ = shadowed({0: 1.0, 1: 1.0})
-    table = {frozenset("01"): 1.0, frozenset("1"): 1.25, frozenset("0"): 0.5}
-    score = with_losses(table)
-    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
-    told = measure(opened(host, [0, 1], None), host, score, network)  # type: ignore[arg-type]
-    assert [(t.method, t.gain, t.ablation) for t in told] == [
-        ("ablation", pytest.approx(0.2), pytest.approx(0.2)),
-        ("ablation", -1.0, -1.0),
-    ]
-
-
-def test_only_blended_seeds_are_muted_but_all_open_ones_get_the_twins_gain() -> None:
-    host = make_host("mlp")
-    twin = host.copy()
-    grow(host, "block1", 0)
-    change = opened(host, [0], twin)
-    network = evaluate_model(evaluate, host.model)
-    assert measure(change, host, evaluate, network) == []
-    life = host.seed("block1", 0).activation
-    assert (life.gain, life.ablation, life.measurements) == (0.0, None, 0)
-    host.cull("block1", 0, 1, "")
-    assert change.open_seeds(host) == []
-    assert measure(change, host, evaluate, network) == []
-
-
-def test_a_seed_that_blends_anew_gets_no_stale_ablation_as_its_gain() -> None:
-    host, _ = shadowed({0: 1.0})
-    score = with_losses({frozenset("0"): 1.0, frozenset(): 1.25})
-    change = opened(host, [0], None)
-    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
-    measure(change, host, score, network)  # type: ignore[arg-type]
-    host.blend("block1", 0, 0.5, None, "")
-    measure(change, host, score, network)  # type: ignore[arg-type]
-    assert len(host.seed("block1", 0).activation.gains) == 1
-
-
-def test_a_contribution_that_cannot_be_measured_is_not_counted_as_measured() -> None:
-    host, twin = shadowed({0: 1.0})
-    score = with_losses({frozenset("0"): 1.0, frozenset(): math.nan})
-    network = evaluate_model(score, host.model)  # type: ignore[arg-type]
-    (told,) = measure(opened(host, [0], twin), host, score, network)  # type: ignore[arg-type]
-    life = host.seed("block1", 0).activation
-    assert (told.gain, told.gain_error, told.ablation) == (None, None, None)
-    assert (life.measurements, life.gains) == (0, [])
-
-
-def test_a_seed_of_a_later_activation_is_not_of_the_event() -> None:
-    host, _ = shadowed({0: 1.0})
-    change = opened(host, [0], None)
-    assert [seed.index for seed in change.open_seeds(host)] == [0]
-    host.seed("block1", 0).activation.event = 1
-    assert change.open_seeds(host) == []
+def test_an_error_counts_at_most_400_samples() -> None:
+    # Differences alternate between 0 and 2: their mean is 1, their variance N / (N - 1).
+    for num_samples in (400, 1600):
+        comparison = Comparison(window=1)
+        reference = [4.0] * num_samples
+        comparison.add(scored(reference), scored([2.0, 4.0] * (num_samples // 2)))
+        deviation = math.sqrt(num_samples / (num_samples - 1))
+        assert comparison.gain == 0.25
+        assert comparison.error == pytest.approx(deviation / math.sqrt(400) / 4)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esper.attribution.evaluation import evaluate_model, evaluate_muted, repeatable
-from tests.unit.growth.builders import blended, evaluate, make_host, make_model
+from esper.attribution.evaluation import evaluate_model, repeatable
+from tests.unit.growth.builders import make_model
 
 
 def test_losses_and_hits_are_averaged() -> None:
@@ -76,24 +76,6 @@ def test_a_model_is_evaluated_without_a_graph_and_each_module_keeps_its_mode() -
     evaluate_model(look, model)
     assert [module.training for module in model.modules()] == modes
     assert not norm.training
-
-
-def test_a_muted_seed_is_left_out_and_comes_back() -> None:
-    host, bare = make_host("mlp"), make_model("mlp")
-    blended(host, "block1", 0)
-    blended(host, "block1", 1, "affine")
-    both = evaluate_model(evaluate, host.model)
-
-    without = evaluate_muted(evaluate, host, "block1", 0)
-
-    assert not torch.equal(without.losses_N, both.losses_N)
-    assert torch.equal(evaluate_model(evaluate, host.model).losses_N, both.losses_N)
-    host.cull("block1", 0, 1, "")
-    assert torch.equal(evaluate_model(evaluate, host.model).losses_N, without.losses_N)
-    host.cull("block1", 1, 1, "")
-    assert torch.equal(
-        evaluate_model(evaluate, host.model).losses_N, evaluate_model(evaluate, bare).losses_N
-    )
 
 
 def test_an_evaluation_that_draws_draws_the_same_again_and_moves_no_generator() -> None:

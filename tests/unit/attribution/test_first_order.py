@@ -8,7 +8,7 @@ from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.options import RecoveryOptions
 from esper.kernels.pipeline import build_kernel
-from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, tensors
+from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, same, tensors
 from tests.unit.growth.faulty import offered, plant
 
 
@@ -64,6 +64,8 @@ def test_scoring_leaves_the_host_as_it_was(name: str, training: bool) -> None:
     state, generator = tensors(host.model), torch.get_rng_state()
     grads = [p.grad.clone() for p in host.model.parameters() if p.grad is not None]
     groups = [dict(group) for group in host.optimizer.param_groups]
+    host.average.update(4)
+    averaged = {key: value.clone() for key, value in host.average.mean.items()}
     kernel = build_kernel(host.request(slot, 0, "mlp", 0))
 
     def noisy(model: nn.Module) -> Tensor:
@@ -72,6 +74,7 @@ def test_scoring_leaves_the_host_as_it_was(name: str, training: bool) -> None:
 
     assert first_order_scores(host, slot, {0: kernel}, noisy)[0] > 0
 
+    assert same(host.average.mean, averaged)
     assert modes == [module.training for module in host.model.modules()]
     assert all(torch.equal(host.model.state_dict()[k], v) for k, v in state.items())
     assert list(host.model.state_dict()) == list(state)

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.optim import SGD, Optimizer, lr_scheduler
 
+from esper.attribution.options import Attribution
 from esper.attribution.twin import Train
 from esper.contracts.plan import Plan
 from esper.growth.param_groups import hide_kernels
-from tests.unit.attribution.runs import FIRST, SECOND, Run, assert_identical, run
+from tests.unit.attribution.runs import FIRST, SECOND, TWIN, Run, assert_identical, run
 from tests.unit.growth.builders import (
     adam_host,
     batches,
@@ -62,7 +63,7 @@ def test_a_twin_sees_the_batches_of_a_loop_that_shuffles_and_is_not_felt_by_it(s
         host = adam_host(make_model("sequential"), ["0", "1"], example=torch.ones(2, 4))
         random.seed(3)
         torch.manual_seed(3)
-        made = Run(host, plans, with_twin=with_twin)
+        made = Run(host, plans, TWIN if with_twin else Attribution())
         loop = shuffled(source)
         for _ in range(7):
             loop(made.model, made.host.optimizer)

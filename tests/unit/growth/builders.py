@@ -10,7 +10,9 @@ from torch.optim import SGD, Adam, Optimizer
 from esper.blueprint import catalogue
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.plan import Action, Plan, SeedChange
+from esper.contracts.stage import SeedStage
 from esper.growth.apply import Applied, apply
+from esper.growth.coin import Coin
 from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
@@ -67,6 +69,8 @@ def make_host(
     example: Tensor | None = None,
     placement: str = "auto",
     optimizer: Callable[..., Optimizer] = SGD,
+    coin: Coin | None = None,
+    average_epochs: float = 1.0,
     **growth: Any,
 ) -> Host:
     """Return a host with slots; `growth` are fields of its options."""
@@ -75,7 +79,8 @@ def make_host(
     assert example is not None
     places = SlotFinder(model, example, fitting)
     specs = places.auto(placement) if slots == "auto" else places.listed(slots, placement)
-    host = Host(model, optimizer(model.parameters(), lr=0.1), Growth(**growth))
+    trained = optimizer(model.parameters(), lr=0.1)
+    host = Host(model, trained, Growth(**growth), coin, average_epochs)
     host.base_flops = forward_flops(model, example)
     host.place(specs, 4)
     return host
@@ -136,6 +141,15 @@ def blended(
     host.set_alpha(record, alpha)
     kernel = kernel_of(host, slot, seed)
     awaken(kernel)
+    return kernel
+
+
+def shadowed(
+    host: Host, slot: str, seed: int = 0, blueprint: str = "mlp", alpha: float = 1.0
+) -> Any:
+    """Germinate a seed and put it on trial, with weights; return the kernel."""
+    kernel = blended(host, slot, seed, blueprint, alpha)
+    host.advance(slot, seed, SeedStage.SHADOWING, None, "a test wants it")
     return kernel
 
 

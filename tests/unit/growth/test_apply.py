@@ -121,6 +121,7 @@ def facts(host: Host) -> dict[str, Any]:
             id(p): {k: v.tolist() for k, v in state.items()}
             for p, state in host.optimizer.state.items()
         },
+        "average": {key: value.tolist() for key, value in host.average.mean.items()},
         "seeds": [repr(seed) for seed in host.seeds()],
         "slot": (host.slots["block1"].rests_until, host.slots["block1"].last_cull_epoch),
         "op_log": (len(host.op_log), len(host.closed)),

@@ -6,6 +6,7 @@ from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.param_groups import kernel_groups
+from esper.growth.steps import lr_factor
 from tests.unit.growth.builders import (
     HOSTS,
     adam_host,
@@ -127,10 +128,10 @@ def test_no_warm_up_is_possible() -> None:
     host = make_host("mlp", warmup_epochs=0.0, lr_factor=0.5)
     grow(host, "block1")
     host.blend("block1", 0, 1.0, None, "")
-    assert host.lr_factor(host.seed("block1", 0)) == 0.5
+    assert lr_factor(host.seed("block1", 0), host.options, 4) == 0.5
 
 
-def test_the_gradient_of_an_isolated_kernel_is_sampled_at_every_fourth_step() -> None:
+def test_the_gradient_of_a_live_kernel_is_sampled_at_every_fourth_step() -> None:
     host = make_host("mlp")
     grow(host, "block1")
     life, norms = host.seed("block1", 0).activation, []
@@ -141,8 +142,15 @@ def test_the_gradient_of_an_isolated_kernel_is_sampled_at_every_fourth_step() ->
     assert life.gradient.count == 3
     assert life.gradient.mean == pytest.approx((norms[0] + norms[4] + norms[8]) / 3)
     host.blend("block1", 0, 1.0, None, "")
-    step(host, 5)
-    assert life.gradient.count == 3
+    step(host, 4)
+    assert life.gradient.count == 4
+    for stage in (_S.SHADOWING, _S.PROBATIONARY):
+        host.advance("block1", 0, stage, None, "")
+        step(host, 4)
+    assert life.gradient.count == 6
+    host.advance("block1", 0, _S.FOSSILIZED, None, "")
+    step(host, 8)
+    assert life.gradient.count == 6
 
 
 def test_an_epoch_ends_with_its_length_known() -> None:
@@ -220,16 +228,6 @@ def test_a_culled_seed_tries_another_blueprint_next() -> None:
     assert host.seed("block1", 1).bound == catalogue_of_slot[4]
     assert host.seed("block1", 1).last_used_epoch == 4
     assert host.slots["block1"].last_cull_epoch == 4
-
-
-def test_a_new_target_wants_new_measurements() -> None:
-    host = make_host("mlp")
-    grow(host, "block1")
-    host.blend("block1", 0, 0.5, None, "")
-    host.advance("block1", 0, _S.SHADOWING, None, "")
-    host.seed("block1", 0).activation.measurements = 3
-    host.blend("block1", 0, 1.0, None, "")
-    assert host.seed("block1", 0).activation.measurements == 0
 
 
 def test_evaluation_of_a_host_takes_no_step() -> None:

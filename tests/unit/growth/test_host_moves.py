@@ -26,6 +26,7 @@ def _life(kernel: Any, target: float = 1.0) -> Activation:
     return Activation(
         event=0,
         germinated_epoch=1,
+        aged_from=1,
         blueprint=kernel.blueprint,
         parameters=kernel.parameters,
         trainable=kernel.trainable,

@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, AdamW
 
+from esper.attribution.options import Attribution
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.plan import Action
 from esper.contracts.stage import SeedStage
+from esper.growth import attach
+from esper.growth.coin import Coin
 from esper.growth.host_state import host_state, load_host_state, put_weights, weights_of
 from tests.unit.attribution.runs import FIRST, SECOND, Run, assert_identical, plan, run
 from tests.unit.growth.builders import germination, grow, make_host, train
@@ -56,11 +59,78 @@ def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
 
 @pytest.mark.parametrize("growth", [{"on_cull": "twin"}, {"ramp": "sigmoid", "blending_epochs": 2}])
 def test_other_ways_to_grow_are_resumed_too(growth: dict[str, Any]) -> None:
-    growth = {**growth, "twin_epochs": growth.get("blending_epochs", 1) + 5}
     whole = run(PLANS, **growth).go(8)
     for saved_at in (2, 3, 4):
         halves = resumed(run(PLANS, **growth).go(saved_at), **growth).go(8 - saved_at)
         assert_identical(whole.host, halves.host)
+
+
+def conv_run() -> Run:
+    """Return a run with batch norms whose kernel is on trial from epoch 3 on, with looks."""
+    host = make_host("batch_norm", optimizer=Adam, coin=Coin(0, 0.5), average_epochs=0.5)
+    slot = next(iter(host.slots))
+    return Run(host, {1: [germination(slot, 0, "conv")]}, Attribution())
+
+
+def conv_steps(run: Run, steps: range) -> list[tuple[int, bool]]:
+    """Take some of an epoch's steps; return the coin of each step of the kernel on trial."""
+    coins = []
+    slot = next(iter(run.host.slots))
+    for step in steps:
+        generator = torch.Generator().manual_seed(100 * run.epoch + step)
+        x = torch.randn(6, 1, 8, 8, generator=generator)
+        y = torch.randint(0, 3, (6,), generator=generator)
+        bank = attach.bank_of(run.host.slots[slot].module)
+        coins.append((run.host.global_step, bank is not None and bool(bank.tossed)))
+        run.host.optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(run.model(x), y).backward()
+        run.host.optimizer.step()
+    return coins
+
+
+def conv_losses(model: torch.nn.Module) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(8, 1, 8, 8, generator=generator)
+    y = torch.randint(0, 3, (8,), generator=generator)
+    return torch.nn.functional.cross_entropy(model(x), y, reduction="none")
+
+
+STEPS = 7
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, STEPS])
+@pytest.mark.parametrize("epochs", [2, 4, 6])
+def test_a_run_resumed_within_an_epoch_of_a_trial_goes_on_bit_for_bit(
+    epochs: int, cut: int
+) -> None:
+    whole = conv_run()
+    for _ in range(epochs):
+        conv_steps(whole, range(STEPS))
+        whole.step(conv_losses)
+    conv_steps(whole, range(cut))
+    plain, tensors = split(whole.pending.state_dict())
+    fresh = conv_run()
+    fresh.pending.load_state_dict(join(plain, tensors))
+    fresh.epoch = whole.epoch
+
+    assert_identical(whole.host, fresh.host)
+    assert whole.host.steps_in_epoch == fresh.host.steps_in_epoch == cut
+    assert whole.host.muted_flops == fresh.host.muted_flops
+    for each in (whole, fresh):
+        each.measured.clear()
+    coins = [conv_steps(each, range(cut, STEPS)) for each in (whole, fresh)]
+    for _ in range(3):
+        assert coins[0] == coins[1]
+        assert_identical(whole.host, fresh.host)
+        assert whole.host.epoch_flops(10) == fresh.host.epoch_flops(10)
+        for each in (whole, fresh):
+            each.step(conv_losses)
+        coins = [conv_steps(each, range(STEPS)) for each in (whole, fresh)]
+    assert any(is_muted for _, is_muted in coins[0])
+    assert whole.measured == fresh.measured
+    # The kernel germinates at epoch 1: looks at epochs 5 and 7, of the three epochs that follow.
+    assert [each.age for each in whole.measured] == {2: [4], 4: [4, 6], 6: [6]}[epochs]
+    assert_identical(whole.host, fresh.host)
 
 
 def test_moments_keep_the_layout_of_their_weights() -> None:

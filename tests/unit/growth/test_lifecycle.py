@@ -22,22 +22,21 @@ from tests.unit.growth.builders import (
 _S = SeedStage
 
 
-def age(host: Host, epoch: int, loss: float = 1.0, accuracy: float | None = None) -> list[str]:
+def age(host: Host, epoch: int, loss: float = 1.0, blended_loss: float | None = 1.0) -> list[str]:
     """End an epoch; return the moves in short form."""
     host.end_epoch()
-    moves = advance_epoch(host, make_metrics(epoch, loss, accuracy), rest_epochs=2)
+    metrics = make_metrics(epoch, loss)
+    moves = advance_epoch(host, metrics, rest_epochs=2, blended_loss=blended_loss)
+    host.begin_epoch()
     return [f"{move.seed}: {move.from_stage} -> {move.to_stage}" for move in moves]
 
 
-def measured(host: Host, seed: int = 0) -> None:
-    """Record a measurement of a seed's contribution."""
-    host.seed("block1", seed).activation.measurements += 1
-
-
-def epoch(host: Host, number: int, loss: float = 1.0) -> list[str]:
+def epoch(
+    host: Host, number: int, loss: float = 1.0, blended_loss: float | None = 1.0
+) -> list[str]:
     """Train and end an epoch."""
     train(host.model, host.optimizer, number)
-    return age(host, number, loss)
+    return age(host, number, loss, blended_loss)
 
 
 def test_a_seed_goes_through_its_stages_by_itself() -> None:
@@ -46,24 +45,17 @@ def test_a_seed_goes_through_its_stages_by_itself() -> None:
     grow(host, "block1")
     assert epoch(host, 2) == ["0: TRAINING -> BLENDING"]
     assert epoch(host, 3) == ["0: BLENDING -> SHADOWING"]
-    for number in (4, 5):
-        measured(host)
-        assert epoch(host, number) == []
-    measured(host)
-    assert epoch(host, 6) == ["0: SHADOWING -> PROBATIONARY"]
-    assert [epoch(host, number) for number in (7, 8, 9)] == [[], [], []]
-    assert host.seed("block1", 0).epochs_in_stage == 3
+    assert epoch(host, 4) == []
+    assert epoch(host, 5) == ["0: SHADOWING -> PROBATIONARY"]
+    assert [epoch(host, number) for number in (6, 7, 8, 9, 10, 11)] == [[]] * 6
+    assert host.seed("block1", 0).epochs_in_stage == 6
 
 
 def test_stage_lengths_are_options() -> None:
-    host = make_host("mlp", training_epochs=2, blending_epochs=3, shadowing_epochs=1, twin_epochs=7)
+    host = make_host("mlp", training_epochs=2, blending_epochs=3, shadowing_epochs=1)
     epoch(host, 1)
     grow(host, "block1")
-    moves = []
-    for number in range(2, 8):
-        if host.seed("block1", 0).stage is _S.SHADOWING:
-            measured(host)
-        moves.append(epoch(host, number))
+    moves = [epoch(host, number) for number in range(2, 8)]
     assert moves == [
         [],
         ["0: TRAINING -> BLENDING"],
@@ -164,15 +156,25 @@ def test_a_kernel_of_finite_gradient_that_gives_what_is_no_number_is_culled() ->
 
 @pytest.mark.parametrize(
     ("loss", "passes"),
-    [(1.9, True), (2.0, True), (2.1, False), (math.nan, False), (math.inf, False)],
+    [(1.9, True), (2.0, True), (2.1, False), (math.nan, False), (math.inf, False), (None, False)],
 )
-def test_blending_fails_when_the_loss_diverges(loss: float, passes: bool) -> None:
+def test_blending_fails_when_the_loss_with_the_kernel_diverges(
+    loss: float | None, passes: bool
+) -> None:
     host = make_host("mlp")
     epoch(host, 1)
     grow(host, "block1")
     epoch(host, 2, loss=1.0)
     after = "SHADOWING" if passes else "CULLED"
-    assert epoch(host, 3, loss=loss)[0] == f"0: BLENDING -> {after}"
+    assert epoch(host, 3, loss=1.0, blended_loss=loss)[0] == f"0: BLENDING -> {after}"
+
+
+def test_the_loss_without_live_kernels_cannot_fail_blending() -> None:
+    host = make_host("mlp")
+    epoch(host, 1)
+    grow(host, "block1")
+    epoch(host, 2, loss=1.0)
+    assert epoch(host, 3, loss=9.0, blended_loss=1.0) == ["0: BLENDING -> SHADOWING"]
 
 
 def test_blending_goes_on_where_an_epoch_was_shorter_than_the_one_before() -> None:
@@ -186,16 +188,16 @@ def test_blending_goes_on_where_an_epoch_was_shorter_than_the_one_before() -> No
     assert epoch(host, 4) == ["0: BLENDING -> SHADOWING"]
 
 
-def test_shadowing_ends_in_a_cull_without_its_measurements() -> None:
-    host = make_host("mlp")
+def test_the_gate_of_shadowing_is_its_length() -> None:
+    host = make_host("mlp", shadowing_epochs=3)
     epoch(host, 1)
     grow(host, "block1")
     for number in (2, 3, 4, 5):
         epoch(host, number)
-    measured(host)
     host.end_epoch()
-    moves = advance_epoch(host, make_metrics(6, 1.0, None), 5)
-    assert moves[0].reason == "gate failed: measurements 1 (>= 3)"
+    (move,) = advance_epoch(host, make_metrics(6), 5)
+    assert (move.from_stage, move.to_stage) == (_S.SHADOWING, _S.PROBATIONARY)
+    assert move.reason == "epochs 3 (>= 3)"
 
 
 @pytest.mark.parametrize("stage", [_S.TRAINING, _S.BLENDING, _S.SHADOWING])
@@ -207,14 +209,13 @@ def test_a_seed_whose_kernel_rests_passes_no_gate(stage: SeedStage) -> None:
     while host.seed("block1", 0).stage is not stage:
         epoch(host, number)
         number += 1
-    for _ in range(3):
-        measured(host)
     life = host.seed("block1", 0).activation
     life.errors, life.rests = 3, True
     host.seed("block1", 0).epochs_in_stage = 2
     train(host.model, host.optimizer, number)
     host.end_epoch()
-    moves = advance_epoch(host, make_metrics(number, 1.0, None), rest_epochs=2)
+    metrics = make_metrics(number, 1.0, None)
+    moves = advance_epoch(host, metrics, rest_epochs=2, blended_loss=1.0)
     assert [move.to_stage for move in moves] == [_S.CULLED, _S.EMBARGOED]
     assert moves[0].gate is not None
     failed = [check.name for check in moves[0].gate.checks if not check.passed]
@@ -222,16 +223,61 @@ def test_a_seed_whose_kernel_rests_passes_no_gate(stage: SeedStage) -> None:
     assert moves[0].reason.endswith("failures 3 (its kernel rests after them)")
 
 
-def test_improvement_and_losses_are_kept_for_every_life() -> None:
+def test_losses_are_kept_for_every_life() -> None:
     host = make_host("mlp")
     grow(host, "block1")
     life = host.seed("block1", 0).activation
-    life.start_accuracy = 0.5
-    train(host.model, host.optimizer, 1)
-    age(host, 1, loss=0.8, accuracy=0.75)
-    assert (life.improvement, life.losses) == (0.25, [0.8])
-    age(host, 2, loss=0.7)
-    assert (life.improvement, life.losses) == (None, [0.8, 0.7])
+    epoch(host, 1, loss=0.8)
+    epoch(host, 2, loss=0.7)
+    assert life.losses == [0.8, 0.7]
+
+
+def test_the_gradient_of_each_epoch_is_recorded_and_unhealthy_epochs_are_counted() -> None:
+    host = make_host("mlp")
+    epoch(host, 1)
+    grow(host, "block1")
+    life = host.seed("block1", 0).activation
+    seen = []
+    for number in (2, 3, 4):
+        train(host.model, host.optimizer, number, steps=8)
+        expected = life.gradient.mean
+        age(host, number)
+        assert expected is not None
+        assert expected > 0
+        assert life.gradient_norm == expected
+        assert (life.gradient.count, life.unhealthy_epochs) == (0, 0)
+        seen.append(expected)
+    assert len(set(seen)) == 3
+
+    for number, bad in ((5, math.nan), (6, 0.0)):
+        life.gradient.add(bad)
+        age(host, number)
+        assert life.gradient_norm == (None if math.isnan(bad) else 0.0)
+    assert life.unhealthy_epochs == 2
+    age(host, 7)
+    assert (life.gradient_norm, life.unhealthy_epochs) == (None, 2), "an epoch without a step"
+    epoch(host, 8)
+    assert life.unhealthy_epochs == 0
+
+
+def test_the_first_step_of_a_ramp_says_nothing_of_a_kernels_health() -> None:
+    host = make_host("mlp")
+    epoch(host, 1)
+    grow(host, "block1")
+    life = host.seed("block1", 0).activation
+    epoch(host, 2)
+    # Of an epoch of four steps only the first is sampled, and there alpha is still 0.
+    assert epoch(host, 3) == ["0: BLENDING -> SHADOWING"]
+    assert (life.gradient_norm, life.unhealthy_epochs) == (None, 0)
+
+
+def test_a_kernel_without_parameters_has_no_unhealthy_epochs() -> None:
+    host = make_host("mlp")
+    grow(host, "block1", 0, "frozen_random")
+    epoch(host, 1)
+    epoch(host, 2)
+    life = host.seed("block1", 0).activation
+    assert (life.gradient_norm, life.unhealthy_epochs) == (None, 0)
 
 
 def test_a_gate_is_told_in_words() -> None:

@@ -9,8 +9,10 @@ from torch.optim import LBFGS, SGD, Adam, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LambdaLR
 
 import esper
+from esper.attribution.options import Attribution
 from esper.contracts.errors import ConfigError
 from esper.contracts.slot import Placement
+from esper.safety.options import Safety
 
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 Y = (X.sum(1) > 0).long()
@@ -38,7 +40,8 @@ def grow(
     model: nn.Module, optimizer: Optimizer, evaluate: Any = losses, **options: Any
 ) -> list[str]:
     """Train for 12 epochs by a fixed schedule; return the stages that seeds reached."""
-    settings = {"policy": "schedule", **options}
+    # The kernels cost more than this small network.
+    settings = {"policy": "schedule", "safety": Safety(max_cost=20.0), **options}
     grower = esper.Grower(model, optimizer, example_input=X[:4], epochs=12, **settings)
     stages = []
     for _ in range(12):
@@ -90,7 +93,8 @@ def test_what_an_optimizer_keeps_beside_its_groups_reaches_the_twin() -> None:
             return super().step(closure)
 
     model = host()
-    assert "SHADOWING" in grow(model, Scaled(model.parameters()))
+    twin = Attribution(method="twin")
+    assert "SHADOWING" in grow(model, Scaled(model.parameters()), attribution=twin)
 
 
 def test_a_negative_loss_does_not_count_as_diverging() -> None:

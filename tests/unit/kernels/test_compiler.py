@@ -23,6 +23,7 @@ from esper.kernels.compiler import Compiler
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline, build_kernel
 from esper.kernels.request import Request
+from esper.safety.options import Safety
 from tests.unit.growth.builders import grow, kernel_of, make_host
 from tests.unit.kernels.builders import function, make_request, make_spec, recipe_of
 from tests.unit.scripted import adapt, go, same_weights, script, verdict
@@ -225,14 +226,14 @@ slow = [
 
 POLICY = script(
     e2=[adapt("0", 1)],
-    e8=[verdict(DecisionKind.CULL, "0", 0)],
-    e9=[adapt("3", 1)],
+    e6=[verdict(DecisionKind.CULL, "0", 0)],
+    e7=[adapt("3", 1)],
 )
 
 
 def run(**options: Any) -> Any:
-    kernels = Kernels(**options)
-    return go(policy=POLICY, blueprint=BLUEPRINT, num_seeds=1, grow_until=1.0, kernels=kernels)
+    kernels, safety = Kernels(**options), Safety(max_cost=20.0)
+    return go(policy=POLICY, blueprint=BLUEPRINT, num_seeds=1, safety=safety, kernels=kernels)
 
 
 class TestWithMachineCode:
@@ -245,7 +246,7 @@ class TestWithMachineCode:
         assert all(kernel.compile_ms > 0 for kernel in kernels)
         assert compiled.told.of(EventKind.RECOVERY) == []
         assert compiled.stages("0", 0) == eager.stages("0", 0)
-        # Ramps of alpha, evaluations, twins, a cull and another kernel: not one graph more.
+        # Ramps of alpha, muted steps, evaluations, a cull and another kernel: not one graph more.
         assert compiled.grower.adapter.pipeline.compiler.num_graphs == 6
         losses = [[r.metrics.val_loss for r in each.reports] for each in (eager, compiled)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -26,7 +26,7 @@ def options(**fields: object) -> Training:
 
 def test_the_rate_follows_the_budget_step_by_step() -> None:
     # Two epochs of four steps, constant for the first half: 1, 1, 1, 1 | 1, 3/4, 1/2, 1/4.
-    first, second = (Epoch(options(grow_until=0.5), e, epochs=2, num_steps=4) for e in (1, 2))
+    first, second = (Epoch(options(decay_from=0.5), e, epochs=2, num_steps=4) for e in (1, 2))
     assert [first.learning_rate(step) for step in range(4)] == [0.1] * 4
     rates = [second.learning_rate(step) for step in range(4)]
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])

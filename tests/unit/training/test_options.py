@@ -18,8 +18,8 @@ from esper.training.options import Training
         ("clip_norm", -1.0, "be >= 0 and finite"),
         ("clip_norm", math.nan, "be >= 0 and finite"),
         ("momentum", 1.0, r"be in [0, 1)"),
-        ("grow_until", 1.1, "be in [0, 1]"),
-        ("grow_until", math.nan, "be in [0, 1]"),
+        ("decay_from", 1.1, "be in [0, 1]"),
+        ("decay_from", math.nan, "be in [0, 1]"),
         ("threads", 0, "be >= 1"),
         ("steps_per_epoch", 0, "be >= 1 or null"),
     ],
@@ -33,5 +33,5 @@ def test_a_value_out_of_range_is_named_with_its_key_and_rule(
 
 
 def test_limits_themselves_are_allowed() -> None:
-    Training(weight_decay=0.0, clip_norm=0.0, momentum=0.0, grow_until=0.0, steps_per_epoch=1)
-    Training(grow_until=1.0)
+    Training(weight_decay=0.0, clip_norm=0.0, momentum=0.0, decay_from=0.0, steps_per_epoch=1)
+    Training(decay_from=1.0)

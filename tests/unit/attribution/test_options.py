@@ -1,0 +1,100 @@
+import math
+from typing import Any
+
+import pytest
+
+from esper.attribution.options import Attribution
+from esper.contracts.slot import Look
+from esper.growth.options import Growth
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"method": "x"}, "attribution.method must be one of muting, twin, ablation, got 'x'"),
+        ({"mute_probability": 0.0}, r"attribution.mute_probability must be in \(0, 1\), got 0.0"),
+        ({"mute_probability": 1.0}, r"attribution.mute_probability must be in \(0, 1\), got 1.0"),
+        ({"mute_probability": math.nan}, r"attribution.mute_probability must be in \(0, 1\)"),
+        ({"looks": ()}, r"attribution.looks must be rising whole numbers >= 1, or null, got \[\]"),
+        ({"looks": (6, 4)}, r"attribution.looks must be rising .*, got \[6, 4\]"),
+        ({"looks": (4, 4)}, r"attribution.looks must be rising .*, got \[4, 4\]"),
+        ({"looks": (0, 4)}, r"attribution.looks must be rising .*, got \[0, 4\]"),
+        ({"min_gain": 1.0}, r"attribution.min_gain must be in \[0, 1\) or null, got 1.0"),
+        ({"min_gain": -0.1}, r"attribution.min_gain must be in \[0, 1\) or null, got -0.1"),
+        ({"standard_errors": -1.0}, "attribution.standard_errors must be >= 0 and finite"),
+        ({"standard_errors": math.inf}, "attribution.standard_errors must be >= 0 and finite"),
+    ],
+)
+def test_what_cannot_be_is_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Attribution(**fields)
+
+
+@pytest.mark.parametrize(
+    ("method", "ages", "least", "shown"),
+    [
+        ("muting", (4, 6, 9), 0.005, 0.5),
+        ("twin", (4, 6), 0.02, 1.0),
+        ("ablation", (4, 6, 9), 0.005, 1.0),
+    ],
+)
+def test_each_method_has_looks_and_a_bar_of_its_own(
+    method: str, ages: tuple[int, ...], least: float, shown: float
+) -> None:
+    options = Attribution(method=method)
+    assert (options.ages, options.least_gain) == (ages, least)
+    assert options.due(4, 10, 50) == Look(epoch=10, age=4, is_last=False, bar=least, shown=shown)
+    given = Attribution(method=method, looks=(5,), min_gain=0.0)
+    assert (given.ages, given.least_gain) == ((5,), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("age", "epoch", "is_last"),
+    [
+        (3, 13, None),
+        (4, 14, False),
+        (5, 15, None),
+        (6, 16, False),
+        (8, 18, None),
+        (9, 19, True),
+        (10, 20, None),
+        # An epoch before the end: the last look, unless the kernel is still too young.
+        (3, 49, None),
+        (4, 49, True),
+        (5, 49, True),
+        (7, 49, True),
+        (9, 49, True),
+        (5, 48, None),
+        (5, 50, None),
+    ],
+)
+def test_looks_are_at_their_ages_and_the_last_an_epoch_before_the_end(
+    age: int, epoch: int, is_last: bool | None
+) -> None:
+    look = Attribution().due(age, epoch, epochs=50)
+    assert (None if look is None else look.is_last) == is_last
+    if look is not None:
+        assert (look.age, look.epoch) == (age, epoch)
+
+
+def test_a_twin_is_compared_at_looks_and_an_epoch_before() -> None:
+    options = Attribution(method="twin")
+    assert [age for age in range(1, 9) if options.is_measured(age, 10, 50)] == [3, 4, 5, 6]
+    late = Attribution(method="twin", looks=(4, 10))
+    assert [late.is_measured(6, epoch, 50) for epoch in (47, 48, 49)] == [False, True, True]
+
+
+def test_a_first_look_before_the_end_of_shadowing_is_refused() -> None:
+    Attribution().check_stages(Growth())
+    Attribution(looks=(5,)).check_stages(Growth(training_epochs=2))
+    with pytest.raises(
+        ValueError, match=r"attribution.looks must start at 5 or later.*\[4, 6, 9\]"
+    ):
+        Attribution().check_stages(Growth(shadowing_epochs=3))
+
+
+def test_only_twins_can_replace_the_network_at_a_cull() -> None:
+    Attribution(method="twin").check_stages(Growth(on_cull="twin"))
+    message = "growth.on_cull=twin needs attribution.method=twin, got muting"
+    with pytest.raises(ValueError, match=message):
+        Attribution().check_stages(Growth(on_cull="twin"))
