@@ -68,7 +68,9 @@ class SettledTrials:
 
     settled, failed: trials by slot, and those of them that were culled.
     measured, gains: trials with a measured gain by slot, and the sum of their gains.
-    fruitless: last trials in a row, in any slot, that did not succeed (see `Outcome.succeeded`).
+    fruitless: last events in a row, in any slot, none of whose trials succeeded (see
+        `Outcome.succeeded`); kernels of one event say the same of its time.
+    last_fruitless: slot and epoch of the last of these events.
     """
 
     settled: dict[str, int] = field(default_factory=dict)
@@ -76,13 +78,18 @@ class SettledTrials:
     measured: dict[str, int] = field(default_factory=dict)
     gains: dict[str, float] = field(default_factory=dict)
     fruitless: int = 0
+    last_fruitless: str = ""
 
     def add(self, outcome: Outcome) -> None:
         """Count a settled trial."""
         slot, gain = outcome.slot, outcome.gain
         self.settled[slot] = self.settled.get(slot, 0) + 1
         self.failed[slot] = self.failed.get(slot, 0) + (not outcome.fossilized)
-        self.fruitless = 0 if outcome.succeeded else self.fruitless + 1
+        event = f"{slot}/{outcome.germinated_epoch}"
+        if outcome.succeeded:
+            self.fruitless = 0
+        elif event != self.last_fruitless:
+            self.fruitless, self.last_fruitless = self.fruitless + 1, event
         if gain is not None and math.isfinite(gain):
             self.measured[slot] = self.measured.get(slot, 0) + 1
             self.gains[slot] = self.gains.get(slot, 0.0) + gain

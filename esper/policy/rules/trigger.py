@@ -2,7 +2,8 @@
 
     early      the slope of the loss (see `flatness`) is at most `slope_share` of the steepest slope
                at the present size of the network; in the first `UNTRAINED_EPOCHS` epochs only once
-               the loss has begun to fall
+               the loss has begun to fall; or no trial was open for `idle_epochs` epochs, because
+               some hosts learn faster and faster, and the next one learns faster still
     plateau    the smoothed improvement stayed small for `plateau_epochs_to_germinate` epochs
     slope      (mean of the older window - mean of the newer) / |mean of the older| < threshold,
                windows of `slope_window` epochs of the train loss, both after the last change
@@ -54,6 +55,7 @@ class TriggerRules(FractionRules):
 
     trigger: one of `TRIGGERS`.
     slope_share: for `early`, largest slope that counts as flat, relative to the steepest.
+    idle_epochs: for `early`, epochs without a trial after which it fires at any slope.
     plateau_epochs_to_germinate, min_epochs_before_germinate: for `plateau`, flat epochs until it
         fires, and the first epoch in which it can.
     slope_window, slope_threshold: for `slope`, epochs in a window, and the least relative fall.
@@ -61,6 +63,7 @@ class TriggerRules(FractionRules):
 
     trigger: str = "early"
     slope_share: float = 0.5
+    idle_epochs: int = 6
     plateau_epochs_to_germinate: int = 3
     min_epochs_before_germinate: int = 5
     slope_window: int = 3
@@ -70,7 +73,7 @@ class TriggerRules(FractionRules):
         start, allowed = self.min_epochs_before_germinate, f"one of {', '.join(TRIGGERS)}"
         require(self.trigger in TRIGGERS, "policy.trigger", allowed, self.trigger)
         require(start >= 0, "policy.min_epochs_before_germinate", ">= 0", start)
-        for key in ("plateau_epochs_to_germinate", "slope_window"):
+        for key in ("idle_epochs", "plateau_epochs_to_germinate", "slope_window"):
             require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
         for key in ("slope_share", "slope_threshold"):
             value = getattr(self, key)
@@ -103,6 +106,13 @@ def check_fraction(observation: Observation, fractions: tuple[float, ...], event
 
 
 def _early(observation: Observation, rules: TriggerRules) -> Trigger:
+    idle = 0 if observation.live_seeds else observation.epoch - last_change(observation)
+    if idle >= rules.idle_epochs:
+        return Trigger(fires=True, reason=f"no trial for {idle} epochs >= {rules.idle_epochs}")
+    return _flat(observation, rules)
+
+
+def _flat(observation: Observation, rules: TriggerRules) -> Trigger:
     curve, name = observation.curve, observation.curve_source
     slopes = flatness.slopes(curve)
     if not slopes:
