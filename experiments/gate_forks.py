@@ -57,13 +57,13 @@ class Fork:
         torch.manual_seed(config.rng_seed)
         model: nn.Module = config.model.build(self.data.spec)
         self._trained = (model, build_optimizer(model, config.training))
-        self.task = self.task_of(config.rng_seed, config.epochs, config.training.grow_until)
+        self.task = self.task_of(config.rng_seed, config.epochs, config.training.decay_from)
         for epoch in range(1, event_epoch):
             self.task.train(*self._trained, epoch)
 
-    def task_of(self, rng_seed: int, epochs: int, grow_until: float) -> Task:
+    def task_of(self, rng_seed: int, epochs: int, decay_from: float) -> Task:
         """Return the task with another order of the data or schedule."""
-        training = replace(self.config.training, grow_until=grow_until)
+        training = replace(self.config.training, decay_from=decay_from)
         return Task(self.data, self.config.data.batch_size, training, epochs, rng_seed)
 
     def branch(self) -> tuple[nn.Module, Optimizer]:

@@ -20,13 +20,13 @@ command goes on where it was.
 """
 
 import argparse
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from esper.attribution.options import Attribution
 from esper.blueprint import catalogue
 from esper.config import RunConfig
 from esper.contracts.slot import SlotSpec
@@ -66,9 +66,7 @@ METHODS = ("muting", "twin", "ablation")
 
 def options_of(method: str) -> Options:
     """Return the options of a `Grower` with a method of attribution."""
-    kind = importlib.import_module("esper.attribution.options").Attribution
-    rules = {"looks": (4, 6, 9), "min_gain": 0.005, "standard_errors": 2.0}
-    return {"attribution": kind(method=method, mute_probability=0.5, **rules)}
+    return {"attribution": Attribution(method=method, looks=(4, 6, 9))}
 
 
 def config_of(task: str, rng_seed: int, cifar: Path | None) -> RunConfig:

@@ -17,6 +17,7 @@ from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.policy.never import Never
 from esper.run.run import example_input
+from esper.safety.options import Safety
 from esper.strategy.viability import Viability
 from experiments.gate_forks import Fork
 from experiments.gate_kernels import USELESS, OneTrial
@@ -111,6 +112,8 @@ def follow(fork: Fork, slot: str, blueprints: Sequence[str], options: Options) -
             "num_seeds": number,
             "blueprint": tuple(blueprints),
             "viability": Viability(max_concurrent_seeds=number),
+            # The trial is the experiment, whatever it costs.
+            "safety": Safety(max_cost=1_000.0),
             **options,
         },
     )
