@@ -24,8 +24,8 @@ USAGE = Usage(parameters=100, memory_mb=10.0)
 KERNELS = {
     (0, "lora"): KernelCost(parameters=30, memory_mb=3.0),
     (0, "mlp"): KernelCost(parameters=40, memory_mb=4.0),
-    (2, "mlp"): KernelCost(parameters=40, memory_mb=4.0),
-    (3, "affine"): KernelCost(parameters=10, memory_mb=1.0),
+    (2, "mlp"): KernelCost(parameters=40, memory_mb=4.0, flops=80.0),
+    (3, "affine"): KernelCost(parameters=10, memory_mb=1.0, flops=20.0),
 }
 
 
@@ -258,7 +258,28 @@ def test_a_kernel_of_unknown_cost_is_refused_under_any_budget() -> None:
     unknown = germinate(3, "lora")
     assert broken_rule(unknown, parameter_budget=10**6) == "kernel_costs"
     assert broken_rule(unknown, memory_budget_mb=1e6) == "kernel_costs"
-    assert broken_rule(unknown) is None
+    assert broken_rule(unknown, usage=replace(USAGE, affordable_flops=1e9)) == "kernel_costs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "flops", "passes"),
+    [
+        ([germinate()], 80.0, True),
+        ([germinate()], 79.9, False),
+        ([germinate(), germinate(3, "affine")], 100.0, True),
+        ([germinate(), germinate(3, "affine")], 99.9, False),
+        # A culled kernel gives no time back.
+        ([cull(1), germinate()], 79.9, False),
+        ([germinate()], -1.0, False),
+        ([cull(0), retarget(1)], -1.0, True),
+        ([], -1.0, True),
+    ],
+)
+def test_a_trial_costs_no_more_than_the_run_may(
+    changes: list[SeedChange], flops: float, passes: bool
+) -> None:
+    usage = replace(USAGE, affordable_flops=flops)
+    assert broken_rule(*changes, usage=usage) == (None if passes else "max_cost")
 
 
 @pytest.mark.parametrize("memory", [None, math.nan, math.inf])
@@ -280,6 +301,12 @@ def test_reasons_give_the_numbers() -> None:
         "2 seeds were changed this epoch, 3 with this plan (at most 2)"
     )
     assert reason_of(cull(0), germinate(0)) == "seed 0 is changed 2 times: cull, germinate"
+    poor = replace(USAGE, affordable_flops=50.0)
+    words = "its 80 forward FLOPs a sample are more than the 50 that"
+    assert reason_of(germinate(), usage=poor) == f"{words} safety.max_cost leaves"
+    assert reason_of(germinate(), usage=poor, max_cost=1.5) == f"{words} safety.max_cost=1.5 leaves"
+    ruined = replace(USAGE, affordable_flops=-9.0)
+    assert "more than the 0 that" in reason_of(germinate(), usage=ruined)
     assert reason_of(germinate(3, "lora"), parameter_budget=10**6) == (
         "kernel 'lora' of seed 3 was not measured"
     )
