@@ -31,6 +31,8 @@ class Modes:
         live = [seed for seed in host.seeds() if seed.stage in BLENDED & LIVE]
         self._blended = frozenset((seed.slot, seed.index) for seed in live)
         self._on_trial = frozenset((s.slot, s.index) for s in live if s.stage in ON_TRIAL)
+        isolated = [seed for seed in host.seeds() if seed.stage in LIVE - BLENDED]
+        self._isolated_flops = sum(seed.activation.flops for seed in isolated)
         self._known: dict[frozenset[Key], Evaluation] = {}
         self.flops = 0.0
 
@@ -58,7 +60,8 @@ class Modes:
             with self._mode(keys):
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
             muted_flops = sum(self.host.seed(*key).activation.flops for key in keys)
-            self.flops += self.host.flops - muted_flops
+            # An evaluation leaves isolated kernels out too.
+            self.flops += self.host.flops - self._isolated_flops - muted_flops
         return self._known[keys]
 
     @contextmanager

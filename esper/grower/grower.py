@@ -262,6 +262,9 @@ class Grower:
     def _attribute(self, modes: Modes, train: Train | None, num_samples: int) -> float:
         """Train the twins and look at the seeds on trial; return the FLOPs."""
         self.trials.train_twins(train, self._epoch_began)
+        if self._has_blending:
+            # The gate of BLENDING needs it, which comes after the FLOPs are counted.
+            modes.whole()
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
@@ -274,10 +277,13 @@ class Grower:
     def _advance(self, metrics: EpochMetrics, modes: Modes) -> None:
         self.emit(*health(self.host))
         self.emit(*self.guard.cull(self.epoch))
-        is_blending = any(seed.stage is SeedStage.BLENDING for seed in self.host.seeds())
-        blended_loss = modes.whole().loss if is_blending else None
+        blended_loss = modes.whole().loss if self._has_blending else None
         rest_epochs = self.options.viability.min_dormant_epochs
         self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
+
+    @property
+    def _has_blending(self) -> bool:
+        return any(seed.stage is SeedStage.BLENDING for seed in self.host.seeds())
 
     def _may_grow(self, epoch: int) -> bool:
         """Return whether a seed that germinates after an epoch can get a verdict before the end."""
