@@ -51,7 +51,9 @@ def test_looks_are_taken_at_the_chosen_ages(trained: Trained) -> None:
     high = "attribution.min_gain=0.99"
     assert ages(trained(high)) == [4, 6, 8]
     assert ages(trained(high, "attribution.looks=[5,7]")) == [5, 7]
-    assert verdicts(trained(high, "attribution.looks=[5,7]"))[-1].endswith("at age 7, the last look")
+    assert verdicts(trained(high, "attribution.looks=[5,7]"))[-1].endswith(
+        "at age 7, the last look"
+    )
 
 
 def test_the_least_gain_and_the_standard_errors_set_the_bar(trained: Trained) -> None:
@@ -85,7 +87,9 @@ def test_a_price_is_taken_off_the_gain(trained: Trained) -> None:
 def test_growth_ends_with_its_share_of_the_budget(trained: Trained) -> None:
     run = trained("policy.grow_until=0.05")
     assert not run.moves("GERMINATED")
-    assert "epoch 1 of 10 is past policy.grow_until=0.05" in {e["reason"] for e in run.of("decision")}
+    assert "epoch 1 of 10 is past policy.grow_until=0.05" in {
+        e["reason"] for e in run.of("decision")
+    }
 
 
 def test_a_run_that_may_cost_nothing_more_does_not_grow(trained: Trained) -> None:

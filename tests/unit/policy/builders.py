@@ -28,7 +28,9 @@ CATALOGUE = ("affine", "mlp", "lora", "gated_mlp", "norm")
 ATTRIBUTION = Attribution()
 
 
-def make_look(age: int = 6, *, is_last: bool = False, bar: float = 0.02, shown: float = 1.0) -> Look:
+def make_look(
+    age: int = 6, *, is_last: bool = False, bar: float = 0.02, shown: float = 1.0
+) -> Look:
     """Return a look at epoch 10."""
     return Look(epoch=10, age=age, is_last=is_last, bar=bar, shown=shown)
 

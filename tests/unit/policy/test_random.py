@@ -66,7 +66,8 @@ def test_the_drawn_epochs_survive_a_save_even_for_a_longer_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"), [({"events": -1}, "policy.events"), ({"grow_until": -0.1}, "policy.grow_until")]
+    ("changes", "key"),
+    [({"events": -1}, "policy.events"), ({"grow_until": -0.1}, "policy.grow_until")],
 )
 def test_a_bad_key_is_refused(changes: dict[str, float], key: str) -> None:
     with pytest.raises(ValueError, match=key):

@@ -11,8 +11,8 @@ import torch
 from esper.config import RunConfig
 from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
-from esper.logger.none import NoLogger
 from esper.growth.options import ReadOut
+from esper.logger.none import NoLogger
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
 from esper.run.load import load_run

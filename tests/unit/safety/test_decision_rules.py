@@ -108,9 +108,7 @@ def test_a_malformed_decision_is_refused_by_its_rule(decision: Decision, rule: s
         ({"ablation": -0.5}, None),
     ],
 )
-def test_no_seed_is_kept_unmeasured(
-    changes: dict[str, Any], rule: str | None
-) -> None:
+def test_no_seed_is_kept_unmeasured(changes: dict[str, Any], rule: str | None) -> None:
     observation = with_seeds(make_seed(SeedStage.PROBATIONARY, **changes))
     assert broken_rule(fossilize(), observation) == rule
     assert broken_rule(cull(), observation) is None

@@ -201,9 +201,7 @@ def test_patience_and_limit_of_a_drop_can_be_chosen() -> None:
     seed = make_seed(SeedStage.PROBATIONARY, look=make_look(4), improvement=-0.05)
     patient = VerdictRules(cull_after_epochs_without_improvement=4)
     assert harm(seed, patient) is not None
-    lenient = VerdictRules(
-        cull_after_epochs_without_improvement=4, cull_if_accuracy_drops_by=0.05
-    )
+    lenient = VerdictRules(cull_after_epochs_without_improvement=4, cull_if_accuracy_drops_by=0.05)
     assert harm(seed, lenient) is None
 
 
