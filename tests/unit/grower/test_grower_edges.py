@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(
     unwatched = GovernorOptions(enabled=False)
     grower, _ = make_grower(policy=Schedule(fractions=(0.1,)), governor=unwatched, slots=("0",))
     epochs_trained = 0
-    for _ in range(EPOCHS):
+    while epochs_trained < EPOCHS:
         epochs_trained += 1
         train(grower.host.model, grower.host.optimizer)
         report = grower.step(lost)
