@@ -26,8 +26,8 @@ from esper.run.interrupt import Interrupt
 from esper.run.loop import run_epochs
 from esper.run.run import example_input, grower_options
 from esper.run.task import Task
-from esper.training.optimizer import build_optimizer
 from esper.safety.options import Safety
+from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 
 EPOCHS = 14
