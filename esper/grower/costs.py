@@ -112,8 +112,10 @@ class Costs:
         return max(age, last)
 
     def _num_looks(self, age: int, epoch: int) -> int:
-        end = self._end(age, epoch)
-        return sum(age < look <= end for look in self.attribution.ages)
+        """Return the number of looks still due; the last one may be put forward by the end."""
+        ages, end = self.attribution.ages, self._end(age, epoch)
+        looks = {*ages, end} if end >= ages[0] else set(ages)
+        return sum(age < look <= end for look in looks)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run has cost so far, and its batch size."""

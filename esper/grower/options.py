@@ -39,6 +39,9 @@ _METHODS = {
 GROUPS = tuple(_METHODS)
 """Config groups whose options are names, or objects that implement the group's protocol."""
 
+MOVED = {"grow_until": "is now a field of the policy: policy=Heuristic(grow_until=0.6)"}
+"""Arguments of earlier versions, each with its replacement."""
+
 
 class GrowerArguments(TypedDict, total=False):
     """The keyword arguments of `Grower` that set an option; see `GrowerOptions` for defaults."""
@@ -139,6 +142,8 @@ class GrowerOptions(ControlOptions):
         """
         allowed = {each.name for each in fields(cls)}
         for key in given:
+            if key in MOVED:
+                raise ConfigError(f"Grower has no option '{key}': it {MOVED[key]}")
             if key not in allowed:
                 near = get_close_matches(key, allowed, n=1) or [", ".join(sorted(allowed))]
                 raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")

@@ -80,8 +80,7 @@ def _may_judge(decision: Decision, slot: SlotState, seen: Observation) -> bool:
     if decision.kind is DecisionKind.CULL:
         return True
     measured = seed.gain is not None and math.isfinite(seed.gain)
-    vetoed = seed.ablation is not None and not seed.ablation >= 0
-    return measured and not vetoed and not seen.is_suspect
+    return measured and not seen.is_suspect
 
 
 def _may_adapt(
@@ -177,11 +176,15 @@ def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> W
         return None
     come = sum(costs[seed.seed, seed.bound].memory_mb for seed in slot.seeds if seed.seed in grown)
     gone = sum(_memory(seed, costs) for seed in before.seeds if seed.seed in culled)
+    flops = sum(costs[seed.seed, seed.bound].flops for seed in slot.seeds if seed.seed in grown)
+    if grown and flops > world.usage.affordable_flops:
+        return None
     usage = replace(
         world.usage,
         parameters=world.usage.parameters + held,
         memory_mb=None if memory is None else memory + come - gone,
         changed_seeds=world.usage.changed_seeds + len({change.seed for change in plan.changes}),
+        affordable_flops=world.usage.affordable_flops - flops,
     )
     changed = World(replace(world.seen, slots=slots), usage, world.kernels)
     only_culls = len(culled) == len(plan.changes)

@@ -70,11 +70,16 @@ def _random_usage(rng: Random) -> Usage:
         parameters=mostly(rng, [500, 800], [970, 999, 1000, 5000], 0.2),
         memory_mb=mostly(rng, [20.0, 40.0], [None, math.nan, 49.0, 50.0, 80.0], 0.15),
         changed_seeds=rng.choice([0, 0, 0, 1, 3]),
+        affordable_flops=mostly(rng, [math.inf, 1e6], [150.0, 50.0, 0.0, -1.0], 0.1),
     )
 
 
 def _cost(rng: Random, parameters: list[int], memories: list[float]) -> KernelCost:
-    return KernelCost(parameters=rng.choice(parameters), memory_mb=rng.choice(memories))
+    return KernelCost(
+        parameters=rng.choice(parameters),
+        memory_mb=rng.choice(memories),
+        flops=rng.choice([0.0, 50.0, 100.0]),
+    )
 
 
 def _random_kernels(rng: Random) -> dict[tuple[int, str], KernelCost]:

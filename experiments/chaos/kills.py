@@ -41,6 +41,7 @@ COMMAND = (
     "model=mlp",
     "policy=schedule",
     "strategy=thompson",
+    "safety.max_cost=9",
 )
 """A run of 40 epochs in about two seconds that germinates three times, culls and fossilizes."""
 ORDER = (

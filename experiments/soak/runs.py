@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from esper.attribution.options import Attribution
 from esper.config import RunConfig
 from esper.data.spirals import Spirals
 from esper.growth.options import Growth
@@ -58,6 +59,7 @@ def config_of(number: int, store: Path) -> RunConfig:
         policy=Schedule(),
         strategy=OPTIONS["strategy"][STRATEGIES[kind]](),
         growth=Growth(on_cull="twin" if kind == 1 else "remove"),
+        attribution=Attribution(method="twin" if kind == 1 else "muting"),
         store=kept if kind == 2 else OPTIONS["store"]["memory"](),
         logger=NoLogger(),
         rng_seed=number,

@@ -18,6 +18,7 @@ from esper.policy.rules.verdict import VerdictRules, judge
 from esper.policy.schedule import Schedule
 from tests.unit.policy.builders import (
     World,
+    make_look,
     make_observation,
     make_outcome,
     make_seed,
@@ -56,12 +57,13 @@ def test_safety_never_has_to_refuse_anything(option: Any, num_slots: int) -> Non
 
 
 @every_policy
-def test_no_seed_stays_on_probation_for_more_than_four_epochs(option: Any) -> None:
+def test_no_seed_stays_on_probation_after_its_last_look(option: Any) -> None:
     world = World(option().build(0), gain=gain_of)
     for _ in range(40):
         world.step()
         waiting = [s for slot in world.slots for s in slot.live if s.stage == "PROBATIONARY"]
-        assert all(seed.epochs_in_stage < 4 for seed in waiting)
+        # PROBATIONARY begins at age 4, the last look is at age 9.
+        assert all(seed.epochs_in_stage < 5 for seed in waiting)
 
 
 @every_policy
@@ -108,7 +110,11 @@ seeds = st.builds(
     gain=numbers,
     gain_error=numbers,
     ablation=numbers,
+    added_flops=st.floats(0, 9),
+    unhealthy_epochs=st.integers(0, 3),
     improvement=st.none() | st.floats(-1, 1),
+    improvement_error=st.none() | st.floats(0, 1),
+    look=st.none() | st.builds(make_look, st.integers(1, 9), is_last=st.booleans()),
 )
 
 

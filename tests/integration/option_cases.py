@@ -5,11 +5,13 @@ Slots are dense with spirals, feature maps with digits, and sequences with text.
 blueprints as a slot has seeds.
 """
 
-DENSE = "data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=8"
-MAPS = "data=digits data.val_fraction=0.1 model=cnn training.steps_per_epoch=4"
+LAVISH = "safety.max_cost=99"
+"""Kernels are large beside these networks, and nine of them are tried at once."""
+DENSE = f"data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=8 {LAVISH}"
+MAPS = f"data=digits data.val_fraction=0.1 model=cnn training.steps_per_epoch=4 {LAVISH}"
 TOKENS = (
     "data=text data.max_windows=40 data.context=16 data.batch_size=8 model=transformer "
-    "training.steps_per_epoch=4"
+    f"training.steps_per_epoch=4 {LAVISH}"
 )
 EARLY = "policy=schedule policy.fractions=[0.08]"
 EVERY = f"epochs=10 {EARLY} policy.adaptation=add_layer blueprint=all model.num_seeds=9"
@@ -43,12 +45,14 @@ CASES: dict[str, str] = {
         "orchestrator.initial_blend=0.5 reward.clock=wall"
     ),
     "replace": (
+        # Replaced when it was measured, at age 4, and not kept yet.
         f"{DENSE} epochs=16 policy=schedule policy.fractions=[0.06,0.31] orchestrator=replace "
+        "policy.price=0 attribution.min_gain=0.99 "
         "orchestrator.min_performance_threshold=1 orchestrator.adaptation_cooldown_epochs=0 "
         "training.schedule=constant"
     ),
     "specialize": (
-        f"{DENSE} epochs=16 policy=schedule policy.fractions=[0.06,0.31] orchestrator=specialize "
+        f"{DENSE} epochs=16 policy=schedule policy.fractions=[0.06,0.19] orchestrator=specialize "
         "orchestrator.adaptation_cooldown_epochs=0 policy.cull_if_accuracy_drops_by=1 "
         "training.schedule=cosine"
     ),
@@ -71,14 +75,18 @@ CASES: dict[str, str] = {
     # growth
     "slow_ramp": (
         f"{DENSE} epochs=12 {EARLY} growth.ramp=sigmoid growth.blending_epochs=3 "
-        "growth.twin_epochs=8 policy.cull_if_accuracy_drops_by=1"
+        "attribution.looks=[6,8] policy.cull_if_accuracy_drops_by=1"
     ),
-    "ablation": f"{DENSE} epochs=10 {EARLY} growth.attribution=ablation",
-    "remove": f"{DENSE} epochs=10 {EARLY}",
-    "on_cull_twin": f"{DENSE} epochs=10 {EARLY} growth.on_cull=twin",
+    "ablation": f"{DENSE} epochs=10 {EARLY} attribution.method=ablation",
+    # Without a kernel that would be worth the price, each trial ends with a cull.
+    "twin": f"{DENSE} epochs=10 {EARLY} attribution.method=twin policy.price=1",
+    "on_cull_twin": (
+        f"{DENSE} epochs=10 {EARLY} attribution.method=twin policy.price=1 growth.on_cull=twin"
+    ),
+    "last": f"{DENSE} epochs=10 {EARLY} run.read_out=last",
     # the rest
     "custom": (
-        f"epochs=8 training.steps_per_epoch=4 {EARLY} data=digits model=custom "
+        f"epochs=8 training.steps_per_epoch=4 {EARLY} {LAVISH} data=digits model=custom "
         "model.factory=mine:build logger=tensorboard"
     ),
     "store": f"{DENSE} epochs=10 {EARLY} store=sqlite store.path=../ledger.db",

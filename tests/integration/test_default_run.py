@@ -57,15 +57,14 @@ def test_a_culled_seed_rests_and_comes_back_with_another_blueprint(run: Run) -> 
     early = [move for move in run.moves("CULLED") if move["epoch"] < EPOCHS - 6]
     assert early
     for cull in early:
-        stages = story(run, cull["slot"], cull["seed"])
-        start = stages.index("CULLED")
-        assert stages[start : start + 4] == rest
-        woken = [
-            move["epoch"]
-            for move in run.moves("DORMANT")
+        moves = run.of("lifecycle")
+        later = [
+            move
+            for move in moves[moves.index(cull) :]
             if (move["slot"], move["seed"]) == (cull["slot"], cull["seed"])
         ]
-        assert woken[0] >= cull["epoch"] + 5
+        assert [move["to_stage"] for move in later[:4]] == rest
+        assert later[3]["epoch"] == cull["epoch"] + 5
 
 
 def test_alpha_rises_from_nothing_to_its_target_and_stays(run: Run) -> None:
@@ -121,22 +120,22 @@ def test_live_seeds_are_counted_as_the_stages_say(run: Run) -> None:
     assert run.metrics[-1]["live_seeds"] == 0
 
 
-def test_flops_count_the_kernels_and_the_twins(run: Run) -> None:
+def test_flops_count_kernels_and_trials_and_stay_within_the_limit(run: Run) -> None:
     flops = [line["flops"] for line in run.metrics]
     assert sum(flops) == run.summary["train_flops"]
     first = min(move["epoch"] for move in run.moves("GERMINATED"))
-    assert len(set(flops[:first])) == 1
-    twins = flops[first]
-    assert twins > 2 * flops[0]
-    assert flops[0] < flops[-1] < twins
+    bare = flops[0]
+    assert set(flops[:first]) == {bare}
+    assert flops[first] > bare
+    # No kernel is live after the last step, so that it costs what the network costs.
+    assert sum(flops) <= 1.3 * EPOCHS * flops[-1]
 
 
 def test_the_verdicts_follow_what_was_measured(run: Run) -> None:
     for judged in run.of("reward"):
         outcome = judged["outcome"]
         if outcome["fossilized"]:
-            assert outcome["gain"] > max(0.005, outcome["gain_error"])
-            assert outcome["ablation"] >= 0
+            assert outcome["gain"] > max(0.005, 2 * outcome["gain_error"])
     succeeded = [each for each in run.of("reward") if (each["outcome"]["gain"] or 0) > 0]
     assert run.summary["adaptations_succeeded"] == len(succeeded)
 

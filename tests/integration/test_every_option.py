@@ -2,10 +2,11 @@
 
 import pytest
 
+from esper.attribution.options import METHODS
 from esper.blueprint import catalogue
 from esper.blueprint.catalogue import LIGHT, STANDARD
 from esper.contracts.slot import Placement, SlotKind
-from esper.growth.options import ATTRIBUTIONS, ON_CULL, RAMPS
+from esper.growth.options import ON_CULL, RAMPS, READ_OUTS
 from esper.options import OPTIONS
 from esper.policy.rules.growth import ADDING
 from esper.policy.rules.trigger import TRIGGERS
@@ -16,7 +17,8 @@ from tests.integration.option_cases import CASES, COVERED
 WORDS = {
     "growth.ramp": RAMPS,
     "growth.on_cull": ON_CULL,
-    "growth.attribution": ATTRIBUTIONS,
+    "attribution.method": METHODS,
+    "run.read_out": READ_OUTS,
     "policy.trigger": TRIGGERS,
     "policy.adaptation": ADDING,
     "training.optimizer": OPTIMIZERS,
@@ -28,7 +30,8 @@ ALL = {*CASES, "snapshot", *COVERED["strategy"].values()}
 DEFAULTS = {
     "linear",
     "remove",
-    "twin",
+    "muting",
+    "best_average",
     "early",
     "add_neurons",
     "adamw",

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 
 import esper
+from esper.attribution.options import Attribution
 from esper.contracts.event import Event
+from esper.contracts.stage import LIVE
 from esper.growth.host import Host
+from esper.growth.options import ReadOut
+from esper.safety.options import Safety
 
 EPOCHS = 20
+LAVISH = Safety(max_cost=4.0)
+"""Kernels are large beside this network."""
 
 
 class Residual(nn.Module):
@@ -91,12 +97,16 @@ class Loop:
         return losses, scores.argmax(dim=1) == self.val_y
 
 
-def grown(*, with_twin: bool, **options: object) -> tuple[Loop, list[Event], list[float]]:
-    """Return a loop that was run to its end, its events, and its losses."""
+Grown = tuple[Loop, list[Event], list[float]]
+"""A loop that was run to its end, its events, and its losses."""
+
+
+def grown(*, with_twin: bool = False, **options: object) -> Grown:
+    """Run a loop to its end."""
     events: list[Event] = []
     bus = esper.EventBus()
     bus.subscribe(events.append)
-    loop = Loop(bus, options)
+    loop = Loop(bus, {"safety": LAVISH, **options})
     losses = []
     for _ in range(EPOCHS):
         loop.train_one_epoch(loop.model, loop.optimizer)
@@ -111,26 +121,26 @@ def stages_of(events: list[Event]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def with_twin() -> tuple[Loop, list[Event], list[float]]:
-    return grown(with_twin=True, policy="heuristic", strategy="thompson")
+def finished() -> Grown:
+    return grown(policy="heuristic", strategy="thompson")
 
 
-def test_the_network_grows_and_is_judged_against_its_twin(
-    with_twin: tuple[Loop, list[Event], list[float]],
+def test_the_network_grows_and_is_judged_with_its_kernels_muted(
+    finished: Grown,
 ) -> None:
-    _, events, losses = with_twin
+    _, events, losses = finished
     assert losses[-1] < losses[0]
     assert {"GERMINATED", "TRAINING", "BLENDING", "SHADOWING"} <= set(stages_of(events))
     assert {"FOSSILIZED", "CULLED"} & set(stages_of(events))
     methods = {event.body.method for event in events if event.kind == "performance"}
-    assert methods == {"twin"}
+    assert methods == {"muting"}
     assert {e.body.strategy for e in events if e.kind == "selection"} == {"thompson"}
 
 
 def test_the_model_stays_the_users_model(
-    with_twin: tuple[Loop, list[Event], list[float]],
+    finished: Grown,
 ) -> None:
-    loop = with_twin[0]
+    loop = finished[0]
     assert isinstance(loop.model, Net)
     assert isinstance(loop.model.first, Residual)
     assert loop.grower.host.model is loop.model
@@ -141,39 +151,47 @@ def test_the_model_stays_the_users_model(
 
 
 def test_the_optimizer_holds_every_weight_once(
-    with_twin: tuple[Loop, list[Event], list[float]],
+    finished: Grown,
 ) -> None:
-    loop = with_twin[0]
+    loop = finished[0]
     held = [p for group in loop.optimizer.param_groups for p in group["params"]]
     assert len(held) == len(set(held))
     assert set(held) == set(loop.model.parameters())
 
 
 def test_nothing_is_left_open_at_the_end(
-    with_twin: tuple[Loop, list[Event], list[float]],
+    finished: Grown,
 ) -> None:
-    host: Host = with_twin[0].grower.host
-    assert not any(seed.state(EPOCHS).is_live for seed in host.seeds())
+    host: Host = finished[0].grower.host
+    assert not any(seed.stage in LIVE for seed in host.seeds())
     with pytest.raises(ValueError, match="the budget of 20 epochs is over"):
-        with_twin[0].grower.step(evaluate=with_twin[0].losses_and_hits)
+        finished[0].grower.step(evaluate=finished[0].losses_and_hits)
 
 
-def test_without_training_credit_is_given_by_ablation_and_it_says_so() -> None:
-    _, events, _ = grown(with_twin=False, policy="heuristic")
+def test_a_twin_is_trained_by_the_users_own_function() -> None:
+    by_twin = Attribution(method="twin")
+    _, events, _ = grown(with_twin=True, policy="heuristic", attribution=by_twin)
     methods = {event.body.method for event in events if event.kind == "performance"}
-    assert methods == {"ablation"}
+    assert methods == {"twin"}
+
+
+def test_the_model_ends_with_its_best_average() -> None:
+    loop, _, losses = grown(policy="heuristic", strategy="thompson")
+    epoch = loop.grower.read_out()
+    assert epoch == 1 + losses.index(min(losses))
+    assert loop.losses_and_hits(loop.model)[0].mean().item() == pytest.approx(min(losses))
 
 
 def test_the_same_rng_seed_gives_the_same_growth(
-    with_twin: tuple[Loop, list[Event], list[float]],
+    finished: Grown,
 ) -> None:
-    _, events, losses = grown(with_twin=True, policy="heuristic", strategy="thompson")
-    assert losses == with_twin[2]
-    assert stages_of(events) == stages_of(with_twin[1])
+    _, events, losses = grown(policy="heuristic", strategy="thompson")
+    assert losses == finished[2]
+    assert stages_of(events) == stages_of(finished[1])
 
 
 def test_a_network_that_never_grows_trains_as_without_esper() -> None:
-    loop, events, losses = grown(with_twin=True, policy="never")
+    loop, events, losses = grown(policy="never", run=ReadOut(average=0))
     assert {event.kind for event in events} == {"decision"}
     bare = Loop(options={"policy": "never"})
     model = Net()
@@ -190,6 +208,7 @@ def test_a_network_that_never_grows_trains_as_without_esper() -> None:
     ("options", "words"),
     [
         ({"strategi": "ucb"}, "no option 'strategi' .*did you mean: strategy"),
+        ({"grow_until": 0.5}, r"no option 'grow_until': it is now .*Heuristic\(grow_until=0.6\)"),
         ({"strategy": "thomson"}, "strategy must be one of ucb, thompson, .* got 'thomson'"),
         ({"slots": ("frist",)}, "no module 'frist' in the host .*near matches: first"),
         ({"blueprint": ["conv"]}, r"blueprint.names=\[conv\] does not fit .*what does: mlp"),

@@ -12,7 +12,9 @@ from tests.integration.harness import Done, Json, esper, esper_forked, lines_of,
 from tests.integration.refusal_cases import FILES, REFUSALS
 
 QUICK = ["train", "logger=none", "epochs=2", "training.steps_per_epoch=2"]
-LONG = ["train", "logger=none", "epochs=40", "training.steps_per_epoch=2", "hydra.run.dir=run"]
+GROWING = "epochs=40 training.steps_per_epoch=2 policy=schedule safety.max_cost=99"
+LONG = [*QUICK[:2], *GROWING.split(), "hydra.run.dir=run"]
+"""A run whose checkpoints become larger."""
 RECORD = {
     ".hydra",
     "checkpoints",
@@ -79,7 +81,7 @@ def at_most(num_bytes: int) -> Callable[[], None]:
 def test_a_checkpoint_that_cannot_grow_ends_the_run_and_the_one_before_is_kept(
     tmp_path: Path,
 ) -> None:
-    done = esper(tmp_path, LONG, before=at_most(70_000))
+    done = esper(tmp_path, LONG, before=at_most(50_000))
     line = done.refusal
     assert line.startswith("cannot save the run: File too large: ")
     assert "the checkpoint before is intact: esper train --resume" in line

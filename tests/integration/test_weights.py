@@ -27,6 +27,7 @@ from esper.run.loop import run_epochs
 from esper.run.run import example_input, grower_options
 from esper.run.task import Task
 from esper.run.usage import RunUsage
+from esper.safety.options import Safety
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 
@@ -59,7 +60,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         epochs=EPOCHS,
         data=Digits(),
         model=CNN(slots=("block2",)),
-        policy=Schedule(fractions=(0.1,)),
+        policy=Schedule(fractions=(0.1,), seeds_per_adaptation=1, price=0.0),
+        safety=Safety(max_cost=9.0),
         training=Training(steps_per_epoch=20),
     )
     data = config.data.load()

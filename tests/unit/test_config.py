@@ -39,13 +39,17 @@ FIXED_KEYS = {
         "cull_if_accuracy_drops_by",
         "cull_after_epochs_without_improvement",
         "min_improvement_to_fossilize",
+        "price",
+        "grow_until",
     ],
+    "attribution": ["method", "mute_probability", "looks", "min_gain", "standard_errors"],
+    "run": ["read_out", "average"],
     "orchestrator": ["min_performance_threshold", "initial_blend", "adaptation_cooldown_epochs"],
-    "training": ["optimizer", "lr", "steps_per_epoch", "schedule", "grow_until"],
+    "training": ["optimizer", "lr", "steps_per_epoch", "schedule", "decay_from"],
     "growth": ["on_cull"],
     "reward": ["clock"],
     "signals": ["history_window", "plateau_threshold"],
-    "safety": ["max_adaptations_per_epoch", "max_live_seeds", "max_changes_per_epoch"],
+    "safety": ["max_adaptations_per_epoch", "max_live_seeds", "max_changes_per_epoch", "max_cost"],
     "governor": ["enabled", "rise", "window", "sustained", "max_rollbacks"],
 }
 
@@ -132,9 +136,15 @@ def test_an_experiment_wins_over_the_defaults_and_the_command_line_over_it() -> 
     assert to_run_config(composed("experiment=smoke", "epochs=9")).epochs == 9
 
 
-def test_the_random_policy_draws_its_events_from_the_growth_window() -> None:
-    config = to_run_config(composed("policy=random", "training.grow_until=0.4"))
-    assert config.policy.until == 0.4
+def test_growth_and_the_schedule_of_the_learning_rate_end_apart() -> None:
+    config = to_run_config(composed("policy.grow_until=0.4", "training.decay_from=0.8"))
+    assert (config.policy.grow_until, config.training.decay_from) == (0.4, 0.8)
+
+
+def test_looks_come_as_a_list_or_by_the_method() -> None:
+    assert to_run_config(composed("attribution.looks=[4,7]")).attribution.ages == (4, 7)
+    assert to_run_config(composed("attribution.method=twin")).attribution.ages == (4, 6)
+    assert to_run_config(composed()).attribution.ages == (4, 6, 9)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +182,29 @@ def test_the_random_policy_draws_its_events_from_the_growth_window() -> None:
         (["blueprint.names=[]"], "blueprint.names must hold a name at least, got []"),
         (["blueprint.names=[conv,all]"], "blueprint.names: 'all' stands alone"),
         (["name=${nowhere}"], "Interpolation key 'nowhere' not found"),
+        (["policy.price=-1"], "policy.price must be in [0, 1], got -1"),
+        (["policy.grow_until=2"], "policy.grow_until must be in [0, 1], got 2"),
+        (["safety.max_cost=0.5"], "safety.max_cost must be >= 1 and finite, or null, got 0.5"),
+        (["run.read_out=best"], "run.read_out must be one of best_average, last, got 'best'"),
+        (["run.average=-1"], "run.average must be >= 0 and finite, got -1"),
+        (["attribution.method=x"], "attribution.method must be one of muting, twin, ablation, got"),
+        (["attribution.mute_probability=1"], "mute_probability must be in (0, 1), got 1"),
+        (
+            ["attribution.looks=[6,4]"],
+            "attribution.looks must be rising whole numbers >= 1, or null",
+        ),
+        (["attribution.looks=[3]"], "attribution.looks must start at 4 or later"),
+        (["attribution.min_gain=1"], "attribution.min_gain must be in [0, 1) or null, got 1"),
+        (["attribution.standard_errors=-1"], "standard_errors must be >= 0 and finite, got -1"),
+        (["growth.on_cull=twin"], "growth.on_cull=twin needs attribution.method=twin, got muting"),
+        (
+            ["growth.attribution=twin"],
+            "unknown key growth.attribution: it is now attribution.method",
+        ),
+        (["growth.twin_epochs=6"], "growth.twin_epochs: it is gone: attribution.looks sets the"),
+        (["growth.window=3"], "growth.window: it is gone: weights are averaged over run.average"),
+        (["training.grow_until=0.5"], "training.grow_until: it is now policy.grow_until (growth)"),
+        (["policy.until=0.5"], "unknown key policy.until: it is now policy.grow_until"),
         (["epochs=1,2"], "add -m to sweep over it, or write [a,b] for a list"),
         (["epochs"], "'epochs' is no override; write key=value"),
     ],

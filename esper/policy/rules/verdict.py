@@ -70,12 +70,10 @@ def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
         return None
     limit = max(rules.cull_if_accuracy_drops_by, 2 * error)
     patience, age = rules.cull_after_epochs_without_improvement, seed.look.age
-    if age < patience or change >= -limit:
+    # A comparison with NaN is false, so that an unknown change is no harm.
+    if age < patience or not change < -limit:
         return None
-    reason = (
-        f"accuracy {change:+.4g} since germination {age} epochs ago (limit -{limit:.4g}, "
-        f"2 points or two standard errors, after {patience})"
-    )
+    reason = f"accuracy {change:+.4g} at age {age} < -{limit:.4g} (from age {patience} on)"
     return _decision(DecisionKind.CULL, seed, reason)
 
 

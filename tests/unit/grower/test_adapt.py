@@ -2,6 +2,7 @@
 
 import pytest
 
+from esper.attribution.options import METHODS, Attribution
 from esper.attribution.trials import Trials
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import KernelBuilt, LifecycleMove
@@ -18,8 +19,9 @@ _S = SeedStage
 COOLDOWN_EPOCHS = 5
 
 
-def adapter_of(host: Host) -> Adapter:
-    return Adapter(Trials(host), KernelPipeline(Kernels(), 0), COOLDOWN_EPOCHS)
+def adapter_of(host: Host, method: str = "muting") -> Adapter:
+    trials = Trials(host, Attribution(method=method))
+    return Adapter(trials, KernelPipeline(Kernels(), 0), COOLDOWN_EPOCHS)
 
 
 def chosen(host: Host, plan: Plan) -> Chosen:
@@ -34,11 +36,11 @@ def verdict(action: Action) -> Plan:
     return Plan(slot="block1", kind="verdict", changes=changes, reasoning="a test wants it")
 
 
-@pytest.mark.parametrize("with_twin", [True, False])
-def test_a_germination_opens_a_trial_and_lets_the_slot_rest(with_twin: bool) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_germination_opens_a_trial_and_lets_the_slot_rest(method: str) -> None:
     host = make_host("mlp")
-    adapter, plan = adapter_of(host), germination("block1", 0, "mlp")
-    adapted = adapter.adapt(chosen(host, plan), DECISION, make_metrics(4), with_twin=with_twin)
+    adapter, plan = adapter_of(host, method), germination("block1", 0, "mlp")
+    adapted = adapter.adapt(chosen(host, plan), DECISION, make_metrics(4))
 
     built, *moves = adapted.events
     assert isinstance(built, KernelBuilt)
@@ -49,7 +51,7 @@ def test_a_germination_opens_a_trial_and_lets_the_slot_rest(with_twin: bool) -> 
     assert adapted.applied is not None
     assert [(each.slot, each.seed) for each in adapted.applied.built] == [("block1", 0)]
     (trial,) = adapter.trials.open
-    assert (trial.twin is not None) is with_twin
+    assert (trial.twin is not None) is (method == "twin")
     assert host.slots["block1"].rests_until == 4 + COOLDOWN_EPOCHS
 
 
@@ -61,7 +63,7 @@ def test_only_a_verdict_to_keep_gives_the_slot_no_rest(action: Action, rests_unt
     for stage in (_S.SHADOWING, _S.PROBATIONARY):
         host.advance("block1", 0, stage, None, "")
     plan = chosen(host, verdict(action))
-    adapted = adapter_of(host).adapt(plan, DECISION, make_metrics(9), with_twin=False)
+    adapted = adapter_of(host).adapt(plan, DECISION, make_metrics(9))
     assert adapted.applied is not None
     assert host.slots["block1"].rests_until == rests_until
 
@@ -70,7 +72,7 @@ def test_a_plan_that_the_lifecycle_forbids_is_refused_and_changes_nothing() -> N
     host = make_host("mlp")
     adapter = adapter_of(host)
     plan = chosen(host, verdict(Action.FOSSILIZE))
-    adapted = adapter.adapt(plan, DECISION, make_metrics(9), with_twin=True)
+    adapted = adapter.adapt(plan, DECISION, make_metrics(9))
     (refusal,) = adapted.events
     assert adapted.applied is None
     assert refusal.rule == "applicable"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.optim import SGD
 
+from esper.attribution.options import METHODS, Attribution
 from esper.contracts.decision import DecisionKind
 from esper.contracts.event import EventKind
 from esper.contracts.stage import LIVE, SeedStage
@@ -49,8 +50,7 @@ def test_a_seed_lives_as_the_lifecycle_says_and_its_end_is_judged_once() -> None
     ]  # fmt: skip
     (judged,) = run.told.of(EventKind.REWARD)
     assert (judged.outcome.germinated_epoch, judged.outcome.settled_epoch) == (2, 8)
-    assert [point.epochs_since for point in judged.outcome.gains] == [1, 2, 3, 4, 5, 6]
-    assert judged.outcome.gains[0].gain == 0.0
+    assert [point.epochs_since for point in judged.outcome.gains] == [4, 6]
     assert -1 <= judged.reward.total <= 1
     assert len(run.grower.policy.learned) == 1
     kinds = [event.kind for event in run.told.events if event.epoch == 8]
@@ -71,16 +71,22 @@ def test_what_happens_is_a_function_of_the_seed() -> None:
     assert first != events(4)
 
 
-def test_without_a_loop_credit_is_by_ablation_and_that_is_said() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_credit_is_by_the_chosen_method_and_that_is_said(method: str) -> None:
+    run = go(policy=script(e2=[adapt("0", 1)]), attribution=Attribution(method=method))
+    measured = run.told.of(EventKind.PERFORMANCE)
+    assert {found.method for found in measured} == {method}
+    assert [found.age for found in measured] == ([4, 6] if method == "twin" else [4, 6, 9])
+    assert all((found.gain == found.ablation) is (method != "twin") for found in measured)
+
+
+def test_only_a_twin_needs_a_function_that_trains_and_says_so() -> None:
     policy = script(e2=[adapt("0", 1)])
-    alone, twinned = go(policy=policy, with_train=False), go(policy=policy)
-    methods = [
-        {found.method for found in run.told.of(EventKind.PERFORMANCE)} for run in (alone, twinned)
-    ]
-    assert methods == [{"ablation"}, {"twin"}]
-    assert all(found.gain == found.ablation for found in alone.told.of(EventKind.PERFORMANCE))
-    by_choice = go(policy=policy, growth=Growth(attribution="ablation"))
-    assert {f.method for f in by_choice.told.of(EventKind.PERFORMANCE)} == {"ablation"}
+    alone = go(policy=policy, with_train=False)
+    assert {found.method for found in alone.told.of(EventKind.PERFORMANCE)} == {"muting"}
+    words = r"attribution\.method=twin needs step\(\.\.\., train=\.\.\.\) at each epoch"
+    with pytest.raises(ValueError, match=words):
+        go(policy=policy, with_train=False, attribution=Attribution(method="twin"))
 
 
 def test_hits_need_not_be_known() -> None:
@@ -110,23 +116,23 @@ def test_a_budget_has_an_end() -> None:
         make_grower(epochs=0)
 
 
-def test_what_is_open_at_the_end_of_the_budget_is_culled() -> None:
-    run = go(
-        policy=script(e7=[adapt("0", 1)], e8=[adapt("3", 1)]), grow_until=1.0, epochs=9, steps=9
-    )
+def test_what_is_open_an_epoch_before_the_end_is_culled_and_nothing_later() -> None:
+    run = go(policy=script(e6=[adapt("0", 1)], e7=[adapt("3", 1)]), epochs=12, steps=12)
     assert run.stages("0", 0)[-2:] == ["CULLED", "EMBARGOED"]
-    assert {o.reason for o in run.grower.settler.outcomes} == {"the budget is over"}
-    assert len(run.grower.settler.outcomes) == 2
+    outcomes = run.grower.settler.outcomes
+    assert [(o.germinated_epoch, o.settled_epoch) for o in outcomes] == [(6, 11), (7, 11)]
+    assert {o.reason for o in outcomes} == {"no verdict an epoch before the end"}
+    assert not [event for event in run.told.events if event.epoch == 12]
     assert not any("esper_kernels" in key for key in run.model.state_dict())
     assert len(run.grower.host.optimizer.param_groups) == 1
 
 
-def test_a_seed_that_nobody_judges_is_culled_in_the_fourth_epoch_of_probation() -> None:
+def test_a_seed_that_nobody_judges_is_culled_at_its_last_look() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]))
     (outcome,) = run.grower.settler.outcomes
-    # TRAINING 3, BLENDING 4, SHADOWING 5 to 7, PROBATIONARY 8 to 11.
+    # TRAINING 3, BLENDING 4, SHADOWING 5 and 6, PROBATIONARY 7 to 11.
     assert outcome.settled_epoch == 11
-    assert outcome.reason == "no verdict within 4 epochs of probation"
+    assert outcome.reason == "no verdict at the last look, at age 9"
 
 
 def test_seeds_live_in_several_slots_and_several_in_one() -> None:
@@ -163,16 +169,19 @@ def test_growing_something_that_does_nothing_is_not_felt_at_all() -> None:
 @pytest.mark.parametrize("cull", [4, 8])
 def test_a_culled_seed_has_never_been_where_the_run_goes_on_from_the_twin(cull: int) -> None:
     table = {"e2": [adapt("0", 1)], f"e{cull}": [verdict(DecisionKind.CULL, "0", 0)]}
-    grown = go(policy=script(**table), growth=Growth(on_cull="twin"))
+    by_twin = {"attribution": Attribution(method="twin")}
+    grown = go(policy=script(**table), growth=Growth(on_cull="twin"), **by_twin)
     assert same_weights(grown.model, go(policy="never").model)
-    assert not same_weights(go(policy=script(**table)).model, grown.model)
+    removed = go(policy=script(**table), **by_twin)
+    assert not same_weights(removed.model, grown.model)
 
 
 def test_a_frozen_part_of_the_host_stays_frozen() -> None:
     model = make_model()
     model[0].requires_grad_(False)
     before = {key: value.clone() for key, value in model[0].state_dict().items()}  # type: ignore[index]
-    run = go(model=model, policy=script(e2=[adapt("0", 1)]), steps=6, optimizer=SGD)
+    # In the last epoch, BLENDING, no step leaves the kernel out.
+    run = go(model=model, policy=script(e2=[adapt("0", 1)]), steps=4, optimizer=SGD)
     assert all(torch.equal(run.model.state_dict()[f"0.{k}"], v) for k, v in before.items())
     assert run.stages("0", 0)[-1] == "SHADOWING"
     bank = run.model.get_submodule("0.esper_kernels.kernels.0")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
+from esper.attribution.options import Attribution
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
 from esper.contracts.decision import DecisionKind
@@ -18,8 +19,11 @@ from esper.contracts.errors import ConfigError
 from esper.contracts.event import EventKind
 from esper.contracts.metrics import TrainReport
 from esper.contracts.slot import Placement, SlotKind
+from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 from esper.grower.options import GrowerOptions
+from esper.growth.coin import Coin
+from esper.policy.schedule import Schedule
 from esper.safety.options import GovernorOptions
 from tests.unit.scripted import (
     EPOCHS,
@@ -98,30 +102,30 @@ def test_a_blueprint_that_cannot_be_built_does_not_end_the_run(broken_blueprint:
 
 
 @pytest.mark.parametrize(
-    ("since", "reason"), [(4, "loss not measured"), (5, "measurements 0 (>= 3)")]
+    ("since", "reason", "gain"),
+    [(4, "loss not measured", None), (6, "<= 0 at age 4", -1.0)],
 )
-def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(since: int, reason: str) -> None:
+def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(
+    since: int, reason: str, gain: float | None
+) -> None:
     def lost(model: nn.Module) -> tuple[Tensor, Tensor]:
         found, hits = losses_and_hits(model)
-        felt = any("esper_kernels" in key for key in model.state_dict())
-        return (found * math.nan if felt and run_epoch[0] >= since else found), hits
-
-    run_epoch = [0]
-
-    def counted(model: nn.Module) -> tuple[Tensor, Tensor]:
-        run_epoch[0] += model is grower.host.model
-        return lost(model)
+        bank = model[0]._modules.get("esper_kernels")  # type: ignore[index]
+        felt = bank is not None and set(bank.kernels) - bank.muted - bank.isolated
+        return (found * math.nan if felt and epochs_trained >= since else found), hits
 
     unwatched = GovernorOptions(enabled=False)
-    grower, _ = make_grower(policy=script(e2=[adapt("0", 1)]), governor=unwatched)
-    for _ in range(EPOCHS):
+    grower, _ = make_grower(policy=Schedule(fractions=(0.1,)), governor=unwatched, slots=("0",))
+    epochs_trained = 0
+    while epochs_trained < EPOCHS:
+        epochs_trained += 1
         train(grower.host.model, grower.host.optimizer)
-        report = grower.step(counted, train)
+        report = grower.step(lost)
     (outcome,) = grower.settler.outcomes
+    assert (outcome.germinated_epoch, outcome.settled_epoch) == (2, since)
     assert not outcome.fossilized
     assert reason in outcome.reason
-    assert outcome.gain is not None
-    assert outcome.gain < 0
+    assert outcome.gain == gain
     assert math.isfinite(report.metrics.val_loss)
 
 
@@ -137,16 +141,49 @@ def test_kernels_are_ranked_at_birth_where_a_loss_is_given() -> None:
     assert selection.seed is not None
 
 
-def test_the_cost_of_a_step_counts_network_twins_and_evaluations() -> None:
+BARE = 2 * (4 * 6 + 6 * 6 + 6 * 3)
+"""Forward FLOPs of `make_model` for one sample."""
+TRAINED, SCORED = 16, 40
+"""Samples of an epoch, four steps of batches like the example, and of an evaluation."""
+
+
+def test_the_cost_of_a_step_counts_muted_steps_and_further_evaluations() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]), steps=6)
-    bare = run.grower.host.base_flops
-    assert bare == 2 * (4 * 6 + 6 * 6 + 6 * 3)
-    # Four steps of batches like the example, of 4 samples; without a report that is all it knows.
-    assert run.reports[0].flops == 3 * bare * 16
     grown = run.grower.host.flops
-    assert run.reports[2].flops == 3 * grown * 16 + 3 * bare * 16 + bare * 40
-    # In SHADOWING the network is evaluated once more, with the seed muted.
-    assert run.reports[4].flops == run.reports[2].flops + grown * 40
+    kernel = grown - BARE
+    assert run.grower.host.base_flops == BARE
+    assert kernel > 0
+    # The run's seed is 0, and the fifth epoch has the steps 16 to 19.
+    muted = [sum(Coin(0, 0.5).mutes("0", 0, 1, s) for s in range(n, n + 4)) for n in (16, 20)]
+    assert 0 < sum(muted) < 8
+    assert [report.flops for report in run.reports] == [
+        3 * BARE * TRAINED,
+        3 * BARE * TRAINED,
+        # TRAINING: an evaluation leaves an isolated kernel out.
+        3 * grown * TRAINED,
+        # BLENDING: its gate takes an evaluation with the kernel.
+        3 * grown * TRAINED + grown * SCORED,
+        # SHADOWING: some steps leave the kernel out.
+        3 * (grown - kernel * muted[0] / 4) * TRAINED,
+        # The look at age 4 compares the network without and with the kernel.
+        3 * (grown - kernel * muted[1] / 4) * TRAINED + grown * SCORED,
+    ]
+
+
+def test_the_cost_of_a_step_counts_twins() -> None:
+    by_twin = Attribution(method="twin")
+    run = go(policy=script(e2=[adapt("0", 1)]), steps=6, attribution=by_twin)
+    grown = run.grower.host.flops
+    both = 3 * (grown + BARE) * TRAINED
+    assert [report.flops for report in run.reports] == [
+        3 * BARE * TRAINED,
+        3 * BARE * TRAINED,
+        both,
+        both + grown * SCORED,
+        # The twin is compared at the look and an epoch before.
+        both + (grown + BARE) * SCORED,
+        both + (grown + BARE) * SCORED,
+    ]
 
 
 def test_what_training_gave_is_passed_on() -> None:
@@ -173,11 +210,21 @@ def test_a_loop_that_reports_no_training_is_seen_by_its_validation_losses() -> N
     assert report.observation.curve_source == "validation"
 
 
-def test_growing_stops_with_the_constant_part_of_the_schedule() -> None:
-    run = go(policy=script(e4=[adapt("0", 1)], e5=[adapt("3", 1)]), grow_until=0.34)
-    assert [report.observation.may_grow for report in run.reports[:6]] == [True] * 4 + [False] * 2
-    assert run.stages("0", 0)[0] == "GERMINATED"
-    assert run.stages("3", 0) == []
+@pytest.mark.parametrize(("looks", "last"), [((4, 6, 9), 9), ((6,), 7)])
+def test_seeds_germinate_while_a_look_and_an_epoch_after_it_fit(
+    looks: tuple[int, ...], last: int
+) -> None:
+    every = {f"e{epoch}": [adapt("0", 1)] for epoch in (last, last + 1)}
+    run = go(policy=script(**every), attribution=Attribution(looks=looks))
+    may_grow = [report.observation.may_grow for report in run.reports]
+    assert may_grow == [True] * last + [False] * (EPOCHS - last)
+    (germinated,) = [
+        event.epoch
+        for event in run.told.events
+        if event.kind is EventKind.LIFECYCLE and event.body.to_stage is SeedStage.GERMINATED
+    ]
+    assert germinated == last
+    assert [refusal.rule for refusal in run.told.of(EventKind.SAFETY)] == ["growth_window"]
 
 
 def test_dormant_growth_is_not_felt() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from esper.attribution.options import Attribution
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint, sites
 from esper.checkpoint.tree import join, split
@@ -179,7 +180,8 @@ def test_what_fails_between_steps_is_told_when_it_is_asked_for(trouble: Trouble)
         train(grower.host.model, grower.host.optimizer)
         grower.step(losses_and_hits, train)
     trouble.forward = ValueError("mistake")
-    losses_and_hits(grower.host.model)
+    # In eval mode, because training leaves kernels on trial out at random.
+    losses_and_hits(grower.host.model.eval())
     grower.report_failures()
     grower.report_failures()
     assert told.of(EventKind.RECOVERY) == [
@@ -221,7 +223,8 @@ def test_a_run_whose_kernels_fail_and_rest_is_taken_up_again_to_the_bit(trouble:
     options: dict[str, Any] = {
         "policy": Schedule(fractions=(0.1, 0.4)),
         "blueprint": ("bad",),
-        "growth": Growth(training_epochs=3, twin_epochs=8),
+        "growth": Growth(training_epochs=3),
+        "attribution": Attribution(looks=(6, 8)),
         "recovery": RecoveryOptions(failures=4, rest_epochs=1, quarantine_after=99),
     }
     whole, told = make_grower(**options)

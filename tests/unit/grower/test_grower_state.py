@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from esper.attribution.options import Attribution
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 from esper.contracts.event import EventKind
@@ -27,7 +28,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "schedule": {"policy": Schedule(fractions=(0.1, 0.2)), "strategy": "thompson"},
     "random": {"policy": Random(events=3), "strategy": "epsilon_greedy", "rng_seed": 2},
     "heuristic": {"policy": "heuristic", "strategy": "performance_weighted"},
-    "twin": {"policy": Schedule(fractions=(0.1, 0.3)), "growth": Growth(on_cull="twin")},
+    "twin": {
+        "policy": Schedule(fractions=(0.1, 0.3)),
+        "growth": Growth(on_cull="twin"),
+        "attribution": Attribution(method="twin"),
+    },
 }
 
 

@@ -1,4 +1,3 @@
-import math
 from dataclasses import fields
 from typing import Any
 
@@ -7,12 +6,14 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
+from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.grower.options import GrowerArguments, GrowerOptions, option_of
-from esper.growth.options import Growth
-from esper.growth.prepare import prepare
+from esper.growth.coin import Coin
+from esper.growth.options import Growth, ReadOut
+from esper.growth.prepare import HostSetup, prepare
 from esper.options import ControlOptions
 from esper.policy.heuristic import Heuristic
 from esper.policy.random import Random as RandomPolicy
@@ -73,7 +74,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
     ("given", "message"),
     [
         ({"stratgy": "ucb"}, r"no option 'stratgy' \(did you mean: strategy\)"),
-        ({"xyz": 1}, r"no option 'xyz' \(did you mean: blueprint, chance_loss, governor"),
+        ({"xyz": 1}, r"no option 'xyz' \(did you mean: attribution, blueprint, chance_loss, "),
         ({"strategy": "best"}, "strategy must be one of ucb, thompson, .* got 'best'"),
         ({"policy": 3}, "policy must be a name or an option object, got 3"),
         ({"blueprint": "nonsense"}, "unknown blueprint 'nonsense'"),
@@ -83,9 +84,6 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"slots": ("a", "a")}, "model.slots must name each path once"),
         ({"placement": "beside"}, "model.placement must be one of auto, series, parallel"),
         ({"num_seeds": 0}, "model.num_seeds must be a whole number >= 1, got 0"),
-        ({"grow_until": 1.5}, r"grow_until must be in \[0, 1\], got 1.5"),
-        ({"grow_until": math.nan}, r"grow_until must be in \[0, 1\], got nan"),
-        ({"grow_until": "half"}, r"grow_until must be in \[0, 1\], got 'half'"),
         ({"chance_loss": "1"}, "chance_loss must be > 0 and finite, or None, got '1'"),
         ({"chance_loss": True}, "chance_loss must be > 0 and finite, or None, got True"),
         ({"chance_loss": -1.0}, "chance_loss must be > 0 and finite, or None, got -1.0"),
@@ -103,6 +101,17 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
             r"reward must be .* method `judge`, got Safety\(.*\)$",
         ),
         ({"policy": Heuristic}, "policy must be a name or an option object, got <class"),
+        ({"grow_until": 0.5}, r"no option 'grow_until': it is .* policy=Heuristic\(grow_until=0.6"),
+        ({"attribution": "twin"}, "attribution must be a .*Attribution, got 'twin'"),
+        ({"run": "last"}, "run must be a .*ReadOut, got 'last'"),
+        (
+            {"growth": Growth(shadowing_epochs=3)},
+            r"attribution.looks must start at 5 or later, .* got \[4, 6, 9\]",
+        ),
+        (
+            {"growth": Growth(on_cull="twin")},
+            "growth.on_cull=twin needs attribution.method=twin, got muting",
+        ),
         ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
         ({"governor": "off"}, "governor must be a .*GovernorOptions, got 'off'"),
         ({"viability": None}, "viability must be a .*Viability, got None"),
@@ -123,7 +132,7 @@ def test_a_model_is_prepared_as_chosen() -> None:
         {"slots": ("2",), "placement": "series", "num_seeds": 2, "blueprint": ("lora", "mlp")}
     )
     host = prepare(
-        host_model, SGD(host_model.parameters(), lr=0.1), torch.ones(3, 4), choices.setup
+        host_model, SGD(host_model.parameters(), lr=0.1), torch.ones(3, 4), choices.setup(0)
     )
     (slot,) = host.slots.values()
     assert (slot.spec.name, slot.spec.placement) == ("2", "series")
@@ -133,20 +142,31 @@ def test_a_model_is_prepared_as_chosen() -> None:
     assert host.options is choices.growth
 
 
+def test_the_attribution_chooses_the_coin_and_the_run_the_average() -> None:
+    def made(**attribution: Any) -> HostSetup:
+        options = {"attribution": Attribution(**attribution), "run": ReadOut(average=0.5)}
+        return GrowerOptions.of(options).setup(7)
+
+    assert made().coin == Coin(7, 0.5)
+    assert made(mute_probability=0.25).coin == Coin(7, 0.25)
+    assert [made(method=name).coin.probability for name in ("twin", "ablation")] == [0.0, 0.0]
+    assert made().average_epochs == 0.5
+
+
 def test_blueprints_that_fit_nowhere_leave_no_place() -> None:
     host_model = model()
     optimizer = SGD(host_model.parameters(), lr=0.1)
     for slots in ("auto", ("2",)):
         choices = GrowerOptions.of({"blueprint": ("conv",), "slots": slots})
         with pytest.raises(ConfigError, match=r"names=\[conv\] does not fit .*what does: mlp, "):
-            prepare(host_model, optimizer, torch.ones(3, 4), choices.setup)
+            prepare(host_model, optimizer, torch.ones(3, 4), choices.setup(0))
 
 
 def test_a_host_that_has_no_place_is_to_blame_itself() -> None:
     host_model = nn.Flatten()
     optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(ConfigError, match="no slot can be placed in Flatten"):
-        prepare(host_model, optimizer, torch.ones(3, 4), GrowerOptions.of({}).setup)
+        prepare(host_model, optimizer, torch.ones(3, 4), GrowerOptions.of({}).setup(0))
 
 
 def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
@@ -154,7 +174,7 @@ def test_a_budget_that_the_model_is_over_by_itself_is_refused() -> None:
         model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))  # 9 + 8 parameters
         safety = Safety(parameter_budget=budget)
         optimizer = SGD(model.parameters(), lr=0.1)
-        prepare(model, optimizer, torch.zeros(4, 2), GrowerOptions.of({"safety": safety}).setup)
+        prepare(model, optimizer, torch.zeros(4, 2), GrowerOptions.of({"safety": safety}).setup(0))
 
     prepared(17)
     with pytest.raises(ConfigError, match=r"^safety\.parameter_budget=16 is less than the 17 "):

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from esper.attribution.options import Attribution
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import LIVE, SeedStage
+from esper.grower.costs import Costs
 from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.apply import Applied, apply
 from esper.growth.host import Host
@@ -26,6 +28,16 @@ _S = SeedStage
 UPROOTED = {_S.CULLED, _S.EMBARGOED, _S.RESETTING, _S.DORMANT}
 """Stages on the path of a cull."""
 Ready = dict[tuple[int, str], Kernel]
+
+
+NUM_SAMPLES = 100
+
+
+def reviewer_of(host: Host, **limits: Any) -> Reviewer:
+    """Return the reviewer of a run of 40 epochs that can afford any trial at epoch 10."""
+    costs = Costs(host, Attribution(), limits.get("max_cost"), epochs=40)
+    costs.add_epoch(30 * host.settled_flops * NUM_SAMPLES, NUM_SAMPLES, 0)
+    return Reviewer(Safety(**limits), host, costs)
 
 
 def adapt(slot: str, **changes: Any) -> Decision:
@@ -54,7 +66,7 @@ def ready_for(host: Host, plan: Plan) -> Ready:
 
 
 def reviewed(host: Host, plan: Plan, **limits: Any) -> str | None:
-    reviewer = Reviewer(Safety(**limits), host)
+    reviewer = reviewer_of(host, **limits)
     decision = adapt(plan.slot)
     refusal = reviewer.review_plan(plan, decision, seen(host), ready_for(host, plan))
     return refusal.rule if refusal else None
@@ -103,7 +115,7 @@ def test_a_replaced_kernel_makes_room_for_the_next_one() -> None:
 def test_a_kernel_that_is_not_ready_is_not_trusted_under_a_budget() -> None:
     host = make_host("sequential", ["1"])
     plan = germination("1", 0, "mlp")
-    reviewer = Reviewer(Safety(parameter_budget=10**6), host)
+    reviewer = reviewer_of(host, parameter_budget=10**6)
     refusal = reviewer.review_plan(plan, adapt("1"), seen(host), {})
     assert refusal is not None
     assert refusal.reason == "kernel 'mlp' of seed 0 was not measured"
@@ -111,34 +123,36 @@ def test_a_kernel_that_is_not_ready_is_not_trusted_under_a_budget() -> None:
 
 def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     host = make_host("sequential", ["0", "1"])
-    reviewer = Reviewer(Safety(max_live_seeds=1, max_changes_per_epoch=1), host)
+    reviewer = reviewer_of(host, max_live_seeds=1, max_changes_per_epoch=1)
     observation = seen(host)
     first, second = germination("0", 0, "mlp"), germination("1", 0, "mlp")
-    assert reviewer.review_plan(first, adapt("0"), observation, {}) is None
+    ready = ready_for(host, first)
+    assert reviewer.review_plan(first, adapt("0"), observation, ready) is None
     carry_out(host, first)
-    refusal = reviewer.review_plan(second, adapt("1"), observation, {})
+    ready = ready_for(host, second)
+    refusal = reviewer.review_plan(second, adapt("1"), observation, ready)
     assert refusal is not None
     assert refusal.rule == "max_live_seeds"
     reviewer.count(first, epoch=10)
     host.cull("0", 0, epoch=10, reason="a test wants it")
-    refusal = reviewer.review_plan(second, adapt("1"), observation, {})
+    refusal = reviewer.review_plan(second, adapt("1"), observation, ready)
     assert refusal is not None
     assert refusal.rule == "max_changes_per_epoch"
     # The next epoch begins with none.
-    assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is None
+    assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), ready) is None
     reviewer.count(second, epoch=11)
-    assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), {}) is not None
+    assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), ready) is not None
 
 
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
     kernel = build_kernel(host.request("1", 0, "mlp", 0))
     budget = host.num_parameters + kernel.parameters
-    assert Reviewer(Safety(), host).excess(kernel) is None
-    assert Reviewer(Safety(parameter_budget=budget), host).excess(kernel) is None
-    told = Reviewer(Safety(parameter_budget=budget - 1), host).excess(kernel)
+    assert reviewer_of(host).excess(kernel, 10) is None
+    assert reviewer_of(host, parameter_budget=budget).excess(kernel, 10) is None
+    told = reviewer_of(host, parameter_budget=budget - 1).excess(kernel, 10)
     assert told == f"{host.num_parameters} parameters, {budget} afterwards (budget {budget - 1})"
-    assert "MB afterwards" in str(Reviewer(Safety(memory_budget_mb=1e-6), host).excess(kernel))
+    assert "MB afterwards" in str(reviewer_of(host, memory_budget_mb=1e-6).excess(kernel, 10))
 
 
 def age(host: Host, rng: Random) -> None:
@@ -224,8 +238,8 @@ def test_whatever_is_decided_and_planned_a_real_network_keeps_its_limits() -> No
         if host is None or epoch % 20 == 0:
             host = make_host("sequential", ["0", "1"])
             budget = host.num_parameters + 150
-            limits = Safety(parameter_budget=budget, max_live_seeds=3, max_changes_per_epoch=2)
-            reviewer = Reviewer(limits, host)
+            limits = {"max_live_seeds": 3, "max_changes_per_epoch": 2}
+            reviewer = reviewer_of(host, parameter_budget=budget, **limits, max_cost=99.0)
         age(host, rng)
         is_suspect, may_grow = rng.random() < 0.1, rng.random() < 0.9
         observation = seen(host, epoch, is_suspect=is_suspect, may_grow=may_grow)

@@ -46,10 +46,11 @@ def performance(gain: float | None) -> Event:
         seed=1,
         blueprint="lora",
         alpha=1.0,
+        age=4,
         ablation=0.02,
         gain=gain,
         gain_error=None if gain is None else 0.004,
-        method="twin",
+        method="muting",
     )
     return Event(epoch=8, body=body)
 
@@ -71,7 +72,7 @@ def test_a_germination_names_its_kernel_and_a_verdict_its_gain(move: Any) -> Non
     assert words.of(move(to_stage=SeedStage.SHADOWING)) is None
     assert words.of(performance(-0.011)) is None
     culled = words.of(move(to_stage=SeedStage.CULLED, reason="not above 0"))
-    assert culled == "x block2 seed 1 culled (lora, gain -1.1 % +- 0.4 by twin): not above 0"
+    assert culled == "x block2 seed 1 culled (lora, gain -1.1 % +- 0.4 by muting): not above 0"
 
 
 def test_the_gain_of_an_earlier_activation_is_not_told_again(move: Any) -> None:

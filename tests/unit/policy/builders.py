@@ -4,11 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from esper.attribution.options import Attribution
 from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
-from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
+from esper.contracts.slot import (
+    Look,
+    Placement,
+    SeedState,
+    SlotKind,
+    SlotSpec,
+    SlotState,
+    next_binding,
+)
 from esper.contracts.stage import LIVE, SeedStage
 from esper.safety.options import Safety
 from esper.safety.review import review
@@ -16,10 +25,21 @@ from esper.signals.options import Signals
 from esper.signals.tracker import SignalTracker
 
 CATALOGUE = ("affine", "mlp", "lora", "gated_mlp", "norm")
+ATTRIBUTION = Attribution()
+
+
+def make_look(
+    age: int = 6, *, is_last: bool = False, bar: float = 0.02, shown: float = 1.0
+) -> Look:
+    """Return a look at epoch 10."""
+    return Look(epoch=10, age=age, is_last=is_last, bar=bar, shown=shown)
 
 
 def make_seed(stage: SeedStage = SeedStage.DORMANT, **changes: Any) -> SeedState:
-    """Return seed 0 of slot 'block'; a live one has germinated and is measured as useful."""
+    """Return seed 0 of slot 'block'; a live one has germinated and is measured as useful.
+
+    One in PROBATIONARY is looked at in this epoch.
+    """
     state = SeedState(slot="block", seed=0, stage=stage, bound="affine")
     if stage in LIVE:
         state = replace(
@@ -33,6 +53,8 @@ def make_seed(stage: SeedStage = SeedStage.DORMANT, **changes: Any) -> SeedState
             gain_error=0.01,
             ablation=0.02,
             improvement=0.01,
+            improvement_error=0.01,
+            look=make_look() if stage is SeedStage.PROBATIONARY else None,
         )
     return replace(state, **changes)
 
@@ -146,7 +168,7 @@ class World:
             val_accuracy=accuracy,
             train_loss=1 - accuracy,
         )
-        may_grow = self.epoch < 0.6 * self.epochs
+        may_grow = self.epoch <= self.epochs - ATTRIBUTION.ages[0] - 1
         seen = self.tracker.update(metrics, tuple(self.slots), self.epochs, may_grow=may_grow)
         decisions = self.policy.decide(seen)
         self.decisions += [(self.epoch, decision) for decision in decisions]
@@ -160,29 +182,27 @@ class World:
         return [(epoch, each) for epoch, each in self.decisions if each.kind is kind]
 
     def _older(self, seed: SeedState, slot: SlotState) -> SeedState:
-        age = seed.epochs_in_stage + 1
-        since = seed.epochs_since_germination
-        older = replace(
-            seed,
-            epochs_in_stage=age,
-            epochs_since_germination=None if since is None else since + 1,
-        )
+        in_stage, since = seed.epochs_in_stage + 1, seed.epochs_since_germination
+        age = None if since is None else since + 1
+        older = replace(seed, epochs_in_stage=in_stage, epochs_since_germination=age, look=None)
         lengths = {
             SeedStage.TRAINING: (1, SeedStage.BLENDING),
             SeedStage.BLENDING: (1, SeedStage.SHADOWING),
-            SeedStage.SHADOWING: (3, SeedStage.PROBATIONARY),
+            SeedStage.SHADOWING: (2, SeedStage.PROBATIONARY),
             SeedStage.EMBARGOED: (5, SeedStage.DORMANT),
         }
         length, after = lengths.get(seed.stage, (1000, seed.stage))
-        if age < length:
+        if in_stage >= length:
+            if after is SeedStage.DORMANT:
+                names = [each.bound for each in slot.seeds]
+                older = replace(older, bound=next_binding(CATALOGUE, names, seed.seed))
+            older = replace(older, stage=after, epochs_in_stage=0)
+        look = None if age is None else ATTRIBUTION.due(age, self.epoch, self.epochs)
+        if look is None or older.stage is not SeedStage.PROBATIONARY:
             return older
-        if after is SeedStage.DORMANT:
-            names = [each.bound for each in slot.seeds]
-            older = replace(older, bound=next_binding(CATALOGUE, names, seed.seed))
-        if after is SeedStage.PROBATIONARY:
-            gain = self.gain(seed.bound)
-            older = replace(older, gain=gain, gain_error=0.01, ablation=0.02)
-        return replace(older, stage=after, epochs_in_stage=0)
+        bar = max(look.bar, ATTRIBUTION.standard_errors * 0.01)
+        gain = self.gain(seed.bound)
+        return replace(older, look=replace(look, bar=bar), gain=gain, gain_error=0.01)
 
     def _carry_out(self, decision: Decision) -> None:
         if decision.kind is DecisionKind.WAIT:
@@ -214,6 +234,7 @@ class World:
             gain=None,
             gain_error=None,
             ablation=None,
+            look=None,
         )
         return replace(self._with(slot, live), rests_until=self.epoch + 5)
 
@@ -224,7 +245,9 @@ class World:
             seed.bound, fossilized=kept, epoch=self.epoch, slot=slot.spec.name, gain=seed.gain
         )
         self.policy.learn(outcome, Reward(total=0.1 if kept else -0.1))
-        done = replace(seed, stage=stage, epochs_in_stage=0, epochs_since_germination=None)
+        done = replace(
+            seed, stage=stage, epochs_in_stage=0, epochs_since_germination=None, look=None
+        )
         if kept:
             return self._with(slot, done)
         done = replace(done, last_used_epoch=self.epoch)

@@ -25,7 +25,7 @@ def test_epochs_and_slots_are_spread_over_the_window_and_the_host() -> None:
         ((epoch, decision),) = World(policy, num_slots=4).run().of_kind(ADAPT)
         epochs[epoch] += 1
         slots[decision.slot] += 1
-    assert set(epochs) == set(range(1, 24))
+    assert set(epochs) == set(range(1, 25))
     # 50 expected of 200 with a standard deviation of 6.1: 5 of them on either side.
     assert len(slots) == 4
     assert all(20 <= count <= 80 for count in slots.values())
@@ -41,9 +41,14 @@ def test_an_event_without_a_slot_is_made_up_for() -> None:
 
 
 def test_a_short_run_gets_as_many_events_as_it_has_epochs_to_grow() -> None:
-    # 60 % of 5 epochs: epochs 1 and 2 may grow.
-    world = World(Random(events=3).build(0), epochs=5).run()
+    # 60 % of 7 epochs are 4, but after epoch 2 no time is left for a trial.
+    world = World(Random(events=9).build(0), epochs=7).run()
     assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [1, 2]
+
+
+def test_it_draws_in_the_chosen_share_of_the_budget() -> None:
+    world = World(Random(events=9, grow_until=0.1).build(0), num_slots=6).run()
+    assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [1, 2, 3, 4]
 
 
 def test_its_chance_is_its_own_seed() -> None:
@@ -57,11 +62,12 @@ def test_the_drawn_epochs_survive_a_save_even_for_a_longer_run() -> None:
     World(policy).run(epochs=1)
     resumed.load_state_dict(json.loads(json.dumps(policy.state_dict())))
     longer = World(resumed, epochs=400).run()
-    assert all(epoch < 24 for epoch, _ in longer.of_kind(ADAPT))
+    assert all(epoch <= 24 for epoch, _ in longer.of_kind(ADAPT))
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"), [({"events": -1}, "policy.events"), ({"until": 0.0}, "policy.until")]
+    ("changes", "key"),
+    [({"events": -1}, "policy.events"), ({"grow_until": -0.1}, "policy.grow_until")],
 )
 def test_a_bad_key_is_refused(changes: dict[str, float], key: str) -> None:
     with pytest.raises(ValueError, match=key):

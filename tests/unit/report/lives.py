@@ -46,7 +46,7 @@ class Activation:
             (self.born, S.TRAINING),
             (self.born + 1, S.BLENDING),
             (self.born + 2, S.SHADOWING),
-            (self.born + 5, S.PROBATIONARY),
+            (self.born + 4, S.PROBATIONARY),
         ]
         if self.kept:
             return [*start, (self.born + 6, S.FOSSILIZED)]
@@ -74,7 +74,7 @@ def events_at(epoch: int, lives: tuple[Activation, ...]) -> Iterator[Event]:
             if when == epoch:
                 yield Event(epoch=epoch, body=move(life, previous, stage))
             previous = stage
-        if life.born + 2 <= epoch <= life.born + 6:
+        if epoch in (life.born + 4, life.born + 6):
             yield performance(life, epoch)
         if epoch == life.born + 6:
             yield from verdict(life)
@@ -162,6 +162,7 @@ def performance(life: Activation, epoch: int) -> Event:
             seed=life.seed,
             blueprint=life.blueprint,
             alpha=1.0,
+            age=epoch - life.born,
             ablation=life.gain + 0.02,
             gain=life.gain,
             gain_error=0.004,
@@ -236,6 +237,6 @@ def seed_at(epoch: int, life: Activation) -> dict[str, Any] | None:
         "blueprint": life.blueprint,
         "stage": entered[-1],
         "alpha": {0: 0.0, 1: 0.5}.get(epoch - life.born, 1.0),
-        "ablation": life.gain + 0.02 if epoch >= life.born + 2 else None,
-        "gain": life.gain if epoch >= life.born + 2 else None,
+        "ablation": life.gain + 0.02 if epoch >= life.born + 4 else None,
+        "gain": life.gain if epoch >= life.born + 4 else None,
     }

@@ -57,7 +57,7 @@ def test_lanes_are_as_long_as_the_stages(tmp_path: Path, make_run: Any) -> None:
     assert names[0] == "block1 seed 0"
     first = [bar for bar in axes.patches if abs(bar.get_y() + bar.get_height() / 2) < 1e-9]
     widths = [(bar.get_x(), bar.get_width()) for bar in first if bar.get_width() > 0]
-    assert widths == [(4, 1), (5, 1), (6, 3), (9, 1), (10, 30)]
+    assert widths == [(4, 1), (5, 1), (6, 2), (8, 2), (10, 30)]
     texts = [text.get_text() for text in axes.texts]
     assert sorted(texts) == sorted(
         ["mlp", "affine", "lora", "squeeze_excite", "gated_mlp", "frozen_random"]

@@ -20,8 +20,8 @@ def test_a_lane_holds_every_stage_of_a_seed_with_its_ends(tmp_path: Path, make_r
     assert spans == [
         Span(stage="TRAINING", blueprint="mlp", start=4, end=5),
         Span(stage="BLENDING", blueprint="mlp", start=5, end=6),
-        Span(stage="SHADOWING", blueprint="mlp", start=6, end=9),
-        Span(stage="PROBATIONARY", blueprint="mlp", start=9, end=10),
+        Span(stage="SHADOWING", blueprint="mlp", start=6, end=8),
+        Span(stage="PROBATIONARY", blueprint="mlp", start=8, end=10),
         Span(stage="FOSSILIZED", blueprint="mlp", start=10, end=40),
     ]
 

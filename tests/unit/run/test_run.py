@@ -11,13 +11,16 @@ import torch
 from esper.config import RunConfig
 from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
+from esper.growth.options import ReadOut
 from esper.logger.none import NoLogger
+from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
 from esper.probe.flops import forward_flops
 from esper.run.load import load_run
 from esper.run.run import run
 from esper.run.task import Task, scores
 from esper.rundir.layout import NETWORK
+from esper.safety.options import Safety
 from esper.store.sqlite import SQLite
 from esper.training.options import Training
 
@@ -25,9 +28,14 @@ EPOCHS = 12
 
 
 def small(**changes: Any) -> RunConfig:
-    """Return a configuration that grows within seconds."""
-    training = changes.pop("training", Training(steps_per_epoch=20))
-    return RunConfig(epochs=EPOCHS, logger=NoLogger(), training=training, **changes)
+    """Return a configuration that grows within seconds; its budget holds two trials and more."""
+    given = {
+        "training": Training(steps_per_epoch=20),
+        "safety": Safety(max_cost=4.0),
+        "policy": Heuristic(trigger="fractions", fractions=(0.1, 0.25)),
+        **changes,
+    }
+    return RunConfig(epochs=EPOCHS, logger=NoLogger(), **given)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +130,40 @@ def test_a_loaded_network_scores_what_the_run_scored(
     assert float(losses_N.mean()) == summary["test_loss"]
     assert float(hits_N.mean()) == summary["test_accuracy"]
     assert any("esper_kernels" in name for name, _ in network.named_parameters())
+
+
+def val_loss(run_dir: Path) -> float:
+    """Return the validation loss of the network that a run saved."""
+    loaded = load_run(run_dir)
+    return float(scores(loaded.network(), loaded.config.data.load().val)[0].mean())
+
+
+@pytest.mark.parametrize("policy", ["grown", "never"])
+def test_a_run_ends_with_its_best_averaged_network_grown_or_not(
+    tmp_path: Path, finished: tuple[Path, dict[str, Any]], policy: str
+) -> None:
+    # The rate stays high until the end, so that the last network is rarely the best.
+    bare = small(policy=Never(), training=Training(steps_per_epoch=20, schedule="constant"))
+    run_dir, summary = finished if policy == "grown" else (tmp_path, run(bare, tmp_path))
+    found = [line["val_loss"] for line in lines(run_dir / "metrics.jsonl")]
+    assert summary["read_out_epoch"] == 1 + found.index(min(found))
+    assert val_loss(run_dir) == pytest.approx(min(found), rel=1e-5)
+
+
+def test_the_last_weights_are_tested_if_that_is_chosen(tmp_path: Path) -> None:
+    found = {}
+    for read_out in ("best_average", "last"):
+        run_dir = tmp_path / read_out
+        run_dir.mkdir()
+        training = Training(steps_per_epoch=20, schedule="constant", lr=0.05)
+        config = small(policy=Never(), training=training, run=ReadOut(read_out=read_out))
+        found[read_out] = run(config, run_dir)
+        hits_N = scores(load_run(run_dir).network(), Digits().load().test)[1]
+        assert float(hits_N.mean()) == found[read_out]["test_accuracy"]
+    assert found["last"]["read_out_epoch"] == EPOCHS
+    assert found["last"]["test_loss"] != found["best_average"]["test_loss"]
+    one, other = (lines(tmp_path / each / "metrics.jsonl") for each in found)
+    assert [line["val_loss"] for line in one] == [line["val_loss"] for line in other]
 
 
 def test_a_run_that_is_not_there_or_of_another_version_is_refused(

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from esper.attribution.options import Attribution
 from esper.attribution.trials import Trials
 from esper.contracts.event import Event, Recovery
 from esper.contracts.stage import SeedStage
@@ -31,7 +32,7 @@ class Run:
         host = make_host("sequential", ["1"])
         for seed, blueprint in enumerate(blueprints):
             plant(host, "1", seed, blueprint)
-        guard = KernelGuard(Trials(host), RecoveryOptions(backoff_s=0.0, **options))
+        guard = KernelGuard(Trials(host, Attribution()), RecoveryOptions(backoff_s=0.0, **options))
         guard.prepare(0)
         return cls(host, guard)
 

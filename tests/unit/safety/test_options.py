@@ -17,6 +17,9 @@ from esper.safety.options import GovernorOptions, Safety
         ({"max_live_seeds": -1}, "safety.max_live_seeds must be >= 0 or null, got -1"),
         ({"parameter_budget": 0}, "safety.parameter_budget must be > 0 or null, got 0"),
         ({"memory_budget_mb": math.nan}, "safety.memory_budget_mb"),
+        ({"max_cost": 0.99}, "safety.max_cost must be >= 1 and finite, or null, got 0.99"),
+        ({"max_cost": math.nan}, "safety.max_cost must be >= 1 and finite"),
+        ({"max_cost": math.inf}, "safety.max_cost must be >= 1 and finite"),
     ],
 )
 def test_a_bad_limit_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:

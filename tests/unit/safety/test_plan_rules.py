@@ -24,8 +24,8 @@ USAGE = Usage(parameters=100, memory_mb=10.0)
 KERNELS = {
     (0, "lora"): KernelCost(parameters=30, memory_mb=3.0),
     (0, "mlp"): KernelCost(parameters=40, memory_mb=4.0),
-    (2, "mlp"): KernelCost(parameters=40, memory_mb=4.0),
-    (3, "affine"): KernelCost(parameters=10, memory_mb=1.0),
+    (2, "mlp"): KernelCost(parameters=40, memory_mb=4.0, flops=80.0),
+    (3, "affine"): KernelCost(parameters=10, memory_mb=1.0, flops=20.0),
 }
 
 
@@ -258,7 +258,18 @@ def test_a_kernel_of_unknown_cost_is_refused_under_any_budget() -> None:
     unknown = germinate(3, "lora")
     assert broken_rule(unknown, parameter_budget=10**6) == "kernel_costs"
     assert broken_rule(unknown, memory_budget_mb=1e6) == "kernel_costs"
-    assert broken_rule(unknown) is None
+    assert broken_rule(unknown, usage=replace(USAGE, affordable_flops=1e9)) == "kernel_costs"
+
+
+def test_a_trial_costs_no_more_than_the_run_may() -> None:
+    def rule(flops: float, *changes: SeedChange) -> str | None:
+        return broken_rule(*changes, usage=replace(USAGE, affordable_flops=flops))
+
+    both = (germinate(), germinate(3, "affine"))
+    assert [rule(80.0, germinate()), rule(79.9, germinate())] == [None, "max_cost"]
+    assert [rule(100.0, *both), rule(99.9, *both)] == [None, "max_cost"]
+    assert rule(79.9, cull(1), germinate()) == "max_cost", "a culled kernel gives no time back"
+    assert rule(-1.0, cull(0), retarget(1)) is None
 
 
 @pytest.mark.parametrize("memory", [None, math.nan, math.inf])
@@ -280,6 +291,10 @@ def test_reasons_give_the_numbers() -> None:
         "2 seeds were changed this epoch, 3 with this plan (at most 2)"
     )
     assert reason_of(cull(0), germinate(0)) == "seed 0 is changed 2 times: cull, germinate"
+    poor = replace(USAGE, affordable_flops=50.0)
+    words = "its 80 forward FLOPs a sample are more than the 50 that"
+    assert reason_of(germinate(), usage=poor) == f"{words} safety.max_cost leaves"
+    assert reason_of(germinate(), usage=poor, max_cost=1.5) == f"{words} safety.max_cost=1.5 leaves"
     assert reason_of(germinate(3, "lora"), parameter_budget=10**6) == (
         "kernel 'lora' of seed 3 was not measured"
     )

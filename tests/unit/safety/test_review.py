@@ -17,7 +17,7 @@ def test_each_rule_says_what_it_refuses_and_no_name_occurs_twice() -> None:
 
 
 def test_each_decision_is_reviewed_beside_those_accepted_before_it() -> None:
-    ripe = make_seed(SeedStage.PROBATIONARY, ablation=-0.1)
+    ripe = make_seed(SeedStage.PROBATIONARY, gain=None)
     observation = make_observation(slots=(make_slot(seeds=(ripe, make_seed())),))
     adapt = Decision(
         kind=DecisionKind.ADAPT, slot="block", adaptation=Adaptation.ADD_NEURONS, reason="a test"
@@ -27,7 +27,7 @@ def test_each_decision_is_reviewed_beside_those_accepted_before_it() -> None:
     accepted, refusals = review([keep, cull, adapt], observation, Safety())
     assert accepted == [cull]
     assert [(refusal.rule, refusal.decision) for refusal in refusals] == [
-        ("ablation_veto", keep),
+        ("measured", keep),
         ("one_change_a_target", adapt),
     ]
     assert [refusal.plan for refusal in refusals] == [None, None]

@@ -12,6 +12,7 @@ from esper.policy.rules.growth import (
     Trigger,
     combine,
     growable_slots,
+    last_epoch,
     obstacle,
     request_growth,
 )
@@ -62,12 +63,34 @@ def test_a_reason_stays_short_with_hundreds_of_slots() -> None:
 
 
 def test_the_network_does_not_grow_when_it_may_not_or_has_diverged() -> None:
-    observation = make_observation(epoch=30)
-    assert obstacle(observation) is None
-    late = replace(observation, may_grow=False)
-    assert obstacle(late) == "epoch 30 of 40 is past the growth window"
+    rules, observation = GrowthRules(), make_observation(epoch=24)
+    assert obstacle(observation, rules) is None
+    no_time = replace(observation, may_grow=False)
+    assert obstacle(no_time, rules) == "epoch 24 of 40 leaves no time for a trial"
+    late = make_observation(epoch=25)
+    assert obstacle(late, rules) == "epoch 25 of 40 is past policy.grow_until=0.6"
     broken = replace(observation, metrics=replace(observation.metrics, val_loss=math.nan))
-    assert obstacle(broken) == "validation loss is nan"
+    assert obstacle(broken, rules) == "validation loss is nan"
+
+
+@pytest.mark.parametrize(("flops", "waits"), [(0.0, True), (-5.0, True), (0.5, False)])
+def test_growth_waits_while_no_trial_is_affordable(flops: float, waits: bool) -> None:
+    observation = make_observation(affordable_flops=flops)
+    decision = request_growth(observation, NOW, GrowthRules(), [], lambda slots: slots[0])
+    assert (decision.kind is DecisionKind.WAIT) == waits
+    if waits:
+        assert decision.reason == "another trial would cost more than safety.max_cost allows"
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "last"),
+    # 0.29 * 100 is slightly below 29 in binary.
+    [(0.6, 40, 24), (0.6, 14, 8), (0.29, 100, 29), (0.0, 40, 0), (1.0, 7, 7)],
+)
+def test_the_share_of_the_budget_in_which_seeds_germinate_is_rounded_down(
+    share: float, epochs: int, last: int
+) -> None:
+    assert last_epoch(GrowthRules(grow_until=share), epochs) == last
 
 
 def test_a_request_asks_for_what_the_rules_say() -> None:
@@ -94,7 +117,7 @@ def test_a_request_that_cannot_be_waits_and_says_why() -> None:
     assert {decision.kind for decision in waits} == {DecisionKind.WAIT}
     assert [decision.reason for decision in waits] == [
         "too early",
-        "epoch 10 of 40 is past the growth window",
+        "epoch 10 of 40 leaves no time for a trial",
         "it is time, but no slot can grow: 'block' rests until epoch 99",
     ]
 
@@ -117,6 +140,8 @@ def test_waiting_is_said_only_where_nothing_else_is() -> None:
             "policy.adaptation must be one of add_neurons, add_layer, got replace",
         ),
         ({"seeds_per_adaptation": 0}, "policy.seeds_per_adaptation must be >= 1"),
+        ({"grow_until": 1.5}, r"policy.grow_until must be in \[0, 1\], got 1.5"),
+        ({"grow_until": math.nan}, r"policy.grow_until must be in \[0, 1\], got nan"),
     ],
 )
 def test_a_bad_rule_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:

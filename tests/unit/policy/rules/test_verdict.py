@@ -7,88 +7,113 @@ from hypothesis import strategies as st
 
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.stage import SeedStage
-from esper.policy.rules.verdict import VerdictRules, harm, judge, verdict
-from tests.unit.policy.builders import make_observation, make_seed, make_slot
+from esper.policy.rules.verdict import VerdictRules, harm, judge, priced_gain, verdict
+from tests.unit.policy.builders import make_look, make_observation, make_seed, make_slot
 
 FOSSILIZE, CULL, WAIT = DecisionKind.FOSSILIZE, DecisionKind.CULL, DecisionKind.WAIT
 
 
-def judged(**changes: Any) -> Decision | None:
-    return verdict(make_seed(SeedStage.PROBATIONARY, **changes), VerdictRules())
+def judged(rules: VerdictRules | None = None, **changes: Any) -> Decision:
+    seed = make_seed(SeedStage.PROBATIONARY, **changes)
+    decision = verdict(seed, rules or VerdictRules())
+    assert decision is not None
+    return decision
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "ablation", "first", "last"),
+    ("gain", "error", "first", "last"),
     [
-        (0.031, 0.012, 0.02, FOSSILIZE, FOSSILIZE),
-        (0.0051, 0.0, 0.0, FOSSILIZE, FOSSILIZE),
-        (0.031, 0.012, None, FOSSILIZE, FOSSILIZE),
-        (0.005, 0.0, 0.02, WAIT, CULL),
-        (0.031, 0.031, 0.02, WAIT, CULL),
-        (0.031, 0.04, 0.02, WAIT, CULL),
-        (0.0, 0.0, 0.0, CULL, CULL),
-        (-0.01, 0.5, 0.5, CULL, CULL),
-        (0.5, 0.01, -1e-9, CULL, CULL),
-        (None, None, -0.1, CULL, CULL),
-        (None, None, 0.5, WAIT, CULL),
-        (math.nan, 0.01, 0.5, WAIT, CULL),
-        (math.inf, 0.01, 0.5, WAIT, CULL),
-        (0.5, None, 0.5, WAIT, CULL),
-        (0.5, math.nan, 0.5, WAIT, CULL),
-        (0.5, 0.01, math.nan, WAIT, CULL),
-        (0.5, 0.01, -math.inf, CULL, CULL),
+        # The bar is 0.02.
+        (0.031, 0.01, FOSSILIZE, FOSSILIZE),
+        (0.0201, 0.0, FOSSILIZE, FOSSILIZE),
+        (0.02, 0.01, WAIT, CULL),
+        (1e-9, 0.01, WAIT, CULL),
+        (0.0, 0.0, CULL, CULL),
+        (-0.01, 0.5, CULL, CULL),
+        (None, None, WAIT, CULL),
+        (math.nan, 0.01, WAIT, CULL),
+        (math.inf, 0.01, WAIT, CULL),
+        (-math.inf, 0.01, WAIT, CULL),
+        (0.5, None, WAIT, CULL),
+        (0.5, math.nan, WAIT, CULL),
     ],
 )
-def test_what_is_kept_at_the_first_and_at_the_last_look(
-    gain: float | None,
-    error: float | None,
-    ablation: float | None,
-    first: DecisionKind,
-    last: DecisionKind,
+def test_what_is_kept_at_a_look_and_at_the_last_one(
+    gain: float | None, error: float | None, first: DecisionKind, last: DecisionKind
 ) -> None:
-    measured = {"gain": gain, "gain_error": error, "ablation": ablation}
-    at_first = judged(epochs_in_stage=1, **measured)
-    at_last = judged(epochs_in_stage=4, **measured)
-    assert at_first is not None
-    assert at_last is not None
-    assert (at_first.kind, at_last.kind) == (first, last)
+    kinds = [
+        judged(gain=gain, gain_error=error, look=make_look(is_last=is_last)).kind
+        for is_last in (False, True)
+    ]
+    assert kinds == [first, last]
 
 
-@pytest.mark.parametrize("age", [0, 2, 3])
-def test_between_the_looks_nothing_is_said(age: int) -> None:
-    assert judged(epochs_in_stage=age, gain=0.5) is None
-    assert judged(epochs_in_stage=age, gain=-0.5) is None
-
-
-def test_a_seed_that_was_overlooked_is_judged_late() -> None:
-    late = judged(epochs_in_stage=7, gain=0.001)
-    assert late is not None
-    assert late.kind is CULL
+@pytest.mark.parametrize("gain", [0.5, -0.5, None])
+def test_between_the_looks_nothing_is_said(gain: float | None) -> None:
+    seed = make_seed(SeedStage.PROBATIONARY, look=None, gain=gain)
+    assert verdict(seed, VerdictRules()) is None
 
 
 @pytest.mark.parametrize("stage", [stage for stage in SeedStage if stage != "PROBATIONARY"])
 def test_only_probation_has_a_verdict(stage: SeedStage) -> None:
-    assert verdict(make_seed(stage, gain=-0.5, epochs_in_stage=1), VerdictRules()) is None
+    assert verdict(make_seed(stage, gain=-0.5, look=make_look()), VerdictRules()) is None
+
+
+def test_what_ablation_shows_vetoes_nothing() -> None:
+    assert judged(ablation=-0.5).kind is FOSSILIZE
+
+
+@pytest.mark.parametrize(
+    ("added", "shown", "price", "expected"),
+    [
+        # log2(1 + 1) = 1: a doubling costs the price.
+        (1.0, 1.0, 0.02, 0.03 - 0.02),
+        # Half of the gain is shown, so half of the price is taken off.
+        (1.0, 0.5, 0.02, 0.03 - 0.01),
+        (3.0, 0.5, 0.02, 0.03 - 0.02),
+        # log2(1.25) = 0.3219281.
+        (0.25, 0.5, 0.04, 0.03 - 0.02 * 0.3219281),
+        (0.0, 0.5, 0.02, 0.03),
+        (7.0, 0.5, 0.0, 0.03),
+    ],
+)
+def test_a_price_is_taken_off_for_each_doubling_of_the_flops(
+    added: float, shown: float, price: float, expected: float
+) -> None:
+    look = make_look(shown=shown)
+    seed = make_seed(SeedStage.PROBATIONARY, gain=0.03, added_flops=added, look=look)
+    assert priced_gain(seed, price) == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_kernel_is_kept_cheap_and_not_at_twice_the_flops() -> None:
+    look = make_look(bar=0.015, shown=0.5)
+    # 0.024 - 0.5 * 0.02 * log2(1 + added): 0.024, 0.014 and -0.006.
+    kinds = [judged(gain=0.024, added_flops=flops, look=look).kind for flops in (0.0, 1.0, 7.0)]
+    assert kinds == [FOSSILIZE, WAIT, CULL]
+    free = judged(VerdictRules(price=0.0), gain=0.024, added_flops=7.0, look=look)
+    assert free.kind is FOSSILIZE
 
 
 def test_reasons_carry_the_numbers() -> None:
-    kept = judged(gain=0.031, gain_error=0.012)
-    doubted = judged(gain=0.003, gain_error=0.012)
-    vetoed = judged(ablation=-0.02)
-    assert kept is not None
-    assert kept.reason == "gain 0.031 > max(0.005, 0.012)"
-    assert doubted is not None
-    assert doubted.reason == ("gain 0.003 <= max(0.005, 0.012): look once more, 3 epochs longer")
-    assert vetoed is not None
-    assert vetoed.reason == "ablation -0.02 < 0 is a veto"
+    assert judged(gain=0.031).reason == "gain 0.031 > 0.02 at age 6"
+    assert judged(gain=0.003).reason == "gain 0.003 <= 0.02 at age 6: look again later"
+    last = make_look(9, is_last=True)
+    assert judged(gain=0.003, look=last).reason == "gain 0.003 <= 0.02 at age 9, the last look"
+    assert judged(gain=-0.003).reason == "gain -0.003 <= 0 at age 6"
+    assert judged(gain=None, look=last).reason == "gain was not measured at age 9"
+    priced = judged(gain=0.03, added_flops=1.0, look=make_look(4, bar=0.005, shown=0.5))
+    assert priced.reason == (
+        "gain 0.03, 0.02 after a price of 0.02 a doubling (100 % more FLOPs), > 0.005 at age 4"
+    )
 
 
 def test_a_higher_bar_can_be_asked_for() -> None:
-    seed = make_seed(SeedStage.PROBATIONARY, gain=0.031, gain_error=0.012)
-    decision = verdict(seed, VerdictRules(min_improvement_to_fossilize=0.05))
-    assert decision is not None
-    assert decision.kind is WAIT
-    assert "max(0.005, 0.012, 0.05)" in decision.reason
+    rules = VerdictRules(min_improvement_to_fossilize=0.05)
+    assert judged(rules, gain=0.031).kind is WAIT
+    assert judged(rules, gain=0.051).kind is FOSSILIZE
+    assert "<= 0.05 " in judged(rules, gain=0.031).reason
+    lower = VerdictRules(min_improvement_to_fossilize=0.001)
+    assert judged(lower, gain=0.015).kind is WAIT, "the look's own bar stays"
 
 
 numbers = st.none() | st.floats()
@@ -96,63 +121,109 @@ numbers = st.none() | st.floats()
 
 @given(
     st.sampled_from(SeedStage),
-    st.integers(0, 9),
+    st.none() | st.builds(make_look, st.integers(1, 9), is_last=st.booleans()),
     numbers,
     numbers,
-    numbers,
+    st.floats(0, 100),
     st.none() | st.floats(-1, 1),
 )
-def test_nothing_unmeasured_useless_or_vetoed_is_ever_kept(
+def test_nothing_unmeasured_or_useless_is_ever_kept(
     stage: SeedStage,
-    age: int,
+    look: Any,
     gain: float | None,
     error: float | None,
-    ablation: float | None,
+    added_flops: float,
     improvement: float | None,
 ) -> None:
     seed = make_seed(
         stage,
-        epochs_in_stage=age,
+        look=look,
         gain=gain,
         gain_error=error,
-        ablation=ablation,
+        added_flops=added_flops,
         improvement=improvement,
     )
-    for decision in judge(make_observation(slots=(make_slot(seeds=(seed,)),)), VerdictRules()):
+    decisions = judge(make_observation(slots=(make_slot(seeds=(seed,)),)), VerdictRules())
+    for decision in decisions:
         if decision.kind is FOSSILIZE:
             assert stage is SeedStage.PROBATIONARY
+            assert look is not None
             assert gain is not None
             assert error is not None
             assert math.isfinite(gain)
-            assert gain > max(0.005, error)
-            assert ablation is None or ablation >= 0
-    if stage is SeedStage.PROBATIONARY and age >= 4:
-        kinds = {
-            d.kind
-            for d in judge(make_observation(slots=(make_slot(seeds=(seed,)),)), VerdictRules())
-        }
-        assert kinds in ({FOSSILIZE}, {CULL})
+            assert gain - 0.02 * math.log2(1 + added_flops) > 0.02
+    if stage is SeedStage.PROBATIONARY and look is not None and look.is_last:
+        assert {decision.kind for decision in decisions} in ({FOSSILIZE}, {CULL})
 
 
 @pytest.mark.parametrize(
-    ("stage", "age", "improvement", "culled"),
+    ("stage", "age", "improvement", "error", "culled"),
     [
-        (SeedStage.BLENDING, 5, -0.021, True),
-        (SeedStage.SHADOWING, 6, -0.5, True),
-        (SeedStage.PROBATIONARY, 9, -0.021, True),
-        (SeedStage.BLENDING, 5, -0.02, False),
-        (SeedStage.BLENDING, 4, -0.5, False),
-        (SeedStage.TRAINING, 6, -0.5, False),
-        (SeedStage.FOSSILIZED, 6, -0.5, False),
-        (SeedStage.SHADOWING, 6, None, False),
-        (SeedStage.SHADOWING, 6, math.nan, False),
+        (SeedStage.BLENDING, 5, -0.021, 0.01, True),
+        (SeedStage.SHADOWING, 6, -0.5, 0.01, True),
+        (SeedStage.PROBATIONARY, 9, -0.021, 0.01, True),
+        # Within 2 points, or within two standard errors.
+        (SeedStage.PROBATIONARY, 6, -0.02, 0.001, False),
+        (SeedStage.PROBATIONARY, 6, -0.021, 0.011, False),
+        (SeedStage.PROBATIONARY, 6, -0.06, 0.03, False),
+        (SeedStage.PROBATIONARY, 6, -0.061, 0.03, True),
+        # Too young, or not blended and live.
+        (SeedStage.PROBATIONARY, 4, -0.5, 0.01, False),
+        (SeedStage.TRAINING, 6, -0.5, 0.01, False),
+        (SeedStage.FOSSILIZED, 6, -0.5, 0.01, False),
+        # Not measured.
+        (SeedStage.SHADOWING, 6, None, None, False),
+        (SeedStage.SHADOWING, 6, -0.5, None, False),
+        (SeedStage.SHADOWING, 6, math.nan, 0.01, False),
     ],
 )
-def test_a_blended_seed_that_costs_more_than_two_points_is_culled(
-    stage: SeedStage, age: int, improvement: float | None, culled: bool
+def test_a_drop_of_accuracy_beyond_two_points_and_two_errors_is_culled(
+    stage: SeedStage, age: int, improvement: float | None, error: float | None, culled: bool
 ) -> None:
-    seed = make_seed(stage, epochs_since_germination=age, improvement=improvement)
+    measured = {"improvement": improvement, "improvement_error": error}
+    seed = make_seed(stage, look=make_look(age), **measured)
     assert (harm(seed, VerdictRules()) is not None) == culled
+
+
+def test_the_reason_of_a_cull_names_the_drop_and_its_limit() -> None:
+    look = make_look(6)
+    found = harm(make_seed(SeedStage.PROBATIONARY, look=look, improvement=-0.05), VerdictRules())
+    assert found is not None
+    assert found.reason == "accuracy -0.05 at age 6 < -0.02 (from age 5 on)"
+
+
+def test_accuracy_is_judged_at_looks_alone() -> None:
+    seed = make_seed(SeedStage.PROBATIONARY, look=None, improvement=-0.5)
+    assert harm(seed, VerdictRules()) is None
+
+
+def test_patience_and_limit_of_a_drop_can_be_chosen() -> None:
+    seed = make_seed(SeedStage.PROBATIONARY, look=make_look(4), improvement=-0.05)
+    patient = VerdictRules(cull_after_epochs_without_improvement=4)
+    assert harm(seed, patient) is not None
+    lenient = VerdictRules(cull_after_epochs_without_improvement=4, cull_if_accuracy_drops_by=0.05)
+    assert harm(seed, lenient) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "epochs", "culled"),
+    [
+        (SeedStage.PROBATIONARY, 2, True),
+        (SeedStage.SHADOWING, 3, True),
+        (SeedStage.BLENDING, 2, True),
+        (SeedStage.PROBATIONARY, 1, False),
+        (SeedStage.TRAINING, 2, False),
+        (SeedStage.FOSSILIZED, 2, False),
+    ],
+)
+def test_a_gradient_that_stays_unhealthy_for_two_epochs_culls(
+    stage: SeedStage, epochs: int, culled: bool
+) -> None:
+    found = harm(make_seed(stage, look=None, unhealthy_epochs=epochs), VerdictRules())
+    assert (found is not None) == culled
+    if found is not None:
+        assert found.kind is CULL
+        assert found.reason == f"its gradient was 0 or not finite for {epochs} epochs"
 
 
 def test_harm_goes_before_the_verdict_and_each_seed_is_judged_once() -> None:
@@ -170,6 +241,8 @@ def test_harm_goes_before_the_verdict_and_each_seed_is_judged_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
+        ({"price": -0.01}, "policy.price must be in"),
+        ({"price": math.nan}, "policy.price must be in"),
         ({"min_improvement_to_fossilize": -0.1}, "policy.min_improvement_to_fossilize"),
         ({"cull_if_accuracy_drops_by": math.nan}, "policy.cull_if_accuracy_drops_by"),
         ({"cull_after_epochs_without_improvement": 0}, "policy.cull_after_epochs_without_impr"),

@@ -1,0 +1,178 @@
+"""What another trial may cost: budgets computed by hand, and kept by real runs."""
+
+from typing import Any
+
+import pytest
+
+from esper.attribution.options import Attribution
+from esper.contracts.event import EventKind
+from esper.contracts.stage import SeedStage
+from esper.grower.costs import Costs
+from esper.growth.host import Host
+from esper.policy.schedule import Schedule
+from esper.safety.options import Safety
+from esper.strategy.viability import Viability
+from tests.unit.growth.builders import grow, make_host
+from tests.unit.scripted import Run, adapt, go, script
+
+EPOCHS = 40
+TRAINED, SCORED = 100, 50
+"""Samples of an epoch of training and of an evaluation."""
+
+
+def costs_of(
+    host: Host, spent_epochs: float = 10, max_cost: float | None = None, **attribution: Any
+) -> Costs:
+    """Return the costs of a run that has trained the settled network for some epochs."""
+    costs = Costs(host, Attribution(**attribution), max_cost, EPOCHS)
+    costs.add_epoch(spent_epochs * 3 * TRAINED * host.settled_flops, TRAINED, SCORED)
+    return costs
+
+
+@pytest.fixture
+def host() -> Host:
+    return make_host("sequential", ["0", "1"])
+
+
+# With S, the FLOPs a sample of the settled network, an epoch costs 3 * 100 * S = 300 S.
+#
+# A trial from epoch 10 on ends at age 9.  Its kernel of k FLOPs takes 2 whole epochs and 7 with
+# half of the steps, 3 * 100 * (2 + 7 / 2) k = 1650 k, and 3 looks of 50 samples, 150 k.  At each
+# look the network itself is evaluated twice, 3 * 2 * 50 S = 300 S.
+@pytest.mark.parametrize(
+    ("changes", "epoch", "affordable"),
+    [
+        # 1.3 * 40 * 300 - 10 * 300 - 30 * 300 - 300 = 3300
+        ({}, 10, 3300 / 1800),
+        # 2 * 40 * 300 - 12000 - 300 = 11700
+        ({"max_cost": 2.0}, 10, 11700 / 1800),
+        # 1.0 leaves nothing, and less than the looks cost.
+        ({"max_cost": 1.0}, 10, -300 / 1800),
+        # Trials have cost another 10 epochs.
+        ({"spent_epochs": 20.0}, 10, 300 / 1800),
+        # Only a quarter of the steps leaves it out: 3 * 100 * (2 + 7 * 3 / 4) + 150.
+        ({"mute_probability": 0.25}, 10, 3300 / 2325),
+        # One look at age 4: 3 * 100 * (2 + 2 / 2) + 50, and 15600 - 12000 - 100.
+        ({"looks": (4,)}, 10, 3500 / 950),
+        # After epoch 34 the last look is at age 5, an epoch before the end:
+        # 3 * 100 * (2 + 3 / 2) + 100, and 15600 - 34 * 300 - 6 * 300 - 200.
+        ({"spent_epochs": 34.0}, 34, 3400 / 1150),
+        # No step leaves a kernel out for ablation: 3 * 100 * 9 + 150.
+        ({"method": "ablation"}, 10, 3300 / 2850),
+        # A twin trains for 6 epochs, 1800 S, and 2 looks cost 200 S; the limit is 2:
+        # 2 * 40 * 300 - 12000 - 2000, and 3 * 100 * 6 + 100.
+        ({"method": "twin"}, 10, 10000 / 1900),
+    ],
+)
+def test_the_budget_of_a_trial_is_what_the_run_leaves(
+    host: Host, changes: dict[str, Any], epoch: int, affordable: float
+) -> None:
+    costs = costs_of(host, **changes)
+    assert costs.affordable_flops(epoch) == pytest.approx(affordable * host.settled_flops)
+
+
+@pytest.mark.parametrize(
+    ("aged_from", "kernel", "network"),
+    [
+        # Of age 3 at epoch 10: 6 epochs with half of the steps, 3 looks.
+        (7, 3 * 100 * 3 + 150, 300),
+        # Of age 6: 3 epochs and the look at age 9.
+        (4, 3 * 100 * 1.5 + 50, 100),
+        # Of age 9, at its last look.
+        (1, 0, 0),
+    ],
+)
+def test_open_trials_are_paid_for_until_their_last_looks(
+    host: Host, aged_from: int, kernel: float, network: float
+) -> None:
+    settled = host.settled_flops
+    grow(host, "0", 0, "mlp")
+    activation = host.seed("0", 0).activation
+    activation.aged_from = aged_from
+    assert host.settled_flops == settled
+    room = (3300 - network) * settled - kernel * activation.flops
+    assert costs_of(host).affordable_flops(10) == pytest.approx(room / 1800)
+
+
+def test_an_open_twin_trains_until_its_last_look(host: Host) -> None:
+    settled = host.settled_flops
+    grow(host, "0", 0, "mlp")
+    activation = host.seed("0", 0).activation
+    activation.aged_from = 7
+    # Of age 3: 3 epochs of the kernel and of the twin, 2 looks.
+    kernel, network = 3 * 100 * 3 + 100, 3 * 100 * 3 + 200
+    room = (10000 - network) * settled - kernel * activation.flops
+    costs = costs_of(host, method="twin")
+    assert costs.affordable_flops(10) == pytest.approx(room / 1900)
+
+
+def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
+    costs = costs_of(host)
+    costs.add_epoch(300 * host.settled_flops, TRAINED, SCORED)
+    again = Costs(host, Attribution(), None, EPOCHS)
+    again.load_state_dict(costs.state_dict())
+    assert again.spent == costs.spent
+    # 11 epochs are paid and 29 remain, which is as much as before.
+    assert again.affordable_flops(11) == pytest.approx(3300 / 1800 * host.settled_flops)
+
+
+def run_of(max_cost: float, **options: Any) -> Run:
+    return go(
+        policy=Schedule(fractions=tuple(e / 14 for e in range(1, 9)), price=0.0),
+        safety=Safety(max_cost=max_cost),
+        viability=Viability(min_dormant_epochs=0, max_concurrent_seeds=4),
+        **options,
+    )
+
+
+def cost(run: Run) -> float:
+    """Return what a run has cost, relative to its final network trained for all epochs."""
+    return sum(report.flops for report in run.reports) / (3 * run.grower.host.flops * 16 * 14)
+
+
+def germinations(run: Run) -> int:
+    moves = run.told.of(EventKind.LIFECYCLE)
+    return sum(move.to_stage is SeedStage.GERMINATED for move in moves)
+
+
+@pytest.mark.parametrize(("method", "tight"), [("muting", 1.8), ("ablation", 1.6), ("twin", 4.0)])
+def test_no_run_costs_more_than_it_may(method: str, tight: float) -> None:
+    attribution = Attribution(method=method)
+    strict, lavish = (run_of(most, attribution=attribution) for most in (tight, 20.0))
+    assert 0 < germinations(strict) < germinations(lavish)
+    assert cost(strict) <= tight < cost(lavish)
+
+
+def test_a_policy_waits_while_no_trial_is_affordable() -> None:
+    run = run_of(1.0)
+    assert germinations(run) == 0
+    assert all(report.observation.affordable_flops < 0 for report in run.reports[:9])
+    said = {decision.reason for decision in run.told.of(EventKind.DECISION)}
+    assert "another trial would cost more than safety.max_cost allows" in said
+    assert not run.told.of(EventKind.SAFETY)
+    assert cost(run) == 1.0
+
+
+def test_a_kernel_beyond_the_budget_is_not_offered() -> None:
+    run = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(max_cost=1.0), steps=3)
+    refusals = run.told.of(EventKind.SAFETY)
+    assert {refusal.rule for refusal in refusals} == {"budget"}
+    assert all("safety.max_cost=1 leaves" in refusal.reason for refusal in refusals)
+    assert germinations(run) == 0
+
+
+def test_kernels_that_fit_one_by_one_are_refused_if_their_sum_does_not() -> None:
+    def of(max_cost: float) -> Run:
+        policy, safety = script(e2=[adapt("0", 2)]), Safety(max_cost=max_cost)
+        return go(policy=policy, orchestrator="diversify", safety=safety, steps=2, slots=("0",))
+
+    both = of(99.0)
+    built = both.told.of(EventKind.KERNEL)
+    assert len(built) == 2
+    # The room grows by 3 * 14 * 16 * settled FLOPs with each unit of `max_cost`.
+    now = both.grower.host
+    a_kernel = 3 * 16 * (2 + 7 / 2) + 3 * 40
+    room = 3 * 2 * 40 * now.settled_flops + 0.9 * sum(each.flops for each in built) * a_kernel
+    refused = of(1 + room / (3 * 14 * 16 * now.settled_flops))
+    assert germinations(refused) == 0
+    assert [each.rule for each in refused.told.of(EventKind.SAFETY)] == ["max_cost"]
