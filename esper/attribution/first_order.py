@@ -1,6 +1,7 @@
 """Rank untrained kernels by the L1 norm of their gradients."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,16 @@ Loss = Callable[[nn.Module], Tensor]
 """Takes a model; returns a scalar loss with a graph, on training samples."""
 
 
+Key = tuple[str, int]
+"""Slot and index of a seed."""
+
+
 class _LossError(ValueError):
     """The loss is no scalar with a graph."""
 
 
-def first_order_scores(
-    host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss
-) -> dict[int, float]:
-    """Return the score of each kernel, by seed, from one backward pass for all of them.
+def first_order_scores(host: Host, kernels: Mapping[Key, Kernel], loss: Loss) -> dict[Key, float]:
+    """Return the score of each kernel, by slot and seed, from one backward pass for all of them.
 
     The kernels are isolated, so that none affects another.  The host runs in eval mode; host and
     global random state do not change.  A kernel without trainable parameters scores 0.
@@ -34,16 +37,16 @@ def first_order_scores(
         ValueError: if the loss is no scalar with a graph.
     """
     try:
-        return _together(host, slot, kernels, loss)
+        return _together(host, kernels, loss)
     except (KernelError, _LossError):
         raise
     # A kernel can be a user's code, so this boundary catches any exception.
     except Exception as error:
         escalate(error)
-        _together(host, slot, {}, loss)
-        for seed, kernel in kernels.items():
+        _together(host, {}, loss)
+        for (slot, seed), kernel in kernels.items():
             try:
-                _together(host, slot, {seed: kernel}, loss)
+                _together(host, {(slot, seed): kernel}, loss)
             except Exception as alone:
                 escalate(alone)
                 problem = f"fails: {type(alone).__name__}: {first_line(alone)}"
@@ -51,44 +54,52 @@ def first_order_scores(
         raise
 
 
-def _together(host: Host, slot: str, kernels: Mapping[int, Kernel], loss: Loss) -> dict[int, float]:
-    module = host.slots[slot].module
-    model = host.model
-    with eval_mode(model), guarded(model), every_layer_called(), restored(RngState.now()):
-        living = attach.bank_of(module)
-        # Isolated kernels do not change the loss and need not run.
-        quiet = set() if living is None else living.isolated - living.muted
-        for seed, kernel in kernels.items():
-            host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
-        try:
-            bank = attach.bank_of(module)
-            if bank is not None:
-                bank.training = True
-                bank.muted |= quiet
-            scores = _scores(kernels, loss(host.model))
-            if bank is not None:
-                _check_faults(slot, kernels, bank)
-            return scores
-        finally:
-            if living is not None:
-                living.muted -= quiet
-            for seed in kernels:
-                attach.take_kernel(module, seed)
-            host.average.follow()
+def _together(host: Host, kernels: Mapping[Key, Kernel], loss: Loss) -> dict[Key, float]:
+    model, now = host.model, RngState.now()
+    modes = (eval_mode(model), guarded(model), every_layer_called(), restored(now))
+    with ExitStack() as stack:
+        for mode in (*modes, _placed(host, kernels)):
+            stack.enter_context(mode)
+        scores = _scores(kernels, loss(model))
+        for (slot, seed), kernel in kernels.items():
+            _check_faults(slot, seed, kernel, attach.kernels_of(host.slots[slot].module))
+        return scores
 
 
-def _check_faults(slot: str, kernels: Mapping[int, Kernel], bank: KernelBank) -> None:
+@contextmanager
+def _placed(host: Host, kernels: Mapping[Key, Kernel]) -> Iterator[None]:
+    """Put isolated kernels that learn into their slots for a block."""
+    modules = {slot: host.slots[slot].module for slot, _ in kernels}
+    living = {slot: attach.bank_of(module) for slot, module in modules.items()}
+    # Isolated kernels do not change the loss and need not run.
+    quiet = {slot: bank.isolated - bank.muted for slot, bank in living.items() if bank is not None}
+    for (slot, seed), kernel in kernels.items():
+        host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
+    try:
+        for slot, module in modules.items():
+            bank = attach.kernels_of(module)
+            bank.training = True
+            bank.muted |= quiet.get(slot, set())
+        yield
+    finally:
+        for slot, names in quiet.items():
+            attach.kernels_of(modules[slot]).muted -= names
+        for slot, seed in kernels:
+            attach.take_kernel(modules[slot], seed)
+        host.average.follow()
+
+
+def _check_faults(slot: str, seed: int, kernel: Kernel, bank: KernelBank) -> None:
     """Raise `KernelError` if the slot left out a kernel that failed."""
-    for seed, kernel in kernels.items():
-        for fault in bank.faults.take(seed):
-            problem = f"fails: {fault.error}: {fault.message}"
-            raise KernelError(slot, seed, kernel.blueprint, problem)
+    for fault in bank.faults.take(seed):
+        problem = f"fails: {fault.error}: {fault.message}"
+        raise KernelError(slot, seed, kernel.blueprint, problem)
 
 
-def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
+def _scores(kernels: Mapping[Key, Kernel], value: Tensor) -> dict[Key, float]:
     owners = [
-        (seed, parameter)
-        for seed, kernel in kernels.items()
+        (key, parameter)
+        for key, kernel in kernels.items()
         for parameter in kernel.module.parameters()
         if parameter.requires_grad
     ]
@@ -100,6 +111,6 @@ def _scores(kernels: Mapping[int, Kernel], value: Tensor) -> dict[int, float]:
         )
     if owners:
         grads = torch.autograd.grad(value, [p for _, p in owners], allow_unused=True)
-        for (seed, _), grad in zip(owners, grads, strict=True):
-            scores[seed] += 0.0 if grad is None else float(grad.abs().sum())
+        for (key, _), grad in zip(owners, grads, strict=True):
+            scores[key] += 0.0 if grad is None else float(grad.abs().sum())
     return scores

@@ -3,12 +3,13 @@
 import time
 from dataclasses import dataclass, replace
 
-from esper.attribution.first_order import Loss, first_order_scores
+from esper.attribution.first_order import Loss
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.event import EventBody, KernelBuilt
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Plan
+from esper.grower.prospects import rank
 from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
@@ -87,17 +88,19 @@ class Candidates:
                 too_large.append(Refusal(rule="budget", reason=reason, decision=decision))
             inputs = replace(inputs, barred=(*inputs.barred, blueprint))
         began = time.perf_counter()
-        scores, unranked = _rank(self.host, plan.slot, built, loss)
+        ranked = rank(self.host, {(plan.slot, seed): each for seed, each in built.items()}, loss)
+        for attempt in ranked.failed:
+            del built[attempt.seed]
         probe_ms = (time.perf_counter() - began) * 1e3
         inputs = replace(
             inputs,
-            barred=(*inputs.barred, *(attempt.blueprint for attempt in unranked)),
+            barred=(*inputs.barred, *(attempt.blueprint for attempt in ranked.failed)),
             memory_mb={s: kernel_memory_mb(k.parameters, k.trainable) for s, k in built.items()},
             flops={s: float(kernel.flops) for s, kernel in built.items()},
-            first_order=scores,
+            first_order={seed: score for (_, seed), score in ranked.scores.items()},
         )
         chosen, selections = self.selector.choose(plan, inputs)
-        events: tuple[EventBody, ...] = (*failed, *unranked, *too_large, *selections)
+        events: tuple[EventBody, ...] = (*failed, *ranked.failed, *too_large, *selections)
         ready = {(seed, kernel.blueprint): kernel for seed, kernel in built.items()}
         try:
             # A blueprint that the plan itself names was not among the candidates.
@@ -112,19 +115,3 @@ class Candidates:
     def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
         request = self.host.request(slot, seed, blueprint, self.pipeline.rng_seed)
         return self.pipeline.take(request)
-
-
-def _rank(
-    host: Host, slot: str, built: dict[int, Kernel], loss: Loss | None
-) -> tuple[dict[int, float], list[KernelBuilt]]:
-    """Return the first-order score of each kernel; remove those that fail from `built`."""
-    failed: list[KernelBuilt] = []
-    while loss is not None and built:
-        try:
-            return first_order_scores(host, slot, built, loss), failed
-        except KernelError as error:
-            failed.append(error.attempt)
-            name = error.attempt.blueprint
-            for seed in [seed for seed, kernel in built.items() if kernel.blueprint == name]:
-                del built[seed]
-    return {}, failed

@@ -27,21 +27,20 @@ from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
 from esper.grower.costs import Costs
 from esper.grower.inputs import check_arguments, check_step
+from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
 from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
-from esper.growth.requests import growable_states
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
-from esper.signals.tracker import SignalTracker
 from esper.strategy.selector import Selector
 
-_STATEFUL = ("trials", "guard", "tracker", "policy", "settler", "selector", "costs", "best")
+_STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
 """Parts of a grower with a state of their own, in the order of loading."""
 
 
@@ -86,7 +85,6 @@ class Grower:
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
-        self.tracker = SignalTracker(chosen.signals)
         self.policy = chosen.policy.build(rng_seed)
         run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
         self.settler = Settler(chosen.reward, self.policy, store, run_id)
@@ -95,6 +93,7 @@ class Grower:
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
         pipeline = chosen.pipeline(rng_seed)
+        self.observer = Observer(self.costs, self.governor, pipeline, chosen.signals)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         cooldown = chosen.orchestrator.adaptation_cooldown_epochs
         self.adapter = Adapter(self.trials, pipeline, cooldown)
@@ -155,21 +154,15 @@ class Grower:
         if not inspection.has_rolled_back:
             self._advance(metrics, modes.blended_loss())
         self._settle()
-        observation = self.tracker.update(
-            metrics,
-            growable_states(self.host, self.epoch),
-            self.epochs,
-            may_grow=self._may_grow(self.epoch),
-            is_suspect=inspection.is_suspect,
-            affordable_flops=self.costs.affordable_flops(self.epoch),
-        )
+        is_suspect = inspection.is_suspect
+        observation, probe_ms = self.observer.observe(metrics, loss, is_suspect=is_suspect)
         decisions = () if inspection.has_rolled_back else self._decide(observation)
-        probe_ms = sum(self._adapt(decision, observation, loss) for decision in decisions)
+        probe_ms += sum(self._adapt(decision, observation, loss) for decision in decisions)
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)
-        if not inspection.is_suspect:
+        if not is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
         self.host.begin_epoch()
@@ -255,11 +248,6 @@ class Grower:
         rest_epochs = self.options.viability.min_dormant_epochs
         self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
 
-    def _may_grow(self, epoch: int) -> bool:
-        """Return whether a seed that germinates after an epoch can get a verdict in time."""
-        last = self.epochs - self.options.attribution.ages[0] - 1
-        return 1 <= epoch <= last and not self.governor.has_ended_growth
-
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of the policy that safety accepts."""
         decisions = self.policy.decide(observation)
@@ -297,4 +285,4 @@ class Grower:
 
     def _prepare(self) -> None:
         """Prepare kernels for the end of the next epoch."""
-        self.emit(*self.adapter.prepare(may_grow=self._may_grow(self.epoch + 1)))
+        self.emit(*self.adapter.prepare(may_grow=self.observer.may_grow(self.epoch + 1)))

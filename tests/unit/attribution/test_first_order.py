@@ -2,14 +2,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esper.attribution.first_order import first_order_scores
+from esper.attribution.first_order import Loss
+from esper.attribution.first_order import first_order_scores as scores_by_key
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
+from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.options import RecoveryOptions
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import HOSTS, blended, make_host, make_input, same, tensors
 from tests.unit.growth.faulty import offered, plant
+
+
+def first_order_scores(
+    host: Host, slot: str, kernels: dict[int, Kernel], loss: Loss
+) -> dict[int, float]:
+    """Return the scores of the kernels of one slot, by seed."""
+    keyed = {(slot, seed): kernel for seed, kernel in kernels.items()}
+    return {seed: score for (_, seed), score in scores_by_key(host, keyed, loss).items()}
 
 
 def loss(model: nn.Module) -> Tensor:
@@ -152,3 +162,25 @@ def test_kernels_that_learn_in_isolation_are_not_asked() -> None:
 
 def build_mlp(host: Host) -> Kernel:
     return build_kernel(host.request("block1", 0, "mlp", 0))
+
+
+def test_kernels_of_several_slots_score_together_as_alone() -> None:
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(2)]
+    model, x = nn.Sequential(*blocks), torch.randn(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    host = prepare(model, optimizer, x, HostSetup(placement="parallel"))
+
+    def loss(model: nn.Module) -> Tensor:
+        return model(x).square().mean()
+
+    kernels = {
+        (slot, seed): build_kernel(host.request(slot, seed, blueprint, 0))
+        for slot in host.slots
+        for seed, blueprint in enumerate(("affine", "mlp"))
+    }
+    assert len(host.slots) > 1
+    together = scores_by_key(host, kernels, loss)
+    alone = {key: scores_by_key(host, {key: each}, loss)[key] for key, each in kernels.items()}
+    assert together == pytest.approx(alone)
+    assert all(score > 0 for score in together.values())
+    assert all(bank_of(slot.module) is None for slot in host.slots.values())

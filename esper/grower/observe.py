@@ -1,0 +1,62 @@
+"""Gather what the policy sees at the end of an epoch."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from esper.attribution.first_order import Loss
+from esper.contracts.metrics import EpochMetrics
+from esper.contracts.observation import Observation
+from esper.grower.costs import Costs
+from esper.grower.prospects import Prospects
+from esper.growth.requests import growable_states
+from esper.kernels.pipeline import KernelPipeline
+from esper.safety.rollback import Governor
+from esper.signals.options import Signals
+from esper.signals.tracker import SignalTracker
+
+
+class Observer:
+    """Tracks the losses, the slots with what they promise, and the FLOPs that are left."""
+
+    def __init__(
+        self, costs: Costs, governor: Governor, pipeline: KernelPipeline, signals: Signals
+    ) -> None:
+        self.host, self.costs, self.governor = costs.host, costs, governor
+        self.tracker = SignalTracker(signals)
+        self.prospects = Prospects(costs.host, pipeline)
+
+    def may_grow(self, epoch: int) -> bool:
+        """Return whether a seed that germinates after an epoch can get a verdict in time."""
+        last = self.costs.epochs - self.costs.attribution.ages[0] - 1
+        return 1 <= epoch <= last and not self.governor.has_ended_growth
+
+    def observe(
+        self, metrics: EpochMetrics, loss: Loss | None, *, is_suspect: bool
+    ) -> tuple[Observation, float]:
+        """Return the observation of an epoch, and the time that ranking the slots took, in ms."""
+        affordable_flops = self.costs.affordable_flops(metrics.epoch)
+        slots = growable_states(self.host, metrics.epoch)
+        began = time.perf_counter()
+        may_grow = self.may_grow(metrics.epoch)
+        if may_grow:
+            slots = self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
+        probe_ms = (time.perf_counter() - began) * 1e3
+        observation = self.tracker.update(
+            metrics,
+            slots,
+            self.costs.epochs,
+            may_grow=may_grow,
+            is_suspect=is_suspect,
+            affordable_flops=affordable_flops,
+        )
+        return observation, probe_ms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that changes."""
+        return {"tracker": self.tracker.state_dict(), "prospects": self.prospects.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.tracker.load_state_dict(state["tracker"])
+        self.prospects.load_state_dict(state["prospects"])
