@@ -165,7 +165,7 @@ def build_mlp(host: Host) -> Kernel:
 
 
 def test_kernels_of_several_slots_score_together_as_alone() -> None:
-    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(2)]
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(3)]
     model, x = nn.Sequential(*blocks), torch.randn(8, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     host = prepare(model, optimizer, x, HostSetup(placement="parallel"))
