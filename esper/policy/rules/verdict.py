@@ -37,7 +37,7 @@ class VerdictRules(Rules):
     min_improvement_to_fossilize: a further lower bound of the relative gain of a kept seed.
     """
 
-    price: float = 0.02
+    price: float = 0.01
     cull_if_accuracy_drops_by: float = 0.02
     cull_after_epochs_without_improvement: int = 5
     min_improvement_to_fossilize: float = 0.0
