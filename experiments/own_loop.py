@@ -35,7 +35,7 @@ def own_loop(place: Place, rng_seed: int, **options: Any) -> dict[str, Any]:
     grower = esper.Grower(
         model,
         optimizer,
-        example_input=data.train.x[:4],
+        example_input=data.train.x[:_BATCH],
         epochs=place.epochs,
         rng_seed=rng_seed,
         strategy="thompson",
@@ -45,8 +45,9 @@ def own_loop(place: Place, rng_seed: int, **options: Any) -> dict[str, Any]:
     stages: list[SeedStage] = []
     for _ in range(place.epochs):
         train(model, optimizer)
-        report = grower.step(evaluate=evaluate, train=train)
+        report = grower.step(evaluate)
         stages += [move.to_stage for move in report.moves]
+    grower.read_out()
     grower.close()
     losses_N, hits_N = scores(model.eval(), data.test)
     return {
@@ -59,8 +60,10 @@ def own_loop(place: Place, rng_seed: int, **options: Any) -> dict[str, Any]:
 
 def readme_model() -> nn.Module:
     """Return the model of the README, for images of 64 pixels."""
-    block = nn.Sequential(nn.Linear(64, 6), nn.GELU(), nn.Linear(6, 16))
-    return nn.Sequential(nn.Flatten(), block, nn.GELU(), nn.Linear(16, 10))
+    blocks = [nn.Sequential(nn.Linear(16, 4), nn.GELU(), nn.Linear(4, 16)) for _ in range(2)]
+    first, second = blocks
+    layers = [nn.Flatten(), nn.Linear(64, 16), first, nn.GELU(), second, nn.GELU()]
+    return nn.Sequential(*layers, nn.Linear(16, 10))
 
 
 def _training(train: Split) -> Callable[[nn.Module, Optimizer], None]:
