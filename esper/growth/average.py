@@ -69,6 +69,11 @@ class WeightAverage:
             with torch.no_grad():
                 _write(now, before)
 
+    @torch.no_grad()
+    def adopt(self) -> None:
+        """Give the model its averaged weights for good."""
+        _write(self._now(), self._means())
+
     def load(self, mean: Tensors) -> None:
         """Load the averages saved from `mean`, for a model with the same tensors."""
         self.mean = {name: each.clone() for name, each in mean.items() if each is not None}

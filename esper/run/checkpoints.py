@@ -97,10 +97,11 @@ class RunCheckpoints:
         """Save the run at the end of an epoch, after its line was written.
 
         The checkpoint is the best one if its validation score is higher than all before, and if
-        the control step has neither culled a seed nor rolled the network back since the evaluation.
+        the control step has neither kept a seed nor rolled the network back since the evaluation,
+        which left out seeds on trial.
         """
-        is_culled = any(move.to_stage is SeedStage.CULLED for move in step.moves)
-        score = -math.inf if is_culled or step.has_rolled_back else _score(line)
+        is_kept = any(move.to_stage is SeedStage.FOSSILIZED for move in step.moves)
+        score = -math.inf if is_kept or step.has_rolled_back else _score(line)
         is_best = score > self._best
         self._best = max(self._best, score)
         self.lines.append(line)

@@ -8,6 +8,7 @@ from torch import nn
 from esper.checkpoint.format import read
 from esper.checkpoint.rotation import BEST, LAST, PREVIOUS
 from esper.contracts.errors import CheckpointError, DataError
+from esper.contracts.stage import LIVE
 from esper.growth.host_state import load_host_state
 from esper.growth.network_file import load_network
 from esper.run.config_file import config_of
@@ -34,9 +35,10 @@ class LoadedRun:
             raise DataError(f"{run.path / CONFIG}: {error}") from error
 
     def network(self, checkpoint: str | None = None) -> nn.Module:
-        """Return the network in eval mode, as it was after the last epoch.
+        """Return the network that the run read out, in eval mode.
 
-        With `checkpoint` (`best`, `last` or `previous`), return the network of that checkpoint.
+        With `checkpoint` (`best`, `last` or `previous`), return that of a checkpoint: its averaged
+        weights without kernels on trial, which the validation numbers of its epoch describe.
 
         Raises:
             CheckpointError: if it was not saved, is broken or does not fit the configuration.
@@ -56,6 +58,10 @@ class LoadedRun:
             return load_network(self.path / NETWORK, host).eval()
         saved = read(self.path / CHECKPOINTS / checkpoint).tree
         load_host_state(host, saved["grower"]["trials"]["host"])
+        for seed in host.seeds():
+            if seed.stage in LIVE:
+                host.leave_out(seed)
+        host.average.adopt()
         return host.model.eval()
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ TOKENS = (
     "data=text data.max_windows=40 data.context=16 data.batch_size=8 model=transformer "
     f"training.steps_per_epoch=4 {LAVISH}"
 )
-EARLY = "policy=schedule policy.fractions=[0.08]"
+EARLY = "policy=schedule policy.fractions=[0.08] policy.seeds_per_adaptation=1"
 EVERY = f"epochs=10 {EARLY} policy.adaptation=add_layer blueprint=all model.num_seeds=9"
 OFTEN = (
     "epochs=16 policy=schedule policy.fractions=[0.08,0.15,0.22,0.29,0.36,0.43,0.5] "

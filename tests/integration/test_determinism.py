@@ -13,7 +13,10 @@ from tests.integration.harness import Done, Run, esper_all
 MEASURED = {"wall_s", "processor_s", "peak_memory_mb", "control_fraction", "run_dir"}
 """What is measured of a process; the folder is named after the time."""
 
-SHORT = ["train", "epochs=5", "training.steps_per_epoch=10", "policy=schedule"]
+SHORT = [
+    *("train", "epochs=8", "training.steps_per_epoch=10", "policy=schedule"),
+    "safety.max_cost=99",
+]
 VARIANTS = {
     "plain": ["logger=none"],
     "other": ["logger=none", "rng_seed=1"],
@@ -71,7 +74,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 def test_another_rng_seed_gives_another_run(short: dict[str, Run]) -> None:
     one, other = ({line["val_loss"] for line in short[name].metrics} for name in ("plain", "other"))
-    assert len(one) == len(other) == 5
+    assert len(one) == len(other) == 8
     assert not one & other
     assert network(short["plain"]) != network(short["other"])
 

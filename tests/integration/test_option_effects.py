@@ -87,7 +87,7 @@ def test_never_changes_nothing(runs: dict[str, Run]) -> None:
         ("fractions", "growth event 1"),
         ("slope", "train loss falls by"),
         ("plateau", "plateau"),
-        ("wandb", "growth event 1"),
+        ("wandb", "no trial for 6 epochs"),
     ],
 )
 def test_a_policy_says_why_it_grew(runs: dict[str, Run], case: str, words: str) -> None:

@@ -70,7 +70,7 @@ def run_example(name: str, folder: Path) -> str:
 
 def test_the_python_loop_grows_its_network(tmp_path: Path) -> None:
     printed = run_example(LOOP, tmp_path)
-    assert len(printed.splitlines()) == 20
+    assert len(printed.splitlines()) == 40
     for stage in ("GERMINATED", "BLENDING", "SHADOWING", "PROBATIONARY", "FOSSILIZED"):
         assert stage in printed
 

@@ -11,7 +11,8 @@ from tests.integration.in_process import code_of
 EPOCHS = 10
 BASE = (
     "train logger=none data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=16 "
-    f"epochs={EPOCHS} policy=schedule policy.fractions=[0.08] policy.price=0 safety.max_cost=99"
+    f"epochs={EPOCHS} policy=schedule policy.fractions=[0.08] policy.price=0 safety.max_cost=99 "
+    "policy.seeds_per_adaptation=1"
 )
 """One seed germinates after the first epoch; its looks are at the ages 4, 6 and 8."""
 NEVER = "policy.grow_until=0"

@@ -14,6 +14,7 @@ from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.kernels.errors import KernelFailedError
 from esper.kernels.options import RecoveryOptions
+from esper.safety.options import Safety
 from tests.unit.growth.builders import make_host, make_input
 from tests.unit.growth.faulty import Trouble, bank_in, offered, plant
 from tests.unit.scripted import adapt, losses_and_hits, make_grower, script, train
@@ -129,11 +130,14 @@ def test_a_guard_ends_with_an_error_too(trouble: Trouble) -> None:
 def test_a_grower_reports_what_fails_in_its_evaluation_and_a_user_sees_it_raise(
     trouble: Trouble,
 ) -> None:
-    grower, told = make_grower(policy=script(e2=[adapt("0", 1)]), blueprint=("bad",))
-    for _ in range(4):
+    grower, told = make_grower(
+        policy=script(e2=[adapt("0", 1)]), blueprint=("bad",), safety=Safety(max_cost=99.0)
+    )
+    # The kernel is looked at at age 4, and muted in evaluations before.
+    for _ in range(5):
         train(grower.host.model, grower.host.optimizer)
         grower.step(losses_and_hits)
-    assert grower.host.seed("0", 0).stage in (SeedStage.BLENDING, SeedStage.SHADOWING)
+    assert grower.host.seed("0", 0).stage is SeedStage.SHADOWING
     train(grower.host.model, grower.host.optimizer)
     trouble.forward = ZeroDivisionError("mistake")
     grower.step(losses_and_hits)

@@ -32,7 +32,7 @@ def small(**changes: Any) -> RunConfig:
     given = {
         "training": Training(steps_per_epoch=20),
         "safety": Safety(max_cost=4.0),
-        "policy": Heuristic(trigger="fractions", fractions=(0.1, 0.25)),
+        "policy": Heuristic(trigger="fractions", fractions=(0.1, 0.25), seeds_per_adaptation=1),
         **changes,
     }
     return RunConfig(epochs=EPOCHS, logger=NoLogger(), **given)
