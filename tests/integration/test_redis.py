@@ -21,6 +21,7 @@ from esper.options import OPTIONS
 from esper.orchestrator.auto import Auto
 from esper.policy.schedule import Schedule
 from esper.run.run import run
+from esper.safety.options import Safety
 from esper.store.redis import Redis as RedisStore
 from esper.strategy.viability import Viability
 from esper.training.options import Training
@@ -75,6 +76,7 @@ def config(server: RedisServer, logger: Any) -> RunConfig:
         orchestrator=Auto(adaptation_cooldown_epochs=0),
         viability=Viability(max_concurrent_seeds=4),
         training=Training(steps_per_epoch=8),
+        safety=Safety(max_cost=99.0),
         store=RedisStore(url=server.url),
         logger=logger,
     )
