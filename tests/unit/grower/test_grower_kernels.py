@@ -28,7 +28,7 @@ def test_a_run_is_the_same_with_and_without_kernels_prepared_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = run()
-    assert len(plain.told.of(EventKind.KERNEL)) == 2
+    assert len(plain.told.of(EventKind.KERNEL)) == 2 * 3
     assert all(kernel.ahead_ms is None for kernel in plain.told.of(EventKind.KERNEL))
     monkeypatch.setattr(pipeline, "SLOW_MS", 0.0)
     ahead = run()
