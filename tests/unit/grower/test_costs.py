@@ -1,32 +1,42 @@
 """What another trial may cost: budgets computed by hand, and kept by real runs."""
 
+import json
+import re
 from typing import Any
 
 import pytest
+import torch
 
 from esper.attribution.options import Attribution
 from esper.contracts.event import EventKind
 from esper.contracts.stage import SeedStage
-from esper.grower.costs import Costs
+from esper.grower.costs import Costs, Spent
 from esper.growth.host import Host
 from esper.policy.schedule import Schedule
 from esper.safety.options import Safety
 from esper.strategy.viability import Viability
-from tests.unit.growth.builders import grow, make_host
-from tests.unit.scripted import Run, adapt, go, script
+from tests.unit.growth.builders import batches, grow, make_host, train
+from tests.unit.scripted import Run, adapt, go, make_grower, script
 
 EPOCHS = 40
 TRAINED, SCORED = 100, 50
 """Samples of an epoch of training and of an evaluation."""
+BATCH = 7
+"""Samples of the example."""
 
 
 def costs_of(
     host: Host, spent_epochs: float = 10, max_cost: float | None = None, **attribution: Any
 ) -> Costs:
     """Return the costs of a run that has trained the settled network for some epochs."""
-    costs = Costs(host, Attribution(**attribution), max_cost, EPOCHS)
-    costs.add_epoch(spent_epochs * 3 * TRAINED * host.settled_flops, TRAINED, SCORED)
+    costs = made(host, max_cost, **attribution)
+    costs.begin_epoch(TRAINED)
+    costs.add(spent_epochs * 3 * TRAINED * host.settled_flops, SCORED)
     return costs
+
+
+def made(host: Host, max_cost: float | None = None, **attribution: Any) -> Costs:
+    return Costs(host, Attribution(**attribution), Safety(max_cost=max_cost), EPOCHS, BATCH)
 
 
 @pytest.fixture
@@ -108,12 +118,47 @@ def test_an_open_twin_trains_until_its_last_look(host: Host) -> None:
 
 def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
     costs = costs_of(host)
-    costs.add_epoch(300 * host.settled_flops, TRAINED, SCORED)
-    again = Costs(host, Attribution(), None, EPOCHS)
-    again.load_state_dict(costs.state_dict())
-    assert again.spent == costs.spent
+    costs.add(costs.begin_epoch(TRAINED), SCORED)
+    again = made(host)
+    again.load_state_dict(json.loads(json.dumps(costs.state_dict())))
+    assert again.spent == costs.spent == Spent(3300 * host.settled_flops, TRAINED, SCORED)
     # 11 epochs are paid and 29 remain, which is as much as before.
     assert again.affordable_flops(11) == pytest.approx(3300 / 1800 * host.settled_flops)
+
+
+def test_an_epoch_costs_three_passes_of_all_its_samples(host: Host) -> None:
+    bare = host.settled_flops
+    costs = made(host)
+    assert costs.begin_epoch(100) == 300 * bare
+    grow(host, "0", 0, "mlp")
+    kernel = host.seed("0", 0).activation.flops
+    assert kernel > 0
+    assert costs.begin_epoch(50) == 150 * (bare + kernel)
+    assert costs.spent == Spent(0.0, 50, 0), "nothing is paid yet"
+    assert costs.plain_flops == 3 * bare * 50 * EPOCHS
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_samples_that_nobody_counts_are_those_of_the_steps(host: Host, steps: int) -> None:
+    costs = made(host)
+    assert costs.begin_epoch(None) == 0.0, "no step was made"
+    host.model.eval()(batches()[0][0][:2])
+    # Batches of 6, unlike the example.
+    train(host.model, host.optimizer, steps=steps)
+    host.model(torch.zeros(3, 4))
+    assert costs.begin_epoch(None) == 3 * host.flops * 6 * steps
+    assert costs.spent.num_samples == 6 * steps
+    assert costs.begin_epoch(100) == 3 * host.flops * 100
+
+
+def test_the_size_of_the_batches_survives_a_save(host: Host) -> None:
+    costs = made(host)
+    train(host.model, host.optimizer, steps=1)
+    again = made(make_host("sequential", ["0", "1"]))
+    again.load_state_dict(json.loads(json.dumps(costs.state_dict())))
+    train(again.host.model, again.host.optimizer, steps=2)
+    again.host.model.train()(torch.zeros(3, 4))
+    assert again.batch_size.value == 6
 
 
 def run_of(max_cost: float, **options: Any) -> Run:
@@ -127,7 +172,7 @@ def run_of(max_cost: float, **options: Any) -> Run:
 
 def cost(run: Run) -> float:
     """Return what a run has cost, relative to its final network trained for all epochs."""
-    return sum(report.flops for report in run.reports) / (3 * run.grower.host.flops * 16 * 14)
+    return sum(report.flops for report in run.reports) / (3 * run.grower.host.flops * 48 * 14)
 
 
 def germinations(run: Run) -> int:
@@ -135,7 +180,7 @@ def germinations(run: Run) -> int:
     return sum(move.to_stage is SeedStage.GERMINATED for move in moves)
 
 
-@pytest.mark.parametrize(("method", "tight"), [("muting", 1.8), ("ablation", 1.6), ("twin", 4.0)])
+@pytest.mark.parametrize(("method", "tight"), [("muting", 1.5), ("ablation", 1.6), ("twin", 3.0)])
 def test_no_run_costs_more_than_it_may(method: str, tight: float) -> None:
     attribution = Attribution(method=method)
     strict, lavish = (run_of(most, attribution=attribution) for most in (tight, 20.0))
@@ -153,26 +198,58 @@ def test_a_policy_waits_while_no_trial_is_affordable() -> None:
     assert cost(run) == 1.0
 
 
+KERNEL = 3 * 48 * (2 + 7 / 2) + 3 * 40
+"""Passes through a kernel until its last look, in the runs of this file."""
+
+
+def max_cost_for(host: Host, flops: float) -> float:
+    """Return the limit that leaves room for kernels of some FLOPs a sample."""
+    room = 3 * 2 * 40 * host.settled_flops + flops * KERNEL
+    return 1 + room / (3 * 14 * 48 * host.settled_flops)
+
+
 def test_a_kernel_beyond_the_budget_is_not_offered() -> None:
-    run = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(max_cost=1.0), steps=3)
-    refusals = run.told.of(EventKind.SAFETY)
-    assert {refusal.rule for refusal in refusals} == {"budget"}
-    assert all("safety.max_cost=1 leaves" in refusal.reason for refusal in refusals)
-    assert germinations(run) == 0
-
-
-def test_kernels_that_fit_one_by_one_are_refused_if_their_sum_does_not() -> None:
     def of(max_cost: float) -> Run:
+        options = {"blueprint": ("mlp",), "slots": ("0",), "steps": 2}
+        return go(policy=script(e2=[adapt("0", 1)]), safety=Safety(max_cost=max_cost), **options)
+
+    (kernel,) = of(99.0).told.of(EventKind.KERNEL)
+    host = make_grower(slots=("0",))[0].host
+    assert germinations(of(max_cost_for(host, 1.01 * kernel.flops))) == 1
+    short = of(max_cost_for(host, 0.99 * kernel.flops))
+    assert germinations(short) == 0
+    (refusal,) = short.told.of(EventKind.SAFETY)
+    assert refusal.rule == "budget"
+    assert re.search(
+        r"blueprint 'mlp' in slot '0' does not fit: .* that safety.max_cost=1\.\d+ "
+        "leaves",
+        refusal.reason,
+    )
+    assert not short.told.of(EventKind.KERNEL)
+
+
+def test_a_plan_beyond_the_budget_gets_no_seed_and_says_why() -> None:
+    run = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(max_cost=1.0), steps=3)
+    assert germinations(run) == 0
+    (selection,) = run.told.of(EventKind.SELECTION)
+    assert selection.seed is None
+    assert "that may be added" in selection.reason
+
+
+def test_of_kernels_that_fit_one_by_one_as_many_grow_as_fit_together() -> None:
+    def of(max_cost: float) -> Run:
+        options = {"blueprint": ("mlp", "affine"), "num_seeds": 2, "slots": ("0",), "steps": 2}
         policy, safety = script(e2=[adapt("0", 2)]), Safety(max_cost=max_cost)
-        return go(policy=policy, orchestrator="diversify", safety=safety, steps=2, slots=("0",))
+        return go(policy=policy, orchestrator="diversify", safety=safety, **options)
 
     both = of(99.0)
     built = both.told.of(EventKind.KERNEL)
     assert len(built) == 2
-    # The room grows by 3 * 14 * 16 * settled FLOPs with each unit of `max_cost`.
-    now = both.grower.host
-    a_kernel = 3 * 16 * (2 + 7 / 2) + 3 * 40
-    room = 3 * 2 * 40 * now.settled_flops + 0.9 * sum(each.flops for each in built) * a_kernel
-    refused = of(1 + room / (3 * 14 * 16 * now.settled_flops))
-    assert germinations(refused) == 0
-    assert [each.rule for each in refused.told.of(EventKind.SAFETY)] == ["max_cost"]
+    now, flops = both.grower.host, sum(each.flops for each in built)
+    assert germinations(of(max_cost_for(now, 1.01 * flops))) == 2
+    one = of(max_cost_for(now, 0.99 * flops))
+    assert germinations(one) == 1
+    assert not one.told.of(EventKind.SAFETY)
+    reasons = [each.reason for each in one.told.of(EventKind.SELECTION) if each.seed is None]
+    assert len(reasons) == 1
+    assert "that may be added" in reasons[0]
