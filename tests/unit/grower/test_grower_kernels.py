@@ -45,7 +45,9 @@ def test_no_thread_is_left_when_a_grower_is_closed() -> None:
 
 
 def test_where_no_kernel_fits_the_budget_each_is_refused_by_name_and_none_grows() -> None:
-    done = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001))
+    done = go(
+        policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001, max_cost=9.0)
+    )
     offered = set(done.grower.host.slots["0"].spec.catalogue)
     refusals = done.told.of(EventKind.SAFETY)
     assert {refusal.rule for refusal in refusals} == {"budget"}

@@ -18,8 +18,7 @@ from tests.unit.policy.builders import (
 )
 
 ADAPT = DecisionKind.ADAPT
-BUSY = Heuristic(idle_epochs=1000)
-"""Grows by the slope of the loss alone."""
+BUSY = Heuristic(idle_epochs=1000)  # grows by the slope of the loss alone
 
 
 def test_a_run_of_40_epochs_grows_at_the_fractions_4_7_and_10_slot_after_slot() -> None:
@@ -213,9 +212,8 @@ def test_it_asks_for_three_seeds_of_neurons_unless_configured() -> None:
 def test_a_restored_run_is_idle_when_the_other_one_is() -> None:
     # Idle epochs are read from the slots, so that a fresh policy counts them too.
     world = World(Heuristic().build(0), accuracy=lambda epoch: epoch / 24).run(epochs=11)
-    state = json.loads(json.dumps(world.policy.state_dict()))
-    world.policy = Heuristic().build(0)
-    world.policy.load_state_dict(state)
+    state, world.policy = world.policy.state_dict(), Heuristic().build(0)
+    world.policy.load_state_dict(json.loads(json.dumps(state)))
     world.run(epochs=1)
     assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [6, 12]
 
