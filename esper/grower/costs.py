@@ -4,7 +4,9 @@
         + the new trial <= max_cost * FLOPs of the settled network trained for all epochs
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
-pass of twice its cost; evaluations that a run without growth would make too are not counted.
+pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
+look at m kernels evaluates the network with all of them, without each, and with each alone.  The
+number of a further event's kernels is not known; up to `CONCURRENT` are expected.
 """
 
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from typing import Any
 
 from esper.attribution.options import Attribution
 from esper.attribution.trials import BACKWARD
-from esper.contracts.stage import LIVE
+from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.host import Host
-from esper.growth.inputs import BatchSize
+from esper.growth.inputs import NUM_INPUTS, BatchSize
+from esper.growth.slot import Activation
 from esper.safety.options import Safety
+from esper.strategy.viability import CONCURRENT
 
 TRAINING = 1 + BACKWARD
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
@@ -77,34 +81,59 @@ class Costs:
 
         At most 0: no trial may be opened.
         """
-        host, spent = self.host, self.spent
-        left = 1 - epoch / self.epochs
-        planned = spent.flops + self.plain_flops * left
-        planned += sum(
-            self._kernel_flops(seed.activation.flops, epoch - seed.activation.aged_from, epoch)
-            + self._trial_flops(epoch - seed.activation.aged_from, epoch)
-            for seed in host.seeds()
-            if seed.stage in LIVE
-        )
-        room = self.max_cost * self.plain_flops - planned - self._trial_flops(0, epoch)
-        return room / max(1.0, self._kernel_flops(1.0, 0, epoch))
+        host, events = self.host, self._events()
+        live = sum(kernel.flops for kernels in events for kernel in kernels)
+        planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
+        whole, settled = self._passes(self._most_kernels(), 0, epoch)
+        for kernels in events:
+            ages = [epoch - kernel.aged_from for kernel in kernels]
+            more = self._passes(len(kernels), min(ages), epoch)
+            whole, settled = whole + more[0], settled + more[1]
+            for kernel, age in zip(kernels, ages, strict=True):
+                planned += kernel.flops * self._trained(age, epoch)
+        planned += whole * (host.settled_flops + live) + settled * host.settled_flops
+        room = self.max_cost * self.plain_flops - planned
+        return room / max(1.0, self._trained(0, epoch) + whole)
 
-    def _kernel_flops(self, kernel_flops: float, age: int, epoch: int) -> float:
-        """Return the FLOPs of training and evaluating a kernel until its last look."""
+    def _events(self) -> list[list[Activation]]:
+        """Return the live kernels of each growth event."""
+        events: dict[int, list[Activation]] = {}
+        for seed in self.host.seeds():
+            if seed.stage in LIVE:
+                events.setdefault(seed.activation.event, []).append(seed.activation)
+        return list(events.values())
+
+    def _most_kernels(self) -> int:
+        """Return the usual most kernels of a further event."""
+        slots = self.host.slots.values()
+        dormant = (sum(s.stage is SeedStage.DORMANT for s in slot.seeds) for slot in slots)
+        return min(CONCURRENT, max(dormant))
+
+    def _trained(self, age: int, epoch: int) -> float:
+        """Return the passes of samples in training a kernel until its last look."""
         muted = self.attribution.mute_probability if self.attribution.method == "muting" else 0.0
         trained = sum(
             1.0 if each < self.host.options.epochs_to_trial else 1 - muted
             for each in range(age, self._end(age, epoch))
         )
-        looks = self._num_looks(age, epoch) * self.spent.num_evaluated
-        return kernel_flops * (TRAINING * trained * self.spent.num_samples + looks)
+        return TRAINING * trained * self.spent.num_samples
 
-    def _trial_flops(self, age: int, epoch: int) -> float:
-        """Return the FLOPs of a trial until its last look, apart from its kernel's."""
-        passes = 2 * self._num_looks(age, epoch) * self.spent.num_evaluated
-        twin = self.attribution.method == "twin"
-        trained = twin * TRAINING * (self._end(age, epoch) - age) * self.spent.num_samples
-        return self.host.settled_flops * (passes + trained)
+    def _passes(self, num_kernels: int, age: int, epoch: int) -> tuple[float, float]:
+        """Return the samples that pass the network until the last look at an event's kernels.
+
+        First those that pass it with all or all but one of its kernels, then those that pass it
+        with at most one, whose FLOPs the first part leaves room for; then a twin's.
+        """
+        stages, end = self.host.options, self._end(age, epoch)
+        looks, has_twin = self._num_looks(age, epoch), self.attribution.method == "twin"
+        gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
+        # Each evaluation computes the batch statistics anew, also one of the settled network.
+        inputs = NUM_INPUTS * self.batch_size.value if self.host.inputs.is_needed else 0
+        scored = self.spent.num_evaluated + inputs
+        whole = scored * (looks * (1 + num_kernels + has_twin) + gates)
+        settled = scored * looks * (num_kernels + 2 * has_twin) + inputs * (end - age)
+        trained = has_twin * TRAINING * (end - age) * self.spent.num_samples
+        return whole, settled + trained
 
     def _end(self, age: int, epoch: int) -> int:
         """Return the age of the last look at a kernel of an age."""

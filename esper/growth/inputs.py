@@ -32,6 +32,13 @@ class RecentInputs:
         return self._hook is not None
 
     @property
+    def is_needed(self) -> bool:
+        """True if the network has batch statistics."""
+        model = self._model()
+        assert model is not None, "a host keeps its model"
+        return any(_has_statistics(module) for module in model.modules())
+
+    @property
     def num_samples(self) -> int:
         """Samples in the recorded calls, by the length of each call's first tensor."""
         firsts = (
@@ -51,7 +58,7 @@ class RecentInputs:
             self._hook = None
             self.calls.clear()
             self.norms = []
-        elif any(_has_statistics(module) for module in model.modules()):
+        elif self.is_needed:
             _RECORDERS[model] = self
             self._hook = model.register_forward_pre_hook(_note, with_kwargs=True)
 

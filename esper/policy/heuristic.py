@@ -17,8 +17,8 @@ from esper.policy.rules.penalties import Penalties, PenaltyRules
 from esper.policy.rules.trigger import TriggerRules, check_trigger
 from esper.policy.rules.verdict import VerdictRules, judge
 
-FRUITLESS_TRIALS = 3
-"""Trials in a row that must bring nothing until `early` waits twice as long after a cull."""
+FRUITLESS_EVENTS = 3
+"""Growth events in a row that must bring nothing until `early` waits twice as long after a cull."""
 
 
 # Fields of the last base come first, and so do the printed keys.
@@ -26,8 +26,8 @@ FRUITLESS_TRIALS = 3
 class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
     """Grows when the loss flattens, in the slot that promises most.
 
-    With trigger `early`, `embargo_epochs_after_cull` doubles after every `FRUITLESS_TRIALS` settled
-    trials in a row without success (see `Outcome.succeeded`); a success restores it.
+    With trigger `early`, `embargo_epochs_after_cull` doubles after every `FRUITLESS_EVENTS` growth
+    events in a row without success (see `Outcome.succeeded`); a success restores it.
 
     max_live_seeds_per_slot: 1 means that a slot with an open trial waits for its verdict.
     history_limit: number of decisions that the policy keeps.
@@ -113,7 +113,7 @@ class HeuristicPolicy(Policy):
         """Return the rules of growth, with the embargo that the last trials earned."""
         if self.options.trigger != "early":
             return self.options
-        factor = 2 ** (self._trials.fruitless // FRUITLESS_TRIALS)
+        factor = 2 ** (self._trials.fruitless // FRUITLESS_EVENTS)
         embargo = self.options.embargo_epochs_after_cull * factor
         return replace(self.options, embargo_epochs_after_cull=embargo)
 

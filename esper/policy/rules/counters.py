@@ -70,7 +70,7 @@ class SettledTrials:
     measured, gains: trials with a measured gain by slot, and the sum of their gains.
     fruitless: last events in a row, in any slot, none of whose trials succeeded (see
         `Outcome.succeeded`); kernels of one event say the same of its time.
-    last_fruitless: slot and epoch of the last of these events.
+    judged: epoch of the last event of which a trial has settled, by slot.
     """
 
     settled: dict[str, int] = field(default_factory=dict)
@@ -78,18 +78,18 @@ class SettledTrials:
     measured: dict[str, int] = field(default_factory=dict)
     gains: dict[str, float] = field(default_factory=dict)
     fruitless: int = 0
-    last_fruitless: str = ""
+    judged: dict[str, int] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
         """Count a settled trial."""
         slot, gain = outcome.slot, outcome.gain
         self.settled[slot] = self.settled.get(slot, 0) + 1
         self.failed[slot] = self.failed.get(slot, 0) + (not outcome.fossilized)
-        event = f"{slot}/{outcome.germinated_epoch}"
-        if outcome.succeeded:
-            self.fruitless = 0
-        elif event != self.last_fruitless:
-            self.fruitless, self.last_fruitless = self.fruitless + 1, event
+        # Trials of one event may settle in any order, with those of other slots in between.
+        is_first = outcome.germinated_epoch > self.judged.get(slot, 0)
+        if is_first:
+            self.judged[slot] = outcome.germinated_epoch
+        self.fruitless = 0 if outcome.succeeded else self.fruitless + is_first
         if gain is not None and math.isfinite(gain):
             self.measured[slot] = self.measured.get(slot, 0) + 1
             self.gains[slot] = self.gains.get(slot, 0.0) + gain

@@ -36,7 +36,7 @@ def test_by_default_a_model_grows_and_every_seed_is_closed_at_the_end() -> None:
     moves = run.told.of(EventKind.LIFECYCLE)
     germinated = [move for move in moves if move.to_stage is SeedStage.GERMINATED]
     outcomes = run.grower.settler.outcomes
-    assert len(germinated) == len(outcomes) == 2
+    assert len(germinated) == len(outcomes) == 2 * 3
     assert {slot.spec.name for slot in run.reports[-1].observation.slots} == {"0", "3"}
     assert [report.metrics.epoch for report in run.reports] == list(range(1, EPOCHS + 1))
     assert run.reports[-1].metrics.global_step == 4 * EPOCHS

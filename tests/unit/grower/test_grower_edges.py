@@ -115,7 +115,8 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_ends_nothing(
         return (found * math.nan if felt and epochs_trained >= since else found), hits
 
     unwatched = GovernorOptions(enabled=False)
-    grower, _ = make_grower(policy=Schedule(fractions=(0.1,)), governor=unwatched, slots=("0",))
+    once = Schedule(fractions=(0.1,), seeds_per_adaptation=1)
+    grower, _ = make_grower(policy=once, governor=unwatched, slots=("0",))
     epochs_trained = 0
     while epochs_trained < EPOCHS:
         epochs_trained += 1
@@ -143,8 +144,8 @@ def test_kernels_are_ranked_at_birth_where_a_loss_is_given() -> None:
 
 BARE = 2 * (4 * 6 + 6 * 6 + 6 * 3)
 """Forward FLOPs of `make_model` for one sample."""
-TRAINED, SCORED = 16, 40
-"""Samples of an epoch, four steps of batches like the example, and of an evaluation."""
+TRAINED, SCORED = 48, 40
+"""Samples of an epoch, four steps of 12, and of an evaluation."""
 
 
 def test_the_cost_of_a_step_counts_muted_steps_and_further_evaluations() -> None:
@@ -204,10 +205,19 @@ def test_the_policy_sees_the_losses_of_an_epoch_over_its_flops() -> None:
 
 def test_a_loop_that_reports_no_training_is_seen_by_its_validation_losses() -> None:
     grower, _ = make_grower(policy="never")
+    train(grower.host.model, grower.host.optimizer)
     report = grower.step(losses)
     (point,) = report.observation.curve
+    assert report.flops == 3 * BARE * TRAINED
     assert (point.flops, point.loss) == (report.flops, report.metrics.val_loss)
     assert report.observation.curve_source == "validation"
+
+
+def test_an_epoch_without_a_step_costs_nothing_and_ends_nothing() -> None:
+    grower, _ = make_grower(policy="heuristic")
+    reports = [grower.step(losses) for _ in range(9)]
+    assert {report.flops for report in reports} == {0.0}
+    assert not [seed for report in reports for seed in report.observation.live_seeds]
 
 
 @pytest.mark.parametrize(("looks", "last"), [((4, 6, 9), 9), ((6,), 7)])

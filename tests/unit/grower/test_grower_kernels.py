@@ -28,7 +28,7 @@ def test_a_run_is_the_same_with_and_without_kernels_prepared_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = run()
-    assert len(plain.told.of(EventKind.KERNEL)) == 2
+    assert len(plain.told.of(EventKind.KERNEL)) == 2 * 3
     assert all(kernel.ahead_ms is None for kernel in plain.told.of(EventKind.KERNEL))
     monkeypatch.setattr(pipeline, "SLOW_MS", 0.0)
     ahead = run()
@@ -45,7 +45,9 @@ def test_no_thread_is_left_when_a_grower_is_closed() -> None:
 
 
 def test_where_no_kernel_fits_the_budget_each_is_refused_by_name_and_none_grows() -> None:
-    done = go(policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001))
+    done = go(
+        policy=script(e2=[adapt("0", 1)]), safety=Safety(memory_budget_mb=0.001, max_cost=9.0)
+    )
     offered = set(done.grower.host.slots["0"].spec.catalogue)
     refusals = done.told.of(EventKind.SAFETY)
     assert {refusal.rule for refusal in refusals} == {"budget"}

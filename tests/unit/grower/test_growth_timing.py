@@ -10,7 +10,7 @@ from esper.contracts.metrics import TrainReport
 from esper.grower.grower import Grower
 from esper.policy.heuristic import Heuristic
 from esper.safety.options import GovernorOptions
-from tests.unit.scripted import Told
+from tests.unit.scripted import LAVISH, Told
 
 EPOCHS, DRIFT = 40, 15
 X = torch.randn(96, 4, generator=torch.Generator().manual_seed(3))
@@ -32,6 +32,7 @@ def grow(policy: Heuristic, targets: list[Tensor]) -> tuple[list[int], list[str]
         bus=told.bus,
         policy=policy,
         governor=GovernorOptions(enabled=False),
+        safety=LAVISH,
         run_id="test",
     )
     for y in targets:

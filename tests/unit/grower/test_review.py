@@ -35,9 +35,11 @@ NUM_SAMPLES = 100
 
 def reviewer_of(host: Host, **limits: Any) -> Reviewer:
     """Return the reviewer of a run of 40 epochs that can afford any trial at epoch 10."""
-    costs = Costs(host, Attribution(), limits.get("max_cost"), epochs=40)
-    costs.add_epoch(30 * host.settled_flops * NUM_SAMPLES, NUM_SAMPLES, 0)
-    return Reviewer(Safety(**limits), host, costs)
+    safety = Safety(**limits)
+    costs = Costs(host, Attribution(), safety, epochs=40, batch_size=10)
+    costs.begin_epoch(NUM_SAMPLES)
+    costs.add(30 * host.settled_flops * NUM_SAMPLES, 0)
+    return Reviewer(safety, host, costs)
 
 
 def adapt(slot: str, **changes: Any) -> Decision:

@@ -106,6 +106,7 @@ def test_inputs_of_a_graph_are_kept_without_it() -> None:
 def test_a_network_without_batch_statistics_records_nothing(norm: nn.Module) -> None:
     model = nn.Sequential(nn.Linear(1, 1), norm)
     inputs = RecentInputs(model)
+    assert not inputs.is_needed
     inputs.record(wanted=True)
     assert not inputs.is_recording
 
@@ -114,6 +115,7 @@ def test_a_norm_that_a_user_froze_computes_no_statistics() -> None:
     model = nn.Sequential(nn.BatchNorm1d(1), nn.BatchNorm1d(1))
     model[0].eval()
     inputs = RecentInputs(model)
+    assert inputs.is_needed
     inputs.record(wanted=True)
     model(column(1.0))
     assert inputs.norms == [model[1]]

@@ -18,6 +18,7 @@ from tests.unit.policy.builders import (
 )
 
 ADAPT = DecisionKind.ADAPT
+BUSY = Heuristic(idle_epochs=1000)  # grows by the slope of the loss alone
 
 
 def test_a_run_of_40_epochs_grows_at_the_fractions_4_7_and_10_slot_after_slot() -> None:
@@ -35,26 +36,37 @@ def flat_after_four(epoch: int) -> float:
 
 def test_a_run_whose_loss_is_flat_grows_in_every_slot_that_is_free() -> None:
     # The last four points are level at epoch 7; at epoch 6 they fall by 0.171 a doubling, which is
-    # over half of 0.273, at epoch 5.  No seed settles before epoch 13.
-    world = World(Heuristic().build(0), accuracy=flat_after_four).run(epochs=11)
+    # over half of 0.273, at epoch 5.  No seed is looked at before epoch 11.
+    world = World(BUSY.build(0), accuracy=flat_after_four).run(epochs=10)
     grown = [(epoch, d.slot) for epoch, d in world.of_kind(ADAPT)]
     assert grown == [(7, "block0"), (8, "block1"), (9, "block2")]
     (epoch, last) = world.decisions[-1]
-    assert (epoch, last.kind) == (11, DecisionKind.WAIT)
+    assert (epoch, last.kind) == (10, DecisionKind.WAIT)
     assert "no slot can grow" in last.reason
     assert world.refusals == []
 
 
 @pytest.mark.parametrize("epochs", [12, 20, 40, 100])
 def test_the_first_growth_depends_on_no_budget(epochs: int) -> None:
-    world = World(Heuristic().build(0), epochs=epochs, accuracy=flat_after_four).run()
-    assert world.of_kind(ADAPT)[0][0] == 7
+    for option, first in ((BUSY, 7), (Heuristic(), 6)):
+        world = World(option.build(0), epochs=epochs, accuracy=flat_after_four).run()
+        assert world.of_kind(ADAPT)[0][0] == first
 
 
-def test_a_run_whose_loss_falls_ever_faster_does_not_grow() -> None:
-    world = World(Heuristic().build(0), accuracy=lambda epoch: epoch / 11).run(epochs=10)
-    assert world.of_kind(ADAPT) == []
-    assert "> 50 % of the steepest" in world.decisions[-1][1].reason
+def test_a_run_whose_loss_falls_ever_faster_does_not_grow_until_it_is_idle() -> None:
+    def run_of(option: Heuristic) -> World:
+        return World(option.build(0), accuracy=lambda epoch: epoch / 24).run(epochs=23)
+
+    busy = run_of(BUSY)
+    assert busy.of_kind(ADAPT) == []
+    assert "> 50 % of the steepest" in busy.decisions[-1][1].reason
+    # A seed germinates at epoch 6 and is kept at age 4; the next trial is 6 epochs after the first.
+    grown = [(epoch, d.slot, d.reason) for epoch, d in run_of(Heuristic()).of_kind(ADAPT)]
+    assert grown == [
+        (6, "block0", "no trial for 6 epochs >= 6"),
+        (12, "block1", "no trial for 6 epochs >= 6"),
+        (18, "block2", "no trial for 6 epochs >= 6"),
+    ]
 
 
 def test_a_slot_with_an_open_trial_waits_for_its_verdict() -> None:
@@ -66,11 +78,12 @@ def test_a_slot_with_an_open_trial_waits_for_its_verdict() -> None:
     assert Heuristic().max_live_seeds_per_slot == 1
 
 
-def closed_until(gains: list[float], **options: Any) -> int:
-    """Return the first epoch that may grow a slot culled at epoch 10, after trials with gains."""
+def closed_until(gains: list[float], num_trials: int = 1, **options: Any) -> int:
+    """Return the first epoch that may grow a slot culled at epoch 10, after events with gains."""
     policy = Heuristic(**options).build(0)
-    for gain in gains:
-        policy.learn(make_outcome(gain=gain), Reward(total=0.0))
+    for began, gain in enumerate(gains, start=1):
+        for _ in range(num_trials):
+            policy.learn(make_outcome(gain=gain, germinated_epoch=began), Reward(total=0.0))
     flat = tuple(CurvePoint(2.0**k, 2.0**k, 1.0) for k in range(4))
     slots = (make_slot(last_cull_epoch=10),)
     for epoch in range(10, 100):
@@ -80,12 +93,17 @@ def closed_until(gains: list[float], **options: Any) -> int:
     return 100
 
 
-def test_three_trials_in_a_row_without_gain_double_the_wait_after_a_cull() -> None:
+def test_three_events_in_a_row_without_gain_double_the_wait_after_a_cull() -> None:
     lengths = [closed_until([-0.1] * fails) - 10 for fails in (0, 2, 3, 5, 6, 9)]
     assert lengths == [5, 5, 10, 10, 20, 40]
     assert closed_until([-0.1, -0.1, -0.1, 0.01]) == 15
     assert closed_until([-0.1, 0.01, -0.1, -0.1]) == 15
     assert closed_until([-0.1] * 3, embargo_epochs_after_cull=2) == 14
+
+
+def test_several_kernels_of_an_event_say_the_same_of_its_time() -> None:
+    lengths = [closed_until([-0.1] * fails, num_trials=3) - 10 for fails in (1, 2, 3)]
+    assert lengths == [5, 5, 10]
 
 
 def test_only_the_early_trigger_waits_longer() -> None:
@@ -94,8 +112,9 @@ def test_only_the_early_trigger_waits_longer() -> None:
 
 def test_the_wait_and_the_order_survive_a_save() -> None:
     policy, other = Heuristic().build(0), Heuristic().build(0)
-    for slot, gain in (("a", -0.1), ("a", -0.1), ("b", -0.1)):
-        policy.learn(make_outcome(slot=slot, gain=gain), Reward(total=0.0))
+    for began, slot in enumerate("aab", start=1):
+        outcome = make_outcome(slot=slot, gain=-0.1, germinated_epoch=began)
+        policy.learn(outcome, Reward(total=0.0))
     other.load_state_dict(json.loads(json.dumps(policy.state_dict())))
     flat = tuple(CurvePoint(2.0**k, 2.0**k, 1.0) for k in range(4))
     seeds = (make_seed(activations=2), make_seed())
@@ -108,9 +127,9 @@ def test_the_wait_and_the_order_survive_a_save() -> None:
 
 
 def test_a_useless_seed_is_culled_and_a_doubtful_one_is_looked_at_once_more() -> None:
-    option = Heuristic(trigger="fractions")
+    option = Heuristic(trigger="fractions", seeds_per_adaptation=1)
     useless = World(option.build(0), gain=lambda name: 0.0).run(epochs=20)
-    assert [epoch for epoch, _ in useless.of_kind(DecisionKind.CULL)][:2] == [10, 13]
+    assert [epoch for epoch, _ in useless.of_kind(DecisionKind.CULL)][:2] == [8, 11]
     doubtful = World(option.build(0), gain=lambda name: 0.004).run(epochs=20)
     culls = [(epoch, d.slot) for epoch, d in doubtful.of_kind(DecisionKind.CULL)]
     assert culls[:2] == [(13, "block0"), (16, "block1")]
@@ -147,7 +166,7 @@ def test_a_slot_is_left_alone_for_five_epochs_after_a_cull() -> None:
 
 
 def test_nothing_grows_after_the_window_but_verdicts_still_fall() -> None:
-    option = Heuristic(trigger="fractions", fractions=(0.5, 0.55, 0.8))
+    option = Heuristic(trigger="fractions", fractions=(0.5, 0.55, 0.8), seeds_per_adaptation=1)
     world = World(option.build(0)).run()
     assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [20, 22]
     assert [epoch for epoch, _ in world.of_kind(DecisionKind.FOSSILIZE)] == [24, 26]
@@ -179,14 +198,24 @@ def test_confidence_and_urgency_grow_with_the_plateau() -> None:
     assert weights == [(0.5, 0.0, 0.25), (0.75, 0.5, 0.25), (0.875, 0.75, 0.25)]
 
 
-def test_it_asks_for_one_seed_of_neurons_unless_configured() -> None:
+def test_it_asks_for_three_seeds_of_neurons_unless_configured() -> None:
     plain = Heuristic(trigger="fractions").build(0)
     other = Heuristic(trigger="fractions", adaptation="add_layer", seeds_per_adaptation=2).build(0)
-    asked = [policy.decide(make_observation())[0] for policy in (plain, other)]
+    seen = make_observation(slots=(make_slot(seeds=(make_seed(),) * 4),))
+    asked = [policy.decide(seen)[0] for policy in (plain, other)]
     assert [(d.adaptation, d.num_seeds) for d in asked] == [
-        (Adaptation.ADD_NEURONS, 1),
+        (Adaptation.ADD_NEURONS, 3),
         (Adaptation.ADD_LAYER, 2),
     ]
+
+
+def test_a_restored_run_is_idle_when_the_other_one_is() -> None:
+    # Idle epochs are read from the slots, so that a fresh policy counts them too.
+    world = World(Heuristic().build(0), accuracy=lambda epoch: epoch / 24).run(epochs=11)
+    state, world.policy = world.policy.state_dict(), Heuristic().build(0)
+    world.policy.load_state_dict(json.loads(json.dumps(state)))
+    world.run(epochs=1)
+    assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [6, 12]
 
 
 def test_a_blueprint_culled_twice_in_a_row_is_barred_for_a_while() -> None:

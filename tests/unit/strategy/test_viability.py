@@ -50,17 +50,62 @@ def test_a_used_seed_rests(make_state: Make) -> None:
 def test_live_seeds_and_those_of_the_plan_count_to_the_limit(make_state: Make) -> None:
     state = make_state(4, s1={"stage": SeedStage.TRAINING})
     inputs = SelectionInputs(state=state, epoch=0)
-    assert viable(Viability(), inputs, _plan())[0] == [0, 2, 3]
+    two = Viability(max_concurrent_seeds=2)
+    assert viable(two, inputs, _plan())[0] == [0, 2, 3]
     full = "2 of 2 live seeds taken"
-    assert viable(Viability(), inputs, _plan(_germinate(0))) == (
+    assert viable(two, inputs, _plan(_germinate(0))) == (
         [],
         {0: "is in this plan already", 1: "is TRAINING", 2: full, 3: full},
     )
     swapped = _plan(_cull(1), _germinate(0))
-    assert viable(Viability(), inputs, swapped)[0] == [2, 3]
+    assert viable(two, inputs, swapped)[0] == [2, 3]
     ensemble = _plan(_germinate(0), exceeds_concurrency=True)
-    assert viable(Viability(), inputs, ensemble)[0] == [2, 3]
-    assert viable(Viability(max_concurrent_seeds=3), inputs, _plan(_germinate(0)))[0] == [2, 3]
+    assert viable(two, inputs, ensemble)[0] == [2, 3]
+
+
+def test_without_a_limit_three_seeds_may_live_at_once(make_state: Make) -> None:
+    inputs = SelectionInputs(state=make_state(5, s1={"stage": SeedStage.TRAINING}), epoch=0)
+    assert Viability().max_concurrent_seeds is None
+    assert viable(Viability(), inputs, _plan(_germinate(0)))[0] == [2, 3, 4]
+    seeds, refused = viable(Viability(), inputs, _plan(_germinate(0), _germinate(2)))
+    assert seeds == []
+    assert refused[3] == refused[4] == "3 of 3 live seeds taken"
+
+
+def test_kernels_of_a_plan_stay_within_the_flops_that_may_be_added(make_state: Make) -> None:
+    inputs = SelectionInputs(
+        state=make_state(4),
+        epoch=0,
+        flops={0: 40.0, 1: 60.0, 2: 60.5, 3: 101.0},
+        affordable_flops=100.0,
+    )
+    assert viable(Viability(), inputs, _plan()) == (
+        [0, 1, 2],
+        {3: "would make 101 FLOPs of the 100 that may be added"},
+    )
+    seeds, refused = viable(Viability(), inputs, _plan(_germinate(0)))
+    assert seeds == [1]
+    assert refused[2] == "would make 100.5 FLOPs of the 100 that may be added"
+    # A seed that the plan names is not counted twice, and one that leaves adds nothing.
+    assert viable(Viability(), inputs, _plan(_germinate(0), _germinate(0)))[0] == [1]
+    assert viable(Viability(), inputs, _plan(_cull(2), _germinate(0)))[0] == [1]
+
+
+def test_the_rest_is_waived_for_the_fallback_and_the_cost_is_not(make_state: Make) -> None:
+    state = make_state(2, s0={"last_used_epoch": 0}, s1={"last_used_epoch": 0})
+    inputs = SelectionInputs(state=state, epoch=1, flops={0: 2.0, 1: 1.0}, affordable_flops=1.0)
+    assert viable(Viability(), inputs, _plan(), rested=False)[0] == [1]
+
+
+def test_nothing_is_affordable_below_zero_but_what_is_not_measured_is_not_judged(
+    make_state: Make,
+) -> None:
+    measured = {"state": make_state(2), "epoch": 0, "flops": {0: 0.0}}
+    assert viable(Viability(), SelectionInputs(**measured), _plan())[0] == [0, 1]
+    free = SelectionInputs(**measured, affordable_flops=0.0)
+    assert viable(Viability(), free, _plan())[0] == [0, 1]
+    broke = SelectionInputs(**measured, affordable_flops=-1.0)
+    assert viable(Viability(), broke, _plan())[0] == []
 
 
 def test_fossilized_seeds_take_no_place_and_are_not_offered(make_state: Make) -> None:

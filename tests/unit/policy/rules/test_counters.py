@@ -72,7 +72,7 @@ def test_trials_are_counted_by_slot_with_their_mean_gain() -> None:
     assert trials.mean_gain("c") is None
 
 
-def test_trials_in_a_row_without_gain_are_counted_until_one_gains() -> None:
+def test_events_in_a_row_without_gain_are_counted_until_one_gains() -> None:
     trials, seen = SettledTrials(), []
     for gain, rolled_back in (
         (0.0, False),
@@ -82,9 +82,38 @@ def test_trials_in_a_row_without_gain_are_counted_until_one_gains() -> None:
         (0.001, False),
         (-0.1, False),
     ):
-        trials.add(make_outcome(gain=gain, rolled_back=rolled_back))
+        began = len(seen) + 1
+        trials.add(make_outcome(gain=gain, rolled_back=rolled_back, germinated_epoch=began))
         seen.append(trials.fruitless)
     assert seen == [1, 2, 3, 4, 0, 1]
+
+
+def fruitless(*settled: tuple[str, int, float]) -> list[int]:
+    """Return the count after each of some trials, of a slot, an epoch and a gain."""
+    trials, seen = SettledTrials(), []
+    for slot, began, gain in settled:
+        trials.add(make_outcome(slot=slot, germinated_epoch=began, gain=gain))
+        seen.append(trials.fruitless)
+    return seen
+
+
+def test_trials_of_one_event_count_once() -> None:
+    assert fruitless(("a", 4, -0.1), ("a", 4, -0.1), ("a", 4, -0.1)) == [1, 1, 1]
+    assert fruitless(("a", 4, -0.1), ("a", 9, -0.1), ("b", 9, -0.1)) == [1, 2, 3]
+
+
+def test_trials_of_an_event_count_once_with_those_of_another_slot_in_between() -> None:
+    seen = fruitless(("a", 4, -0.1), ("b", 5, -0.1), ("a", 4, -0.1), ("b", 5, -0.1))
+    assert seen == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("order", [(-0.1, 0.1), (0.1, -0.1)])
+def test_an_event_with_one_success_is_not_fruitless_in_any_order(order: tuple[float, ...]) -> None:
+    seen = fruitless(("b", 2, -0.1), *(("a", 4, gain) for gain in order))
+    assert seen[-1] == 0
+    # The next event counts again.
+    again = fruitless(("b", 2, -0.1), *(("a", 4, gain) for gain in order), ("a", 9, -0.1))
+    assert again[-1] == 1
 
 
 def test_settled_trials_survive_a_save() -> None:
@@ -93,7 +122,9 @@ def test_settled_trials_survive_a_save() -> None:
     other = SettledTrials(**json.loads(json.dumps(asdict(trials))))
     assert other == trials
     other.add(make_outcome(slot="a", gain=0.0))
-    assert (other.fruitless, other.settled) == (2, {"a": 2})
+    assert (other.fruitless, other.settled) == (1, {"a": 2}), "of the same event"
+    other.add(make_outcome(slot="a", gain=0.0, germinated_epoch=2))
+    assert (other.fruitless, other.settled) == (2, {"a": 3})
 
 
 def test_the_last_change_is_the_latest_germination_or_cull_anywhere() -> None:

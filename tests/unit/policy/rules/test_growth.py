@@ -93,13 +93,49 @@ def test_the_share_of_the_budget_in_which_seeds_germinate_is_rounded_down(
     assert last_epoch(GrowthRules(grow_until=share), epochs) == last
 
 
+@pytest.mark.parametrize(("affordable", "is_open"), [(50.0, True), (49.9, False), (math.inf, True)])
+def test_a_slot_without_a_kernel_that_can_be_paid_is_closed(
+    affordable: float, is_open: bool
+) -> None:
+    dear, free = make_slot("dear", least_flops=50.0), make_slot("free")
+    observation = make_observation(slots=(dear, free), affordable_flops=affordable)
+    slots, closed = growable_slots(observation, GrowthRules(), [])
+    assert slots == ([dear, free] if is_open else [free])
+    assert closed == ("" if is_open else "'dear' has no kernel that safety.max_cost can pay")
+
+
+def test_a_slot_without_any_kernel_is_closed_under_a_finite_budget_of_any_size() -> None:
+    slots = (make_slot(least_flops=math.inf),)
+    observation = make_observation(slots=slots, affordable_flops=1e300)
+    decision = request_growth(observation, NOW, GrowthRules(), [], lambda slots: slots[0])
+    assert decision.kind is DecisionKind.WAIT
+    assert decision.reason == (
+        "it is time, but no slot can grow: 'block' has no kernel that safety.max_cost can pay"
+    )
+
+
+def test_a_slot_that_rests_says_so_before_what_it_costs() -> None:
+    slot = make_slot(rests_until=99, least_flops=50.0)
+    _, closed = growable_slots(
+        make_observation(slots=(slot,), affordable_flops=1.0), GrowthRules(), []
+    )
+    assert closed == "'block' rests until epoch 99"
+
+
+@pytest.mark.parametrize(("wanted", "num_seeds"), [(1, 1), (2, 2), (3, 2), (99, 2)])
+def test_a_request_asks_for_no_more_seeds_than_the_slot_has(wanted: int, num_seeds: int) -> None:
+    rules = GrowthRules(seeds_per_adaptation=wanted)
+    decision = request_growth(make_observation(), NOW, rules, [], lambda slots: slots[0])
+    assert decision.num_seeds == num_seeds
+
+
 def test_a_request_asks_for_what_the_rules_say() -> None:
-    rules = GrowthRules(adaptation="add_layer", seeds_per_adaptation=3)
+    rules = GrowthRules(adaptation="add_layer", seeds_per_adaptation=2)
     observation = make_observation(slots=(make_slot("a"), make_slot("b")))
     decision = request_growth(observation, NOW, rules, [], lambda slots: slots[-1])
     assert decision.kind is DecisionKind.ADAPT
     assert (decision.slot, decision.seed) == ("b", None)
-    assert (decision.adaptation, decision.num_seeds) == (Adaptation.ADD_LAYER, 3)
+    assert (decision.adaptation, decision.num_seeds) == (Adaptation.ADD_LAYER, 2)
     assert decision.reason == "it is time"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from esper.contracts.observation import CurvePoint, Observation
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import LIVE, SeedStage
 from esper.policy.rules.trigger import TriggerRules, check_trigger, due_epoch
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
@@ -108,31 +108,35 @@ def doublings(*losses: float) -> tuple[CurvePoint, ...]:
     return tuple(CurvePoint(2.0**k, 2.0**k, loss) for k, loss in enumerate(losses))
 
 
+def young(*losses: float, **changes: Any) -> Observation:
+    """Return an observation with a curve, an epoch before the run is idle."""
+    return make_observation(epoch=5, curve=doublings(*losses), **changes)
+
+
 def test_early_fires_at_half_of_the_steepest_slope() -> None:
     # Four points that fall by 1 a doubling, then by 0.7, then by 0.3.
     losses = (5.0, 4.0, 3.0, 2.0, 2.0, 2.0)
-    curves = [doublings(*losses[:end]) for end in (4, 5, 6)]
-    assert [fires(make_observation(curve=curve)) for curve in curves] == [False, False, True]
-    share = {"slope_share": 0.7001}
-    assert [fires(make_observation(curve=c), **share) for c in curves] == [False, True, True]
+    seen = [young(*losses[:end]) for end in (4, 5, 6)]
+    assert [fires(each) for each in seen] == [False, False, True]
+    assert [fires(each, slope_share=0.7001) for each in seen] == [False, True, True]
 
 
 def test_early_says_its_numbers_and_which_loss_it_reads() -> None:
-    flat = make_observation(curve=doublings(5, 4, 3, 2, 2, 2), curve_source="training")
+    flat = young(5, 4, 3, 2, 2, 2, curve_source="training")
     assert check_trigger(flat, TriggerRules(), 0).reason == (
         "training loss falls by 0.3 a doubling of FLOPs <= 50 % of the steepest, 1"
     )
-    steep = make_observation(curve=doublings(5, 4, 3, 2))
+    steep = young(5, 4, 3, 2)
     assert check_trigger(steep, TriggerRules(), 0).reason == (
         "validation loss falls by 1 a doubling of FLOPs > 50 % of the steepest, 1"
     )
 
 
 def test_early_needs_four_points_at_the_present_size() -> None:
-    trigger = check_trigger(make_observation(curve=doublings(1, 1, 1)), TriggerRules(), 0)
+    trigger = check_trigger(young(1, 1, 1), TriggerRules(), 0)
     assert not trigger.fires
     assert trigger.reason == "slope needs 4 points of validation loss at this size, has 3"
-    assert fires(make_observation(curve=doublings(1, 1, 1, 1)))
+    assert fires(young(1, 1, 1, 1))
 
 
 def test_early_waits_three_epochs_for_the_loss_to_leave_that_of_the_untrained_network() -> None:
@@ -151,10 +155,11 @@ def test_early_waits_three_epochs_for_the_loss_to_leave_that_of_the_untrained_ne
 
 @pytest.mark.parametrize("epochs", [12, 20, 40, 1000])
 def test_early_depends_on_no_budget_and_no_count_of_events(epochs: int) -> None:
-    flat, steep = doublings(5, 4, 3, 2, 2, 2), doublings(5, 4, 3, 2)
+    flat, steep = (5, 4, 3, 2, 2, 2), (5, 4, 3, 2)
     for events in (0, 3, 99):
-        assert fires(make_observation(curve=flat, epochs=epochs), events)
-        assert not fires(make_observation(curve=steep, epochs=epochs), events)
+        assert fires(young(*flat, epochs=epochs), events)
+        assert not fires(young(*steep, epochs=epochs), events)
+        assert fires(make_observation(epoch=6, curve=doublings(*steep), epochs=epochs), events)
 
 
 def test_early_reads_only_its_own_keys() -> None:
@@ -165,8 +170,48 @@ def test_early_reads_only_its_own_keys() -> None:
         "plateau_epochs_to_germinate": 1,
         "min_epochs_before_germinate": 0,
     }
-    steep = make_observation(curve=doublings(5, 4, 3, 2), train_losses=FLAT, plateau_epochs=9)
+    steep = young(5, 4, 3, 2, train_losses=FLAT, plateau_epochs=9)
     assert not fires(steep, **others)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "idle_epochs", "expected"),
+    [(5, 6, False), (6, 6, True), (7, 6, True), (6, 7, False), (1, 1, True), (99, 100, False)],
+)
+def test_early_fires_at_any_slope_after_epochs_without_a_trial(
+    epoch: int, idle_epochs: int, expected: bool
+) -> None:
+    steep = make_observation(epoch=epoch, curve=doublings(5, 4, 3, 2))
+    assert fires(steep, idle_epochs=idle_epochs) is expected
+    assert fires(make_observation(epoch=epoch), idle_epochs=idle_epochs) is expected, "no slope"
+
+
+def test_early_says_for_how_long_it_was_idle() -> None:
+    trigger = check_trigger(make_observation(epoch=9), TriggerRules(), 0)
+    assert trigger.reason == "no trial for 9 epochs >= 6"
+
+
+@pytest.mark.parametrize(("now", "expected"), [(15, False), (16, True)])
+def test_idle_epochs_count_from_the_last_germination_or_cull(now: int, expected: bool) -> None:
+    kept = make_seed(SeedStage.FOSSILIZED, last_used_epoch=10)
+    culled = make_slot("b", seeds=(make_seed(last_used_epoch=3),), last_cull_epoch=10)
+    for slot in (make_slot(seeds=(kept, make_seed())), culled):
+        slots = (make_slot("a", last_cull_epoch=2), slot)
+        assert fires(make_observation(epoch=now, slots=slots)) is expected
+
+
+@pytest.mark.parametrize("stage", SeedStage)
+def test_a_run_with_an_open_trial_is_not_idle(stage: SeedStage) -> None:
+    trial = make_slot("a", seeds=(make_seed(stage, last_used_epoch=1),))
+    seen = make_observation(epoch=20, slots=(trial, make_slot("b")))
+    assert fires(seen) is (stage not in LIVE)
+
+
+@pytest.mark.parametrize("trigger", ["plateau", "slope", "fractions", "jump"])
+def test_only_early_fires_because_a_run_is_idle(trigger: str) -> None:
+    seen = make_observation(epoch=30, train_losses=STEEP, part_losses=((0.2,) * 8,) * 2)
+    assert fires(seen, idle_epochs=1)
+    assert not fires(seen, events=3, trigger=trigger, idle_epochs=1)
 
 
 def test_a_jump_of_the_training_loss_fires() -> None:
@@ -197,6 +242,7 @@ def test_a_jump_without_training_losses_says_so() -> None:
             {"trigger": "soon"},
             "policy.trigger must be one of early, plateau, slope, fractions, jump",
         ),
+        ({"idle_epochs": 0}, "policy.idle_epochs must be >= 1, got 0"),
         ({"plateau_epochs_to_germinate": 0}, "policy.plateau_epochs_to_germinate"),
         ({"min_epochs_before_germinate": -1}, "policy.min_epochs_before_germinate"),
         ({"fractions": (0.2, 0.1)}, "policy.fractions must be ascending"),
