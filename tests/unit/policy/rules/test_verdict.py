@@ -88,7 +88,9 @@ def test_a_price_is_taken_off_for_each_doubling_of_the_flops(
 def test_a_kernel_is_kept_cheap_and_not_at_twice_the_flops() -> None:
     look = make_look(bar=0.015, shown=0.5)
     # 0.024 - 0.5 * 0.02 * log2(1 + added): 0.024, 0.014 and -0.006.
-    kinds = [judged(gain=0.024, added_flops=flops, look=look).kind for flops in (0.0, 1.0, 7.0)]
+    rules = VerdictRules(price=0.02)
+    added = (0.0, 1.0, 7.0)
+    kinds = [judged(rules, gain=0.024, added_flops=flops, look=look).kind for flops in added]
     assert kinds == [FOSSILIZE, WAIT, CULL]
     free = judged(VerdictRules(price=0.0), gain=0.024, added_flops=7.0, look=look)
     assert free.kind is FOSSILIZE
@@ -101,7 +103,8 @@ def test_reasons_carry_the_numbers() -> None:
     assert judged(gain=0.003, look=last).reason == "gain 0.003 <= 0.02 at age 9, the last look"
     assert judged(gain=-0.003).reason == "gain -0.003 <= 0 at age 6"
     assert judged(gain=None, look=last).reason == "gain was not measured at age 9"
-    priced = judged(gain=0.03, added_flops=1.0, look=make_look(4, bar=0.005, shown=0.5))
+    look = make_look(4, bar=0.005, shown=0.5)
+    priced = judged(VerdictRules(price=0.02), gain=0.03, added_flops=1.0, look=look)
     assert priced.reason == (
         "gain 0.03, 0.02 after a price of 0.02 a doubling (100 % more FLOPs), > 0.005 at age 4"
     )
