@@ -65,7 +65,7 @@ class Candidates:
             urgency=decision.urgency,
             memory_used_mb=host_memory_mb(self.host),
             memory_budget_mb=self.reviewer.safety.memory_budget_mb,
-            affordable_flops=self.reviewer.costs.affordable_flops(observation.epoch),
+            affordable_flops=self.reviewer.affordable_flops(plan, observation.epoch),
         )
         built: dict[int, Kernel] = {}
         failed: list[KernelBuilt] = []

@@ -14,12 +14,11 @@ from typing import Any
 
 from esper.attribution.options import Attribution
 from esper.attribution.trials import BACKWARD
-from esper.contracts.stage import LIVE, SeedStage
+from esper.contracts.stage import LIVE
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize
 from esper.growth.slot import Activation
 from esper.safety.options import Safety
-from esper.strategy.viability import CONCURRENT
 
 TRAINING = 1 + BACKWARD
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
@@ -76,15 +75,15 @@ class Costs:
         """FLOPs of training the settled network for all epochs, without growth."""
         return TRAINING * self.host.settled_flops * self.spent.num_samples * self.epochs
 
-    def affordable_flops(self, epoch: int) -> float:
-        """Return the most forward FLOPs a sample of kernels that may germinate after `epoch`.
+    def affordable_flops(self, epoch: int, num_kernels: int = 1) -> float:
+        """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
-        At most 0: no trial may be opened.
+        Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
         host, events = self.host, self._events()
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
-        whole, settled = self._passes(self._most_kernels(), 0, epoch)
+        whole, settled = self._passes(num_kernels, 0, epoch)
         for kernels in events:
             ages = [epoch - kernel.aged_from for kernel in kernels]
             more = self._passes(len(kernels), min(ages), epoch)
@@ -102,12 +101,6 @@ class Costs:
             if seed.stage in LIVE:
                 events.setdefault(seed.activation.event, []).append(seed.activation)
         return list(events.values())
-
-    def _most_kernels(self) -> int:
-        """Return the usual most kernels of a further event."""
-        slots = self.host.slots.values()
-        dormant = (sum(s.stage is SeedStage.DORMANT for s in slot.seeds) for slot in slots)
-        return min(CONCURRENT, max(dormant))
 
     def _trained(self, age: int, epoch: int) -> float:
         """Return the passes of samples in training a kernel until its last look."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from esper.blueprint.cost import Cost, kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.observation import Observation
-from esper.contracts.plan import KernelCost, Plan
+from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.stage import LIVE
 from esper.grower.costs import Costs
 from esper.growth.host import Host
@@ -29,6 +29,12 @@ class Reviewer:
     ) -> tuple[list[Decision], list[Refusal]]:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
+
+    def affordable_flops(self, plan: Plan, epoch: int) -> tuple[float, ...]:
+        """Return the most forward FLOPs of one, two, ... kernels of a plan that germinates more."""
+        most = sum(change.action is Action.GERMINATE for change in plan.changes)
+        numbers = range(1, max(1, most) + 1)
+        return tuple(self.costs.affordable_flops(epoch, number) for number in numbers)
 
     def excess(self, cost: Cost, epoch: int) -> str | None:
         """Return why a kernel exceeds a budget, None if it does not."""
@@ -59,7 +65,7 @@ class Reviewer:
                 plan=plan,
                 decision=decision,
                 observation=now,
-                usage=self._usage(epoch),
+                usage=self._usage(epoch, len(plan.germinations)),
                 kernels=costs,
                 limits=self.safety,
             )
@@ -70,12 +76,12 @@ class Reviewer:
         self._changed = plan.num_seeds + (self._changed if epoch == self._epoch else 0)
         self._epoch = epoch
 
-    def _usage(self, epoch: int) -> Usage:
+    def _usage(self, epoch: int, num_kernels: int = 1) -> Usage:
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
             changed_seeds=self._changed if epoch == self._epoch else 0,
-            affordable_flops=self.costs.affordable_flops(epoch),
+            affordable_flops=self.costs.affordable_flops(epoch, max(1, num_kernels)),
         )
 
 

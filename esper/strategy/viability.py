@@ -46,7 +46,8 @@ class SelectionInputs:
     memory_mb: memory that a seed's kernel would add, by seed; read only under a budget.
     memory_used_mb: memory of the network now.
     flops: forward FLOPs a sample of a seed's kernel, by seed; one that is missing costs nothing.
-    affordable_flops: most forward FLOPs a sample of all kernels of the plan.
+    affordable_flops: most forward FLOPs a sample of all kernels of the plan, by their number from
+        1; the last value holds for more.
     memory_budget_mb: `safety.memory_budget_mb`, of which 80 % may be used; None sets no limit.
     """
 
@@ -59,7 +60,7 @@ class SelectionInputs:
     memory_used_mb: float = 0.0
     memory_budget_mb: float | None = None
     flops: Mapping[int, float] = field(default_factory=dict)
-    affordable_flops: float = math.inf
+    affordable_flops: tuple[float, ...] = (math.inf,)
 
 
 def viable(
@@ -122,9 +123,10 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
 
 def _cost(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
     flops = sum(inputs.flops.get(each, 0.0) for each in {*taken, seed})
-    if flops <= inputs.affordable_flops:
+    most = inputs.affordable_flops[min(len(taken), len(inputs.affordable_flops) - 1)]
+    if flops <= most:
         return None
-    return f"would make {flops:.4g} FLOPs of the {inputs.affordable_flops:.4g} that may be added"
+    return f"would make {flops:.4g} FLOPs of the {most:.4g} that may be added"
 
 
 def _memory(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:

@@ -82,13 +82,10 @@ def test_the_budget_of_a_trial_is_what_the_run_leaves(
     host: Host, changes: dict[str, Any], epoch: int, affordable: float
 ) -> None:
     costs = costs_of(host, **changes)
-    assert costs.affordable_flops(epoch) == pytest.approx(affordable * host.settled_flops)
+    assert costs.affordable_flops(epoch, 3) == pytest.approx(affordable * host.settled_flops)
 
 
-def test_slots_with_one_seed_each_have_trials_of_one_kernel(host: Host) -> None:
-    for seed in host.seeds():
-        if seed.index:
-            seed.stage = SeedStage.EMBARGOED
+def test_a_trial_of_one_kernel_leaves_it_more(host: Host) -> None:
     # whole 50 * (3 * 2 + 1), settled 50 * 3
     expected = 3100 / 2000 * host.settled_flops
     assert costs_of(host).affordable_flops(10) == pytest.approx(expected)
@@ -99,7 +96,7 @@ def test_batch_statistics_are_computed_anew_for_each_evaluation() -> None:
     # From 8 batches of 7, 56 samples, also once an epoch for the settled network: whole
     # 106 * (3 * 4 + 1), settled 106 * 3 * 3 + 56 * 9, and 3600 - 1378 - 1458.
     expected = 764 / (1650 + 1378) * host.settled_flops
-    assert costs_of(host).affordable_flops(10) == pytest.approx(expected)
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +121,7 @@ def test_open_trials_are_paid_for_until_their_last_looks(
     # The looks at the further trial evaluate this kernel too.
     kernel = (trained + whole + 650) * activation.flops
     room = (2500 - whole - settled) * network - kernel
-    assert costs_of(host).affordable_flops(10) == pytest.approx(room / (2300 + whole))
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (2300 + whole))
 
 
 @pytest.mark.parametrize(("events", "whole"), [((0, 0), 50 * 3 * 3), ((0, 1), 2 * 50 * 3 * 2)])
@@ -139,7 +136,7 @@ def test_kernels_of_one_event_share_the_evaluation_of_the_whole_network(
         activation.aged_from, activation.event = 7, event
         flops += activation.flops
     room = (2500 - whole - 50 * 3 * 2) * network - (900 + whole + 650) * flops
-    assert costs_of(host).affordable_flops(10) == pytest.approx(room / (2300 + whole))
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (2300 + whole))
 
 
 def test_an_open_twin_trains_until_its_last_look(host: Host) -> None:
@@ -152,7 +149,7 @@ def test_an_open_twin_trains_until_its_last_look(host: Host) -> None:
     kernel = (3 * 100 * 3 + whole + 550) * activation.flops
     room = (9150 - whole - settled) * network - kernel
     costs = costs_of(host, method="twin")
-    assert costs.affordable_flops(10) == pytest.approx(room / (2350 + whole))
+    assert costs.affordable_flops(10, 3) == pytest.approx(room / (2350 + whole))
 
 
 def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
@@ -162,7 +159,7 @@ def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
     again.load_state_dict(json.loads(json.dumps(costs.state_dict())))
     assert again.spent == costs.spent == Spent(3300 * host.settled_flops, TRAINED, SCORED)
     # 11 epochs are paid and 29 remain, which is as much as before.
-    assert again.affordable_flops(11) == pytest.approx(2500 / 2300 * host.settled_flops)
+    assert again.affordable_flops(11, 3) == pytest.approx(2500 / 2300 * host.settled_flops)
 
 
 def test_an_epoch_costs_three_passes_of_all_its_samples(host: Host) -> None:
@@ -252,8 +249,8 @@ def test_a_kernel_beyond_the_budget_is_not_offered() -> None:
 
     (kernel,) = of(99.0).told.of(EventKind.KERNEL)
     host = make_grower(slots=("0",))[0].host
-    assert germinations(of(max_cost_for(host, 1.01 * kernel.flops, 3))) == 1
-    short = of(max_cost_for(host, 0.99 * kernel.flops, 3))
+    assert germinations(of(max_cost_for(host, 1.01 * kernel.flops, 1))) == 1
+    short = of(max_cost_for(host, 0.99 * kernel.flops, 1))
     assert germinations(short) == 0
     (refusal,) = short.told.of(EventKind.SAFETY)
     assert refusal.rule == "budget"

@@ -97,14 +97,14 @@ def test_the_kernels_of_a_plan_fit_the_budget_together(make_state: Make, make_pl
         epoch=0,
         first_order={0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0},
         flops={0: 50.0, 1: 60.0, 2: 50.0, 3: 1.0},
-        affordable_flops=100.0,
+        affordable_flops=(100.0,),
     )
     filled, selections = _selector().choose(make_plan(num_germinations=3), inputs)
     # Seed 1 promises more than seed 2, but not beside seed 0; seed 3 has no room beside both.
     assert [c.seed for c in filled.changes] == [0, 2]
     assert [s.seed for s in selections] == [0, 2, None]
     assert "seed 3 would make 101 FLOPs of the 100 that may be added" in selections[2].reason
-    ample = replace(inputs, affordable_flops=161.0)
+    ample = replace(inputs, affordable_flops=(161.0,))
     filled, _ = _selector().choose(make_plan(num_germinations=3), ample)
     assert [c.seed for c in filled.changes] == [0, 1, 2]
 
@@ -112,7 +112,7 @@ def test_the_kernels_of_a_plan_fit_the_budget_together(make_state: Make, make_pl
 def test_kernels_that_were_not_measured_yet_are_candidates(
     make_state: Make, make_plan: Make
 ) -> None:
-    inputs = SelectionInputs(state=make_state(3), epoch=0, affordable_flops=1.0)
+    inputs = SelectionInputs(state=make_state(3), epoch=0, affordable_flops=(1.0,))
     assert _selector().candidates(make_plan(), inputs) == (0, 1, 2)
 
 

@@ -77,7 +77,7 @@ def test_kernels_of_a_plan_stay_within_the_flops_that_may_be_added(make_state: M
         state=make_state(4),
         epoch=0,
         flops={0: 40.0, 1: 60.0, 2: 60.5, 3: 101.0},
-        affordable_flops=100.0,
+        affordable_flops=(100.0,),
     )
     assert viable(Viability(), inputs, _plan()) == (
         [0, 1, 2],
@@ -93,7 +93,7 @@ def test_kernels_of_a_plan_stay_within_the_flops_that_may_be_added(make_state: M
 
 def test_the_rest_is_waived_for_the_fallback_and_the_cost_is_not(make_state: Make) -> None:
     state = make_state(2, s0={"last_used_epoch": 0}, s1={"last_used_epoch": 0})
-    inputs = SelectionInputs(state=state, epoch=1, flops={0: 2.0, 1: 1.0}, affordable_flops=1.0)
+    inputs = SelectionInputs(state=state, epoch=1, flops={0: 2.0, 1: 1.0}, affordable_flops=(1.0,))
     assert viable(Viability(), inputs, _plan(), rested=False)[0] == [1]
 
 
@@ -102,9 +102,9 @@ def test_nothing_is_affordable_below_zero_but_what_is_not_measured_is_not_judged
 ) -> None:
     measured = {"state": make_state(2), "epoch": 0, "flops": {0: 0.0}}
     assert viable(Viability(), SelectionInputs(**measured), _plan())[0] == [0, 1]
-    free = SelectionInputs(**measured, affordable_flops=0.0)
+    free = SelectionInputs(**measured, affordable_flops=(0.0,))
     assert viable(Viability(), free, _plan())[0] == [0, 1]
-    broke = SelectionInputs(**measured, affordable_flops=-1.0)
+    broke = SelectionInputs(**measured, affordable_flops=(-1.0,))
     assert viable(Viability(), broke, _plan())[0] == []
 
 
