@@ -255,7 +255,7 @@ def test_a_kernel_beyond_the_budget_is_not_offered() -> None:
     (refusal,) = short.told.of(EventKind.SAFETY)
     assert refusal.rule == "budget"
     assert re.search(
-        r"blueprint 'mlp' in slot '0' does not fit: .* that safety.max_cost=2\.\d+ leaves",
+        r"blueprint 'mlp' in slot '0' does not fit: .* that safety.max_cost=1\.\d+ leaves",
         refusal.reason,
     )
     assert not short.told.of(EventKind.KERNEL)
