@@ -1,5 +1,6 @@
 """Forks, true gains and trials, on tiny real runs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ from experiments.gate_trials import LAST_AGE, follow, never, trials
 from experiments.tasks import Place
 
 EVENT = 2
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _leaves_no_blueprint_behind() -> Iterator[None]:
+    yield
+    if "permuted" in catalogue.names():
+        catalogue.unregister("permuted")
 
 
 @pytest.fixture(scope="module")
