@@ -26,23 +26,17 @@ from esper.strategy.ledger import MAX_ENTRIES, Ledger
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over all settled outcomes of a run.
-
-    first_germinated: the epoch of the first germination among them, None without any.
-    """
+    """Counts over all settled outcomes of a run."""
 
     culled: int = 0
     fossilized: int = 0
     succeeded: int = 0
-    first_germinated: int | None = None
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.culled += not outcome.fossilized
         self.fossilized += outcome.fossilized
         self.succeeded += outcome.succeeded
-        known = [e for e in (self.first_germinated, outcome.germinated_epoch) if e is not None]
-        self.first_germinated = min(known)
 
 
 class Settler:

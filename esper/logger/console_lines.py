@@ -141,10 +141,15 @@ def _result(summary: Mapping[str, Any]) -> str:
     words = f"{status.capitalize()} after {plural(summary.get('epochs') or 0, 'epoch')}"
     test, best = summary.get("test_accuracy"), summary.get("best_val_accuracy")
     if test is not None:
-        words += f": test accuracy {percent(test)}"
+        words += f": test accuracy {percent(test)}{_read_out(summary)}"
     elif summary.get("test_loss") is not None:
         words += f": test loss {decimal(summary['test_loss'], 4)}"
     return words + (f" (best validation {percent(best)})." if best is not None else ".")
+
+
+def _read_out(summary: Mapping[str, Any]) -> str:
+    epoch = summary.get("read_out_epoch")
+    return "" if epoch is None else f" with the network of epoch {epoch}"
 
 
 def _grown(summary: Mapping[str, Any]) -> list[str]:
@@ -156,27 +161,28 @@ def _grown(summary: Mapping[str, Any]) -> list[str]:
     if not grown:
         tried = plural(summary.get("seeds_germinated") or 0, "kernel")
         return [f"Nothing grew for good: {tried} tried, {size}."]
-    lines = [f"Grew {plural(len(grown), 'kernel')}: {size}."]
-    lines += [
-        f"  {place(seed['slot'], seed['seed'])}: {seed['blueprint']}, "
-        f"{plural(seed.get('parameters') or 0, 'parameter')}, "
-        f"gain {signed_percent(seed.get('gain'))}"
-        for seed in grown
+    return [
+        f"Grew {plural(len(grown), 'kernel')}: {size}.",
+        *(
+            f"  {place(seed['slot'], seed['seed'])}: {seed['blueprint']}, "
+            f"{plural(seed.get('parameters') or 0, 'parameter')}, "
+            f"gain {signed_percent(seed.get('gain'))}"
+            for seed in grown
+        ),
     ]
-    first, best = summary.get("best_before_growth"), summary.get("best_val_accuracy")
-    if first is not None and best is not None:
-        lines.append(
-            f"Validation accuracy {100 * (best - first):+.1f} points against the best before "
-            f"growth ({percent(first)}), the host's own progress included."
-        )
-    return lines
+
+
+def _ratio(summary: Mapping[str, Any]) -> str:
+    ratio = summary.get("cost_ratio")
+    return "" if ratio is None else f"{ratio:.2f} times those of its network trained plainly, "
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
     trials = plural(summary.get("seeds_germinated") or 0, "trial")
     words = (
         f"Cost: {magnitude(summary.get('train_flops'))}FLOPs of training, "
-        f"{duration(summary.get('wall_s'))}, {summary.get('seeds_culled') or 0} of {trials} culled"
+        f"{_ratio(summary)}{duration(summary.get('wall_s'))}, "
+        f"{summary.get('seeds_culled') or 0} of {trials} culled"
     )
     if (share := summary.get("control_fraction")) is not None:
         words += f", {percent(share)} of the time for control"

@@ -63,7 +63,6 @@ def _cards(run: Run) -> list[tuple[str, str]]:
         ("test accuracy", percent(summary.get("test_accuracy"))),
         ("test loss", decimal(summary.get("test_loss"), 4)),
         ("best validation accuracy", percent(summary.get("best_val_accuracy"))),
-        ("best before growth", percent(summary.get("best_before_growth"))),
         (
             "parameters",
             f"{count(summary.get('params_initial'))} → {count(summary.get('params_final'))}",

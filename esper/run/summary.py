@@ -26,9 +26,6 @@ def summarise(
         num_samples: samples that an epoch trains on.
     """
     tally = grower.settler.tally
-    first = tally.first_germinated
-    # The first kernel changes the network's output once its training is over.
-    num_before = None if first is None else first + grower.options.growth.training_epochs
     seeds = list(grower.host.seeds())
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
     params = grower.host.num_parameters
@@ -40,7 +37,6 @@ def summarise(
     return {
         **test,
         "best_val_accuracy": _best(lines),
-        "best_before_growth": _best(lines[:num_before]),
         "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,
         "train_flops": spent,

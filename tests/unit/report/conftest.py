@@ -25,7 +25,6 @@ def summary_of(
         "test_accuracy": 0.957 + shift,
         "test_loss": 0.1432,
         "best_val_accuracy": 0.9712 + shift,
-        "best_before_growth": 0.7125,
         "params_initial": 938,
         "params_final": 938 + sum(life.parameters for life in kept),
         "train_flops": 1.32e9,

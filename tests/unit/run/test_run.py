@@ -86,16 +86,6 @@ def test_the_lines_of_a_run_tell_its_epochs(finished: tuple[Path, dict[str, Any]
     assert rates[-1] < 0.001
 
 
-def test_the_best_before_growth_ends_where_the_first_kernel_is_felt(
-    finished: tuple[Path, dict[str, Any]],
-) -> None:
-    run_dir, summary = finished
-    moves = [e for e in lines(run_dir / "events.jsonl") if e["kind"] == "lifecycle"]
-    felt = min(move["epoch"] for move in moves if move["to_stage"] == "BLENDING")
-    before = [line for line in lines(run_dir / "metrics.jsonl") if line["epoch"] <= felt]
-    assert summary["best_before_growth"] == max(line["val_accuracy"] for line in before)
-
-
 def test_the_cost_of_growing_is_relative_to_plain_training_of_the_final_network(
     finished: tuple[Path, dict[str, Any]],
 ) -> None:
@@ -108,7 +98,6 @@ def test_the_cost_of_growing_is_relative_to_plain_training_of_the_final_network(
 def test_a_run_without_growth_costs_the_plain_training(tmp_path: Path) -> None:
     summary = run(small(policy=Never()), tmp_path)
     assert summary["seeds_germinated"] == 0
-    assert summary["best_before_growth"] == summary["best_val_accuracy"]
     # block1: (1*2 + 2*8) 3x3 kernels on 8x8; block2 pools to 4x4; the head is 16 to 10.
     block1 = 2 * 9 * (1 * 2 + 2 * 8) * 64
     block2 = 2 * 9 * (8 * 4 + 4 * 16) * 16
