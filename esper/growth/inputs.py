@@ -110,13 +110,20 @@ class BatchSize:
 
     def __init__(self, model: nn.Module, guess: int) -> None:
         self.value = guess
-        counted = ref(self)
+        _COUNTERS[model] = self
+        self._hook = model.register_forward_pre_hook(_count, with_kwargs=True)
 
-        def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            size = counted()
-            first = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
-            if size is not None and module.training and first is not None and first.dim():
-                size.value = len(first)
-                handle.remove()
+    def note(self, size: int) -> None:
+        """Record the size and remove the hook."""
+        self.value = size
+        self._hook.remove()
 
-        handle = model.register_forward_pre_hook(count, with_kwargs=True)
+
+_COUNTERS: WeakKeyDictionary[nn.Module, BatchSize] = WeakKeyDictionary()
+
+
+# A function, so that a model can be copied and pickled before its first training call.
+def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    first = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
+    if model.training and first is not None and first.dim() and model in _COUNTERS:
+        _COUNTERS.pop(model).note(len(first))

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from typing import Any, NamedTuple
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.stage import SeedStage
-from esper.growth.inputs import NUM_INPUTS, RecentInputs
+from esper.growth.inputs import NUM_INPUTS, BatchSize, RecentInputs
 from esper.probe.modes import eval_mode
 from tests.unit.growth.builders import make_host, shadowed
 
@@ -146,3 +148,17 @@ def test_a_host_keeps_inputs_only_while_a_kernel_is_blended_and_live() -> None:
     host.advance(slot, 0, SeedStage.FOSSILIZED, None, "")
     host.begin_epoch()
     assert not host.inputs.is_recording
+
+
+def test_the_batch_size_is_that_of_the_first_training_call() -> None:
+    model = nn.Sequential(nn.Linear(3, 3))
+    size = BatchSize(model, 4)
+    copies = (copy.deepcopy(model), pickle.loads(pickle.dumps(model)))
+    model.eval()(torch.zeros(9, 3))
+    for each in copies:
+        each.train()(torch.zeros(8, 3))
+    assert size.value == 4
+    model.train()(torch.zeros(7, 3))
+    model(torch.zeros(2, 3))
+    assert size.value == 7
+    assert not model._forward_pre_hooks
