@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from esper.attribution.modes import Key
 from esper.growth import attach
 from esper.growth.bank import KernelBank, guarded
 from esper.growth.host import Host
@@ -16,10 +17,6 @@ from esper.probe.rng_state import RngState, restored
 
 Loss = Callable[[nn.Module], Tensor]
 """Takes a model; returns a scalar loss with a graph, on training samples."""
-
-
-Key = tuple[str, int]
-"""Slot and index of a seed."""
 
 
 class _LossError(ValueError):

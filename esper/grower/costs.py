@@ -5,8 +5,7 @@
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
 pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
-look at m kernels evaluates the network with all of them, without each, and with each alone.  The
-number of a further event's kernels is not known; up to `CONCURRENT` are expected.
+look at m kernels evaluates the network with all of them, without each, and with each alone.
 """
 
 from dataclasses import dataclass

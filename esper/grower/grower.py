@@ -25,8 +25,8 @@ from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
+from esper.grower.checks import check_arguments, check_step
 from esper.grower.costs import Costs
-from esper.grower.inputs import check_arguments, check_step
 from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
@@ -232,8 +232,9 @@ class Grower:
 
     def _attribute(self, modes: Modes, train: Train | None) -> float:
         """Offer the network for the read-out, look at the seeds on trial; return the FLOPs."""
-        with modes.settled_network():
-            self.best.offer(modes.settled().loss, self.epoch)
+        if self.best.wants(loss := modes.settled().loss):
+            with modes.settled_network():
+                self.best.keep(loss, self.epoch)
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             self.emit(performance)

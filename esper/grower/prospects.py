@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from esper.attribution.first_order import Key, Loss, first_order_scores
+from esper.attribution.first_order import Loss, first_order_scores
+from esper.attribution.modes import Key
 from esper.contracts.event import KernelBuilt
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage

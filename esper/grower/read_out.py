@@ -26,27 +26,25 @@ class BestAverage:
         self.loss, self.epoch, self.is_applied = math.inf, 0, False
         self._tensors: Tensors = {}
 
-    @property
-    def is_kept(self) -> bool:
-        """True if the run ends with the best averaged network."""
-        return self.options.read_out == "best_average"
+    def wants(self, loss: float) -> bool:
+        """Return whether a validation loss is the lowest so far, if the run ends with the best."""
+        # An equal loss is newer, and a network that cannot improve has trained for longer.
+        return self.options.read_out == "best_average" and loss <= self.loss
 
-    def offer(self, loss: float, epoch: int) -> None:
-        """Keep the network if its validation loss is the lowest so far.
+    def keep(self, loss: float, epoch: int) -> None:
+        """Keep the network, without its live kernels.
 
         The model must hold its averaged weights, and the batch statistics of `loss`.
         """
-        # An equal loss is newer, and a network that cannot improve has trained for longer.
-        if self.is_kept and loss <= self.loss:
-            self.loss, self.epoch = loss, epoch
-            live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
-            self._tensors = copied(
-                {
-                    name: tensor
-                    for name, tensor in tensors_of(self.host.model).items()
-                    if not any(attach.is_of_seed(name, seed.slot, seed.index) for seed in live)
-                }
-            )
+        self.loss, self.epoch = loss, epoch
+        live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
+        self._tensors = copied(
+            {
+                name: tensor
+                for name, tensor in tensors_of(self.host.model).items()
+                if not any(attach.is_of_seed(name, seed.slot, seed.index) for seed in live)
+            }
+        )
 
     def apply(self) -> int | None:
         """Give the model the best averaged network; return its epoch.

@@ -1,6 +1,7 @@
 """What a model is called with in training: its batch size, and its last inputs where needed."""
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -21,7 +22,7 @@ class RecentInputs:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = ref(model)
+        self._reference = ref(model)
         self.calls: deque[tuple[list[Any], dict[str, Any]]] = deque(maxlen=NUM_INPUTS)
         self.norms: list[nn.Module] = []
         self._hook: RemovableHandle | None = None
@@ -34,33 +35,31 @@ class RecentInputs:
     @property
     def is_needed(self) -> bool:
         """True if the network has batch statistics."""
-        model = self._model()
+        return any(_has_statistics(module) for module in self._model.modules())
+
+    @property
+    def _model(self) -> nn.Module:
+        model = self._reference()
         assert model is not None, "a host keeps its model"
-        return any(_has_statistics(module) for module in model.modules())
+        return model
 
     @property
     def num_samples(self) -> int:
         """Samples in the recorded calls, by the length of each call's first tensor."""
-        firsts = (
-            next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
-            for args, kwargs in self.calls
-        )
-        return sum(len(first) for first in firsts if first is not None and first.dim())
+        return sum(_num_samples(args, kwargs) or 0 for args, kwargs in self.calls)
 
     def record(self, *, wanted: bool) -> None:
         """Start or stop recording; a stop forgets the calls."""
         if wanted == self.is_recording:
             return
-        model = self._model()
-        assert model is not None, "a host keeps its model"
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
             self.calls.clear()
             self.norms = []
         elif self.is_needed:
-            _RECORDERS[model] = self
-            self._hook = model.register_forward_pre_hook(_note, with_kwargs=True)
+            _RECORDERS[self._model] = self
+            self._hook = self._model.register_forward_pre_hook(_note, with_kwargs=True)
 
     def state(self) -> list[Any]:
         """Return the recorded calls."""
@@ -68,9 +67,7 @@ class RecentInputs:
 
     def load(self, calls: list[Any]) -> None:
         """Load what `state` returned; call `record` before."""
-        model = self._model()
-        assert model is not None, "a host keeps its model"
-        self.norms = [module for module in model.modules() if _has_statistics(module)]
+        self.norms = [module for module in self._model.modules() if _has_statistics(module)]
         self.calls.extend((args, kwargs) for args, kwargs in calls)
 
 
@@ -88,6 +85,13 @@ def _note(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> No
 
 def _has_statistics(module: nn.Module) -> bool:
     return isinstance(module, _NORMS) and module.running_mean is not None
+
+
+def _num_samples(args: Iterable[Any], kwargs: Mapping[str, Any]) -> int | None:
+    """Return the length of the first tensor of a call, None without one."""
+    tensors = (each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+    first = next(tensors, None)
+    return len(first) if first is not None and first.dim() else None
 
 
 def _copied(value: Any) -> Any:
@@ -124,6 +128,6 @@ _COUNTERS: WeakKeyDictionary[nn.Module, BatchSize] = WeakKeyDictionary()
 
 # A function, so that a model can be copied and pickled before its first training call.
 def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    first = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
-    if model.training and first is not None and first.dim() and model in _COUNTERS:
-        _COUNTERS.pop(model).note(len(first))
+    size = _num_samples(args, kwargs)
+    if model.training and size is not None and model in _COUNTERS:
+        _COUNTERS.pop(model).note(size)

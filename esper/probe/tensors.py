@@ -18,7 +18,7 @@ Tensors = dict[str, Tensor | None]
 def copied(tree: Any, seen: dict[int, Tensor] | None = None) -> Any:
     """Return a copy of dicts, lists and tensors; a tensor that occurs twice stays one.
 
-    Ten times as fast as `copy.deepcopy`.
+    `copy.deepcopy` does the same, but takes much of a control step's time.
     """
     seen = {} if seen is None else seen
     if isinstance(tree, dict):

@@ -100,6 +100,6 @@ def test_a_small_soak_grows_networks_and_nothing_else(
     assert found["command"] == "python -m experiments.soak --runs 2 --steps 300"
     assert found["runs"]["runs_without_germination"] == found["runs"]["runs_without_cull"] == 0
     assert found["many"]["steps"] == 300
-    assert found["many"]["moves"]["GERMINATED"] >= 10
-    assert found["many"]["moves"]["CULLED"] >= 10
+    assert found["many"]["moves"]["GERMINATED"] > 10
+    assert found["many"]["moves"]["CULLED"] > 10
     assert "memory_mb" in capsys.readouterr().out

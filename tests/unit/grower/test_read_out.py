@@ -67,10 +67,16 @@ def test_the_network_with_the_lowest_loss_is_read_out(offered: list[float], best
     kept = BestAverage(host, ReadOut())
     for epoch, loss in enumerate(offered, start=1):
         fill(host, float(epoch))
-        kept.offer(loss, epoch)
+        offer(kept, loss, epoch)
     fill(host, 99.0)
     assert kept.apply() == best
     assert values(host) == {float(best)}
+
+
+def offer(best: BestAverage, loss: float, epoch: int) -> None:
+    """Do what the control step does with a network."""
+    if best.wants(loss):
+        best.keep(loss, epoch)
 
 
 def test_the_last_network_is_read_out_if_that_is_chosen_or_none_was_kept() -> None:
@@ -78,7 +84,7 @@ def test_the_last_network_is_read_out_if_that_is_chosen_or_none_was_kept() -> No
         host = make_host("sequential", ["0"])
         kept = BestAverage(host, options)
         for _ in range(offers):
-            kept.offer(0.5, 1)
+            offer(kept, 0.5, 1)
         fill(host, 99.0)
         assert kept.apply() is None
         assert values(host) == {99.0}
@@ -89,12 +95,12 @@ def test_kernels_kept_later_leave_and_those_kept_before_stay_as_they_were() -> N
     kept = BestAverage(host, ReadOut())
     early = keep(host, "0")
     before = {name: tensor.clone() for name, tensor in host.model.state_dict().items()}
-    kept.offer(0.5, 4)
+    offer(kept, 0.5, 4)
     with torch.no_grad():
         for parameter in early.parameters():
             parameter.add_(1.0)
     keep(host, "1")
-    kept.offer(0.6, 9)
+    offer(kept, 0.6, 9)
 
     assert kept.apply() == 4
     assert same(host.model.state_dict(), before)
@@ -113,7 +119,7 @@ def test_a_live_kernel_is_not_part_even_if_it_was_kept_later() -> None:
     # Offered while one kernel is on trial and another one is isolated.
     host.seed("1", 0).stage = _S.PROBATIONARY
     grow(host, "0")
-    kept.offer(0.5, 6)
+    offer(kept, 0.5, 6)
     host.seed("1", 0).stage = _S.FOSSILIZED
     assert kept.apply() == 6
     assert same(host.model.state_dict(), bare)
@@ -123,7 +129,7 @@ def test_later_averages_begin_with_the_network_that_was_read_out() -> None:
     host = make_host("sequential", ["0"])
     kept = BestAverage(host, ReadOut())
     fill(host, 1.0)
-    kept.offer(0.5, 1)
+    offer(kept, 0.5, 1)
     fill(host, 2.0)
     kept.apply()
     with host.average.applied():
@@ -147,7 +153,7 @@ def test_tied_buffers_stay_one_tensor() -> None:
     model = Tied()
     host = make_host(model, ["layer"], example=torch.zeros(2, 4))
     kept = BestAverage(host, ReadOut())
-    kept.offer(0.5, 1)
+    offer(kept, 0.5, 1)
     model.one.fill_(7.0)
     saved = kept.state_dict()["tensors"]
     assert saved["one"] is saved["other"]
@@ -160,10 +166,10 @@ def test_what_is_kept_is_a_copy_and_survives_a_save() -> None:
     host, other = (make_host("sequential", ["0"]) for _ in range(2))
     kept, again = BestAverage(host, ReadOut()), BestAverage(other, ReadOut())
     fill(host, 1.0)
-    kept.offer(0.5, 3)
+    offer(kept, 0.5, 3)
     fill(host, 2.0)
     again.load_state_dict(kept.state_dict())
-    again.offer(0.6, 4)
+    offer(again, 0.6, 4)
     assert again.apply() == 3
     assert values(other) == {1.0}
 
