@@ -3,15 +3,15 @@
 A rule is applied to recorded trials (rows of `experiments.gate_trials` with true gains).  At each
 look, in order:
 
-    shown = mean over the look's ages of the gain
     keep   if shown - shrink * price * log2(1 + added FLOPs / present FLOPs) > bar,
-           bar = max(min_gain, errors * standard error at the look's last age)
+           bar = max(min_gain, errors * standard error of shown)
     cull   if shown <= 0, or at the last look
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from experiments.stats import Interval, rate
@@ -27,16 +27,20 @@ class Rule:
     """When a kernel is kept.
 
     method: of attribution; the rule reads the rows of this method only.
-    looks: ages of each look; the shown gain is the mean over them.
+    looks: ages of the looks.
+    is_pooled: whether gain and error are those over the looks so far, not those of the look alone.
+    is_sequential: whether look k of n asks for sqrt(n / k) times as many errors, as the product.
     price: least true gain that a doubling of the FLOPs must bring.
     shrink: the part of a true gain that the method shows.
     """
 
     name: str
     method: str
-    looks: tuple[tuple[int, ...], ...]
+    looks: tuple[int, ...]
     min_gain: float
     errors: float
+    is_pooled: bool = True
+    is_sequential: bool = True
     price: float = 0.0
     shrink: float = 1.0
 
@@ -53,26 +57,26 @@ def judge(rule: Rule, row: Row) -> Verdict:
     """Return the verdict of a rule; a kernel that was not measured at a look is culled there."""
     growth = row["added_flops"] / row["costs"]["host_flops"]
     toll = rule.shrink * rule.price * math.log2(1 + growth)
-    age = 0
-    for number, ages in enumerate(rule.looks, start=1):
-        age = ages[-1]
-        look = look_of(row, ages)
+    for number, age in enumerate(rule.looks, start=1):
+        look = look_of(row, age, is_pooled=rule.is_pooled)
         if look is None:
             return Verdict(False, age)
         shown, error = look
-        if shown - toll > max(rule.min_gain, rule.errors * error):
+        factor = math.sqrt(len(rule.looks) / number) if rule.is_sequential else 1.0
+        if shown - toll > max(rule.min_gain, factor * rule.errors * error):
             return Verdict(True, age)
-        if shown <= 0 or number == len(rule.looks):
+        if shown <= 0:
             return Verdict(False, age)
-    return Verdict(False, age)
+    return Verdict(False, rule.looks[-1])
 
 
-def look_of(row: Row, ages: Sequence[int]) -> tuple[float, float] | None:
-    """Return the shown gain and its standard error at a look, None if an age is missing."""
-    found = [row["looks"].get(str(age)) for age in ages]
-    if None in found:
+def look_of(row: Row, age: int, *, is_pooled: bool) -> tuple[float, float] | None:
+    """Return the shown gain and its standard error at an age, None if it was not measured."""
+    found = row["looks"].get(str(age))
+    if found is None:
         return None
-    return sum(gain for gain, _ in found) / len(found), float(found[-1][1])
+    gain, error = found[:2] if is_pooled else found[-2:]
+    return float(gain), float(error)
 
 
 def scored(rule: Rule, rows: Iterable[Row]) -> dict[str, Any]:
@@ -111,12 +115,14 @@ def is_good(row: Row) -> bool:
     return not row["is_useless"] and row["true_gain"] > GOOD
 
 
-def shown_against_true(rows: Sequence[Row], ages: Sequence[int]) -> dict[str, float | None]:
+def shown_against_true(
+    rows: Sequence[Row], age: int, *, is_pooled: bool
+) -> dict[str, float | None]:
     """Return the AUC of the gain shown at a look for a true gain > `GOOD`, and the shrink factor.
 
     Only rows measured at the look count.
     """
-    pairs = [(look[0], row) for row in rows if (look := look_of(row, ages)) is not None]
+    pairs = [(look[0], row) for row in rows if (look := look_of(row, age, is_pooled=is_pooled))]
     useful = [(shown, row["true_gain"]) for shown, row in pairs if not row["is_useless"]]
     return {
         "auc": auc([shown for shown, _ in pairs], [row["true_gain"] > GOOD for _, row in pairs]),
@@ -159,9 +165,10 @@ def table(
         )
         if not own:
             continue
-        measured = shown_against_true(reference, rule.looks[-1])["shrink"]
+        shown = partial(shown_against_true, age=rule.looks[-1], is_pooled=rule.is_pooled)
+        measured = shown(reference)["shrink"]
         shrink = 1.0 if measured is None else max(0.0, measured)
-        order = {"auc": shown_against_true(own, rule.looks[-1])["auc"]}
+        order = {"auc": shown(own)["auc"]}
         priced = [replace(rule, price=price, shrink=shrink) for price in prices]
         scores += [{**scored(each, own), **order} for each in priced]
     return scores

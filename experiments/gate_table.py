@@ -8,7 +8,8 @@ forked.  On up to two slots, which rotate with the rng seed, every blueprint of 
 (`experiments.gate_trials`); its true gain is measured on branches that keep it always and branches
 that never had it (`experiments.gate_forks`).  The true gain is that on the test split; the one on
 the split for decisions is recorded beside it.  A kernel of an ensemble has the true gain that its
-blueprint has alone in that slot.  A kernel is good if its true gain exceeds 3 %.
+blueprint has alone in that slot.  A kernel is good if its true gain exceeds 3 %; useless ones have
+none by construction.
 
     useless blueprints   noop, frozen_random, and permuted, which reads another sample's input
     rules                `RULES` at the prices `PRICES`; a price is multiplied by the part of a true
@@ -32,7 +33,7 @@ from esper.config import RunConfig
 from esper.contracts.slot import SlotSpec
 from esper.model.resnet import ResNet
 from experiments.cells import Cell, Cells
-from experiments.gate_forks import Fork
+from experiments.gate_forks import Fork, TrueGain
 from experiments.gate_kernels import USELESS
 from experiments.gate_rules import Rule, split_by, table
 from experiments.gate_trials import Options, Row, never, trials
@@ -52,15 +53,21 @@ MOST_SLOTS = 2
 """Slots tried for an rng seed; which ones rotates with it."""
 
 PRICES = (0.0, 0.01, 0.02, 0.05)
-MUTING_LOOKS = ((4,), (6,), (9,))
-TWIN_LOOKS = ((3, 4), (5, 6))
+LOOKS, TWIN_LOOKS = (4, 6, 9), (4, 6)
 RULES = (
-    Rule("muting, 2 standard errors", "muting", MUTING_LOOKS, min_gain=0.005, errors=2.0),
-    Rule("muting, 3 standard errors", "muting", MUTING_LOOKS, min_gain=0.005, errors=3.0),
-    Rule("twin, 2 %", "twin", TWIN_LOOKS, min_gain=0.02, errors=0.0),
-    Rule("twin, 1 standard error", "twin", ((6,), (9,)), min_gain=0.005, errors=1.0),
-    Rule("ablation, 2 standard errors", "ablation", MUTING_LOOKS, min_gain=0.005, errors=2.0),
+    Rule("muting", "muting", LOOKS, min_gain=0.005, errors=1.4),
+    Rule("muting, 1.7 errors", "muting", LOOKS, min_gain=0.005, errors=1.7),
+    Rule("muting, equal bars", "muting", LOOKS, 0.005, 2.0, is_sequential=False),
+    Rule("muting, single looks", "muting", LOOKS, 0.005, 2.0, is_pooled=False, is_sequential=False),
+    Rule("twin, 2 %", "twin", TWIN_LOOKS, min_gain=0.02, errors=1.4),
+    Rule("twin, 0.5 %", "twin", TWIN_LOOKS, min_gain=0.005, errors=1.4),
+    Rule("ablation", "ablation", LOOKS, min_gain=0.005, errors=1.4),
 )
+"""The first of each method is its default."""
+
+NOTHING = {"val": TrueGain(0.0, 0.0), "test": TrueGain(0.0, 0.0)}
+"""The true gain of a useless kernel, which is not measured."""
+
 METHODS = ("muting", "twin", "ablation")
 
 
@@ -93,7 +100,8 @@ def cell(
     slots = fork.host().slots
     for name in some(list(slots), MOST_SLOTS, rng_seed):
         useful, useless = fitting(slots[name].spec)
-        gains = {each: fork.true_gain(name, each) for each in (*useful, *useless)}
+        gains = {each: fork.true_gain(name, each) for each in useful}
+        gains |= dict.fromkeys(useless, NOTHING)
         for kernels in groups(useful, useless, rng_seed):
             for row in trials(fork, baseline, name, kernels, methods):
                 true = gains[row["blueprint"]]

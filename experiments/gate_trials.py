@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from esper.attribution.compare import Comparison, Trial
 from esper.attribution.twin import Train
 from esper.contracts.event import Event, EventKind
 from esper.contracts.stage import SeedStage
@@ -34,25 +35,30 @@ Options = Mapping[str, Any]
 class Course:
     """What a branch did: gains and costs by age, and how seeds ended.
 
-    gains: by seed and age, the shown gain and its standard error.
+    gains: by seed and age, the shown gain and its standard error, as the product pools them over
+        the looks so far; then both of the look alone.
     blueprints, added_flops: of each seed; FLOPs are those of a forward pass of a sample.
     flops, processor_s: totals from the fork to an age.
+    trials: the open trials of the branch's grower.
     ended: reason of each seed that the lifecycle culled before the last look.
     """
 
-    gains: dict[int, dict[int, tuple[float, float]]] = field(default_factory=dict)
+    gains: dict[int, dict[int, tuple[float, ...]]] = field(default_factory=dict)
     blueprints: dict[int, str] = field(default_factory=dict)
     added_flops: dict[int, float] = field(default_factory=dict)
     flops: dict[int, float] = field(default_factory=dict)
     processor_s: dict[int, float] = field(default_factory=dict)
+    trials: Sequence[Trial] = ()
     ended: dict[int, str] = field(default_factory=dict)
+    _seen: dict[int, int] = field(default_factory=dict)
 
     def note(self, event: Event) -> None:
         """Note an event of the grower; its first epoch ends with the germination."""
         body, age = event.body, event.epoch - 1
         if event.kind is EventKind.PERFORMANCE:
             if body.gain is not None and body.gain_error is not None:
-                self.gains.setdefault(body.seed, {})[age] = (body.gain, body.gain_error)
+                pooled = (body.gain, body.gain_error)
+                self.gains.setdefault(body.seed, {})[age] = (*pooled, *self._alone(body.seed))
         elif event.kind is EventKind.LIFECYCLE:
             if body.to_stage is SeedStage.GERMINATED:
                 self.blueprints[body.seed] = body.blueprint
@@ -60,6 +66,14 @@ class Course:
                 self.ended[body.seed] = body.reason
         elif event.kind is EventKind.KERNEL and body.error is None:
             self.added_flops[body.seed] = body.flops
+
+    def _alone(self, seed: int) -> tuple[float, float]:
+        """Return the gain and the error of the last look alone, by the network without the seed."""
+        (trial,) = self.trials
+        ((_, pooled),) = [each for each in trial.ablations.items() if each[0][1] == seed]
+        seen, self._seen[seed] = self._seen.get(seed, 0), len(pooled.differences)
+        own = Comparison(differences=pooled.differences[seen:])
+        return own.gain or 0.0, own.error or 0.0
 
 
 def trials(
@@ -144,6 +158,7 @@ def _run(fork: Fork, options: Options) -> Course:
         bus=bus,
         **options,
     )
+    course.trials = grower.trials.open
     began, spent = time.process_time(), 0.0
     for age in range(LAST_AGE + 1):
         epoch = fork.event_epoch + age

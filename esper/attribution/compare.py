@@ -3,13 +3,15 @@
     gain = (loss of the reference - loss of the network) / loss of the reference
 
 All networks have averaged weights.  The reference of `muting` and `ablation` is the network itself
-with the seed muted, over the patterns of the other seeds on trial.  That of `twin` is a copy from
-before the germination, which trains along without the event's seeds and repeats all other
-operations; the gain is the mean of two epochs, and the event's seeds share it.
+with the seed muted, over the patterns of the other seeds on trial; the gain is the mean over the
+looks so far.  That of `twin` is a copy from before the germination, which trains along without the
+event's seeds and repeats all other operations; the gain is the mean of two epochs, and the event's
+seeds share it.
 """
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,19 +31,21 @@ MOST_SAMPLES = 400
 LEAST_LOSS = 1e-8
 """Smallest size of a loss that differences are divided by."""
 
+_T = TypeVar("_T")
+
 
 @dataclass
 class Comparison:
-    """The last `window` evaluations of a network against a reference, on the same N samples.
+    """Evaluations of a network against a reference, on the same N samples each time.
 
-    differences: per-sample losses of the reference minus those of the network, each (N,).
-    references: mean losses of the reference.
+    window: number of evaluations that count, the last ones; None for all.
+    differences: per-sample losses of the reference minus those of the network, relative to the
+        reference's mean loss, each (N,).  So evaluations of different epochs count alike.
     hits: differences in accuracy, of evaluations with hits.
     """
 
-    window: int
+    window: int | None = None
     differences: tuple[Tensor, ...] = ()
-    references: tuple[float, ...] = ()
     hits: tuple[float, ...] = ()
 
     def add(self, reference: Evaluation, network: Evaluation) -> float | None:
@@ -62,38 +66,28 @@ class Comparison:
         scale = _scale(reference.loss)
         if not math.isfinite(scale):
             return None
-        difference_N = reference.losses_N - network.losses_N
-        difference_N = torch.where(difference_N.isfinite(), difference_N, -scale)
-        self.differences = (*self.differences, difference_N)[-self.window :]
-        self.references = (*self.references, reference.loss)[-self.window :]
+        difference_N = (reference.losses_N - network.losses_N) / scale
+        difference_N = torch.where(difference_N.isfinite(), difference_N, -1.0)
+        self.differences = self._latest((*self.differences, difference_N))
         if reference.accuracy is not None and network.accuracy is not None:
-            hits = network.accuracy - reference.accuracy
-            self.hits = (*self.hits, hits)[-self.window :]
-        return float(difference_N.mean()) / scale
+            self.hits = self._latest((*self.hits, network.accuracy - reference.accuracy))
+        return float(difference_N.mean())
+
+    def _latest(self, values: tuple[_T, ...]) -> tuple[_T, ...]:
+        return values if self.window is None else values[-self.window :]
 
     @property
     def gain(self) -> float | None:
-        """Mean relative gain over the window; None without any evaluation."""
-        if not self.differences:
-            return None
-        gains = [
-            float(d_N.mean()) / _scale(reference)
-            for d_N, reference in zip(self.differences, self.references, strict=True)
-        ]
-        return sum(gains) / len(gains)
+        """Mean relative gain; None without any evaluation."""
+        return float(torch.stack(self.differences).mean()) if self.differences else None
 
     @property
     def error(self) -> float | None:
-        """Standard error of the gain over the samples, relative to the mean reference loss.
-
-        It is that of at most `MOST_SAMPLES` samples.
-        """
+        """Standard error of the gain over the samples; it is that of at most `MOST_SAMPLES`."""
         if not self.differences:
             return None
         mean_N = torch.stack(self.differences).mean(dim=0)
-        reference = sum(self.references) / len(self.references)
-        num_samples = min(len(mean_N), MOST_SAMPLES)
-        return float(mean_N.std()) / math.sqrt(num_samples) / _scale(reference)
+        return float(mean_N.std()) / math.sqrt(min(len(mean_N), MOST_SAMPLES))
 
     @property
     def accuracy_gain(self) -> float | None:
@@ -169,8 +163,9 @@ def look_at(
     if trial.twin is not None and any(options.is_measured(a, epoch, epochs) for a in ages.values()):
         trial.comparison.add(modes.of_twin(trial.twin), modes.whole())
     for seed in seeds:
-        if looks[seed.index] is not None:
-            _compare_modes(trial, seed, modes)
+        look = looks[seed.index]
+        if look is not None:
+            _compare_modes(trial, seed, modes, is_first=look.age == options.ages[0])
     shares = trial.shares(host)
     measured = []
     for seed in seeds:
@@ -182,28 +177,34 @@ def look_at(
     return measured
 
 
-def _compare_modes(trial: Trial, seed: Seed, modes: Modes) -> None:
-    """Compare the network without and with a seed, as the mean over the patterns of the others."""
-    pairs = modes.pairs((seed.slot, seed.index))
-    comparison = Comparison(window=len(pairs))
-    for without, network in pairs:
-        comparison.add(without, network)
-    trial.ablations[seed.slot, seed.index] = comparison
-    seed.activation.ablation = comparison.gain
+def _compare_modes(trial: Trial, seed: Seed, modes: Modes, *, is_first: bool) -> None:
+    """Compare the network without and with a seed, as the mean over the patterns of the others.
+
+    The comparison is pooled with those of the seed's earlier looks, because the noise of training
+    is another each time.
+    """
+    key = seed.slot, seed.index
+    comparison = Comparison() if is_first else trial.ablations.setdefault(key, Comparison())
+    gains = [comparison.add(without, network) for without, network in modes.pairs(key)]
+    known = [gain for gain in gains if gain is not None]
+    trial.ablations[key] = comparison
+    seed.activation.ablation = sum(known) / len(known) if known else None
 
 
 def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribution) -> None:
     """Write the gain, its error and the look into a seed's record."""
     activation, comparison = seed.activation, trial.comparison
+    own = comparison.gain
     if trial.twin is None:
         comparison, share = trial.ablations[seed.slot, seed.index], 1.0
+        own = activation.ablation
     activation.gain = _part(share, comparison.gain)
     activation.gain_error = _part(share, comparison.error)
     activation.accuracy_gain = _part(share, comparison.accuracy_gain)
-    bar = max(look.bar, options.standard_errors * (activation.gain_error or 0.0))
+    bar = max(look.bar, options.errors_at(look) * (activation.gain_error or 0.0))
     activation.look = replace(look, bar=bar)
-    if activation.gain is not None:
-        activation.gains.append(GainPoint(epochs_since=look.age, gain=activation.gain))
+    if own is not None:
+        activation.gains.append(GainPoint(epochs_since=look.age, gain=share * own))
 
 
 def _part(share: float, value: float | None) -> float | None:

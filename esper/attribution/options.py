@@ -10,7 +10,7 @@ from esper.growth.options import Growth
 METHODS = ("muting", "twin", "ablation")
 LOOKS = {"muting": (4, 6, 9), "twin": (4, 6), "ablation": (4, 6, 9)}
 MIN_GAIN = {"muting": 0.005, "twin": 0.02, "ablation": 0.005}
-SHOWN = {"muting": 0.5, "twin": 1.0, "ablation": 1.0}
+SHOWN = {"muting": 0.25, "twin": 1.0, "ablation": 1.0}
 """Share of a kernel's lasting gain that each method shows."""
 
 
@@ -24,14 +24,16 @@ class Attribution:
     mute_probability: share of training steps without a kernel on trial, in (0, 1); of `muting`.
     looks: ages in epochs at which a kernel is measured; None for 4, 6, 9 (4, 6 for `twin`).
     min_gain: least relative gain of a kept kernel, in [0, 1); None for 0.005 (0.02 for `twin`).
-    standard_errors: least gain of a kept kernel in standard errors, >= 0.
+    standard_errors: least gain of a kept kernel in standard errors at its last look, >= 0; at look
+        k of n it is sqrt(n / k) times as many (O'Brien and Fleming 1979, "A multiple testing
+        procedure for clinical trials").  1.4 keeps a kernel of gain 0 in at most 10 % of trials.
     """
 
     method: str = "muting"
     mute_probability: float = 0.5
     looks: tuple[int, ...] | None = None
     min_gain: float | None = None
-    standard_errors: float = 2.0
+    standard_errors: float = 1.4
 
     def __post_init__(self) -> None:
         require_one_of("attribution.method", self.method, METHODS)
@@ -57,6 +59,11 @@ class Attribution:
     def least_gain(self) -> float:
         """The least relative gain of a kept kernel."""
         return MIN_GAIN[self.method] if self.min_gain is None else self.min_gain
+
+    def errors_at(self, look: Look) -> float:
+        """Return the least gain of a kernel kept at a look, in standard errors."""
+        past = sum(age <= look.age for age in self.ages)
+        return self.standard_errors * (1.0 if look.is_last else math.sqrt(len(self.ages) / past))
 
     def check_stages(self, growth: Growth) -> None:
         """Refuse a first look before the end of SHADOWING.

@@ -3,8 +3,8 @@
     priced gain = gain - shown * price * log2(1 + added FLOPs / present FLOPs)
 
     keep   priced gain > max(the look's bar, min_improvement_to_fossilize)
-    cull   priced gain <= 0, or any at the last look; accuracy lost since germination; a gradient
-           that stays 0 or not finite
+    cull   gain <= 0, or any at the last look; accuracy lost since germination; a gradient that
+           stays 0 or not finite
     else   wait for the next look
 
 The bar is the larger of `attribution.min_gain` and `attribution.standard_errors` of the gain.
@@ -90,8 +90,8 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
     words = _words(seed, gain, rules.price)
     if gain > bar:
         return _decision(DecisionKind.FOSSILIZE, seed, f"{words} > {bar:.4g} {when}")
-    if gain <= 0:
-        return _decision(DecisionKind.CULL, seed, f"{words} <= 0 {when}")
+    if seed.gain is not None and seed.gain <= 0:
+        return _decision(DecisionKind.CULL, seed, f"gain {seed.gain:.4g} <= 0 {when}")
     if seed.look.is_last:
         reason = f"{words} <= {bar:.4g} {when}, the last look"
         return _decision(DecisionKind.CULL, seed, reason)

@@ -34,9 +34,9 @@ def test_the_error_comes_from_the_paired_differences() -> None:
     comparison = Comparison(window=2)
     comparison.add(scored([1.0, 2.0, 3.0]), scored([0.0, 2.0, 3.0]))
     comparison.add(scored([3.0, 4.0, 5.0]), scored([0.0, 4.0, 5.0]))
-    # Mean differences 2, 0, 0: variance (16 + 4 + 4) / 9 / 2 = 4 / 3, error sqrt(4 / 3 / 3) = 2 / 3
-    # relative to the mean reference, (2 + 4) / 2.
-    assert comparison.error == pytest.approx(2 / 3 / 3)
+    # Relative to the references' means, 2 and 4: 0.5, 0, 0 and 0.75, 0, 0, in the mean 0.625, 0, 0,
+    # whose standard deviation is 0.625 / sqrt(3).
+    assert comparison.error == pytest.approx(0.625 / 3)
     same_shift = Comparison(window=1)
     same_shift.add(scored([1.0, 2.0, 3.0]), scored([0.5, 1.5, 2.5]))
     assert (same_shift.gain, same_shift.error) == (0.25, 0.0)

@@ -67,8 +67,33 @@ def test_a_muted_kernel_is_judged_by_its_gain_and_the_paired_standard_error() ->
     life = host.seed("block1", 0).activation
     assert life.gains == [GainPoint(epochs_since=4, gain=pytest.approx(1 / 3))]
     assert life.look is not None
-    assert life.look.bar == pytest.approx(2 * error), "two standard errors exceed the least gain"
-    assert (life.look.epoch, life.look.is_last, life.look.shown) == (4, False, 0.5)
+    assert life.look.bar == pytest.approx(1.4 * math.sqrt(3) * error), "the first of three looks"
+    assert (life.look.epoch, life.look.is_last, life.look.shown) == (4, False, 0.25)
+
+
+def test_the_gain_is_pooled_over_the_looks_so_far_and_the_bar_falls() -> None:
+    host, _ = on_trial([0])
+    trial = opened([0], None)
+    look(trial, host, with_losses({"0": [1.0, 1.0], "": [1.0, 3.0]}))
+    look(trial, host, with_losses({"0": [0.5, 0.5], "": [1.0, 1.0]}), epoch=6)
+    (told,) = look(trial, host, with_losses({"0": [1.0, 0.0], "": [0.0, 2.0]}), epoch=9)
+    # By sample: 0, 1; 0.5, 0.5; -1, 2: in the mean -1/6 and 7/6.
+    assert told.gain == pytest.approx(0.5)
+    error = (4 / 3) / math.sqrt(2) / math.sqrt(2)
+    assert told.gain_error == pytest.approx(error)
+    life = host.seed("block1", 0).activation
+    assert [point.gain for point in life.gains] == pytest.approx([0.5] * 3), "each look's own"
+    assert life.look is not None
+    assert life.look.bar == pytest.approx(1.4 * error)
+
+
+def test_a_new_alpha_target_begins_a_new_comparison() -> None:
+    host, _ = on_trial([0])
+    trial = opened([0], None)
+    look(trial, host, with_losses({"0": 1.0, "": 2.0}))
+    host.seed("block1", 0).activation.aged_from = 6
+    (told,) = look(trial, host, with_losses({"0": 1.0, "": 1.25}), epoch=10)
+    assert (told.age, told.gain) == (4, pytest.approx(0.2))
 
 
 def test_the_bar_is_the_least_gain_where_errors_are_small() -> None:

@@ -33,7 +33,7 @@ def test_what_cannot_be_is_named(fields: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("method", "ages", "least", "shown"),
     [
-        ("muting", (4, 6, 9), 0.005, 0.5),
+        ("muting", (4, 6, 9), 0.005, 0.25),
         ("twin", (4, 6), 0.02, 1.0),
         ("ablation", (4, 6, 9), 0.005, 1.0),
     ],
@@ -75,6 +75,16 @@ def test_looks_are_at_their_ages_and_the_last_an_epoch_before_the_end(
     assert (None if look is None else look.is_last) == is_last
     if look is not None:
         assert (look.age, look.epoch) == (age, epoch)
+
+
+def test_fewer_standard_errors_are_asked_for_at_later_looks() -> None:
+    options = Attribution(standard_errors=2.0)
+    looks = [options.due(age, 10 + age, epochs=50) for age in (4, 6, 9)]
+    factors = [options.errors_at(look) for look in looks if look is not None]
+    assert factors == pytest.approx([2 * math.sqrt(3), 2 * math.sqrt(3 / 2), 2.0])
+    at_the_end = options.due(5, 49, epochs=50)
+    assert at_the_end is not None
+    assert options.errors_at(at_the_end) == 2.0
 
 
 def test_a_twin_is_compared_at_looks_and_an_epoch_before() -> None:

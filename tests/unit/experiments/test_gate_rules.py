@@ -6,7 +6,7 @@ import pytest
 
 from experiments.gate_rules import Rule, auc, judge, scored, shown_against_true, slope, table
 
-RULE = Rule("muting", "muting", ((4,), (6,), (9,)), min_gain=0.005, errors=2.0)
+RULE = Rule("muting", "muting", (4, 6, 9), 0.005, 2.0, is_sequential=False)
 
 
 def row(looks: dict[int, float], error: float = 0.01, **values: Any) -> dict[str, Any]:
@@ -41,22 +41,42 @@ def test_a_verdict(gains: tuple[float, ...], error: float, kept: bool, age: int)
     assert (verdict.kept, verdict.age) == (kept, age)
 
 
-def test_a_look_averages_its_ages_and_needs_all_of_them() -> None:
-    twin = Rule("twin", "twin", ((3, 4), (5, 6)), min_gain=0.02, errors=0.0)
-    assert judge(twin, row({3: 0.0, 4: 0.042, 5: -1.0, 6: -1.0})).kept
-    assert not judge(twin, row({3: 0.0, 4: 0.03, 5: 0.0, 6: 0.03})).kept
-    gone = judge(twin, row({3: 0.5}))
-    assert (gone.kept, gone.age) == (False, 4)
+def test_a_kernel_that_was_not_measured_at_a_look_is_culled_there() -> None:
+    gone = judge(RULE, row({4: 0.019}))
+    assert (gone.kept, gone.age) == (False, 6)
+
+
+def test_a_sequential_rule_asks_for_fewer_errors_at_later_looks() -> None:
+    rule = Rule("s", "muting", RULE.looks, 0.005, 2.0)
+    # Bars of 2 sqrt(3), 2 sqrt(3 / 2) and 2 errors: 0.0346, 0.0245 and 0.02.
+    for gains, age in (((0.035,) * 3, 4), ((0.034, 0.025, 0.0), 6), ((0.034, 0.024, 0.021), 9)):
+        verdict = judge(rule, row(dict(zip((4, 6, 9), gains, strict=True))))
+        assert (verdict.kept, verdict.age) == (True, age)
+    assert not judge(rule, row({4: 0.034, 6: 0.024, 9: 0.019})).kept
+
+
+def test_a_rule_reads_the_pooled_look_or_the_look_alone() -> None:
+    both = row({})
+    both["looks"] = {"4": (0.01, 0.01, 0.5, 0.1), "6": (0.1, 0.01, 0.0, 0.1), "9": (0, 0, 0, 0)}
+    alone = Rule("a", "muting", RULE.looks, 0.005, 2.0, is_pooled=False, is_sequential=False)
+    assert judge(RULE, both).age == 6
+    assert judge(alone, both).age == 4
 
 
 def test_a_price_counts_the_doubling_of_flops_on_the_scale_of_what_is_shown() -> None:
     # The kernel doubles the FLOPs: log2(1 + 1) = 1 doubling.
     shown = row({4: 0.045, 6: 0.045, 9: 0.045})
-    priced = Rule("p", "muting", RULE.looks, 0.005, 2.0, price=0.05, shrink=0.48)
+    priced = Rule(
+        "p", "muting", RULE.looks, 0.005, 2.0, is_sequential=False, price=0.05, shrink=0.48
+    )
     assert judge(priced, shown).kept, "0.045 - 0.48 * 0.05 = 0.021 > 0.02"
-    assert not judge(Rule("p", "muting", RULE.looks, 0.005, 2.0, price=0.05), shown).kept
+    assert not judge(
+        Rule("p", "muting", RULE.looks, 0.005, 2.0, is_sequential=False, price=0.05), shown
+    ).kept
     free = row({4: 0.045, 6: 0.045, 9: 0.045}, added_flops=0.0)
-    assert judge(Rule("p", "muting", RULE.looks, 0.005, 2.0, price=0.05), free).kept
+    assert judge(
+        Rule("p", "muting", RULE.looks, 0.005, 2.0, is_sequential=False, price=0.05), free
+    ).kept
 
 
 def test_the_scores_of_a_rule() -> None:
@@ -102,7 +122,7 @@ def test_useless_kernels_count_for_the_order_and_not_for_the_shrink_factor() -> 
         row({9: 0.07}, true_gain=0.01, is_useless=True),
         row({4: 0.5}, true_gain=0.5),  # not measured at the look
     ]
-    found = shown_against_true(rows, (9,))
+    found = shown_against_true(rows, 9, is_pooled=True)
     assert found["shrink"] == pytest.approx(0.5)
     assert found["auc"] == 0.5
 

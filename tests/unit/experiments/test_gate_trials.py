@@ -104,7 +104,7 @@ def test_a_trial_shows_gains_by_age_and_costs_more_than_no_trial(fork: Fork) -> 
     for row in rows:
         assert row["looks"], "something was measured"
         assert all(0 < int(age) <= LAST_AGE for age in row["looks"])
-        assert all(len(look) == 2 for look in row["looks"].values())
+        assert all(len(look) == 4 for look in row["looks"].values())
         shares = row["costs"]["flops_share"]
         assert shares["0"] == 0, "nothing germinated before the first epoch's end"
         assert shares[str(LAST_AGE)] > shares["4"] > 0
