@@ -1,61 +1,87 @@
-"""Measure how often useless kernels (`noop`, `frozen_random`) are fossilized.
+"""Measure how often useless kernels are fossilized in default runs.
 
     python -m experiments.controls_lose --seeds 60
 
-writes `experiments/results/controls_lose.json` and prints the rates with their intervals.  The
-strategy is `random`, so that all blueprints are tried equally often.
+    noop            adds nothing: its gain is exactly 0
+    frozen_random   random weights that do not learn
+    permuted        trained layers that read the input of another sample of the batch
+
+They are offered beside `conv` and `mlp`.  The strategy is `random`, so that all blueprints are
+tried equally often.  Writes `experiments/results/controls_lose.json` and prints the rates with
+their intervals.  A stopped command goes on where it was.
 """
 
 import argparse
-import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from esper.blueprint.options import Blueprints
 from esper.strategy.random import Random
+from experiments.cells import Cell, Cells
+from experiments.gate_kernels import USELESS, enlist
 from experiments.measured import measure
-from experiments.pool import over_seeds
 from experiments.stats import rate
-from experiments.tasks import Place
+from experiments.tasks import WITHOUT_FILES, Place
 
 RESULT = Path(__file__).parent / "results" / "controls_lose.json"
-PLANTED = Blueprints(names=("conv", "noop", "frozen_random", "depthwise"))
+PLANTED = ("conv", "mlp", *USELESS)
+
+Row = dict[str, Any]
 
 
-def trials(rng_seed: int) -> list[dict[str, Any]]:
+def trials(task: str, rng_seed: int) -> list[Row]:
     """Return all settled activations of a run: blueprint, gain, and whether it was fossilized."""
-    run = measure(Place("digits").config(rng_seed, blueprint=PLANTED, strategy=Random()))
+    enlist()
+    blueprint = Blueprints(names=PLANTED)
+    run = measure(Place(task).config(rng_seed, blueprint=blueprint, strategy=Random()))
     outcomes = [event["outcome"] for event in run.events if event["kind"] == "reward"]
     keys = ("slot", "blueprint", "fossilized", "gain", "gain_error", "ablation", "reason")
-    return [{"rng_seed": rng_seed, **{key: o[key] for key in keys}} for o in outcomes]
+    return [{key: outcome[key] for key in keys} for outcome in outcomes]
+
+
+def rates(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Return the number of trials and the share fossilized with its interval, by blueprint.
+
+    `useless` are all useless kernels but `noop`, whose gain of 0 needs no statistics.
+    """
+    tried = Counter(row["blueprint"] for row in rows)
+    kept = Counter(row["blueprint"] for row in rows if row["fossilized"])
+    learned = tuple(name for name in USELESS if name != "noop")
+    groups = {**{name: (name,) for name in sorted(tried)}, "useless": learned}
+    found = {}
+    for name, members in groups.items():
+        number = sum(tried[member] for member in members)
+        if number:
+            share = rate(sum(kept[member] for member in members), number)
+            found[name] = [number, share.value, share.low, share.high]
+    return found
 
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=60)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--tasks", nargs="+", choices=WITHOUT_FILES, default=WITHOUT_FILES)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    settled = [trial for run in over_seeds(trials, range(given.seeds)) for trial in run]
-    tried = Counter(trial["blueprint"] for trial in settled)
-    kept = Counter(trial["blueprint"] for trial in settled if trial["fossilized"])
-    controls = ("noop", "frozen_random")
-    groups = {**{name: (name,) for name in tried}, "controls": controls}
-    rates = {
-        name: rate(sum(kept[n] for n in members), sum(tried[n] for n in members))
-        for name, members in groups.items()
-        if any(tried[n] for n in members)
-    }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python -m experiments.controls_lose --seeds {given.seeds}"
-    plain = {name: [r.value, r.low, r.high] for name, r in rates.items()}
-    record = {"command": command, "fossilized": plain, "tried": tried, "trials": settled}
-    given.out.write_text(json.dumps(record, indent=1))
-    for name, share in rates.items():
-        number = sum(tried[member] for member in groups[name])
-        interval = f"[{share.low:.3f}, {share.high:.3f}]"
-        print(f"{name:16s} fossilized {share.value:.3f} {interval} of {number}")
+    seeds = range(given.first, given.first + given.seeds)
+    wanted: list[Cell] = [(task, seed) for seed in seeds for task in given.tasks]
+    command = f"python -m experiments.controls_lose --seeds {given.seeds} --first {given.first}"
+    cells = Cells(given.out, command)
+    cells.fill(trials, wanted, given.processes)
+    rows = [row for run in cells.results.values() for row in run]
+    found = rates(rows)
+    not_zero = sum(row["blueprint"] == "noop" and row["gain"] not in (0, None) for row in rows)
+    cells.write(fossilized=found, noop_with_a_gain=not_zero)
+    for name, (number, value, low, high) in found.items():
+        print(f"{name:16s} fossilized {value:.3f} [{low:.3f}, {high:.3f}] of {number:g}")
+    print(f"trials of noop with a gain other than 0: {not_zero}")
 
 
 if __name__ == "__main__":
