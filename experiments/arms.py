@@ -8,6 +8,7 @@ schedule over its own budget, and read-out.  The controls never grow (`policy=ne
     final              the grown run's final architecture, from the start
     x0.5 ... x8        hosts with that multiple of the hidden widths; x1 is the host
     random size        one of these, drawn by the rng seed
+    best size          the one that was chosen on other rng seeds, if any was
     sweep              every size with 1/5 of the grown run's FLOPs; the one with the lowest
                        decision-validation loss is taken
     halving            successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943): in each
@@ -108,8 +109,11 @@ class Controls:
         return self.with_flops(sized(self.config.model, factor), flops)
 
 
-def compare(place: Place, rng_seed: int) -> list[dict[str, Any]]:
-    """Run every arm of one rng seed and return their results as plain values."""
+def compare(place: Place, rng_seed: int, best: float | None = None) -> list[dict[str, Any]]:
+    """Run every arm of one rng seed and return their results as plain values.
+
+    `best` is the size that was chosen before, if any; it is run at equal seconds too.
+    """
     config = place.config(rng_seed)
     warm_up(config)
     grown = measure(config)
@@ -119,6 +123,9 @@ def compare(place: Place, rng_seed: int) -> list[dict[str, Any]]:
     drawn = Random(f"size/{rng_seed}").choice(SIZES)
     results += sizes
     results += chosen(sizes, drawn, "random size")
+    if best is not None:
+        named = [*chosen(sizes, best, "best size"), _equal_seconds(controls, grown, best)]
+        results += [replace(each, choice=best) for each in named]
     results += [_sweep(controls, grown.flops), _halving(controls, grown.flops)]
     return [asdict(each) for each in results]
 
@@ -160,13 +167,18 @@ def chosen(sizes: Sequence[Result], factor: float, arm: str) -> list[Result]:
 
 
 def _host(controls: Controls, grown: Measured) -> list[Result]:
-    host = controls.size(1.0)
-    seconds = round(grown.processor_s / (host.processor_s / host.epochs))
     return [
-        result("host", host),
+        result("host", controls.size(1.0)),
         result("host" + EQUAL_FLOPS, controls.size_with_flops(1.0, grown.flops)),
-        result("host" + EQUAL_SECONDS, controls.size(1.0, max(1, seconds))),
+        replace(_equal_seconds(controls, grown, 1.0), arm="host" + EQUAL_SECONDS),
     ]
+
+
+def _equal_seconds(controls: Controls, grown: Measured, factor: float) -> Result:
+    """Return a size's result at the processor seconds of the grown run, as `best size`."""
+    plain = controls.size(factor)
+    epochs = round(grown.processor_s / (plain.processor_s / plain.epochs))
+    return result("best size" + EQUAL_SECONDS, controls.size(factor, max(1, epochs)))
 
 
 def _final(controls: Controls, grown: Measured) -> list[Result]:

@@ -35,9 +35,11 @@ FIRST_TUNING_SEED = 100
 Runs = list[list[dict[str, Any]]]
 
 
-def arms_of(task: str, rng_seed: int, epochs: int, cifar: Path | None) -> list[dict[str, Any]]:
+def arms_of(
+    task: str, rng_seed: int, *, epochs: int, cifar: Path | None, best: float | None
+) -> list[dict[str, Any]]:
     """Return the results of all arms of a task for one rng seed."""
-    return compare(Place(task, epochs, cifar=cifar), rng_seed)
+    return compare(Place(task, epochs, cifar=cifar), rng_seed, best)
 
 
 def sizes_of(
@@ -58,13 +60,6 @@ def best_size(runs: Runs) -> float:
     return min(SIZES, key=mean_loss)
 
 
-def with_best(run: Sequence[dict[str, Any]], size: float) -> list[dict[str, Any]]:
-    """Return a run's results and, as `best size`, those of a size among them."""
-    named = {size_name(size) + suffix: "best size" + suffix for suffix in ("", EQUAL_FLOPS)}
-    best = [each | {"arm": named[each["arm"]]} for each in run if each["arm"] in named]
-    return [*run, *[each | {"choice": size} for each in best]]
-
-
 def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
     """Run what the file lacks; return the table of each task and of all together."""
     rest = {"epochs": given.epochs, "cifar": given.cifar}
@@ -74,9 +69,8 @@ def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> d
         wanted: list[Cell] = [("tuning", task, seed) for seed in tuning_seeds(given)]
         tuned = cells.fill(partial(sizes_of, **rest), wanted, given.processes)
         wanted = [(task, seed) for seed in evaluation_seeds(given)]
-        runs = cells.fill(partial(arms_of, **rest), wanted, given.processes)
         size = best_size(tuned) if tuned else None
-        all_runs[task] = runs if size is None else [with_best(run, size) for run in runs]
+        all_runs[task] = cells.fill(partial(arms_of, **rest, best=size), wanted, given.processes)
         tables[task] = {"best_size": size, "arms": table(all_runs[task])}
     return {"tasks": tables, "all_tasks": pooled(all_runs)}
 
@@ -122,7 +116,7 @@ def main() -> None:
         f"python -m experiments.growth_pays --seeds {given.seeds} --first {given.first} "
         f"--tune {given.tune} --epochs {given.epochs} --tasks {' '.join(tasks)}"
     )
-    cells = Cells(given.out, command, {"epochs": given.epochs})
+    cells = Cells(given.out, command, {"epochs": given.epochs, "tune": given.tune})
     found = evaluate(cells, given, tasks)
     cells.write(**found)
     from experiments.growth_figure import draw

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experiments.growth_figure import draw
-from experiments.growth_pays import best_size, with_best
+from experiments.growth_pays import best_size
 from experiments.growth_table import pooled, shown, table
 from experiments.tasks import SIZES
 
@@ -63,13 +63,6 @@ def test_the_best_size_has_the_lowest_validation_loss_at_equal_flops() -> None:
         run({"x2, equal FLOPs": 0.9, "x4, equal FLOPs": 0.4, "x8": 0.0}),
     ]
     assert best_size(runs) == 4.0
-    named = with_best(runs[0], 4.0)
-    assert named[:-2] == runs[0]
-    assert [(each["arm"], each["choice"]) for each in named[-2:]] == [
-        ("best size", 4.0),
-        ("best size, equal FLOPs", 4.0),
-    ]
-    assert named[-1]["val_loss"] == 0.3
 
 
 def test_table_and_figure_are_drawn(tmp_path: Path) -> None:
