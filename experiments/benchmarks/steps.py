@@ -3,7 +3,7 @@
 A step is forward, loss, backward, clipping and optimizer, by the same function on the same batches,
 from the same weights.  The reference is a plain network with one parameter group: the bare host, or
 the grown network written by hand (`by_hand`).  Esper's overhead includes that of its parameter
-group for each kernel.
+group for each kernel, and of averages and samples as often as in an epoch of the host's data.
 """
 
 import copy
@@ -40,6 +40,7 @@ def _dormant(name: str, seconds: float) -> Figure:
 
     def arms() -> list[Arm]:
         host = host_of(copy.deepcopy(bench.bare), bench.example)
+        host.steps_per_epoch = bench.steps_per_epoch
         plain, control = (copy.deepcopy(bench.bare) for _ in range(2))
         return [
             trained(host.model, host.optimizer, bench),
@@ -63,6 +64,7 @@ def _live(name: str, num_seeds: int, seconds: float) -> Figure:
 
     def arms() -> list[Arm]:
         host = host_of(copy.deepcopy(bench.bare), bench.example)
+        host.steps_per_epoch = bench.steps_per_epoch
         grow(host, num_seeds)
         host.is_followed = True  # as with a live seed, whose twin needs the learning rates
         by_hand = written_by_hand(bench.bare, host)
