@@ -40,7 +40,9 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, epochs: float) -> None:
         self.model, self.epochs = model, epochs
-        self.reset()
+        self.mean: dict[str, Tensor] = {}
+        self.waiting = 0.0
+        self._collect()
 
     def follow(self) -> None:
         """Take up tensors that the model has gained, at their present values; drop lost ones."""

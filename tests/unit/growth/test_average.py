@@ -61,7 +61,9 @@ def test_short_steps_are_taken_in_together() -> None:
     assert model.weight.item() == pytest.approx(16 * (15 / 16) ** 5)  # type: ignore[union-attr, operator]
 
 
-@pytest.mark.parametrize(("steps", "strides"), [(1, 1), (4, 1), (8, 1), (9, 2), (34, 5), (1000, 134)])
+@pytest.mark.parametrize(
+    ("steps", "strides"), [(1, 1), (4, 1), (8, 1), (9, 2), (34, 5), (1000, 134)]
+)
 def test_an_epoch_is_taken_in_at_most_eight_times(steps: int, strides: int) -> None:
     model = scalar(1.0)
     average = WeightAverage(model, epochs=1.0)
