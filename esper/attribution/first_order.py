@@ -71,7 +71,10 @@ def _placed(host: Host, kernels: Mapping[Key, Kernel]) -> Iterator[None]:
     # Isolated kernels do not change the loss and need not run.
     quiet = {slot: bank.isolated - bank.muted for slot, bank in living.items() if bank is not None}
     for (slot, seed), kernel in kernels.items():
-        host.put_kernel(slot, seed, kernel.module, kernel.blueprint)
+        # Not by the host, which would average it too.
+        place, like = host.slots[slot], host.like(slot)
+        attach.put_kernel(place.module, place.spec.placement, seed, kernel.module, like)
+        attach.describe_kernel(place.module, place.spec, seed, kernel.blueprint)
     try:
         for slot, module in modules.items():
             bank = attach.kernels_of(module)
@@ -83,7 +86,6 @@ def _placed(host: Host, kernels: Mapping[Key, Kernel]) -> Iterator[None]:
             attach.kernels_of(modules[slot]).muted -= names
         for slot, seed in kernels:
             attach.take_kernel(modules[slot], seed)
-        host.average.follow()
 
 
 def _check_faults(slot: str, seed: int, kernel: Kernel, bank: KernelBank) -> None:

@@ -152,7 +152,8 @@ class Trials:
         seeds = [(self.host.seed(*key), activation) for key, activation in trial.seeds.items()]
         if not any(s.stage is SeedStage.FOSSILIZED and s.activations == n for s, n in seeds):
             put_weights(self.host, weights_of(trial.twin))
-            self.host.average.load(dict(trial.twin.average.mean))
+            average = trial.twin.average
+            self.host.average.load(dict(average.mean), average.waiting)
 
     def follow(self) -> None:
         """Repeat this control step's operations on every twin; clear the log."""

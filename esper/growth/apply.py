@@ -143,6 +143,7 @@ def _undone_on_error(host: Host, slot: str) -> Iterator[None]:
     place_before, bank_before = copy.deepcopy(place, memo), copy.deepcopy(bank, memo)
     groups, moments = list(optimizer.param_groups), dict(optimizer.state)
     num_ops, num_closed = len(host.op_log), len(host.closed)
+    host.average.catch_up()
     means = dict(host.average.mean)
     try:
         yield

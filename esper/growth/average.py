@@ -1,6 +1,9 @@
 """An exponential average of a network's weights, over the last epoch or so of training steps.
 
-    mean <- mean + (weights - mean) / (epochs * steps of an epoch)     after each optimizer step
+    mean <- mean + (weights - mean) * (1 - (1 - w)^k)     w = 1 / (epochs * steps of an epoch)
+
+after every k optimizer steps, each of which counts for w: the weights after the k-th stand for all
+of them.  k is the least number that counts for `SHARE`, and smaller where the average is read.
 
 Averaged weights are compared and kept instead of the last ones, because the noise of single steps
 moves a loss by several times what a kernel brings (Polyak and Juditsky 1992; Izmailov et al. 2018).
@@ -17,6 +20,13 @@ from torch import Tensor, nn
 from esper.growth.bank import KernelBank
 from esper.probe.tensors import Tensors
 
+SHARE = 1 / 8
+"""Share that steps must have together before the average takes in their weights.
+
+Weights a few steps apart are nearly equal, and a pass over all of them at each step would be most
+of what slots of dormant seeds cost a small network.
+"""
+
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
@@ -25,16 +35,22 @@ class WeightAverage:
 
     epochs: length of the average in epochs; 0 makes it equal to the weights of the last step.
     mean: the average by name, as in `probe.tensors`; low precision is averaged in float32.
+    waiting: share in [0, 1) of the steps since the mean last took in weights.
     """
 
     def __init__(self, model: nn.Module, epochs: float) -> None:
         self.model, self.epochs = model, epochs
         self.mean: dict[str, Tensor] = {}
-        self.follow()
+        self.waiting = 0.0
+        self._collect()
 
-    @torch.no_grad()
     def follow(self) -> None:
         """Take up tensors that the model has gained, at their present values; drop lost ones."""
+        self.catch_up()
+        self._collect()
+
+    @torch.no_grad()
+    def _collect(self) -> None:
         self._tensors = _averaged(self.model)
         means = {}
         for name, tensor in self._tensors.items():
@@ -47,16 +63,23 @@ class WeightAverage:
         pairs = zip(self._here, self._means, strict=True)
         self._is_alike = all(tensor.dtype == mean.dtype for tensor, mean in pairs)
 
-    @torch.no_grad()
     def reset(self) -> None:
         """Start again from the present weights."""
-        self.mean = {}
-        self.follow()
+        self.load({})
+
+    def update(self, steps_per_epoch: int) -> None:
+        """Count a training step, and add the weights if they are due."""
+        weight = min(1.0, 1 / (self.epochs * steps_per_epoch)) if self.epochs else 1.0
+        self.waiting += (1 - self.waiting) * weight
+        if self.waiting >= SHARE:
+            self.catch_up()
 
     @torch.no_grad()
-    def update(self, steps_per_epoch: int) -> None:
-        """Add the weights after a training step."""
-        weight = min(1.0, 1 / (self.epochs * steps_per_epoch)) if self.epochs else 1.0
+    def catch_up(self) -> None:
+        """Add the present weights for the steps since they were last added."""
+        weight, self.waiting = self.waiting, 0.0
+        if not weight:
+            return
         now = self._here
         if not self._is_alike:
             now = [each.to(mean.dtype) for each, mean in zip(now, self._means, strict=True)]
@@ -65,6 +88,7 @@ class WeightAverage:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Give the model its averaged weights for a block, then its own back."""
+        self.catch_up()
         with torch.no_grad():
             now = self._here
             before = [tensor.clone() for tensor in now]
@@ -78,12 +102,14 @@ class WeightAverage:
     @torch.no_grad()
     def adopt(self) -> None:
         """Give the model its averaged weights for good."""
+        self.catch_up()
         _write(self._here, self._means)
 
-    def load(self, mean: Tensors) -> None:
-        """Load the averages saved from `mean`, for a model with the same tensors."""
+    def load(self, mean: Tensors, waiting: float = 0.0) -> None:
+        """Load the averages saved from `mean` and `waiting`, for a model with the same tensors."""
         self.mean = {name: each.clone() for name, each in mean.items() if each is not None}
-        self.follow()
+        self.waiting = waiting
+        self._collect()
 
 
 def _averaged(model: nn.Module) -> dict[str, Tensor]:

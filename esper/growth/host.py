@@ -284,7 +284,7 @@ class Host:
         self.inputs.load(recorded)
         twin.inputs = RecentInputs(twin.model)
         twin.average = WeightAverage(twin.model, self.average.epochs)
-        twin.average.load(dict(self.average.mean))
+        twin.average.load(dict(self.average.mean), self.average.waiting)
         twin.steps = self.steps.copy_for(twin.optimizer, twin.slots)
         twin._listen()
         return twin

@@ -6,6 +6,7 @@
     slots      the records of the seeds, and the bookkeeping of the banks
     counts     numbers of steps, and the schedule that twins follow
     average    averaged parameters and buffers by name
+    waiting    share of the steps that the averages have yet to take in
     inputs     the last training inputs, while they are recorded
 
 A checkpoint holds the whole tree.  A rollback restores tensors and moments alone, the weights, and
@@ -53,6 +54,7 @@ def host_state(host: Host) -> dict[str, Any]:
         "slots": {name: _slot_state(slot) for name, slot in host.slots.items()},
         "counts": {name: getattr(host, name) for name in _COUNTS},
         "average": dict(host.average.mean),
+        "waiting": host.average.waiting,
         "inputs": host.inputs.state(),
     }
 
@@ -76,7 +78,7 @@ def load_host_state(host: Host, state: dict[str, Any]) -> None:
     put_weights(host, state)
     for name, value in state["counts"].items():
         setattr(host, name, value)
-    host.average.load(state["average"])
+    host.average.load(state["average"], state["waiting"])
     host.steps.stages_changed()
     host.begin_epoch()
     host.inputs.load(state["inputs"])

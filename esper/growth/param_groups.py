@@ -85,18 +85,25 @@ def host_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
 
 def host_group(optimizer: Optimizer) -> dict[str, Any]:
     """Return the host's first group, whose learning rate the kernels follow."""
-    groups = host_groups(optimizer)
-    if not groups:
+    group = next((group for group in optimizer.param_groups if TAG not in group), None)
+    if group is None:
         raise ValueError("the optimizer holds no parameter group of the host")
-    return groups[0]
+    return group
 
 
 def schedule_state(optimizer: Optimizer) -> ScheduleState:
     """Return copies of the options that schedulers set, for each of the host's groups."""
     return [
-        {key: copy.deepcopy(group[key]) for key in SCHEDULED if key in group}
+        {key: _kept(group[key]) for key in SCHEDULED if key in group}
         for group in host_groups(optimizer)
     ]
+
+
+def _kept(value: Any) -> Any:
+    """Return a copy of a value that can change in place, any other value itself."""
+    parts = value if isinstance(value, tuple) else (value,)
+    # A deep copy of such numbers takes longer than all else that a step records.
+    return value if all(type(part) is float for part in parts) else copy.deepcopy(value)
 
 
 def set_schedule_state(optimizer: Optimizer, settings: ScheduleState) -> None:

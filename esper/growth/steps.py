@@ -13,7 +13,9 @@ from esper.growth.options import Growth
 from esper.growth.slot import Seed, Slot
 
 GRADIENT_STRIDE = 4
-"""Number of steps between measurements of a live kernel's gradient."""
+"""Least number of steps between measurements of a live kernel's gradient."""
+NUM_GRADIENTS = 4
+"""Measurements in a longer epoch: a few show a kernel's health, however many steps there are."""
 
 
 class KernelSteps:
@@ -29,6 +31,8 @@ class KernelSteps:
         self.optimizer, self.slots = optimizer, slots
         self.options, self.coin = options, coin
         self._blended: list[Seed] | None = None
+        self._trained: list[tuple[Seed, dict[str, Any]]] | None = None
+        self._groups: list[dict[str, Any]] = []
 
     def copy_for(self, optimizer: Optimizer, slots: Mapping[str, Slot]) -> "KernelSteps":
         """Return the steps of a copied host."""
@@ -39,18 +43,18 @@ class KernelSteps:
 
         `step` counts from 0 in each epoch.
         """
-        tagged = param_groups.kernel_groups(self.optimizer)
-        if not tagged:
+        trained = self._with_groups()
+        if not trained:
             return
         reference = param_groups.host_group(self.optimizer)["lr"]
-        for (slot, index), group in tagged.items():
-            seed = self.slots[slot].seeds[index]
+        is_sampled = step % max(GRADIENT_STRIDE, steps_per_epoch // NUM_GRADIENTS) == 0
+        for seed, group in trained:
             group["lr"] = reference * lr_factor(seed, self.options, steps_per_epoch)
             if self._is_left_out(seed):
                 # A gradient of zeros would still change the moments.
                 for parameter in group["params"]:
                     parameter.grad = None
-            elif seed.stage in LIVE and step % GRADIENT_STRIDE == 0:
+            elif is_sampled and seed.stage in LIVE:
                 _sample_gradient(seed, group)
 
     def after(self) -> float:
@@ -94,7 +98,17 @@ class KernelSteps:
 
     def stages_changed(self) -> None:
         """Look at the seeds' stages anew, after a change of them or of their records."""
-        self._blended = None
+        self._blended = self._trained = None
+
+    def _with_groups(self) -> list[tuple[Seed, dict[str, Any]]]:
+        """Return the seeds whose kernels the optimizer trains, with their groups."""
+        groups = self.optimizer.param_groups
+        # Loading a state into the optimizer replaces all groups.
+        if self._trained is None or self._groups is not groups:
+            tagged = param_groups.kernel_groups(self.optimizer).items()
+            self._trained = [(self.slots[slot].seeds[index], g) for (slot, index), g in tagged]
+            self._groups = groups
+        return self._trained
 
     def _is_left_out(self, seed: Seed) -> bool:
         if seed.stage not in ON_TRIAL:
@@ -118,4 +132,6 @@ def _sample_gradient(seed: Seed, group: dict[str, Any]) -> None:
     has_gradient = seed.stage not in BLENDED or seed.alpha > 0
     grads = [p.grad for p in group["params"] if p.grad is not None]
     if grads and has_gradient:
-        seed.activation.gradient.add(float(torch.nn.utils.get_total_norm(grads)))
+        # As `torch.nn.utils.get_total_norm`, without its sorting by device and dtype.
+        norms = torch.stack(torch._foreach_norm(grads))
+        seed.activation.gradient.add(float(torch.linalg.vector_norm(norms)))

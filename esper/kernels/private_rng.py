@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
-from esper.probe.rng_state import RngState, restored
+from esper.probe.rng_state import RngState, restored, seed_torch
 
 _WORDS = 2**32
 """NumPy's legacy generator takes seeds below this value."""
@@ -87,5 +87,5 @@ def seeded_globally(seed: int) -> Iterator[None]:
     with restored(RngState.now()):
         random.seed(seed)
         numpy.random.seed(seed % _WORDS)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield

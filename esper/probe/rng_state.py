@@ -59,3 +59,15 @@ def restored(then: RngState) -> Iterator[None]:
         yield
     finally:
         now.restore()
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's global generators, as `torch.manual_seed` does.
+
+    Without an accelerator that function takes most of the time of building a small kernel: it
+    queues a call, with the stack that it came from, for each kind of device that may appear later.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

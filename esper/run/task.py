@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from esper.contracts.metrics import TrainReport
 from esper.data.base import DataSet, Split
 from esper.data.batches import batches
+from esper.probe.rng_state import seed_torch
 from esper.run.interrupt import Interrupt
 from esper.training.epoch import Epoch, Progress
 from esper.training.objective import mean_loss, sample_hits, sample_losses
@@ -62,7 +63,7 @@ class Task:
         """
         seed = _epoch_seed(self.rng_seed, epoch)
         if not progress.num_steps:
-            torch.manual_seed(seed)
+            seed_torch(seed)
         generator = torch.Generator().manual_seed(seed)
         drawn = batches(self.data.train, self.batch_size, generator, self.training.steps_per_epoch)
         rest = islice(drawn, progress.num_steps, None)

@@ -1,5 +1,6 @@
 """The four hosts with their data, and functions that germinate and blend seeds in them."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,11 @@ HOSTS: dict[str, tuple[Any, Any]] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """A bare network and the batches that it is trained on."""
+    """A bare network, the first batches that it is trained on, and how many an epoch has."""
 
     bare: nn.Module
     batches: list[tuple[Tensor, Tensor]]
+    steps_per_epoch: int
 
     @property
     def example(self) -> Tensor:
@@ -53,7 +55,8 @@ def bench_of(name: str, num_batches: int = 16) -> Bench:
     torch.manual_seed(0)
     order = torch.Generator().manual_seed(0)
     drawn = list(batches(data.train, source.batch_size, order, num_batches))
-    return Bench(model.build(data.spec).train(), drawn)
+    num_batches = math.ceil(len(data.train) / source.batch_size)
+    return Bench(model.build(data.spec).train(), drawn, num_batches)
 
 
 def optimizer_of(model: nn.Module) -> Optimizer:

@@ -23,7 +23,7 @@ def modification(rounds: int = 100) -> list[Figure]:
     """Return the median milliseconds of a modification, without and with a twin."""
     bench = bench_of("cnn")
     host = host_of(bench.bare, bench.example)
-    train = trained(host.model, host.optimizer, bench)
+    train = trained(host.model, host.optimizer, bench, num_steps=1)
     for number in range(WARM_UP):
         train(number)
     times: dict[bool, list[float]] = {False: [], True: []}

@@ -40,6 +40,53 @@ def test_each_step_moves_the_average_by_its_share_of_an_epoch() -> None:
     assert model.weight.item() == 2.0  # type: ignore[union-attr, operator]
 
 
+def test_short_steps_are_taken_in_together() -> None:
+    model = scalar(16.0)
+    average = WeightAverage(model, epochs=1.0)
+    means = []
+    for weight in (9.0, 7.0, 0.0, 9.0, 0.0):
+        set_weight(model, weight)
+        average.update(steps_per_epoch=16)
+        means.append(average.mean["weight"].item())
+    # 1 - (15/16)^2 = 31/256 is less than an eighth; the third weights stand for three steps.
+    three = 1 - (15 / 16) ** 3
+    assert means == pytest.approx([16.0, 16.0, *[16 * (1 - three)] * 3])
+    assert average.waiting == pytest.approx(31 / 256)
+
+    # Who reads the average gets the two steps left, at their last weights.
+    with average.applied():
+        assert model.weight.item() == pytest.approx(16 * (15 / 16) ** 5)  # type: ignore[union-attr, operator]
+    assert average.waiting == 0.0
+    average.adopt()
+    assert model.weight.item() == pytest.approx(16 * (15 / 16) ** 5)  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(
+    ("steps", "strides"), [(1, 1), (4, 1), (8, 1), (9, 2), (34, 5), (1000, 134)]
+)
+def test_an_epoch_is_taken_in_at_most_eight_times(steps: int, strides: int) -> None:
+    model = scalar(1.0)
+    average = WeightAverage(model, epochs=1.0)
+    taken = []
+    for step in range(1, steps + 1):
+        average.update(steps)
+        if average.waiting == 0.0:
+            taken.append(step)
+    assert taken == list(range(strides, steps + 1, strides))
+    assert len(taken) <= 8
+
+
+def test_the_end_of_an_epoch_takes_in_all_its_steps() -> None:
+    host = make_host("mlp")
+    host.steps_per_epoch = 16
+    start = {name: mean.clone() for name, mean in host.average.mean.items()}
+    train(host.model, host.optimizer, 1)
+    assert host.steps_in_epoch == 4
+    host.end_epoch()
+    assert host.average.waiting == 0.0
+    assert any(not torch.equal(mean, start[name]) for name, mean in host.average.mean.items())
+
+
 @pytest.mark.parametrize(
     ("epochs", "steps", "mean"),
     [
@@ -126,6 +173,7 @@ def test_low_precision_is_averaged_in_float32(dtype: torch.dtype) -> None:
     # A thousandth at a time would be lost in bfloat16, whose next number after 1 is 1.0078.
     for _ in range(3):
         average.update(steps_per_epoch=1000)
+        average.catch_up()
     mean = average.mean["weight"]
     assert mean.dtype is torch.float32
     assert mean.item() == pytest.approx(2 - 0.999**3)
@@ -212,13 +260,16 @@ def test_a_saved_average_goes_on_as_if_it_had_not_been_saved() -> None:
     one, other = make_host("mlp", average_epochs=0.5), make_host("mlp", average_epochs=0.5)
     train(one.model, one.optimizer)
     other.model.load_state_dict(one.model.state_dict())
-    saved = dict(one.average.mean)
+    one.average.update(64)
+    saved, waiting = dict(one.average.mean), one.average.waiting
+    assert waiting == 1 / 32
     assert not same(one.average.mean, other.average.mean)
-    other.average.load(saved)
+    other.average.load(saved, waiting)
     assert same(one.average.mean, other.average.mean)
     for host in (one, other):
         train(host.model, SGD(host.model.parameters(), 0.1), 1)
         host.average.update(4)
+    assert one.average.waiting == other.average.waiting == 0.0
     assert same(one.average.mean, other.average.mean)
     assert all(each is not saved[name] for name, each in other.average.mean.items())
 

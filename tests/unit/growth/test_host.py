@@ -153,6 +153,29 @@ def test_the_gradient_of_a_live_kernel_is_sampled_at_every_fourth_step() -> None
     assert life.gradient.count == 6
 
 
+def test_long_epochs_have_no_more_samples_of_the_gradient() -> None:
+    host = make_host("mlp")
+    grow(host, "block1")
+    host.steps_per_epoch = 40
+    life, counts = host.seed("block1", 0).activation, []
+    for _ in range(40):
+        step(host)
+        counts.append(life.gradient.count)
+    # At steps 0, 10, 20 and 30.
+    assert counts == [1] * 10 + [2] * 10 + [3] * 10 + [4] * 10
+
+
+def test_groups_that_the_optimizer_loads_are_those_that_are_set() -> None:
+    host = make_host("mlp")
+    grow(host, "block1")
+    step(host)
+    host.optimizer.load_state_dict(host.optimizer.state_dict())
+    own, kernels = host.optimizer.param_groups
+    own["lr"] = 0.5
+    step(host)
+    assert kernels["lr"] == 0.5 * host.options.isolation_lr_factor
+
+
 def test_an_epoch_ends_with_its_length_known() -> None:
     host = make_host("mlp")
     step(host, 3)

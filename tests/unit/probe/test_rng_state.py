@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from esper.probe.rng_state import RngState, restored
+from esper.probe.rng_state import RngState, restored, seed_torch
 
 
 def draw() -> tuple[float, float, float]:
@@ -37,3 +37,11 @@ def test_the_generators_are_put_back_after_an_error() -> None:
     with pytest.raises(KeyError):
         fail()
     assert draw() == upcoming
+
+
+def test_torch_draws_the_same_from_a_seed_in_either_way() -> None:
+    with restored(RngState.now()):
+        torch.manual_seed(2**62 + 5)
+        expected = torch.rand(4)
+        seed_torch(2**62 + 5)
+        assert torch.equal(torch.rand(4), expected)
