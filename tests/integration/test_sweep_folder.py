@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.chaos.left import without_clock
-from tests.integration.harness import Done, Run, esper_all
+from tests.integration.harness import Done, Run, esper, esper_forked
 from tests.integration.option_cases import DENSE, EARLY
 from tests.unit.logger.test_wandb import settled
 
@@ -21,15 +21,13 @@ NUMBERS = ["test_accuracy", "test_loss", "best_val_accuracy", "params_final", "t
 def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     sweep = ["train", "-m", "logger=none", *PROFILE, *SWEPT]
     folder: Path = tmp_path_factory.mktemp("sweep")
-    return esper_all(
-        folder,
-        {
-            "sweep": sweep,
-            "parallel": [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-            "single": ["train", "logger=none", *PROFILE, "rng_seed=1"],
-            "failing": ["train", "-m", *PROFILE, "name=blocks", "model.slots=[blok1],[block1]"],
-        },
-    )
+    commands = {
+        "sweep": sweep,
+        "single": ["train", "logger=none", *PROFILE, "rng_seed=1"],
+        "failing": ["train", "-m", *PROFILE, "name=blocks", "model.slots=[blok1],[block1]"],
+    }
+    parallel = [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    return {**esper_forked(folder, commands), "parallel": esper(folder / "parallel", parallel)}
 
 
 @pytest.fixture(scope="module")
