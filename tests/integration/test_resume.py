@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from esper import load_run
 from esper.run.task import scores
+from esper.rundir.lock import lock_run_dir
 from experiments.chaos.left import without_clock
 from tests.integration.harness import esper, lines_of
 from tests.integration.in_process import code_of, summary_of
@@ -37,12 +39,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def stopped(at: int, what: str = "SIGTERM", folder: Path = Path()) -> int:
+def stopped(
+    at: int, what: str = "SIGTERM", folder: Path = Path(), command: Sequence[str] = RUN
+) -> int:
     """Train in the folder `run` until a signal comes at a pass through the network."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(WHEN, str(at))
         patch.setenv(WHAT, what)
-        return code_of("train", *RUN, f"hydra.run.dir={folder}/run")
+        return code_of("train", *command, f"hydra.run.dir={folder}/run")
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +174,9 @@ def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
     assert "the one before it is used" in warning
     recovered = [e for e in lines_of(Path("run/events.jsonl")) if e["kind"] == "recovery"]
     assert [(e["where"], e["recovered"]) for e in recovered] == [("checkpoint", True)]
-    (Path("run/events.jsonl")).write_text(
-        "".join(
-            line
-            for line in Path("run/events.jsonl").read_text().splitlines(keepends=True)
-            if json.loads(line)["kind"] != "recovery"
-        )
-    )
+    events = Path("run/events.jsonl")
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(each for each in lines if json.loads(each)["kind"] != "recovery"))
     assert_same(Path("run"), whole, recoveries={"fallback": 1})
 
 
@@ -265,8 +265,6 @@ def test_a_run_can_be_resumed_from_another_folder(
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(whole: Path, capfd: Any) -> None:
-    from esper.rundir.lock import lock_run_dir
-
     shutil.copytree(whole, "run")
     with lock_run_dir(Path("run")):
         assert code_of("train", "--resume", "run", "epochs=14") == 1
@@ -289,15 +287,11 @@ def test_a_run_in_a_folder_of_any_name_goes_on(name: str, whole: Path) -> None:
     assert len(lines_of(Path(name) / "metrics.jsonl")) == 13
 
 
-def test_a_rollback_after_an_epoch_that_was_interrupted_finds_the_last_good_weights(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_rollback_after_an_epoch_that_was_interrupted_finds_the_last_good_weights() -> None:
     broken = ["training.optimizer=sgd", "training.lr=1e13", "training.clip_norm=0", "policy=never"]
     small = [*RUN[:3], "epochs=4", *RUN[5:], *broken]
     assert code_of("train", *small, "hydra.run.dir=whole") == 0
-    monkeypatch.setenv(WHEN, "2")
-    assert code_of("train", *small, "hydra.run.dir=run") == 130
-    monkeypatch.delenv(WHEN)
+    assert stopped(2, command=small) == 130
     assert code_of("train", "--resume", "run") == 0
     weights = [Path(run, "network.safetensors").read_bytes() for run in ("run", "whole")]
     assert weights[0] == weights[1]
