@@ -27,7 +27,7 @@ train: $(STAMP) ## Train; ARGS="strategy=thompson epochs=10" sets options
 	$(BIN)/esper train $(ARGS)
 
 test: $(STAMP) ## Run the tests with branch coverage; ARGS selects some
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --cov --cov-report=term-missing:skip-covered)
 
 check: $(STAMP) ## Format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

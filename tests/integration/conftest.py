@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tests.integration.option_cases import (
     AGAIN,
     CASES,
     OWN_NETWORK,
+    SERVED,
     SNAPSHOT,
     STRATEGIES,
     SWEEP,
@@ -79,33 +80,37 @@ class ByCase(dict[str, Any]):
 
 
 @pytest.fixture(scope="session")
-def case_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | None]:
-    """The server of the case `redis`; None if none can be started."""
-    server = None if WHY_NO_REDIS else RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    if server is not None:
-        server.kill()
+def option_done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    return ByCase(once(tmp_path_factory, "options", run_cases))
 
 
-@pytest.fixture(scope="session")
-def option_done(
-    tmp_path_factory: pytest.TempPathFactory, case_server: RedisServer | None
-) -> dict[str, Done]:
-    folder: Path = tmp_path_factory.mktemp("options")
+def run_cases(folder: Path) -> dict[str, Done]:
     (folder / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 200)
     (folder / "custom").mkdir()
     (folder / "custom" / "mine.py").write_text(OWN_NETWORK)
     if not WHY_NO_IMAGES:
         write_images(folder / "images")
     commands = {name: command(case) for name, case in CASES.items() if not SKIPPED.get(name)}
-    done = esper_forked(
-        folder,
-        {"sweep": ["train", "-m", *command(SWEEP)[1:]], **commands},
-        {} if case_server is None else {"ESPER_REDIS_URL": case_server.url},
-    )
+    commands = {"sweep": ["train", "-m", *command(SWEEP)[1:]], **commands}
+    if WHY_NO_REDIS:
+        done = esper_forked(folder, commands)
+    else:
+        server = RedisServer(folder)
+        done = esper_forked(folder, commands, {"ESPER_REDIS_URL": server.url})
+        (folder / SERVED).write_text(json.dumps(held_by(server)), encoding="utf-8")
+        server.kill()
     again = esper(folder / "again", command(AGAIN))
     snapshot = esper(folder / "snapshot", command(f"{SNAPSHOT}{again.run.path}"))
-    return ByCase(done, again=again, snapshot=snapshot)
+    return {**done, "again": again, "snapshot": snapshot}
+
+
+def held_by(server: RedisServer) -> dict[str, Any]:
+    """Return the fields of the messages in a server's two streams."""
+    import redis
+
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        streams = {name: client.xrange(name) for name in ("esper:ledger:1", "case")}
+    return {name: [fields for _, fields in messages] for name, messages in streams.items()}
 
 
 def command(overrides: str) -> list[str]:

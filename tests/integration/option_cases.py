@@ -112,6 +112,9 @@ AGAIN = f"{CASES['store']} rng_seed=1"
 SNAPSHOT = f"{DENSE} epochs=10 {EARLY} rng_seed=1 store=snapshot store.path="
 """The second run again, from its snapshot of the ledger; its folder is appended to this."""
 
+SERVED = "served.json"
+"""What the server of the case `redis` held in the end."""
+
 OWN_NETWORK = """
 from torch import nn
 

@@ -13,7 +13,6 @@ import yaml
 
 from esper import load_run
 from esper.strategy.ucb import UCB
-from tests.integration.harness import esper
 from tests.integration.in_process import TINY, code_of, only, summary_of
 
 
@@ -122,10 +121,13 @@ def test_the_traceback_is_for_those_who_ask(
     assert said.splitlines()[-1].startswith("error: model=cnn")
 
 
-def test_what_nobody_foresaw_is_one_line_too() -> None:
-    Path("broken.py").write_text("def build():\n    return 1 / 0\n")
-    factory = ["model=custom", "model.factory=broken:build"]
-    assert "division by zero" in esper(Path(), ["train", *TINY, *factory]).refusal
+def test_what_nobody_foresaw_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+) -> None:
+    Path("unforeseen.py").write_text("def build():\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    factory = ["model=custom", "model.factory=unforeseen:build"]
+    assert "division by zero" in refused("train", *TINY, *factory)
 
 
 def test_the_smoke_experiment_grows_and_keeps_what_helped(

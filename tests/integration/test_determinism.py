@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.chaos.left import without_clock
-from tests.integration.harness import Done, Run, esper_all
+from tests.integration.harness import Done, Run, esper_forked
 
 MEASURED = {"wall_s", "processor_s", "peak_memory_mb", "control_fraction", "run_dir"}
 """What is measured of a process; the folder is named after the time."""
@@ -68,7 +68,7 @@ def network(run: Run) -> bytes:
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder: Path = tmp_path_factory.mktemp("short")
-    done = esper_all(folder, {name: [*SHORT, *args] for name, args in VARIANTS.items()})
+    done = esper_forked(folder, {name: [*SHORT, *args] for name, args in VARIANTS.items()})
     return {name: each.run for name, each in done.items()}
 
 

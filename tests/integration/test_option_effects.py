@@ -9,7 +9,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.store.sqlite import SQLite
 from experiments.chaos.left import without_clock
 from tests.integration.harness import Done, Json, Run, is_rising
-from tests.redis_server import RedisServer
+from tests.integration.option_cases import SERVED
 
 COMPONENTS = {"accuracy", "speed", "memory", "stability", "cost", "risk"}
 
@@ -175,21 +175,15 @@ def entries_in(path: Path) -> list[LedgerEntry]:
     return found
 
 
-def test_a_server_holds_ledger_and_events(
-    runs: dict[str, Run], case_server: RedisServer | None
-) -> None:
+def test_a_server_holds_ledger_and_events(runs: dict[str, Run], done: dict[str, Done]) -> None:
     run = runs["redis"]
-    assert case_server is not None
-    import redis
-
-    with redis.Redis.from_url(case_server.url, decode_responses=True) as client:
-        entries = client.xrange("esper:ledger:1")
-        messages = client.xrange("case")
-    rewards = [json.loads(fields["entry"])["reward"] for _, fields in entries]
+    held = json.loads((done["redis"].cwd.parent / SERVED).read_text(encoding="utf-8"))
+    entries, messages = held["esper:ledger:1"], held["case"]
+    rewards = [json.loads(fields["entry"])["reward"] for fields in entries]
     assert rewards == [each["reward"] for each in run.of("ledger")]
-    told = [json.loads(fields["body"]) for _, fields in messages if fields["type"] == "event"]
+    told = [json.loads(fields["body"]) for fields in messages if fields["type"] == "event"]
     assert without_clock(told) == without_clock(run.events)
-    assert [json.loads(messages[-1][1]["body"])] == [run.summary]
+    assert [json.loads(messages[-1]["body"])] == [run.summary]
 
 
 def test_tensorboard_is_written_where_it_belongs(runs: dict[str, Run]) -> None:

@@ -125,6 +125,11 @@ def finished() -> Grown:
     return grown(policy="heuristic", strategy="thompson")
 
 
+@pytest.fixture(scope="module")
+def repeated() -> Grown:
+    return grown(policy="heuristic", strategy="thompson")
+
+
 def test_the_network_grows_and_is_judged_with_its_kernels_muted(
     finished: Grown,
 ) -> None:
@@ -175,17 +180,15 @@ def test_a_twin_is_trained_by_the_users_own_function() -> None:
     assert methods == {"twin"}
 
 
-def test_the_model_ends_with_its_best_average() -> None:
-    loop, _, losses = grown(policy="heuristic", strategy="thompson")
+def test_the_model_ends_with_its_best_average(repeated: Grown) -> None:
+    loop, _, losses = repeated
     epoch = loop.grower.read_out()
     assert epoch == 1 + losses.index(min(losses))
     assert loop.losses_and_hits(loop.model)[0].mean().item() == pytest.approx(min(losses))
 
 
-def test_the_same_rng_seed_gives_the_same_growth(
-    finished: Grown,
-) -> None:
-    _, events, losses = grown(policy="heuristic", strategy="thompson")
+def test_the_same_rng_seed_gives_the_same_growth(finished: Grown, repeated: Grown) -> None:
+    _, events, losses = repeated
     assert losses == finished[2]
     assert stages_of(events) == stages_of(finished[1])
 

@@ -2,11 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from glob import glob
 from pathlib import Path
 
 import pytest
+
+from tests.integration.in_process import code_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,24 +36,39 @@ def test_the_first_two_commands_are_all_the_set_up_there_is() -> None:
         assert planned.stdout
 
 
-def test_every_other_command_runs_as_written(tmp_path: Path) -> None:
-    commands = [line for line in CONSOLE if not line.startswith("make ")]
-    assert len(commands) >= 5
+COMMANDS = [line for line in CONSOLE if not line.startswith("make ")]
+INSTALLED = "esper doctor"
+"""The command for which a shell looks up `esper`; others differ from it in arguments alone."""
+
+
+def test_a_command_is_found_by_the_shell() -> None:
+    assert INSTALLED in COMMANDS
     # The command of this very environment comes first, whatever else is installed.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for command in commands:
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout
+    shell = ["bash", "-c", INSTALLED]
+    done = subprocess.run(shell, env={**os.environ, "PATH": path}, capture_output=True, check=True)
+    assert done.stdout
+
+
+def test_every_other_command_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert len(COMMANDS) >= 5
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        assert code_of(*arguments_of(command)) == 0, command
+        assert capfd.readouterr().out
     assert list(tmp_path.glob("runs/train/*/report/index.html"))
     assert list(tmp_path.glob("sweeps/smoke/*/sweep.csv"))
+
+
+def arguments_of(command: str) -> list[str]:
+    """Return the arguments as a shell would pass them."""
+    name, *words = shlex.split(command)
+    assert name == "esper"
+    found = [sorted(glob(word)) if "*" in word else [word] for word in words]
+    assert all(found), command
+    return [argument for each in found for argument in each]
 
 
 def run_example(name: str, folder: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import Done, Json, esper, esper_forked, lines_of, strict_json
+from tests.integration.in_process import code_of
 from tests.integration.refusal_cases import FILES, REFUSALS
 
 QUICK = ["train", "logger=none", "epochs=2", "training.steps_per_epoch=2"]
@@ -96,16 +97,17 @@ def test_a_checkpoint_that_cannot_grow_ends_the_run_and_the_one_before_is_kept(
     assert "Finished" not in done.out
 
 
-def test_a_network_that_cannot_be_saved_is_no_finished_run(tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_saved_is_no_finished_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "run" / "network.part").mkdir(parents=True)
-    done = esper(tmp_path, [*QUICK, "hydra.run.dir=run"])
-    line = done.refusal
+    code = code_of(*QUICK, f"hydra.run.dir={tmp_path}/run")
+    line = Done(tmp_path, code, *capfd.readouterr()).refusal
     assert line.startswith("cannot write ")
     assert "run/network.safetensors" in line
     assert summary_of(tmp_path / "run") == {"status": "failed", "error": line}
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert left == RECORD | {"network.part"}
-    assert "Finished" not in done.out
 
 
 @pytest.fixture
@@ -140,10 +142,14 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
     assert "closed/run" in done.refusal
 
 
-def test_the_cause_of_a_factory_that_raises_can_be_seen(tmp_path: Path) -> None:
-    (tmp_path / "networks.py").write_bytes(FILES["networks.py"])
-    factory = ["model=custom", "model.factory=networks:raises"]
-    done = esper(tmp_path, [*QUICK, *factory], env={"ESPER_DEBUG": "1"})
-    assert done.code == 1
-    assert 'return {}["hidden_size"]' in done.err
-    assert done.err.splitlines()[-1].startswith("error: KeyError: 'hidden_size'")
+def test_the_cause_of_a_factory_that_raises_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "networks_seen.py").write_bytes(FILES["networks.py"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ESPER_DEBUG", "1")
+    assert code_of(*QUICK, "model=custom", "model.factory=networks_seen:raises") == 1
+    said = capfd.readouterr().err
+    assert 'return {}["hidden_size"]' in said
+    assert said.splitlines()[-1].startswith("error: KeyError: 'hidden_size'")

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from esper import load_run
 from esper.run.task import scores
+from esper.rundir.lock import lock_run_dir
 from experiments.chaos.left import without_clock
 from tests.integration.harness import esper, lines_of
 from tests.integration.in_process import code_of, summary_of
@@ -37,13 +39,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def stopped(monkeypatch: pytest.MonkeyPatch, at: int, *further: str, what: str = "SIGTERM") -> int:
+def stopped(
+    at: int, what: str = "SIGTERM", folder: Path = Path(), command: Sequence[str] = RUN
+) -> int:
     """Train in the folder `run` until a signal comes at a pass through the network."""
-    monkeypatch.setenv(WHEN, str(at))
-    monkeypatch.setenv(WHAT, what)
-    code = code_of("train", *RUN, "hydra.run.dir=run", *further)
-    monkeypatch.delenv(WHEN)
-    return code
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(WHEN, str(at))
+        patch.setenv(WHAT, what)
+        return code_of("train", *command, f"hydra.run.dir={folder}/run")
+
+
+@pytest.fixture(scope="module")
+def halted(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Runs that were stopped at the 20th pass and at the 40th, in epochs 4 and 7."""
+    folders = {at: tmp_path_factory.mktemp("halted") for at in (20, 40)}
+    for at, folder in folders.items():
+        assert stopped(at, folder=folder) == 130
+    return {at: folder / "run" for at, folder in folders.items()}
 
 
 def assert_same(run: Path, whole: Path, recoveries: dict[str, int] | None = None) -> None:
@@ -76,10 +88,10 @@ def moves_of(run: Path) -> list[str]:
 
 @pytest.mark.parametrize(("at", "what"), [(3, "SIGTERM"), (17, "SIGINT"), (40, "SIGTERM")])
 def test_a_signal_stops_a_run_and_nothing_is_lost(
-    at: int, what: str, whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    at: int, what: str, whole: Path, capfd: Any
 ) -> None:
     assert {"GERMINATED", "BLENDING", "CULLED"} <= set(moves_of(whole))
-    assert stopped(monkeypatch, at, what=what) == 130
+    assert stopped(at, what) == 130
     said = capfd.readouterr().err
     assert f"stopped by {what} after epoch {at // STEPS}" in said
     assert "esper train --resume" in said
@@ -120,9 +132,9 @@ def test_a_finished_run_says_so_and_goes_on_with_a_longer_budget_only(
 
 
 def test_a_run_goes_on_under_its_own_configuration_only(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    halted: dict[int, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert stopped(monkeypatch, 20) == 130
+    shutil.copytree(halted[20], "run")
     capfd.readouterr()
     assert code_of("train", "--resume", "run", "strategy=thompson") == 1
     assert "another configuration: strategy." in capfd.readouterr().err
@@ -150,9 +162,9 @@ def damage(file: Path, how: str) -> None:
 )
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
-    name: str, how: str, why: str, whole: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    name: str, how: str, why: str, whole: Path, halted: dict[int, Path], capfd: Any
 ) -> None:
-    assert stopped(monkeypatch, 40) == 130
+    shutil.copytree(halted[40], "run")
     damage(Path("run/checkpoints/last") / name, how)
     assert code_of("train", "--resume", "run") == 0
     said = capfd.readouterr().err.splitlines()
@@ -162,20 +174,16 @@ def test_a_broken_checkpoint_is_told_of_and_the_one_before_is_used(
     assert "the one before it is used" in warning
     recovered = [e for e in lines_of(Path("run/events.jsonl")) if e["kind"] == "recovery"]
     assert [(e["where"], e["recovered"]) for e in recovered] == [("checkpoint", True)]
-    (Path("run/events.jsonl")).write_text(
-        "".join(
-            line
-            for line in Path("run/events.jsonl").read_text().splitlines(keepends=True)
-            if json.loads(line)["kind"] != "recovery"
-        )
-    )
+    events = Path("run/events.jsonl")
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(each for each in lines if json.loads(each)["kind"] != "recovery"))
     assert_same(Path("run"), whole, recoveries={"fallback": 1})
 
 
 def test_without_any_sound_checkpoint_nothing_is_trained(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    halted: dict[int, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert stopped(monkeypatch, 20) == 130
+    shutil.copytree(halted[20], "run")
     for name in ("last", "previous"):
         damage(Path("run/checkpoints") / name / "tensors.safetensors", "torn")
     before = Path("run/metrics.jsonl").read_bytes()
@@ -190,9 +198,9 @@ def test_without_any_sound_checkpoint_nothing_is_trained(
 @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
 @pytest.mark.parametrize("how", ["flipped digit", "emptied", "deleted"])
 def test_damaged_records_are_refused_in_one_line(
-    name: str, how: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    name: str, how: str, halted: dict[int, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert stopped(monkeypatch, 20) == 130
+    shutil.copytree(halted[20], "run")
     path = Path("run") / name
     content = path.read_bytes()
     path.unlink()
@@ -211,10 +219,8 @@ def test_damaged_records_are_refused_in_one_line(
     assert code_of("train", "--resume", "run") == 0
 
 
-def test_a_run_that_saved_nothing_yet_starts_anew(
-    whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert stopped(monkeypatch, 20) == 130
+def test_a_run_that_saved_nothing_yet_starts_anew(whole: Path, halted: dict[int, Path]) -> None:
+    shutil.copytree(halted[20], "run")
     shutil.rmtree("run/checkpoints")
     assert code_of("train", "--resume", "run") == 0
     assert_same(Path("run"), whole)
@@ -249,9 +255,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 
 def test_a_run_can_be_resumed_from_another_folder(
-    whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    whole: Path, halted: dict[int, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert stopped(monkeypatch, 20) == 130
+    shutil.copytree(halted[20], "run")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert code_of("train", "--resume", "../run") == 0
@@ -259,8 +265,6 @@ def test_a_run_can_be_resumed_from_another_folder(
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(whole: Path, capfd: Any) -> None:
-    from esper.rundir.lock import lock_run_dir
-
     shutil.copytree(whole, "run")
     with lock_run_dir(Path("run")):
         assert code_of("train", "--resume", "run", "epochs=14") == 1
@@ -283,15 +287,11 @@ def test_a_run_in_a_folder_of_any_name_goes_on(name: str, whole: Path) -> None:
     assert len(lines_of(Path(name) / "metrics.jsonl")) == 13
 
 
-def test_a_rollback_after_an_epoch_that_was_interrupted_finds_the_last_good_weights(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_rollback_after_an_epoch_that_was_interrupted_finds_the_last_good_weights() -> None:
     broken = ["training.optimizer=sgd", "training.lr=1e13", "training.clip_norm=0", "policy=never"]
     small = [*RUN[:3], "epochs=4", *RUN[5:], *broken]
     assert code_of("train", *small, "hydra.run.dir=whole") == 0
-    monkeypatch.setenv(WHEN, "2")
-    assert code_of("train", *small, "hydra.run.dir=run") == 130
-    monkeypatch.delenv(WHEN)
+    assert stopped(2, command=small) == 130
     assert code_of("train", "--resume", "run") == 0
     weights = [Path(run, "network.safetensors").read_bytes() for run in ("run", "whole")]
     assert weights[0] == weights[1]

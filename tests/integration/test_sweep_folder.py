@@ -1,15 +1,13 @@
 """What a sweep leaves: a whole run directory a job, one table of all of them, and its own name."""
 
 import csv
-import shutil
 import statistics
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from experiments.chaos.left import without_clock
-from tests.integration.harness import Done, Run, esper, esper_all
+from tests.integration.harness import Done, Run, esper, esper_forked
 from tests.integration.option_cases import DENSE, EARLY
 from tests.unit.logger.test_wandb import settled
 
@@ -23,15 +21,13 @@ NUMBERS = ["test_accuracy", "test_loss", "best_val_accuracy", "params_final", "t
 def done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
     sweep = ["train", "-m", "logger=none", *PROFILE, *SWEPT]
     folder: Path = tmp_path_factory.mktemp("sweep")
-    return esper_all(
-        folder,
-        {
-            "sweep": sweep,
-            "parallel": [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-            "single": ["train", "logger=none", *PROFILE, "rng_seed=1"],
-            "failing": ["train", "-m", *PROFILE, "name=blocks", "model.slots=[blok1],[block1]"],
-        },
-    )
+    commands = {
+        "sweep": sweep,
+        "single": ["train", "logger=none", *PROFILE, "rng_seed=1"],
+        "failing": ["train", "-m", *PROFILE, "name=blocks", "model.slots=[blok1],[block1]"],
+    }
+    parallel = [*sweep, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    return {**esper_forked(folder, commands), "parallel": esper(folder / "parallel", parallel)}
 
 
 @pytest.fixture(scope="module")
@@ -134,24 +130,3 @@ def test_the_jobs_of_a_sweep_are_a_group_at_wandb(done: dict[str, Done]) -> None
     (begun,) = [record.run for record in settled(file) if record.WhichOneof("record_type") == "run"]
     assert begun.run_group == folder.name
     assert not list((folder / "0").glob("wandb/offline-run-*")), "it never began"
-
-
-def test_a_sweep_goes_on_where_jobs_are_missing(done: dict[str, Done], tmp_path: Path) -> None:
-    shutil.copytree(only_sweep(done["sweep"]), tmp_path / "sweep")
-    shutil.rmtree(tmp_path / "sweep" / "2")
-    (tmp_path / "sweep" / "4" / "summary.json").unlink()
-    before = networks_of(tmp_path / "sweep")
-    again = ["train", "-m", "logger=none", *PROFILE, *SWEPT, "hydra.sweep.dir=sweep"]
-    result = esper(tmp_path, again)
-    assert result.code == 0, result.err
-    assert result.out.count("finished before, left as it is") == 4
-    assert "6 of 6 jobs finished" in result.out
-    after = networks_of(tmp_path / "sweep")
-    assert {name for name in after if after[name] == before.get(name)} == {"0", "1", "3", "5"}
-    assert Run(tmp_path / "sweep" / "4").summary["status"] == "finished"
-
-
-def networks_of(folder: Path) -> dict[str, Any]:
-    """Return when each job's network was written."""
-    files = folder.glob("*/network.safetensors")
-    return {file.parent.name: file.stat().st_mtime_ns for file in files}

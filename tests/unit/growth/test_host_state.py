@@ -1,5 +1,6 @@
 """A host restored from its state continues bit for bit."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,42 @@ PLANS = {
 """Two twins at a time, a fossil, a cull, and a kernel without trainable parameters."""
 
 
-def resumed(old: Run, **growth: Any) -> Run:
-    """Return a fresh run restored from the state of `old`, by way of plain values."""
-    plain, tensors = split(old.pending.state_dict())
+Saved = tuple[Any, dict[str, torch.Tensor]]
+"""The plain values of a state, and its tensors."""
+
+
+def saved_after(epochs: int, **growth: Any) -> dict[int, Saved]:
+    """Return the states of one run after each of its epochs."""
+    old, states = run(PLANS, **growth), {}
+    for epoch in range(1, epochs + 1):
+        states[epoch] = deepcopy(split(old.go(1).pending.state_dict()))
+    return states
+
+
+def resumed(saved: Saved, epoch: int, **growth: Any) -> Run:
+    """Return a fresh run restored from the state after an epoch."""
     fresh = run(PLANS, **growth)
-    fresh.pending.load_state_dict(join(plain, tensors))
-    fresh.epoch = old.epoch
+    fresh.pending.load_state_dict(join(*deepcopy(saved)))
+    fresh.epoch = epoch
     return fresh
 
 
+@pytest.fixture(scope="module")
+def whole() -> Run:
+    return run(PLANS).go(EPOCHS)
+
+
+@pytest.fixture(scope="module")
+def saved() -> dict[int, Saved]:
+    return saved_after(EPOCHS - 1)
+
+
 @pytest.mark.parametrize("saved_at", range(1, EPOCHS))
-def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
-    whole = run(PLANS).go(EPOCHS)
+def test_a_run_goes_on_bit_for_bit_from_any_epoch(
+    saved_at: int, whole: Run, saved: dict[int, Saved]
+) -> None:
     assert SeedStage.FOSSILIZED in {seed.stage for seed in whole.host.seeds()}
-    halves = resumed(run(PLANS).go(saved_at)).go(EPOCHS - saved_at)
+    halves = resumed(saved[saved_at], saved_at).go(EPOCHS - saved_at)
     assert_identical(whole.host, halves.host)
     assert len(whole.twins) == len(halves.twins)
     for mine, theirs in zip(whole.twins, halves.twins, strict=True):
@@ -60,8 +83,9 @@ def test_a_run_goes_on_bit_for_bit_from_any_epoch(saved_at: int) -> None:
 @pytest.mark.parametrize("growth", [{"on_cull": "twin"}, {"ramp": "sigmoid", "blending_epochs": 2}])
 def test_other_ways_to_grow_are_resumed_too(growth: dict[str, Any]) -> None:
     whole = run(PLANS, **growth).go(8)
+    saved = saved_after(4, **growth)
     for saved_at in (2, 3, 4):
-        halves = resumed(run(PLANS, **growth).go(saved_at), **growth).go(8 - saved_at)
+        halves = resumed(saved[saved_at], saved_at, **growth).go(8 - saved_at)
         assert_identical(whole.host, halves.host)
 
 

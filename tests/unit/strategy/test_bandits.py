@@ -1,5 +1,6 @@
 """Regret of the strategies when arms hardly differ, and that every seed gets its turn."""
 
+from functools import cache
 from random import Random
 from statistics import fmean
 
@@ -56,6 +57,7 @@ def _best(scores: list[float]) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
+@cache
 def _world(
     strategy: Strategy, rng_seed: int, rounds: int = 2000, unit: float = 1.0
 ) -> tuple[float, float]:
