@@ -89,13 +89,14 @@ class Costs:
         Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
         events = self._events()
+        room, open_whole = self._room(events, epoch, is_only=False)
+        if room > 0 and self.can_follow(epoch):
+            room *= SHARE
         whole, settled = self._passes(num_kernels, 0, epoch, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
-        settled_flops = self.host.settled_flops
-        room = self._room(events, epoch, is_only=False)
-        room *= SHARE if self.can_follow(epoch) and room > 0 else 1
-        room -= whole * (settled_flops + live) + settled * settled_flops
-        return room / max(1.0, self._trained(0, epoch) + whole)
+        room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
+        # The looks at open trials evaluate the new kernels too.
+        return room / max(1.0, self._trained(0, epoch) + whole + open_whole)
 
     def can_follow(self, epoch: int) -> bool:
         """Return whether another trial may follow the whole of one that begins after an epoch."""
@@ -111,23 +112,30 @@ class Costs:
         looked = [s for s in live if (look := s.activation.look) and look.epoch == epoch]
         for seed in sorted(looked, key=lambda each: each.activation.gain or 0.0):
             events = self._events()
-            if self._room(events, epoch, is_only=len(events) == 1) >= 0:
+            if self._room(events, epoch, is_only=len(events) == 1)[0] >= 0:
                 break
             reason = "safety.max_cost leaves no room until its next look"
             moves += cull_and_embargo(self.host, seed, epoch, reason)
         return moves
 
-    def _room(self, events: list[list[Activation]], epoch: int, *, is_only: bool) -> float:
-        """Return the FLOPs left when the live kernels of some events get their next looks."""
+    def _room(
+        self, events: list[list[Activation]], epoch: int, *, is_only: bool
+    ) -> tuple[float, float]:
+        """Return the FLOPs left when the live kernels of all events get their next looks.
+
+        Then the samples that these looks pass through the network with most of its kernels.
+        """
         settled_flops = self.host.settled_flops
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
+        all_whole = 0.0
         for kernels in events:
             age = epoch - kernels[0].aged_from
             whole, settled = self._passes(len(kernels), age, epoch, is_only=is_only)
             planned += whole * (settled_flops + live) + settled * settled_flops
             planned += sum(kernel.flops for kernel in kernels) * self._trained(age, epoch)
-        return self.max_cost * self.plain_flops - planned
+            all_whole += whole
+        return self.max_cost * self.plain_flops - planned, all_whole
 
     def _events(self) -> list[list[Activation]]:
         """Return the live kernels of each growth event, apart if they differ in age."""
@@ -153,14 +161,12 @@ class Costs:
         """Return the samples that pass the network until the next look at an event's kernels.
 
         First those that pass it with all or all but one of its kernels, then those that pass it
-        with at most one, whose FLOPs the first part leaves room for; then a twin's.  In the only event
-        that is open, a kernel of one is alone with all, and one of two without the other.
+        with at most one, whose FLOPs the first part leaves room for; then a twin's.  If no other
+        event is open, one kernel alone is the whole network, and of two one is without the other.
         """
         stages, end = self.host.options, self._end(age, epoch)
-        has_look, has_twin = (
-            end > age and end >= self.attribution.ages[0],
-            self.attribution.method == "twin",
-        )
+        has_look = end > age and end >= self.attribution.ages[0]
+        has_twin = self.attribution.method == "twin"
         is_same = is_only and num_kernels <= 2
         gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
         # Each evaluation computes the batch statistics anew, also one of the settled network.
