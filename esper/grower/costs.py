@@ -1,11 +1,16 @@
 """Count the FLOPs of a run, and say what another trial may cost.
 
-    FLOPs so far + remaining epochs of the settled network + open trials until their last looks
-        + the new trial <= max_cost * FLOPs of the settled network trained for all epochs
+    FLOPs so far + remaining epochs of the settled network + open trials until their next looks
+        + the new trial until its first look
+        <= max_cost * FLOPs of the settled network trained for all epochs
+
+A look that leaves no room until the next one is the last of its kernel (see `cull_unpaid`), so that
+most trials, which end early, do not hold FLOPs that others could use.
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
 pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
-look at m kernels evaluates the network with all of them, without each, and with each alone.
+look at m kernels evaluates the network with all of them, without each, and with each alone; some of
+these are the same if no other event is open and m <= 2.
 """
 
 from dataclasses import dataclass
@@ -13,13 +18,17 @@ from typing import Any
 
 from esper.attribution.options import Attribution
 from esper.attribution.trials import BACKWARD
+from esper.contracts.event import LifecycleMove
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize
+from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.slot import Activation
 from esper.safety.options import Safety
 
 TRAINING = 1 + BACKWARD
+SHARE = 0.5
+"""Share of the room that an event may take while another trial can follow."""
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
 
 
@@ -79,30 +88,66 @@ class Costs:
 
         Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
-        host, events = self.host, self._events()
+        events = self._events()
+        room, open_whole = self._room(events, epoch, is_only=False)
+        if room > 0 and self.can_follow(epoch):
+            room *= SHARE
+        whole, settled = self._passes(num_kernels, 0, epoch, is_only=not events)
+        live = sum(kernel.flops for kernels in events for kernel in kernels)
+        room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
+        # The looks at open trials evaluate the new kernels too.
+        return room / max(1.0, self._trained(0, epoch) + whole + open_whole)
+
+    def can_follow(self, epoch: int) -> bool:
+        """Return whether another trial may follow the whole of one that begins after an epoch."""
+        return self.epochs - 1 - epoch >= 2 * self.attribution.ages[-1]
+
+    def cull_unpaid(self, epoch: int) -> list[LifecycleMove]:
+        """Cull kernels at a look, the least gain first, until the room holds those that stay.
+
+        The room must last until the next look at each.  Call it after the verdicts of the epoch.
+        """
+        moves: list[LifecycleMove] = []
+        live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
+        looked = [s for s in live if (look := s.activation.look) and look.epoch == epoch]
+        for seed in sorted(looked, key=lambda each: each.activation.gain or 0.0):
+            events = self._events()
+            if self._room(events, epoch, is_only=len(events) == 1)[0] >= 0:
+                break
+            reason = "safety.max_cost leaves no room until its next look"
+            moves += cull_and_embargo(self.host, seed, epoch, reason)
+        return moves
+
+    def _room(
+        self, events: list[list[Activation]], epoch: int, *, is_only: bool
+    ) -> tuple[float, float]:
+        """Return the FLOPs left when the live kernels of all events get their next looks.
+
+        Then the samples that these looks pass through the network with most of its kernels.
+        """
+        settled_flops = self.host.settled_flops
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
-        whole, settled = self._passes(num_kernels, 0, epoch)
+        all_whole = 0.0
         for kernels in events:
-            ages = [epoch - kernel.aged_from for kernel in kernels]
-            more = self._passes(len(kernels), min(ages), epoch)
-            whole, settled = whole + more[0], settled + more[1]
-            for kernel, age in zip(kernels, ages, strict=True):
-                planned += kernel.flops * self._trained(age, epoch)
-        planned += whole * (host.settled_flops + live) + settled * host.settled_flops
-        room = self.max_cost * self.plain_flops - planned
-        return room / max(1.0, self._trained(0, epoch) + whole)
+            age = epoch - kernels[0].aged_from
+            whole, settled = self._passes(len(kernels), age, epoch, is_only=is_only)
+            planned += whole * (settled_flops + live) + settled * settled_flops
+            planned += sum(kernel.flops for kernel in kernels) * self._trained(age, epoch)
+            all_whole += whole
+        return self.max_cost * self.plain_flops - planned, all_whole
 
     def _events(self) -> list[list[Activation]]:
-        """Return the live kernels of each growth event."""
-        events: dict[int, list[Activation]] = {}
+        """Return the live kernels of each growth event, apart if they differ in age."""
+        events: dict[tuple[int, int], list[Activation]] = {}
         for seed in self.host.seeds():
             if seed.stage in LIVE:
-                events.setdefault(seed.activation.event, []).append(seed.activation)
+                key = (seed.activation.event, seed.activation.aged_from)
+                events.setdefault(key, []).append(seed.activation)
         return list(events.values())
 
     def _trained(self, age: int, epoch: int) -> float:
-        """Return the passes of samples in training a kernel until its last look."""
+        """Return the passes of samples in training a kernel until its next look."""
         muted = self.attribution.mute_probability if self.attribution.method == "muting" else 0.0
         trained = sum(
             1.0 if each < self.host.options.epochs_to_trial else 1 - muted
@@ -110,33 +155,34 @@ class Costs:
         )
         return TRAINING * trained * self.spent.num_samples
 
-    def _passes(self, num_kernels: int, age: int, epoch: int) -> tuple[float, float]:
-        """Return the samples that pass the network until the last look at an event's kernels.
+    def _passes(
+        self, num_kernels: int, age: int, epoch: int, *, is_only: bool
+    ) -> tuple[float, float]:
+        """Return the samples that pass the network until the next look at an event's kernels.
 
         First those that pass it with all or all but one of its kernels, then those that pass it
-        with at most one, whose FLOPs the first part leaves room for; then a twin's.
+        with at most one, whose FLOPs the first part leaves room for; then a twin's.  If no other
+        event is open, one kernel alone is the whole network, and of two one is without the other.
         """
         stages, end = self.host.options, self._end(age, epoch)
-        looks, has_twin = self._num_looks(age, epoch), self.attribution.method == "twin"
+        has_look = end > age and end >= self.attribution.ages[0]
+        has_twin = self.attribution.method == "twin"
+        is_same = is_only and num_kernels <= 2
         gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
         # Each evaluation computes the batch statistics anew, also one of the settled network.
         inputs = NUM_INPUTS * self.batch_size.value if self.host.inputs.is_needed else 0
         scored = self.spent.num_evaluated + inputs
-        whole = scored * (looks * (1 + num_kernels + has_twin) + gates)
-        settled = scored * looks * (num_kernels + 2 * has_twin) + inputs * (end - age)
+        with_most = 2 * num_kernels - 1 if is_same else 1 + num_kernels
+        with_few = 0 if is_same else num_kernels
+        whole = scored * (has_look * (with_most + has_twin) + gates)
+        settled = scored * has_look * (with_few + 2 * has_twin) + inputs * (end - age)
         trained = has_twin * TRAINING * (end - age) * self.spent.num_samples
         return whole, settled + trained
 
     def _end(self, age: int, epoch: int) -> int:
-        """Return the age of the last look at a kernel of an age."""
-        last = min(self.attribution.ages[-1], age + self.epochs - 1 - epoch)
-        return max(age, last)
-
-    def _num_looks(self, age: int, epoch: int) -> int:
-        """Return the number of looks still due; the last one may be put forward by the end."""
-        ages, end = self.attribution.ages, self._end(age, epoch)
-        looks = {*ages, end} if end >= ages[0] else set(ages)
-        return sum(age < look <= end for look in looks)
+        """Return the age of the next look at a kernel of an age; `age` itself after the last."""
+        due = next((look for look in self.attribution.ages if look > age), age)
+        return max(age, min(due, age + self.epochs - 1 - epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run has cost so far, and its batch size."""

@@ -159,6 +159,7 @@ class Grower:
         decisions = () if inspection.has_rolled_back else self._decide(observation)
         probe_ms += sum(self._adapt(decision, observation, loss) for decision in decisions)
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
+        self.emit(*self.costs.cull_unpaid(self.epoch))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)

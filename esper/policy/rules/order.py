@@ -23,19 +23,20 @@ def most_promising(
     A slot with n failed trials comes after all in which fewer than n were made, so that none has a
     second failed trial before the others had their first.  Then the largest promise decides, then
     the largest mean gain of the slot's trials (a slot without one comes before), then the fewest
-    germinations and requests, then the order of the slots.
+    germinations and requests, then the cheapest kernel, then the order of the slots.
     """
     tried = {slot.spec.name: germinations(slot) + unmet[slot.spec.name] for slot in slots}
     fewest = min(tried.values())
     average = statistics.fmean(_known(slots) or [1.0])
 
-    def rank(slot: SlotState) -> tuple[bool, float, float, int]:
+    def rank(slot: SlotState) -> tuple[bool, float, float, int, float]:
         name = slot.spec.name
         failed, settled = trials.failed.get(name, 0), trials.settled.get(name, 0)
         score = average if slot.score is None or not math.isfinite(slot.score) else slot.score
         promise = score * (settled - failed + 1) / (settled + unmet[name] + 1)
         gain = trials.mean_gain(name)
-        return failed > fewest, -promise, -math.inf if gain is None else -gain, tried[name]
+        lacking = -math.inf if gain is None else -gain
+        return failed > fewest, -promise, lacking, tried[name], slot.least_flops
 
     return min(slots, key=rank)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from esper.contracts.slot import SlotState
@@ -36,6 +38,12 @@ def test_an_unknown_score_counts_as_the_average_of_the_others() -> None:
     assert chosen(slot("a", 1.0), slot("b"), slot("c", 3.0)) == "c"
     assert chosen(slot("a", 1.0, tried=1), slot("b"), slot("c", 3.0), c=1) == "b"
     assert chosen(slot("a", float("nan")), slot("b", 1.0), slot("c", 3.0)) == "c"
+
+
+def test_of_slots_that_are_equal_else_the_one_with_the_cheapest_kernel_grows() -> None:
+    dear, cheap = (replace(slot(n), least_flops=f) for n, f in (("a", 3.0), ("b", 2.0)))
+    assert chosen(dear, cheap) == "b"
+    assert chosen(replace(dear, score=2.0), replace(cheap, score=1.0)) == "a"
 
 
 def test_a_failed_trial_halves_the_promise() -> None:
