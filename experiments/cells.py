@@ -1,8 +1,8 @@
 """Fill a table of independent cells in parallel processes; one that was stopped goes on.
 
-The file holds the command, the commit, and each finished cell's result under its key.  It is
-written after each cell.  Results of different commits or
-settings are never mixed.
+The file holds the command, the commit, the version of torch, and each finished cell's result under
+its key.  It is written after each cell.  Results of different commits, versions or settings are
+never mixed.
 """
 
 import json
@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from esper.run.summary import git_sha
 from esper.rundir.layout import write_json
@@ -32,7 +34,11 @@ class Cells:
 
     def __init__(self, path: Path, command: str, settings: Mapping[str, Any] | None = None) -> None:
         self.path = path
-        same = {"commit": git_sha(), "settings": dict(settings or {})}
+        same = {
+            "commit": git_sha(),
+            "torch": torch.__version__,
+            "settings": dict(settings or {}),
+        }
         self.record: dict[str, Any] = {"command": command, **same, "cells": {}}
         if path.exists():
             former = json.loads(path.read_text(encoding="utf-8"))
