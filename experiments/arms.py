@@ -138,8 +138,8 @@ def compare_sizes(place: Place, rng_seed: int) -> list[dict[str, Any]]:
 
 
 def warm_up(config: RunConfig) -> None:
-    """Run the host for an epoch, so that no arm pays for what is loaded at first use."""
-    measure(replace(config, policy=Never(), epochs=1))
+    """Run the grown run before it counts, so that no arm pays for what is loaded at first use."""
+    measure(config)
 
 
 def size_results(controls: Controls, flops: float) -> list[Result]:
