@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import mean, median
 from typing import Any
 
 from experiments.stats import Interval, rate
@@ -86,6 +87,7 @@ def scored(rule: Rule, rows: Iterable[Row]) -> dict[str, Any]:
     true_gain_kept: share of the good kernels' true gain that is kept.
     mean_flops_share, mean_processor_share: mean cost of a kernel's trial until its verdict, as
         shares of the host's whole run; the kernels of an ensemble share the cost of their trial.
+    median_flops_share, median_processor_share: the median.
     """
     own = [row for row in rows if row["method"] == rule.method]
     verdicts = [judge(rule, row) for row in own]
@@ -103,7 +105,11 @@ def scored(rule: Rule, rows: Iterable[Row]) -> dict[str, Any]:
         "useless_kept": _rate(useless),
         "good_kept": _rate([is_kept for _, is_kept in good]),
         "true_gain_kept": kept / total if total else None,
-        **{f"mean_{key}": _mean_cost(own, verdicts, key) for key in _SHARES},
+        **{
+            f"{name}_{key}": _cost(own, verdicts, key, average)
+            for key in _SHARES
+            for name, average in (("mean", mean), ("median", median))
+        },
     }
 
 
@@ -182,10 +188,15 @@ def split_by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[R
     return parts
 
 
-def _mean_cost(rows: Sequence[Row], verdicts: Sequence[Verdict], key: str) -> float | None:
+def _cost(
+    rows: Sequence[Row],
+    verdicts: Sequence[Verdict],
+    key: str,
+    average: Callable[[Sequence[float]], float],
+) -> float | None:
     pairs = zip(rows, verdicts, strict=True)
     costs = [row["costs"][key][str(v.age)] / row["ensemble"] for row, v in pairs]
-    return sum(costs) / len(costs) if costs else None
+    return average(costs) if costs else None
 
 
 def _rate(kept: Sequence[bool]) -> list[float] | None:

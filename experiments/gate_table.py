@@ -151,12 +151,15 @@ def shown(found: Mapping[str, Any]) -> Iterator[str]:
     """Return the lines of the printed table."""
     for parts in found.values():
         for part, scores in parts.items():
-            yield f"{part}: useless kept, good kept, true gain kept, AUC, shrink, FLOPs, seconds"
+            yield f"{part}: {_COLUMNS}"
             for each in scores:
                 rates = "  ".join(_rate(each[key]) for key in ("useless_kept", "good_kept"))
-                keys = ("true_gain_kept", "auc", "shrink", "mean_flops_share")
+                keys = ("true_gain_kept", "auc", "shrink", "mean_flops_share", "median_flops_share")
                 numbers = "  ".join(_number(each[key]) for key in (*keys, "mean_processor_share"))
                 yield f"  {each['rule']:28s} price {each['price']:.2f}  {rates}  {numbers}"
+
+
+_COLUMNS = "useless kept, good kept, true gain kept, AUC, shrink, FLOPs, median, processor"
 
 
 def _tables(

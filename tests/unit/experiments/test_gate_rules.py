@@ -96,6 +96,7 @@ def test_the_scores_of_a_rule() -> None:
     assert found["true_gain_kept"] == pytest.approx(0.75)
     # Four verdicts at age 4 and one at age 9.
     assert found["mean_flops_share"] == pytest.approx((4 * 0.04 + 0.09) / 5)
+    assert found["median_flops_share"] == pytest.approx(0.04)
     shared = scored(RULE, [row(keep, ensemble=4)])
     assert shared["mean_flops_share"] == pytest.approx(0.01)
     nothing = scored(RULE, rows[-1:])
