@@ -201,8 +201,7 @@ def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribu
     activation.gain = _part(share, comparison.gain)
     activation.gain_error = _part(share, comparison.error)
     activation.accuracy_gain = _part(share, comparison.accuracy_gain)
-    bar = max(look.bar, options.errors_at(look) * (activation.gain_error or 0.0))
-    activation.look = replace(look, bar=bar)
+    activation.look = replace(look, bar=options.bar(look, activation.gain_error))
     if own is not None:
         activation.gains.append(GainPoint(epochs_since=look.age, gain=share * own))
 

@@ -60,10 +60,11 @@ class Attribution:
         """The least relative gain of a kept kernel."""
         return MIN_GAIN[self.method] if self.min_gain is None else self.min_gain
 
-    def errors_at(self, look: Look) -> float:
-        """Return the least gain of a kernel kept at a look, in standard errors."""
+    def bar(self, look: Look, error: float | None) -> float:
+        """Return the gain that a kernel must exceed at a look, from its gain's standard error."""
         past = sum(age <= look.age for age in self.ages)
-        return self.standard_errors * (1.0 if look.is_last else math.sqrt(len(self.ages) / past))
+        factor = 1.0 if look.is_last else math.sqrt(len(self.ages) / past)
+        return max(self.least_gain, factor * self.standard_errors * (error or 0.0))
 
     def check_stages(self, growth: Growth) -> None:
         """Refuse a first look before the end of SHADOWING.

@@ -47,6 +47,7 @@ class Look:
     epoch: at the end of which it was taken.
     age: whole epochs of training since the seed's germination.
     is_last: True if no further look follows.
+    is_unpaid: True if it is the last because the trial may cost no more.
     bar: relative gain that the seed must exceed to be kept, its price taken off before.
     shown: share of a kernel's lasting gain that the method of attribution shows, > 0.
     """
@@ -56,6 +57,7 @@ class Look:
     is_last: bool
     bar: float
     shown: float = 1.0
+    is_unpaid: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

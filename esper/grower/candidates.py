@@ -66,7 +66,6 @@ class Candidates:
             memory_used_mb=host_memory_mb(self.host),
             memory_budget_mb=self.reviewer.safety.memory_budget_mb,
             affordable_flops=self.reviewer.affordable_flops(plan, observation.epoch),
-            is_sparing=not self.reviewer.costs.can_follow(observation.epoch),
         )
         built: dict[int, Kernel] = {}
         failed: list[KernelBuilt] = []

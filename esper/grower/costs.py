@@ -1,11 +1,12 @@
 """Count the FLOPs of a run, and say what another trial may cost.
 
-    FLOPs so far + remaining epochs of the settled network + open trials until their next looks
-        + the new trial until its first look
+    FLOPs so far + remaining epochs of the settled network + open trials + the new trial
         <= max_cost * FLOPs of the settled network trained for all epochs
 
-A look that leaves no room until the next one is the last of its kernel (see `cull_unpaid`), so that
-most trials, which end early, do not hold FLOPs that others could use.
+Most trials end early.  So an open trial that had no look yet counts until its first, one that
+showed a gain until its last, and a new event until its first look; but each of its kernels must fit
+until its last look if it is alone.  If more trials go on than the room holds, the look at the one
+with the least gain is its last (`mark_last_looks`).
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
 pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
@@ -13,20 +14,21 @@ look at m kernels evaluates the network with all of them, without each, and with
 these are the same if no other event is open and m <= 2.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from esper.attribution.options import Attribution
 from esper.attribution.trials import BACKWARD
-from esper.contracts.event import LifecycleMove
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize
-from esper.growth.lifecycle import cull_and_embargo
 from esper.growth.slot import Activation
 from esper.safety.options import Safety
 
 TRAINING = 1 + BACKWARD
+COIN_ERRORS = 2.0
 SHARE = 0.5
 """Share of the room that an event may take while another trial can follow."""
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
@@ -37,11 +39,14 @@ class Spent:
     """What a run has cost so far, and how much data an epoch has.
 
     flops: FLOPs of training and attribution.
+    num_epochs, num_trained: finished epochs, and the training samples of all of them.
     num_samples: training samples of the last epoch.
     num_evaluated: samples of an evaluation.
     """
 
     flops: float = 0.0
+    num_epochs: int = 0
+    num_trained: int = 0
     num_samples: int = 0
     num_evaluated: int = 0
 
@@ -71,6 +76,8 @@ class Costs:
         """
         counted = num_samples or self.host.steps_in_epoch * self.batch_size.value
         self.spent.num_samples = counted
+        self.spent.num_trained += counted
+        self.spent.num_epochs += 1
         return TRAINING * self.host.epoch_flops(counted)
 
     def add(self, flops: float, num_evaluated: int) -> None:
@@ -81,92 +88,117 @@ class Costs:
     @property
     def plain_flops(self) -> float:
         """FLOPs of training the settled network for all epochs, without growth."""
-        return TRAINING * self.host.settled_flops * self.spent.num_samples * self.epochs
+        return TRAINING * self.host.settled_flops * self._epoch_samples * self.epochs
+
+    @property
+    def _epoch_samples(self) -> float:
+        """Training samples of an epoch, on average so far: further ones are taken to be alike."""
+        return self.spent.num_trained / max(1, self.spent.num_epochs)
 
     def affordable_flops(self, epoch: int, num_kernels: int = 1) -> float:
         """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
         Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
+        room, open_whole = self._room(self._events(), epoch, is_next=False)
+        first = (SHARE if room > 0 and self.can_follow(epoch) else 1.0) * room
+        limits = [self._most_flops(first, self._next(0, epoch), num_kernels, open_whole)]
+        if num_kernels == 1:
+            limits.append(self._most_flops(room, self._last(0, epoch), 1, open_whole))
+        return min(limits)
+
+    def _most_flops(self, room: float, end: int, num_kernels: int, open_whole: float) -> float:
+        """Return the most FLOPs a sample of new kernels that the room holds until an age."""
         events = self._events()
-        room, open_whole = self._room(events, epoch, is_only=False)
-        if room > 0 and self.can_follow(epoch):
-            room *= SHARE
-        whole, settled = self._passes(num_kernels, 0, epoch, is_only=not events)
+        whole, settled = self._passes(num_kernels, 0, end, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
+        room -= self._twin_passes(0, end) * live
         # The looks at open trials evaluate the new kernels too.
-        return room / max(1.0, self._trained(0, epoch) + whole + open_whole)
+        return room / max(1.0, self._trained(0, end) + whole + open_whole)
 
     def can_follow(self, epoch: int) -> bool:
         """Return whether another trial may follow the whole of one that begins after an epoch."""
         return self.epochs - 1 - epoch >= 2 * self.attribution.ages[-1]
 
-    def cull_unpaid(self, epoch: int) -> list[LifecycleMove]:
-        """Cull kernels at a look, the least gain first, until the room holds those that stay.
+    def mark_last_looks(self, epoch: int) -> None:
+        """Make looks of this epoch the last ones where the room does not hold all open trials.
 
-        The room must last until the next look at each.  Call it after the verdicts of the epoch.
+        Those with the least gain come first, until the others fit up to their next looks.  Call it
+        before the verdicts.
         """
-        moves: list[LifecycleMove] = []
-        live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
-        looked = [s for s in live if (look := s.activation.look) and look.epoch == epoch]
-        for seed in sorted(looked, key=lambda each: each.activation.gain or 0.0):
-            events = self._events()
-            if self._room(events, epoch, is_only=len(events) == 1)[0] >= 0:
+        live = [seed.activation for seed in self.host.seeds() if seed.stage in LIVE]
+        looked = [life for life in live if life.look is not None and life.look.epoch == epoch]
+        for life in sorted(looked, key=lambda each: each.gain or 0.0):
+            if is_over(life):
+                continue
+            events = self._events(without=[each for each in looked if is_over(each)])
+            if self._room(events, epoch, is_next=True)[0] >= 0:
                 break
-            reason = "safety.max_cost leaves no room until its next look"
-            moves += cull_and_embargo(self.host, seed, epoch, reason)
-        return moves
+            assert life.look is not None
+            last = replace(life.look, is_last=True, is_unpaid=True)
+            life.look = replace(last, bar=self.attribution.bar(last, life.gain_error))
 
     def _room(
-        self, events: list[list[Activation]], epoch: int, *, is_only: bool
+        self, events: list[list[Activation]], epoch: int, *, is_next: bool
     ) -> tuple[float, float]:
-        """Return the FLOPs left when the live kernels of all events get their next looks.
+        """Return the FLOPs left after the trials of all live kernels.
 
-        Then the samples that these looks pass through the network with most of its kernels.
+        With `is_next` only until their next looks, and no event joins them.  Then the samples that
+        pass the network with most of its kernels, those of a further event included.
         """
         settled_flops = self.host.settled_flops
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
         all_whole = 0.0
         for kernels in events:
-            age = epoch - kernels[0].aged_from
-            whole, settled = self._passes(len(kernels), age, epoch, is_only=is_only)
+            age, own = epoch - kernels[0].aged_from, sum(kernel.flops for kernel in kernels)
+            shown = any(kernel.look is not None for kernel in kernels) and not is_next
+            end = self._last(age, epoch) if shown else self._next(age, epoch)
+            is_only = is_next and len(events) == 1
+            whole, settled = self._passes(len(kernels), age, end, is_only=is_only)
+            twin = self._twin_passes(age, end)
             planned += whole * (settled_flops + live) + settled * settled_flops
-            planned += sum(kernel.flops for kernel in kernels) * self._trained(age, epoch)
-            all_whole += whole
+            planned += self._trained(age, end) * own + twin * (live - own)
+            all_whole += whole + twin
         return self.max_cost * self.plain_flops - planned, all_whole
 
-    def _events(self) -> list[list[Activation]]:
+    def _events(self, without: Sequence[Activation] = ()) -> list[list[Activation]]:
         """Return the live kernels of each growth event, apart if they differ in age."""
         events: dict[tuple[int, int], list[Activation]] = {}
         for seed in self.host.seeds():
-            if seed.stage in LIVE:
-                key = (seed.activation.event, seed.activation.aged_from)
-                events.setdefault(key, []).append(seed.activation)
+            if seed.stage in LIVE and not any(seed.current is each for each in without):
+                life = seed.activation
+                events.setdefault((life.event, life.aged_from), []).append(life)
         return list(events.values())
 
-    def _trained(self, age: int, epoch: int) -> float:
-        """Return the passes of samples in training a kernel until its next look."""
-        muted = self.attribution.mute_probability if self.attribution.method == "muting" else 0.0
-        trained = sum(
-            1.0 if each < self.host.options.epochs_to_trial else 1 - muted
-            for each in range(age, self._end(age, epoch))
-        )
-        return TRAINING * trained * self.spent.num_samples
+    def _trained(self, age: int, end: int) -> float:
+        """Return the passes of samples in training a kernel between two ages.
+
+        Coins may leave a kernel out of fewer steps than expected, the more so the fewer they are;
+        `COIN_ERRORS` standard deviations are allowed for.
+        """
+        on_trial = range(max(age, self.host.options.epochs_to_trial), max(age, end))
+        muted, num_steps = 0.0, len(on_trial) * self.host.steps_per_epoch
+        if self.attribution.method == "muting" and on_trial:
+            share = self.attribution.mute_probability
+            spread = COIN_ERRORS * math.sqrt(share * (1 - share) / num_steps)
+            muted = max(0.0, share - spread)
+        return TRAINING * (max(age, end) - age - len(on_trial) * muted) * self._epoch_samples
 
     def _passes(
-        self, num_kernels: int, age: int, epoch: int, *, is_only: bool
+        self, num_kernels: int, age: int, end: int, *, is_only: bool
     ) -> tuple[float, float]:
-        """Return the samples that pass the network until the next look at an event's kernels.
+        """Return the samples that pass the network for an event's kernels between two ages.
 
         First those that pass it with all or all but one of its kernels, then those that pass it
         with at most one, whose FLOPs the first part leaves room for; then a twin's.  If no other
         event is open, one kernel alone is the whole network, and of two one is without the other.
         """
-        stages, end = self.host.options, self._end(age, epoch)
-        has_look = end > age and end >= self.attribution.ages[0]
-        has_twin = self.attribution.method == "twin"
+        stages, has_twin = self.host.options, self.attribution.method == "twin"
+        # The last look may be put forward by the end of the run.
+        looks = len({a for a in (*self.attribution.ages, end) if age < a <= end})
+        looks = looks if end >= self.attribution.ages[0] else 0
         is_same = is_only and num_kernels <= 2
         gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
         # Each evaluation computes the batch statistics anew, also one of the settled network.
@@ -174,21 +206,44 @@ class Costs:
         scored = self.spent.num_evaluated + inputs
         with_most = 2 * num_kernels - 1 if is_same else 1 + num_kernels
         with_few = 0 if is_same else num_kernels
-        whole = scored * (has_look * (with_most + has_twin) + gates)
-        settled = scored * has_look * (with_few + 2 * has_twin) + inputs * (end - age)
-        trained = has_twin * TRAINING * (end - age) * self.spent.num_samples
+        whole = scored * (looks * (with_most + has_twin) + gates)
+        settled = scored * looks * (with_few + 2 * has_twin) + inputs * (end - age)
+        trained = has_twin * TRAINING * (end - age) * self._epoch_samples
         return whole, settled + trained
 
-    def _end(self, age: int, epoch: int) -> int:
+    def _twin_passes(self, age: int, end: int) -> float:
+        """Return the samples that pass a twin between two ages, with the kernels of other events.
+
+        `_passes` counts those of its settled network.
+        """
+        if self.attribution.method != "twin":
+            return 0.0
+        return TRAINING * (end - age) * self._epoch_samples + 2 * self.spent.num_evaluated
+
+    def _next(self, age: int, epoch: int) -> int:
         """Return the age of the next look at a kernel of an age; `age` itself after the last."""
         due = next((look for look in self.attribution.ages if look > age), age)
-        return max(age, min(due, age + self.epochs - 1 - epoch))
+        return max(age, min(due, self._left(age, epoch)))
+
+    def _last(self, age: int, epoch: int) -> int:
+        """Return the age of the last look at a kernel of an age."""
+        return max(age, min(self.attribution.ages[-1], self._left(age, epoch)))
+
+    def _left(self, age: int, epoch: int) -> int:
+        """Return the age of a kernel an epoch before the end."""
+        return age + self.epochs - 1 - epoch
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run has cost so far, and its batch size."""
-        return {**vars(self.spent), "batch_size": self.batch_size.value}
+        return {**vars(self.spent), "batch_size": self.batch_size.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned."""
-        self.batch_size.value = state["batch_size"]
+        self.batch_size.load_state_dict(state["batch_size"])
         self.spent = Spent(**{key: state[key] for key in vars(self.spent)})
+
+
+def is_over(kernel: Activation) -> bool:
+    """Return whether a kernel's trial ends with the look that was taken at it."""
+    assert kernel.look is not None
+    return kernel.look.is_last or kernel.gain is None or kernel.gain <= 0

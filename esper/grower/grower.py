@@ -150,6 +150,7 @@ class Grower:
             flops += self._attribute(modes, train)
         attributed = time.perf_counter()
         self.costs.add(flops, len(evaluation.losses_N))
+        self.costs.mark_last_looks(self.epoch)
         self.report_failures()
         if not inspection.has_rolled_back:
             self._advance(metrics, modes.blended_loss())
@@ -159,7 +160,6 @@ class Grower:
         decisions = () if inspection.has_rolled_back else self._decide(observation)
         probe_ms += sum(self._adapt(decision, observation, loss) for decision in decisions)
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
-        self.emit(*self.costs.cull_unpaid(self.epoch))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)

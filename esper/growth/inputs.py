@@ -113,14 +113,24 @@ class BatchSize:
     """
 
     def __init__(self, model: nn.Module, guess: int) -> None:
-        self.value = guess
+        self.value, self.is_counted = guess, False
         _COUNTERS[model] = self
         self._hook = model.register_forward_pre_hook(_count, with_kwargs=True)
 
     def note(self, size: int) -> None:
         """Record the size and remove the hook."""
-        self.value = size
+        self.value, self.is_counted = size, True
         self._hook.remove()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number, and whether it was counted."""
+        return {"value": self.value, "is_counted": self.is_counted}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned; a number that was counted is not counted again."""
+        self.value = state["value"]
+        if state["is_counted"]:
+            self.note(self.value)
 
 
 _COUNTERS: WeakKeyDictionary[nn.Module, BatchSize] = WeakKeyDictionary()

@@ -48,7 +48,6 @@ class SelectionInputs:
     flops: forward FLOPs a sample of a seed's kernel, by seed; one that is missing costs nothing.
     affordable_flops: most forward FLOPs a sample of all kernels of the plan, by their number from
         1; the last value holds for more.
-    is_sparing: whether a kernel must leave room for as many others of the plan as fit.
     memory_budget_mb: `safety.memory_budget_mb`, of which 80 % may be used; None sets no limit.
     """
 
@@ -62,7 +61,6 @@ class SelectionInputs:
     memory_budget_mb: float | None = None
     flops: Mapping[int, float] = field(default_factory=dict)
     affordable_flops: tuple[float, ...] = (math.inf,)
-    is_sparing: bool = False
 
 
 def viable(
@@ -96,7 +94,7 @@ def viable(
             seeds.append(seed.seed)
         else:
             refused[seed.seed] = reason
-    return _sparing(inputs, taken, seeds, refused) if inputs.is_sparing else (seeds, refused)
+    return seeds, refused
 
 
 def leaving(plan: Plan) -> set[int | None]:
@@ -124,43 +122,17 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
 
 
 def _cost(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
-    flops = sum(inputs.flops.get(each, 0.0) for each in {*taken, seed})
-    most = inputs.affordable_flops[min(len(taken), len(inputs.affordable_flops) - 1)]
-    if flops <= most:
-        return None
-    return f"would make {flops:.4g} FLOPs of the {most:.4g} that may be added"
-
-
-def _sparing(
-    inputs: SelectionInputs, taken: set[int], seeds: list[int], refused: dict[int, str]
-) -> tuple[list[int], dict[int, str]]:
-    """Keep the seeds that leave room for most kernels of the plan, and refuse the others.
-
-    A dear kernel must not take the room in which the plan can try several.
-    """
-    numbers = {seed: _number(inputs, taken, seed, seeds) for seed in seeds}
-    most = max(numbers.values(), default=0)
-    words = {seed: f"leaves room for {n} of {most} kernels" for seed, n in numbers.items()}
-    few = {seed: words[seed] for seed, number in numbers.items() if number < most}
-    return [seed for seed in seeds if seed not in few], refused | few
-
-
-def _number(inputs: SelectionInputs, taken: set[int], seed: int, seeds: list[int]) -> int:
-    """Return how many kernels fit into the plan if a seed is one of them."""
-    bound = [each.bound for each in inputs.state.seeds]
-    others: dict[str, float] = {}
-    for each in seeds:
-        if bound[each] != bound[seed]:
-            flops = inputs.flops.get(each, 0.0)
-            others[bound[each]] = min(flops, others.get(bound[each], math.inf))
-    cheapest = sorted(others.values())
-    flops, number = sum(inputs.flops.get(each, 0.0) for each in {*taken, seed}), len(taken) + 1
-    for more in cheapest[: max(0, len(inputs.affordable_flops) - number)]:
-        flops += more
-        if flops > inputs.affordable_flops[number]:
-            break
-        number += 1
-    return number
+    flops, own = (
+        sum(inputs.flops.get(e, 0.0) for e in these) for these in ({*taken, seed}, {seed})
+    )
+    alone, most = (
+        inputs.affordable_flops[min(n, len(inputs.affordable_flops) - 1)] for n in (0, len(taken))
+    )
+    if flops > most:
+        return f"would make {flops:.4g} FLOPs of the {most:.4g} that may be added"
+    if own > alone:
+        return f"takes {own:.4g} FLOPs of the {alone:.4g} that a kernel may"
+    return None
 
 
 def _memory(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:

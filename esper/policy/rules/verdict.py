@@ -93,7 +93,8 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
     if seed.gain is not None and seed.gain <= 0:
         return _decision(DecisionKind.CULL, seed, f"gain {seed.gain:.4g} <= 0 {when}")
     if seed.look.is_last:
-        reason = f"{words} <= {bar:.4g} {when}, the last look"
+        limit = " that safety.max_cost pays for" if seed.look.is_unpaid else ""
+        reason = f"{words} <= {bar:.4g} {when}, the last look{limit}"
         return _decision(DecisionKind.CULL, seed, reason)
     return _decision(DecisionKind.WAIT, seed, f"{words} <= {bar:.4g} {when}: look again later")
 

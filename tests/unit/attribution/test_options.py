@@ -79,12 +79,22 @@ def test_looks_are_at_their_ages_and_the_last_an_epoch_before_the_end(
 
 def test_fewer_standard_errors_are_asked_for_at_later_looks() -> None:
     options = Attribution(standard_errors=2.0)
-    looks = [options.due(age, 10 + age, epochs=50) for age in (4, 6, 9)]
-    factors = [options.errors_at(look) for look in looks if look is not None]
-    assert factors == pytest.approx([2 * math.sqrt(3), 2 * math.sqrt(3 / 2), 2.0])
-    at_the_end = options.due(5, 49, epochs=50)
-    assert at_the_end is not None
-    assert options.errors_at(at_the_end) == 2.0
+
+    def bar(age: int, epoch: int) -> float:
+        look = options.due(age, epoch, epochs=50)
+        assert look is not None
+        return options.bar(look, error=0.01)
+
+    bars = [bar(age, 10 + age) for age in (4, 6, 9)]
+    assert bars == pytest.approx([0.02 * math.sqrt(3), 0.02 * math.sqrt(3 / 2), 0.02])
+    assert bar(5, 49) == 0.02, "the last look is put forward by the end"
+
+
+def test_the_bar_is_never_under_the_least_gain() -> None:
+    options = Attribution()
+    look = options.due(9, 20, epochs=50)
+    assert look is not None
+    assert options.bar(look, error=0.001) == options.bar(look, error=None) == 0.005
 
 
 def test_a_twin_is_compared_at_looks_and_an_epoch_before() -> None:

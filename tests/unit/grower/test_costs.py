@@ -1,6 +1,7 @@
 """What another trial may cost: budgets computed by hand."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,6 @@ import torch
 
 from esper.attribution.options import Attribution
 from esper.contracts.slot import Look
-from esper.contracts.stage import SeedStage
 from esper.grower.costs import Costs, Spent
 from esper.growth.host import Host
 from esper.safety.options import Safety
@@ -17,6 +17,8 @@ from tests.unit.growth.builders import batches, grow, make_host, train
 EPOCHS = 40
 TRAINED, SCORED = 100, 50
 """Samples of an epoch of training and of an evaluation."""
+MANY_STEPS = 10**14
+"""So that coins mute as many steps as expected."""
 BATCH = 7
 """Samples of the example."""
 
@@ -37,7 +39,9 @@ def made(host: Host, max_cost: float | None = None, **attribution: Any) -> Costs
 
 @pytest.fixture
 def host() -> Host:
-    return make_host("sequential", ["0", "1"])
+    host = make_host("sequential", ["0", "1"])
+    host.steps_per_epoch = MANY_STEPS
+    return host
 
 
 # With S, the FLOPs a sample of the settled network, an epoch costs 3 * 100 * S = 300 S.
@@ -97,6 +101,7 @@ def test_a_trial_of_few_kernels_leaves_them_more(
 
 def test_batch_statistics_are_computed_anew_for_each_evaluation() -> None:
     host = make_host("batch_norm")
+    host.steps_per_epoch = MANY_STEPS
     # From 8 batches of 7, 56 samples, also once an epoch for the settled network: whole
     # 106 * (4 + 1), settled 106 * 3 + 56 * 4, and 1800 - 530 - 542.
     expected = 728 / (900 + 530) * host.settled_flops
@@ -154,30 +159,80 @@ def test_an_open_twin_trains_until_its_next_look(host: Host) -> None:
     # Of age 3: an epoch of the kernel and of the twin, and a look.
     whole, settled = 50 * 3, 50 * 3 + 3 * 100
     room = (12000 - whole - settled) * network - (3 * 100 + whole) * activation.flops
-    room = room / 2 - 1750 * network - 300 * activation.flops
+    # The new twin has this kernel too, 4 epochs and 2 evaluations, and this twin gets the new ones.
+    room = room / 2 - 1750 * network - (300 + 3 * 400 + 2 * 50) * activation.flops
     costs = costs_of(host, method="twin")
-    assert costs.affordable_flops(10, 3) == pytest.approx(room / (1500 + whole))
+    new = 1500 + whole + 3 * 100 + 2 * 50
+    assert costs.affordable_flops(10, 3) == pytest.approx(room / new)
+
+
+def test_a_trial_that_showed_a_gain_is_paid_for_until_its_last_look(host: Host) -> None:
+    network = host.settled_flops
+    grow(host, "0", 0, "mlp")
+    activation = host.seed("0", 0).activation
+    activation.aged_from, activation.gain = 6, 0.01
+    activation.look = Look(epoch=10, age=4, is_last=False, bar=0.1)
+    # Of age 4: 5 epochs with half of the steps, and the looks at ages 6 and 9.
+    whole, settled, trained = 50 * 2 * 2, 50 * 2, 3 * 100 * 5 / 2
+    room = (3600 - whole - settled) * network - (trained + whole) * activation.flops
+    room = room / 2 - 400 * network - 250 * activation.flops
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (1150 + whole))
+
+
+def test_a_single_kernel_must_fit_until_its_last_look(host: Host) -> None:
+    network = host.settled_flops
+    # At epoch 22 no other trial can follow, and 22 epochs are spent: 3600 are left.  Until age 9:
+    # 3 * 100 * (2 + 7 / 2), the gate, and three looks at the whole network.
+    whole = 50 * (1 + 3)
+    found = costs_of(host, spent_epochs=22.0).affordable_flops(22, 1)
+    assert found == pytest.approx((3600 - whole) / (1650 + whole) * network)
+
+
+def test_few_coins_may_mute_less_than_expected(host: Host) -> None:
+    # 2 epochs of 8 steps on trial: 0.5 - 2 * sqrt(0.25 / 16) = 0.25 of them are muted for certain.
+    host.steps_per_epoch = 8
+    expected = 1400 / (3 * 100 * (2 + 2 * 0.75) + 250) * host.settled_flops
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("kept", "share", "culled"), [(2, 1.01, []), (2, 0.99, [1]), (1, 1.01, [1]), (1, 0.99, [1, 0])]
+    ("kept", "share", "ended"), [(2, 1.01, []), (2, 0.99, [1]), (1, 1.01, [1]), (1, 0.99, [1, 0])]
 )
 def test_a_look_that_leaves_no_room_until_the_next_is_the_last_of_the_least_gain(
-    host: Host, kept: int, share: float, culled: list[int]
+    host: Host, kept: int, share: float, ended: list[int]
 ) -> None:
     network = host.settled_flops
+    lives = []
     for index, gain in enumerate((0.02, 0.01)):
         grow(host, "0", index, "mlp")
-        activation = host.seed("0", index).activation
-        activation.aged_from, activation.event, activation.gain = 6, 0, gain
-        activation.look = Look(epoch=10, age=4, is_last=False, bar=0.1, shown=0.5)
-    flops = activation.flops
+        life = host.seed("0", index).activation
+        life.aged_from, life.event, life.gain, life.gain_error = 6, 0, gain, 0.1
+        life.look = Look(epoch=10, age=4, is_last=False, bar=0.1 * 1.4 * math.sqrt(3), shown=0.5)
+        lives.append(life)
+    flops = life.flops
     # Until age 6: 2 epochs with half of the steps, and a look with 3 evaluations, or 1 for one.
     needed = 3 * 100 * kept * flops + 50 * (2 * kept - 1) * (network + kept * flops)
     costs = costs_of(host, max_cost=1 + share * needed / (300 * EPOCHS * network))
-    moves = costs.cull_unpaid(10)
-    assert [m.seed for m in moves if m.to_stage is SeedStage.CULLED] == culled
-    assert not costs.cull_unpaid(11), "no look was taken at epoch 11"
+    costs.mark_last_looks(11)
+    assert not any(life.look.is_last for life in lives), "no look was taken at epoch 11"
+    costs.mark_last_looks(10)
+    for index, life in enumerate(lives):
+        assert life.look.is_last == life.look.is_unpaid == (index in ended)
+        factor = 1.0 if index in ended else math.sqrt(3)
+        assert life.look.bar == pytest.approx(0.14 * factor), "the last look has the lower bar"
+
+
+def test_a_trial_that_ends_anyway_needs_no_room(host: Host) -> None:
+    for index, gain in enumerate((0.02, -0.01)):
+        grow(host, "0", index, "mlp")
+        life = host.seed("0", index).activation
+        life.aged_from, life.event, life.gain = 6, 0, gain
+        life.look = Look(epoch=10, age=4, is_last=False, bar=0.1)
+    flops, network = life.flops, host.settled_flops
+    needed = 3 * 100 * flops + 50 * (network + flops)
+    costs_of(host, max_cost=1 + 1.01 * needed / (300 * EPOCHS * network)).mark_last_looks(10)
+    looks = [host.seed("0", index).activation.look for index in (0, 1)]
+    assert [look is not None and look.is_last for look in looks] == [False, False]
 
 
 def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
@@ -185,7 +240,8 @@ def test_epochs_add_up_and_survive_a_save(host: Host) -> None:
     costs.add(costs.begin_epoch(TRAINED), SCORED)
     again = made(host)
     again.load_state_dict(json.loads(json.dumps(costs.state_dict())))
-    assert again.spent == costs.spent == Spent(3300 * host.settled_flops, TRAINED, SCORED)
+    spent = Spent(3300 * host.settled_flops, 2, 2 * TRAINED, TRAINED, SCORED)
+    assert again.spent == costs.spent == spent
     # 11 epochs are paid and 29 remain, which is as much as before.
     assert again.affordable_flops(11, 3) == pytest.approx(1400 / 1150 * host.settled_flops)
 
@@ -198,8 +254,8 @@ def test_an_epoch_costs_three_passes_of_all_its_samples(host: Host) -> None:
     kernel = host.seed("0", 0).activation.flops
     assert kernel > 0
     assert costs.begin_epoch(50) == 150 * (bare + kernel)
-    assert costs.spent == Spent(0.0, 50, 0), "nothing is paid yet"
-    assert costs.plain_flops == 3 * bare * 50 * EPOCHS
+    assert costs.spent == Spent(0.0, 2, 150, 50, 0), "nothing is paid yet"
+    assert costs.plain_flops == 3 * bare * 75 * EPOCHS
 
 
 @pytest.mark.parametrize("steps", [1, 4])

@@ -1,5 +1,6 @@
 """The limit on the cost of a run: real runs keep it, and it decides which kernels they try."""
 
+import math
 import re
 from typing import Any
 
@@ -52,9 +53,19 @@ def test_a_policy_waits_while_no_trial_is_affordable() -> None:
     assert cost(run) == 1.0
 
 
+STEPS = 4
+"""Steps of an epoch: 48 samples in batches of 12."""
+
+
 def max_cost_for(host: Host, flops: float, num_kernels: int) -> float:
-    """Return the limit that leaves room for a first look at 1 or 2 kernels of some FLOPs."""
-    whole, trained = 40 * (2 * num_kernels - 1 + 1), 3 * 48 * (2 + 2 / 2)
+    """Return the limit that leaves room for one kernel's last look, or for the first look at two.
+
+    They are of ages 9 and 4.  Coins may mute fewer steps than half, by two standard deviations.
+    """
+    looks, on_trial = (3, 7) if num_kernels == 1 else (1, 2)
+    muted = 0.5 - 2 * 0.5 / math.sqrt(on_trial * STEPS)
+    whole = 40 * (looks * (2 * num_kernels - 1) + 1)
+    trained = 3 * 48 * (2 + on_trial * (1 - muted))
     room = whole * host.settled_flops + flops * (trained + whole)
     return 1 + room / (3 * 14 * 48 * host.settled_flops)
 
@@ -88,7 +99,12 @@ def test_a_plan_beyond_the_budget_gets_no_seed_and_says_why() -> None:
 
 def test_of_kernels_that_fit_one_by_one_as_many_grow_as_fit_together() -> None:
     def of(max_cost: float) -> Run:
-        options = {"blueprint": ("mlp", "affine"), "num_seeds": 2, "slots": ("0",), "steps": 2}
+        options = {
+            "blueprint": ("mlp", "frozen_random"),
+            "num_seeds": 2,
+            "slots": ("0",),
+            "steps": 2,
+        }
         policy, safety = script(e2=[adapt("0", 2)]), Safety(max_cost=max_cost)
         return go(policy=policy, orchestrator="diversify", safety=safety, **options)
 
@@ -103,26 +119,3 @@ def test_of_kernels_that_fit_one_by_one_as_many_grow_as_fit_together() -> None:
     reasons = [each.reason for each in one.told.of(EventKind.SELECTION) if each.seed is None]
     assert len(reasons) == 1
     assert "that may be added" in reasons[0]
-
-
-def test_when_no_trial_can_follow_a_dear_kernel_leaves_room_for_the_others() -> None:
-    """The strategy would take the first seed, whose kernel is the dearest."""
-
-    def chosen(flops: float) -> list[str | None]:
-        options = {"blueprint": ("mlp", "affine", "lora"), "num_seeds": 3, "slots": ("0",)}
-        run = go(
-            policy=script(e2=[adapt("0", 2)]),
-            safety=Safety(max_cost=max_cost_for(host, 1.01 * flops, 2)),
-            strategy="round_robin",
-            orchestrator="diversify",
-            steps=2,
-            **options,
-        )
-        return [each.blueprint for each in run.told.of(EventKind.SELECTION)]
-
-    host = make_grower(slots=("0",))[0].host
-    flops = [host.request("0", 0, name, 0).cost.flops for name in ("mlp", "affine", "lora")]
-    mlp, affine, lora = flops
-    assert affine < lora < mlp
-    assert chosen(affine + lora) == ["affine", "lora"]
-    assert chosen(affine + mlp) == ["mlp", "affine"]

@@ -1,7 +1,6 @@
 """Viability: every limit by hand, and that a live seed is never offered."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,34 +91,14 @@ def test_kernels_of_a_plan_stay_within_the_flops_that_may_be_added(make_state: M
     assert viable(Viability(), inputs, _plan(_cull(2), _germinate(0)))[0] == [1]
 
 
-def test_a_sparing_plan_refuses_a_kernel_that_takes_the_room_of_others(make_state: Make) -> None:
+def test_no_kernel_takes_more_than_one_alone_may(make_state: Make) -> None:
+    flops = {0: 40.0, 1: 60.0, 2: 10.0}
     inputs = SelectionInputs(
-        state=make_state(4),
-        epoch=0,
-        flops={0: 10.0, 1: 20.0, 2: 50.0, 3: 75.0},
-        affordable_flops=(100.0, 90.0, 80.0),
+        state=make_state(3), epoch=0, flops=flops, affordable_flops=(50.0, 100.0)
     )
-    assert viable(Viability(), inputs, _plan())[0] == [0, 1, 2, 3]
-    sparing = replace(inputs, is_sparing=True)
-    # 10 + 20 + 50 fit into 80; 75 + 10 fit into 90, and no third.
-    assert viable(Viability(), sparing, _plan()) == (
-        [0, 1, 2],
-        {3: "leaves room for 2 of 3 kernels"},
-    )
-    # After 50 only 10 and 20 together fit.
-    assert viable(Viability(), sparing, _plan(_germinate(2)))[0] == [0, 1]
-    # A plan of one kernel leaves room for no other.
-    alone = replace(sparing, affordable_flops=(100.0,))
-    assert viable(Viability(), alone, _plan())[0] == [0, 1, 2, 3]
-
-
-def test_a_sparing_plan_counts_a_blueprint_once(make_state: Make) -> None:
-    state = make_state(3, s1={"bound": "same"}, s2={"bound": "same"})
-    flops = {0: 60.0, 1: 10.0, 2: 20.0}
-    inputs = SelectionInputs(
-        state=state, epoch=0, flops=flops, affordable_flops=(90.0, 90.0, 90.0), is_sparing=True
-    )
-    assert viable(Viability(), inputs, _plan())[0] == [0, 1, 2], "no choice leaves room for three"
+    seeds, refused = viable(Viability(), inputs, _plan(_germinate(0)))
+    assert seeds == [2]
+    assert refused[1] == "takes 60 FLOPs of the 50 that a kernel may"
 
 
 def test_the_rest_is_waived_for_the_fallback_and_the_cost_is_not(make_state: Make) -> None:
