@@ -29,8 +29,7 @@ from esper.safety.options import Safety
 
 TRAINING = 1 + BACKWARD
 COIN_ERRORS = 2.0
-SHARE = 0.5
-"""Share of the room that an event may take while another trial can follow."""
+"""Standard deviations by which coins may mute fewer steps than expected."""
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
 
 
@@ -101,11 +100,8 @@ class Costs:
         Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
         room, open_whole = self._room(self._events(), epoch, is_next=False)
-        first = (SHARE if room > 0 and self.can_follow(epoch) else 1.0) * room
-        limits = [self._most_flops(first, self._next(0, epoch), num_kernels, open_whole)]
-        if num_kernels == 1:
-            limits.append(self._most_flops(room, self._last(0, epoch), 1, open_whole))
-        return min(limits)
+        end = self._last(0, epoch) if num_kernels == 1 else self._next(0, epoch)
+        return self._most_flops(room, end, num_kernels, open_whole)
 
     def _most_flops(self, room: float, end: int, num_kernels: int, open_whole: float) -> float:
         """Return the most FLOPs a sample of new kernels that the room holds until an age."""
@@ -116,10 +112,6 @@ class Costs:
         room -= self._twin_passes(0, end) * live
         # The looks at open trials evaluate the new kernels too.
         return room / max(1.0, self._trained(0, end) + whole + open_whole)
-
-    def can_follow(self, epoch: int) -> bool:
-        """Return whether another trial may follow the whole of one that begins after an epoch."""
-        return self.epochs - 1 - epoch >= 2 * self.attribution.ages[-1]
 
     def mark_last_looks(self, epoch: int) -> None:
         """Make looks of this epoch the last ones where the room does not hold all open trials.
