@@ -42,11 +42,17 @@ class Comparison:
     differences: per-sample losses of the reference minus those of the network, relative to the
         reference's mean loss, each (N,).  So evaluations of different epochs count alike.
     hits: differences in accuracy, of evaluations with hits.
+    since: epoch from which the compared seed's age counts, the latest of several seeds.
     """
 
     window: int | None = None
     differences: tuple[Tensor, ...] = ()
     hits: tuple[float, ...] = ()
+    since: int | None = None
+
+    def of(self, since: int) -> "Comparison":
+        """Return this comparison, or an empty one if its seeds have blended again since."""
+        return self if self.since == since else Comparison(self.window, since=since)
 
     def add(self, reference: Evaluation, network: Evaluation) -> float | None:
         """Add one evaluation of both; return its own gain.
@@ -161,11 +167,12 @@ def look_at(
     ages = {seed.index: epoch - seed.activation.aged_from for seed in seeds}
     looks = {index: options.due(age, epoch, epochs) for index, age in ages.items()}
     if trial.twin is not None and any(options.is_measured(a, epoch, epochs) for a in ages.values()):
+        trial.comparison = trial.comparison.of(max(s.activation.aged_from for s in seeds))
         trial.comparison.add(modes.of_twin(trial.twin), modes.whole())
     for seed in seeds:
         look = looks[seed.index]
         if look is not None:
-            _compare_modes(trial, seed, modes, is_first=look.age == options.ages[0])
+            _compare_modes(trial, seed, modes)
     shares = trial.shares(host)
     measured = []
     for seed in seeds:
@@ -177,14 +184,14 @@ def look_at(
     return measured
 
 
-def _compare_modes(trial: Trial, seed: Seed, modes: Modes, *, is_first: bool) -> None:
+def _compare_modes(trial: Trial, seed: Seed, modes: Modes) -> None:
     """Compare the network without and with a seed, as the mean over the patterns of the others.
 
     The comparison is pooled with those of the seed's earlier looks, because the noise of training
     is another each time.
     """
     key = seed.slot, seed.index
-    comparison = Comparison() if is_first else trial.ablations.setdefault(key, Comparison())
+    comparison = trial.ablations.get(key, Comparison()).of(seed.activation.aged_from)
     gains = [comparison.add(without, network) for without, network in modes.pairs(key)]
     known = [gain for gain in gains if gain is not None]
     trial.ablations[key] = comparison

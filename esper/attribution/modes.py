@@ -12,10 +12,11 @@ import torch
 
 from esper.attribution.evaluation import Evaluate, Evaluation, evaluate_model
 from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
-from esper.growth.attach import kernels_of
+from esper.growth.attach import is_of_seed, kernels_of
 from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.probe.modes import eval_mode
+from esper.probe.tensors import Tensors
 
 Key = tuple[str, int]
 """Slot and index of a seed."""
@@ -25,6 +26,7 @@ class Modes:
     """Evaluations of a host with averaged weights at the end of an epoch, each mode only once.
 
     flops: forward FLOPs a sample of all evaluations so far.
+    statistics: batch statistics computed for `settled`, by name; none before it or without inputs.
     """
 
     def __init__(self, evaluate: Evaluate, host: Host) -> None:
@@ -36,6 +38,7 @@ class Modes:
         self._on_trial = frozenset((s.slot, s.index) for s in live if s.stage in ON_TRIAL)
         self._known: dict[frozenset[Key], Evaluation] = {}
         self.flops = 0.0
+        self.statistics: Tensors = {}
 
     def settled(self) -> Evaluation:
         """Return the scores of the network without any live kernel."""
@@ -71,11 +74,23 @@ class Modes:
         if keys not in self._known:
             with self._mode(keys):
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
+                if keys == self._blended and self.host.inputs.calls:
+                    self.statistics = self._statistics()
             heard = (flops for key, flops in self._flops.items() if key not in keys)
             # The inputs of the batch statistics pass the network too.
             passes = 1 + self.host.inputs.num_samples / len(self._known[keys].losses_N)
             self.flops += passes * (self._settled_flops + sum(heard))
         return self._known[keys]
+
+    def _statistics(self) -> Tensors:
+        """Return a copy of the present batch statistics, without those of live kernels."""
+        live = [seed for seed in self.host.seeds() if seed.stage in LIVE]
+        norms = {id(b) for norm in self.host.inputs.norms for b in norm.buffers(recurse=False)}
+        return {
+            name: buffer.clone()
+            for name, buffer in self.host.model.named_buffers()
+            if id(buffer) in norms and not any(is_of_seed(name, s.slot, s.index) for s in live)
+        }
 
     @contextmanager
     def settled_network(self) -> Iterator[None]:

@@ -36,6 +36,7 @@ from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
+from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
 from esper.strategy.selector import Selector
@@ -57,6 +58,8 @@ class Grower:
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
+
+    `statistics` are the batch statistics that the last evaluation computed, by name.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
@@ -98,6 +101,7 @@ class Grower:
         cooldown = chosen.orchestrator.adaptation_cooldown_epochs
         self.adapter = Adapter(self.trials, pipeline, cooldown)
         self.num_decisions = 0
+        self.statistics: Tensors = {}
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
@@ -137,12 +141,14 @@ class Grower:
         began = time.perf_counter()
         evaluation = modes.settled()
         evaluated = time.perf_counter()
+        self.statistics = modes.statistics
         self.epoch += 1
         self._moves.clear()
         flops = self.costs.begin_epoch(trained.num_samples)
         self.host.end_epoch()
-        scores = (evaluation.loss, evaluation.accuracy)
-        metrics = trained.metrics(self.epoch, self.host.global_step, *scores, flops or 1.0)
+        metrics = trained.metrics(
+            self.epoch, self.host.global_step, evaluation.loss, evaluation.accuracy, flops or 1.0
+        )
         self.emit(*self.guard.review(self.epoch))
         inspection = self.governor.inspect(metrics, trained)
         self.emit(*inspection.events)

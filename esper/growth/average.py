@@ -11,8 +11,9 @@ Buffers such as running statistics are averaged too; blend factors and whole num
 is a buffer with infinite elements, such as an attention mask, whose average would not be a number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import is_not
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ class WeightAverage:
     @torch.no_grad()
     def _collect(self) -> None:
         self._tensors = _averaged(self.model)
+        self._owned = [(now, list(now.values())) for now in _owned(self.model)]
         means = {}
         for name, tensor in self._tensors.items():
             mean = self.mean.get(name)
@@ -74,9 +76,18 @@ class WeightAverage:
         if self.waiting >= SHARE:
             self.catch_up()
 
+    def _is_stale(self) -> bool:
+        """Return whether a module holds other tensors than those collected, assigned since."""
+        return any(
+            len(now) != len(then) or any(map(is_not, now.values(), then))
+            for now, then in self._owned
+        )
+
     @torch.no_grad()
     def catch_up(self) -> None:
         """Add the present weights for the steps since they were last added."""
+        if self._is_stale():
+            self._collect()
         weight, self.waiting = self.waiting, 0.0
         if not weight:
             return
@@ -110,6 +121,12 @@ class WeightAverage:
         self.mean = {name: each.clone() for name, each in mean.items() if each is not None}
         self.waiting = waiting
         self._collect()
+
+
+def _owned(model: nn.Module) -> list[Mapping[str, Tensor | None]]:
+    """Return the modules' own tables of parameters and buffers."""
+    modules = [module for module in model.modules() if not isinstance(module, KernelBank)]
+    return [*(module._parameters for module in modules), *(module._buffers for module in modules)]
 
 
 def _averaged(model: nn.Module) -> dict[str, Tensor]:

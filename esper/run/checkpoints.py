@@ -13,6 +13,7 @@ from esper.contracts.event import CheckpointNote, EventBody, Recovery
 from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
+from esper.probe.tensors import Tensors
 from esper.run.config_file import check_same
 from esper.run.interrupt import Interrupt
 from esper.run.usage import RunUsage
@@ -98,14 +99,15 @@ class RunCheckpoints:
 
         The checkpoint is the best one if its validation score is higher than all before, and if
         the control step has neither kept a seed nor rolled the network back since the evaluation,
-        which left out seeds on trial.
+        which left out seeds on trial.  Only then does it hold the evaluation's batch statistics.
         """
         is_kept = any(move.to_stage is SeedStage.FOSSILIZED for move in step.moves)
-        score = -math.inf if is_kept or step.has_rolled_back else _score(line)
+        is_evaluated = not is_kept and not step.has_rolled_back
+        score = _score(line) if is_evaluated else -math.inf
         is_best = score > self._best
         self._best = max(self._best, score)
         self.lines.append(line)
-        self.save(None, is_best=is_best)
+        self.save(None, self.grower.statistics if is_evaluated else {}, is_best=is_best)
 
     def where_it_stopped(self, interrupt: Interrupt) -> str:
         """Return the message of an interrupted run: its last epoch, and how to resume it."""
@@ -116,8 +118,13 @@ class RunCheckpoints:
             f"{self.grower.epochs}; nothing is lost: esper train --resume {folder}"
         )
 
-    def save(self, progress: Progress | None, *, is_best: bool = False) -> None:
+    def save(
+        self, progress: Progress | None, statistics: Tensors | None = None, *, is_best: bool = False
+    ) -> None:
         """Save the run, with its `progress` if it is in the middle of an epoch.
+
+        `statistics` are the batch statistics, by name, of the network that was evaluated, where
+        they are not the averaged ones.
 
         Raises:
             EsperError: if the checkpoint cannot be written; the earlier ones are kept.
@@ -126,6 +133,7 @@ class RunCheckpoints:
         tree = {
             "grower": self.grower.state_dict(),
             "progress": None if progress is None else progress.state_dict(),
+            "statistics": statistics or {},
         }
         try:
             facts = {

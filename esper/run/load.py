@@ -11,6 +11,7 @@ from esper.contracts.errors import CheckpointError, DataError
 from esper.contracts.stage import LIVE
 from esper.growth.host_state import load_host_state
 from esper.growth.network_file import load_network
+from esper.probe.tensors import put_tensors
 from esper.run.config_file import config_of
 from esper.run.run import initial_host
 from esper.rundir import records
@@ -38,7 +39,9 @@ class LoadedRun:
         """Return the network that the run read out, in eval mode.
 
         With `checkpoint` (`best`, `last` or `previous`), return that of a checkpoint: its averaged
-        weights without kernels on trial, which the validation numbers of its epoch describe.
+        weights without kernels on trial.  The validation numbers of its epoch describe it, unless
+        the epoch ended by keeping a seed or by a rollback, or was interrupted; `best` is of none
+        of these.
 
         Raises:
             CheckpointError: if it was not saved, is broken or does not fit the configuration.
@@ -62,6 +65,8 @@ class LoadedRun:
             if seed.stage in LIVE:
                 host.leave_out(seed)
         host.average.adopt()
+        # Older checkpoints have none; averaged statistics then stay.
+        put_tensors(host.model, saved.get("statistics", {}))
         return host.model.eval()
 
     def __repr__(self) -> str:

@@ -96,6 +96,18 @@ def test_a_new_alpha_target_begins_a_new_comparison() -> None:
     assert (told.age, told.gain) == (4, pytest.approx(0.2))
 
 
+def test_a_new_target_begins_a_new_comparison_also_where_its_first_look_is_missed() -> None:
+    host, twin = on_trial([0])
+    for each, method in ((None, "muting"), (None, "ablation"), (twin, "twin")):
+        trial = opened([0], each)
+        host.seed("block1", 0).activation.aged_from = 0
+        look(trial, host, with_losses({"0": 1.0, "": 2.0}), method)
+        # At age 4, in epoch 10, the ramp is not over yet.
+        host.seed("block1", 0).activation.aged_from = 6
+        (told,) = look(trial, host, with_losses({"0": 1.0, "": 1.25}), method, epoch=12)
+        assert (told.age, told.gain, told.ablation) == (6, pytest.approx(0.2), pytest.approx(0.2))
+
+
 def test_the_bar_is_the_least_gain_where_errors_are_small() -> None:
     host, _ = on_trial([0])
     look(opened([0], None), host, with_losses({"0": 1.0, "": 1.25}))

@@ -235,6 +235,29 @@ def test_each_mode_has_batch_statistics_of_its_own() -> None:
     now = [norm.running_mean, norm.running_var, norm.num_batches_tracked]
     assert all(torch.equal(one, other) for one, other in zip(now, kept, strict=True))
     assert (norm.momentum, norm.training) == (0.1, True)
+    settled = {name: each.item() for name, each in modes.statistics.items() if each is not None}
+    means = {"1.running_mean": 2.0, "1.running_var": 40 / 7, "1.num_batches_tracked": 2}
+    assert settled == pytest.approx(means)
+
+
+def test_no_statistics_are_told_where_none_were_computed_or_the_norm_is_of_a_live_kernel() -> None:
+    host = make_host(conv_net(), ["0"], example=torch.ones(2, 1, 2, 2), placement="parallel")
+    modes = Modes(lambda _: torch.ones(2), host)
+    modes.settled()
+    assert modes.statistics == {}
+
+    kernel = shadowed(host, "0", 0, "frozen_random")
+    kernel.add_module("own", nn.BatchNorm2d(1))
+    kernel.register_forward_hook(lambda module, _, out: module.own(out))
+    host.begin_epoch()
+    host.model.train()
+    host.model(torch.ones(2, 1, 2, 2))
+    assert len(host.inputs.norms) == 2
+    modes = Modes(lambda _: torch.ones(2), host)
+    modes.whole()
+    assert modes.statistics == {}, "not those with the kernel"
+    modes.settled()
+    assert {name.rpartition(".")[0] for name in modes.statistics} == {"1"}
 
 
 def test_statistics_come_back_after_an_error_and_a_frozen_norm_keeps_its_own() -> None:

@@ -13,8 +13,10 @@ from esper.contracts.errors import CheckpointError, ConfigError, DataError
 from esper.data.digits import Digits
 from esper.growth.options import ReadOut
 from esper.logger.none import NoLogger
+from esper.model.resnet import ResNet
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
+from esper.policy.schedule import Schedule
 from esper.probe.flops import forward_flops
 from esper.run.load import load_run
 from esper.run.run import run
@@ -35,7 +37,7 @@ def small(**changes: Any) -> RunConfig:
         "policy": Heuristic(trigger="fractions", fractions=(0.1, 0.25), seeds_per_adaptation=1),
         **changes,
     }
-    return RunConfig(epochs=EPOCHS, logger=NoLogger(), **given)
+    return RunConfig(logger=NoLogger(), **{"epochs": EPOCHS, **given})
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +220,26 @@ def test_an_epoch_has_the_same_batches_for_every_model() -> None:
     assert math.isfinite(reports[0])
     assert task.num_steps == 5
     assert Task(data, 32, Training(), 4, 0).num_steps == math.ceil(len(data.train) / 32)
+
+
+def test_a_checkpoints_network_has_the_batch_statistics_that_its_epoch_was_evaluated_with(
+    tmp_path: Path,
+) -> None:
+    config = small(
+        epochs=7,
+        model=ResNet(norm="batch"),
+        policy=Schedule(fractions=(0.1, 0.2)),
+        safety=Safety(max_cost=9.0),
+        training=Training(steps_per_epoch=12),
+    )
+    run(config, tmp_path)
+    loaded, data = load_run(tmp_path), Digits().load()
+    culled = {e["epoch"] for e in loaded.events if e.get("to_stage") == "CULLED"}
+    kept = {e["epoch"] for e in loaded.events if e.get("to_stage") == "FOSSILIZED"}
+    # The look before the end closed the trials, so that their inputs are no longer there.
+    assert (6 in culled, 6 in kept) == (True, False)
+    for name, epoch in (("previous", 6), ("last", 7)):
+        losses_N, hits_N = scores(loaded.network(name), data.val)
+        line = loaded.metrics[epoch - 1]
+        assert float(losses_N.mean()) == pytest.approx(line["val_loss"], rel=1e-6)
+        assert float(hits_N.mean()) == pytest.approx(line["val_accuracy"])
