@@ -7,8 +7,8 @@ The slope of a curve is its fall for each doubling of the FLOPs spent at the pre
 by least squares over its points in the last doubling, but over at least two epochs, because the
 parts of an epoch hold different samples and only whole epochs can be compared.  It is the fall of
 the loss itself, not of its logarithm: the training loss of a small convolutional network falls as a
-power of the FLOPs until it has learnt its samples by heart, so the slope of the logarithm stays near
-its steepest and never says that more training brings little.
+power of the FLOPs until it has learnt its samples by heart, so the slope of the logarithm stays
+near its steepest and never says that more training brings little.
 
 A jump is a rise of the training loss in which the mean of three points exceeds twice the mean of
 all before them, at least three, plus 0.1.  The data have drifted then.
