@@ -52,11 +52,6 @@ def train(
     """Train a network that grows: one run, or with -m a sweep."""
     from esper.app import train as runner
 
-    further = [Path(word) for word in overrides or [] if Path(word).is_dir()]
-    if resume is not None and further:
-        raise EsperError(
-            f"--resume takes one folder, got {1 + len(further)}: {resume} to {further[-1]}"
-        )
     if resume is None:
         runner.train(overrides or [])
     else:
@@ -84,9 +79,19 @@ def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]
     from rich.console import Console
 
     from esper.report.inspect import inspect as inspect_run
+    from esper.rundir.records import NoRunError
 
+    skipped: list[NoRunError] = []
     for run in runs:
-        Console(highlight=False).print(inspect_run(run))
+        try:
+            Console(highlight=False).print(inspect_run(run))
+        except NoRunError as error:
+            skipped.append(error)
+    # A pattern such as runs/train/* also finds runs that were refused, and reports.
+    if len(skipped) == len(runs):
+        raise skipped[-1]
+    for error in skipped:
+        typer.secho(f"skipped: {error}", fg="yellow", err=True)
 
 
 @app.command()

@@ -18,13 +18,39 @@ from esper.options import OPTIONS
 from esper.run.config_file import FREE, check_same, config_values
 from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
 from esper.rundir.lock import lock_run_dir
-from esper.rundir.records import RunState, is_sweep, load_object, load_summary, state_of
+from esper.rundir.records import (
+    RunState,
+    is_report,
+    is_sweep,
+    load_object,
+    load_summary,
+    state_of,
+)
 
 _RESUMES = "hydra.callbacks.job_callback.resumes"
 _MOST_NAMED = 5
 
 _NEVER_SAVED = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)
 _SWEEPS_ONLY = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
+
+
+def one_folder(folder: Path, words: Sequence[str]) -> tuple[Path, list[str]]:
+    """Return the folder to resume and the options; a pattern may also have named its report.
+
+    Args:
+        folder: the first name after `--resume`.
+        words: those behind it: options, and what else a pattern such as runs/nightly/* found.
+
+    Raises:
+        ConfigError: if several folders are left.
+    """
+    further = [Path(word) for word in words if Path(word).is_dir()]
+    folders = [each for each in (folder, *further) if not is_report(each)] or [folder]
+    if len(folders) > 1:
+        raise ConfigError(
+            f"--resume takes one folder, got {len(folders)}: {folders[0]} to {folders[-1]}"
+        )
+    return folders[0], [word for word in words if Path(word) not in further]
 
 
 def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:

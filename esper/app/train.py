@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from esper.app import sweep
 from esper.app.arguments import flags_first
 from esper.app.explain import explain
-from esper.app.resume import command_to_resume
+from esper.app.resume import command_to_resume, one_folder
 from esper.app.schema import conf_dir, register, to_run_config
 from esper.contracts.errors import ConfigError
 from esper.logger.format import percent
@@ -44,16 +44,16 @@ def train(arguments: Sequence[str]) -> None:
         sys.argv = argv
 
 
-def resume(folder: Path, further: Sequence[str]) -> None:
+def resume(folder: Path, words: Sequence[str]) -> None:
     """Continue the run or the sweep in `folder`.
 
-    `further` options may differ from before, such as more `epochs` or another logger.
+    Options among the `words` may differ from before, such as more `epochs` or another logger.
 
     Raises:
         ConfigError: if the folder holds nothing to resume, or as `train` does.
         SystemExit: as `train` does.
     """
-    arguments, cwd = command_to_resume(folder, further)
+    arguments, cwd = command_to_resume(*one_folder(folder, words))
     with contextlib.chdir(cwd):
         train(arguments)
 

@@ -187,20 +187,24 @@ class SlotFinder:
         """
         specs = [self._listed(name, placement) for name in names]
         if len(set(names)) < len(names):
-            raise ConfigError(f"model.slots names a path twice: {', '.join(names)}")
+            raise ConfigError(f"slots (model.slots) names a path twice: {', '.join(names)}")
         for name, why in unreachable(self.model, self.example_input, names).items():
-            raise ConfigError(f"model.slots: '{name}' cannot hold a slot: {why}")
+            raise ConfigError(f"slots (model.slots): '{name}' cannot hold a slot: {why}")
         return specs
 
     def _listed(self, name: str, placement: str) -> SlotSpec:
         known = dict(self.model.named_modules())
         if name not in known:
-            near = difflib.get_close_matches(name, [n for n in known if n], n=3, cutoff=0.3)
-            hint = f"near matches: {', '.join(near)}" if near else f"paths: {', '.join(known)}"
-            raise ConfigError(f"model.slots: no module '{name}' in the host ({hint})")
+            near = difflib.get_close_matches(name, [n for n in known if n])
+            hint = (
+                f"near matches: {', '.join(near)}"
+                if near
+                else f"paths: {', '.join(filter(None, known))}"
+            )
+            raise ConfigError(f"slots (model.slots): no module '{name}' in the host ({hint})")
         spec = self.spec(name, placement)
         if isinstance(spec, str):
-            raise ConfigError(f"model.slots: '{name}' cannot hold a slot: {spec}")
+            raise ConfigError(f"slots (model.slots): '{name}' cannot hold a slot: {spec}")
         return spec
 
     def auto(self, placement: str) -> list[SlotSpec]:

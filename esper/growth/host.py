@@ -106,10 +106,16 @@ class Host:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def extra_repr(self) -> str:
-        """Return the slots and the numbers of live seeds and parameters, as text."""
+        """Return the slots, the kept kernels, and the numbers of live seeds and parameters."""
         names = [*list(self.slots)[:_SHOWN], *(["..."] if len(self.slots) > _SHOWN else [])]
+        kept = [
+            f"{seed.slot}/{seed.index} {seed.activation.blueprint}"
+            for seed in self.seeds()
+            if seed.stage is _S.FOSSILIZED
+        ]
         live = sum(seed.stage in LIVE for seed in self.seeds())
-        return f"slots {', '.join(names)}, live seeds {live}, parameters {self.num_parameters:,}"
+        size = f"live seeds {live}, parameters {self.num_parameters:,}"
+        return f"slots {', '.join(names)}, kept {', '.join(kept) or 'none'}, {size}"
 
     def __repr__(self) -> str:
         return f"Host({self.extra_repr()})"

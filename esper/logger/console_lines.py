@@ -139,17 +139,18 @@ def final_lines(summary: Mapping[str, Any]) -> list[str]:
 def _result(summary: Mapping[str, Any]) -> str:
     status = summary.get("status") or "finished"
     words = f"{status.capitalize()} after {plural(summary.get('epochs') or 0, 'epoch')}"
-    test, best = summary.get("test_accuracy"), summary.get("best_val_accuracy")
+    test = summary.get("test_accuracy")
     if test is not None:
         words += f": test accuracy {percent(test)}{_read_out(summary)}"
     elif summary.get("test_loss") is not None:
         words += f": test loss {decimal(summary['test_loss'], 4)}"
-    return words + (f" (best validation {percent(best)})." if best is not None else ".")
+    return words + "."
 
 
 def _read_out(summary: Mapping[str, Any]) -> str:
-    epoch = summary.get("read_out_epoch")
-    return "" if epoch is None else f" with the network of epoch {epoch}"
+    epoch, accuracy = summary.get("read_out_epoch"), summary.get("read_out_val_accuracy")
+    words = "" if epoch is None else f" with the network of epoch {epoch}"
+    return words + ("" if accuracy is None else f" (validation {percent(accuracy)})")
 
 
 def _grown(summary: Mapping[str, Any]) -> list[str]:

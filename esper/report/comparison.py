@@ -6,7 +6,7 @@ from html import escape
 from esper.logger.format import count, decimal, magnitude, measured
 from esper.report import html
 from esper.report.history import Row
-from esper.report.sweep import Group, Job
+from esper.report.sweep import LEAST_JOBS, Group, Job
 
 _GROUPS = ("group", "#jobs", "#counted", "#mean", "#95 % interval")
 _JOBS = (
@@ -38,7 +38,7 @@ def comparison_page(
             f"Groups by {metric.replace('_', ' ')}",
             html.table(_GROUPS, rows, "There is no group."),
             '<p class="dim">A group is the jobs that differ in nothing but rng_seed; the interval '
-            "is a bootstrap of the mean over them, 95 %.</p>",
+            f"is a bootstrap of the mean over them, 95 %, from {LEAST_JOBS} jobs on.</p>",
             html.figure(svg),
         ),
         html.section("Jobs", html.table(_JOBS, map(_job_row, jobs), "There is no job.")),

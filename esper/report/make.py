@@ -11,7 +11,7 @@ from esper.report.drawing import to_svg, write_png
 from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
 from esper.report.page import run_page
 from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
-from esper.rundir.layout import METRICS
+from esper.rundir.layout import METRICS, PAGE, REPORT
 from esper.rundir.records import is_run, load_run
 
 
@@ -47,7 +47,7 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
             written += _report_jobs(title, members, target)
     if len(folders) > 1:
         parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
-        written += _report_jobs("Comparison", jobs, Path(out) if out else parent / "report")
+        written += _report_jobs("Comparison", jobs, Path(out) if out else parent / REPORT)
     return written
 
 
@@ -58,7 +58,7 @@ def _has_lines(folder: Path) -> bool:
 
 def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:
     if out is None:
-        return folder / "report"
+        return folder / REPORT
     return Path(out) if alone else Path(out) / f"{folder.parent.name}-{folder.name}"
 
 
@@ -70,7 +70,7 @@ def _report_run(folder: Path, target: Path) -> list[Path]:
         "alphas": alphas_figure(run),
     }
     pngs, svgs = _write_figures(figures, target)
-    page = target / "index.html"
+    page = target / PAGE
     page.write_text(run_page(run, svgs), encoding="utf-8")
     return [page, *pngs]
 
@@ -81,7 +81,7 @@ def _report_jobs(title: str, jobs: Sequence[Job], target: Path) -> list[Path]:
     pngs, svgs = _write_figures({"comparison": comparison_figure(groups, metric)}, target)
     rows = target / "sweep.csv"
     write_csv(jobs, rows)
-    page = target / "index.html"
+    page = target / PAGE
     page.write_text(comparison_page(title, jobs, groups, metric, svgs[0]), encoding="utf-8")
     return [page, rows, *pngs]
 

@@ -21,7 +21,7 @@ def summarise(
 
     Args:
         grower: after the last step.
-        lines: the lines of `metrics.jsonl`.
+        lines: the lines of `metrics.jsonl`, one for each epoch from the first on.
         test: `test_accuracy`, `test_loss` and `read_out_epoch` of the network that was read out.
         num_samples: samples that an epoch trains on.
     """
@@ -36,6 +36,7 @@ def summarise(
     plain = (1 + BACKWARD) * grower.host.flops * num_samples * len(lines)
     return {
         **test,
+        "read_out_val_accuracy": lines[int(test["read_out_epoch"]) - 1]["val_accuracy"],
         "best_val_accuracy": _best(lines),
         "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,

@@ -13,6 +13,8 @@ SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
+REPORT = "report"  # the folder of the page about a run, or about several, beside their files
+PAGE = "index.html"  # the page in it
 SNAPSHOT = "ledger_snapshot.json"  # entries of the store when the run began
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import yaml
 
 from esper.contracts.errors import CheckpointError, DataError
-from esper.rundir.layout import CHECKPOINTS, COMMAND, CONFIG, EVENTS, HYDRA, METRICS, SUMMARY
+from esper.rundir.layout import (
+    CHECKPOINTS,
+    COMMAND,
+    CONFIG,
+    EVENTS,
+    HYDRA,
+    METRICS,
+    PAGE,
+    SUMMARY,
+)
 from esper.rundir.lock import is_locked
 
 _MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
@@ -66,6 +75,11 @@ def is_sweep(folder: Path) -> bool:
     return (folder / COMMAND).exists()
 
 
+def is_report(folder: Path) -> bool:
+    """Return whether a folder holds a report and neither a run nor a sweep."""
+    return (folder / PAGE).exists() and not is_run(folder) and not is_sweep(folder)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The records of a run.
@@ -98,10 +112,15 @@ class Run:
         return [event for event in self.events if event["kind"] in kinds]
 
 
+class NoRunError(DataError):
+    """A folder that exists holds no run, or one that ended before it began."""
+
+
 def load_run(path: Path | str) -> Run:
     """Return the records of a run, without a torn last line if the run is unfinished.
 
     Raises:
+        NoRunError: if the folder has nothing to read.
         DataError: naming the file, and the line, that is missing or broken.
     """
     folder = Path(path)
@@ -111,14 +130,14 @@ def load_run(path: Path | str) -> Run:
         raise DataError(f"{folder} is a sweep, not a run; its jobs are {folder}/0 and so on")
     state = state_of(folder)
     if state is RunState.EMPTY:
-        raise DataError(f"no run at {folder}: the folder is empty")
+        raise NoRunError(f"no run at {folder}: the folder is empty")
     if state is RunState.FOREIGN:
-        raise DataError(f"no run at {folder}: the folder holds no file of a run")
+        raise NoRunError(f"no run at {folder}: the folder holds no file of a run")
     summary = load_summary(folder)
     config = load_object(folder / CONFIG)
     if config is None and not (folder / METRICS).exists():
         error = (summary or {}).get("error") or "it was stopped"
-        raise DataError(f"{folder} holds nothing to read: {state} before it began: {error}")
+        raise NoRunError(f"{folder} holds nothing to read: {state} before it began: {error}")
     if config is None:
         raise DataError(f"{folder} holds no {CONFIG}: the run is of an earlier version of Esper")
     metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)

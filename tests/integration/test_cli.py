@@ -106,6 +106,21 @@ def test_a_failure_in_a_run_is_one_line_and_in_its_summary(refused: Callable[...
     assert failed["error"] == line.removeprefix("error: ")
 
 
+def test_inspect_shows_the_runs_beside_one_that_was_refused(
+    refused: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused("train", *TINY, "data=text")
+    failed = str(only("runs/train/*"))
+    assert "holds nothing to read: failed before it began" in refused("inspect", failed)
+    assert code_of("train", *TINY, "hydra.run.dir=good") == 0
+    capfd.readouterr()
+    assert code_of("inspect", failed, "good") == 0
+    shown = capfd.readouterr()
+    assert "finished, 1 epochs" in shown.out
+    assert shown.err.startswith(f"skipped: {failed} holds nothing to read: failed before it began")
+    assert "no run at nowhere" in refused("inspect", "good", "nowhere")
+
+
 def test_an_output_folder_that_cannot_be_made_is_one_line(refused: Callable[..., str]) -> None:
     Path("taken").write_text("a file, not a folder")
     assert "taken" in refused("train", *TINY, "hydra.run.dir=taken/run")

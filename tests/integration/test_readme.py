@@ -89,7 +89,9 @@ def run_example(name: str, folder: Path) -> str:
 
 def test_the_python_loop_grows_its_network(tmp_path: Path) -> None:
     printed = run_example(LOOP, tmp_path)
-    assert len(printed.splitlines()) == 40
+    assert len(printed.splitlines()) == 41
+    gained = r"network of epoch \d+: Grower\(epoch 40/40, .*, kept \d/\d \w+, .*\)"
+    assert re.fullmatch(gained, printed.splitlines()[-1])
     for stage in ("GERMINATED", "BLENDING", "SHADOWING", "PROBATIONARY", "FOSSILIZED"):
         assert stage in printed
 

@@ -280,6 +280,15 @@ def test_flags_and_a_second_folder_are_refused(whole: Path, capfd: Any) -> None:
     assert "--resume takes one folder, got 2: run to " in capfd.readouterr().err
 
 
+def test_a_pattern_that_finds_a_run_and_the_report_about_it_resumes_the_run(whole: Path) -> None:
+    shutil.copytree(whole, "runs/run")
+    assert code_of("report", "runs") == 0
+    found = sorted(map(str, Path("runs").iterdir()))
+    assert found == ["runs/report", "runs/run"]
+    assert code_of("train", "--resume", *found, "epochs=13") == 0
+    assert len(lines_of(Path("runs/run/metrics.jsonl"))) == 13
+
+
 @pytest.mark.parametrize("name", ["it's", "a b,c=d", "tail\\"])
 def test_a_run_in_a_folder_of_any_name_goes_on(name: str, whole: Path) -> None:
     shutil.copytree(whole, name)

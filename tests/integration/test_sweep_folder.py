@@ -114,9 +114,9 @@ def test_jobs_side_by_side_are_the_jobs_one_after_the_other(
 def test_a_job_that_fails_is_told_and_does_not_stop_the_others(done: dict[str, Done]) -> None:
     failing = done["failing"]
     line = failing.refusal
-    assert "model.slots: no module 'blok1'" in line
+    assert "slots (model.slots): no module 'blok1'" in line
     assert "1 of 2 jobs finished" in failing.out
-    assert "job 0 failed: model.slots: no module 'blok1'" in " ".join(failing.out.split())
+    assert "job 0 failed: slots (model.slots): no module 'blok1'" in " ".join(failing.out.split())
     folder = only_sweep(failing)
     assert folder.parent.name == "blocks"
     assert [row["status"] for row in rows_of(folder)] == ["failed", "finished"]

@@ -4,10 +4,11 @@ The slope of a curve is its fall for each doubling of the FLOPs spent at the pre
 
     slope = -d L / d log2 FLOPs,
 
-by least squares over its points in the last doubling.  It is the fall of the loss itself, not of
-its logarithm: the training loss of a small convolutional network falls as a power of the FLOPs
-until it has learnt its samples by heart, so the slope of the logarithm stays near its steepest and
-never says that more training brings little.
+by least squares over its points in the last doubling, but over at least two epochs, because the
+parts of an epoch hold different samples and only whole epochs can be compared.  It is the fall of
+the loss itself, not of its logarithm: the training loss of a small convolutional network falls as a
+power of the FLOPs until it has learnt its samples by heart, so the slope of the logarithm stays
+near its steepest and never says that more training brings little.
 
 A jump is a rise of the training loss in which the mean of three points exceeds twice the mean of
 all before them, at least three, plus 0.1.  The data have drifted then.
@@ -16,6 +17,7 @@ all before them, at least three, plus 0.1.  The data have drifted then.
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import accumulate
 
 from esper.contracts.observation import CurvePoint
 
@@ -36,15 +38,21 @@ the plateau at which training starts."""
 _JUMP_POINTS, _JUMP_FACTOR, _JUMP_MARGIN = 3, 2.0, 0.1
 
 
-def slopes(curve: Sequence[CurvePoint]) -> list[float]:
-    """Return the slope at each point of a curve from the `LEAST_POINTS`-th on."""
-    ends = range(LEAST_POINTS, len(curve) + 1)
-    return [_slope(_window(curve[:end])) for end in ends]
+def slopes(curve: Sequence[CurvePoint], least: int = 1) -> list[float]:
+    """Return the slope at each point of a curve that has enough before it.
+
+    Args:
+        curve: the points, each the mean of `count` losses.
+        least: number of losses that a window holds at least; it has `LEAST_POINTS` points too.
+    """
+    counts = accumulate(point.count for point in curve)
+    ends = [end for end, count in enumerate(counts, 1) if end >= LEAST_POINTS and count >= least]
+    return [_slope(_window(curve[:end], least)) for end in ends]
 
 
-def steepest(curve: Sequence[CurvePoint]) -> float:
-    """Return the steepest slope of a curve with at least `LEAST_POINTS` points."""
-    return max(*slopes(curve), LEAST_STEEPEST * abs(curve[0].loss))
+def steepest(curve: Sequence[CurvePoint], least: int = 1) -> float:
+    """Return the steepest of the slopes of a curve that has one."""
+    return max(*slopes(curve, least), LEAST_STEEPEST * abs(curve[0].loss))
 
 
 def is_untrained(curve: Sequence[CurvePoint]) -> bool:
@@ -70,11 +78,13 @@ def jump(part_losses: Sequence[Sequence[float]]) -> tuple[float, float] | None:
     return None
 
 
-def _window(curve: Sequence[CurvePoint]) -> Sequence[CurvePoint]:
-    """Return the points of the last doubling, at least `LEAST_POINTS`."""
+def _window(curve: Sequence[CurvePoint], least: int = 1) -> Sequence[CurvePoint]:
+    """Return the points of the last doubling, at least `LEAST_POINTS` and `least` losses."""
     start = len(curve) - LEAST_POINTS
-    while start and curve[start - 1].flops * WINDOW >= curve[-1].flops:
+    count = sum(point.count for point in curve[start:])
+    while start and (count < least or curve[start - 1].flops * WINDOW >= curve[-1].flops):
         start -= 1
+        count += curve[start].count
     return curve[start:]
 
 

@@ -114,19 +114,26 @@ def _early(observation: Observation, rules: TriggerRules) -> Trigger:
 
 def _flat(observation: Observation, rules: TriggerRules) -> Trigger:
     curve, name = observation.curve, observation.curve_source
-    slopes = flatness.slopes(curve)
+    parts = max(map(len, observation.part_losses), default=1)
+    least = max(flatness.LEAST_POINTS, 2 * parts)
+    slopes = flatness.slopes(curve, least)
     if not slopes:
-        reason = f"slope needs {flatness.LEAST_POINTS} points of {name} loss at this size"
-        return Trigger(fires=False, reason=f"{reason}, has {len(curve)}")
+        have = sum(point.count for point in curve)
+        reason = f"slope needs {least} points of {name} loss at this size, has {have}"
+        return Trigger(fires=False, reason=reason)
     if observation.epoch <= UNTRAINED_EPOCHS and flatness.is_untrained(curve):
         reason = f"{name} loss has hardly fallen from that of the untrained network"
         return Trigger(fires=False, reason=f"{reason}, {curve[0].loss:.3g}")
-    slope, steepest = slopes[-1], flatness.steepest(curve)
+    slope, steepest = slopes[-1], flatness.steepest(curve, least)
     is_flat = slope <= rules.slope_share * steepest
-    sign = "<=" if is_flat else ">"
-    reason = f"{name} loss falls by {slope:.3g} a doubling of FLOPs"
+    return Trigger(fires=is_flat, reason=f"{name} loss {_fall(slope, steepest, is_flat, rules)}")
+
+
+def _fall(slope: float, steepest: float, is_flat: bool, rules: TriggerRules) -> str:
+    if slope < 0:
+        return f"rises by {-slope:.3g} a doubling of FLOPs, its steepest fall is {steepest:.3g}"
     share = f"{100 * rules.slope_share:g} % of the steepest, {steepest:.3g}"
-    return Trigger(fires=is_flat, reason=f"{reason} {sign} {share}")
+    return f"falls by {slope:.3g} a doubling of FLOPs {'<=' if is_flat else '>'} {share}"
 
 
 def _jump(observation: Observation, rules: TriggerRules) -> Trigger:

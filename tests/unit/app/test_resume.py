@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from esper.app.resume import command_to_resume
+from esper.app.resume import command_to_resume, one_folder
 from esper.contracts.errors import ConfigError
 from esper.rundir.layout import COMMAND, HYDRA, write_json
 
@@ -29,6 +29,23 @@ def test_a_folder_of_runs_is_refused_and_the_latest_of_them_are_named(tmp_path: 
     assert "in it are runs/run2, " in refusal_of(tmp_path.parent)
     with pytest.raises(ConfigError, match=r"Esper's$"):
         command_to_resume(tmp_path / "notes", [])
+
+
+def test_a_report_beside_a_run_is_no_second_folder(tmp_path: Path) -> None:
+    run, page, other = (tmp_path / name for name in ("run", "report", "other"))
+    for folder in (run, page, other):
+        folder.mkdir()
+    (page / "index.html").write_text("<!doctype html>")
+    assert one_folder(run, [str(page), "epochs=9"]) == (run, ["epochs=9"])
+    assert one_folder(page, ["epochs=9", str(run)]) == (run, ["epochs=9"])
+    assert one_folder(page, ["epochs=9"]) == (page, ["epochs=9"]), "refused when it is resumed"
+    with pytest.raises(ConfigError, match="takes one folder, got 2: .*run to .*other"):
+        one_folder(run, [str(page), str(other)])
+    # A run that holds a page of its own is a run.
+    write_json(other / "summary.json", {})
+    (other / "index.html").write_text("mine")
+    with pytest.raises(ConfigError, match="got 2"):
+        one_folder(run, [str(other)])
 
 
 def resumed(folder: Path, overrides: list[str], further: list[str]) -> list[str]:

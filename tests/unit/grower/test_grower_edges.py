@@ -271,10 +271,14 @@ def test_an_option_that_is_not_there_is_named() -> None:
 def test_a_grower_its_host_and_its_reports_print_what_they_are() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]), steps=2)
     host = run.grower.host
-    facts = f"slots {', '.join(host.slots)}, live seeds 1, parameters {host.num_parameters:,}"
+    names, size = ", ".join(host.slots), f"parameters {host.num_parameters:,}"
+    facts = f"slots {names}, kept none, live seeds 1, {size}"
     assert repr(host) == f"Host({facts})"
     assert repr(run.grower) == f"Grower(epoch 2/{EPOCHS}, {facts})"
     metrics = run.reports[1].metrics
     scores = f"epoch 2, loss {metrics.val_loss:.4g}, accuracy {metrics.val_accuracy:.4g}"
     assert repr(run.reports[1]) == f"StepReport({scores}, 0/0 -> GERMINATED, 0/0 -> TRAINING)"
     assert repr(host.slots["0"]) == "Slot(0, seeds TRAINING, DORMANT, DORMANT, DORMANT)"
+    run = go(policy=script(e2=[adapt("0", 1)], e6=[verdict(DecisionKind.FOSSILIZE, "0", 0)]))
+    kernel = run.grower.host.seed("0", 0).activation.blueprint
+    assert f", kept 0/0 {kernel}, live seeds 0, " in repr(run.grower)

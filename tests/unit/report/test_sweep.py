@@ -37,9 +37,7 @@ def test_the_table_groups_over_rng_seeds_and_names_only_the_difference(
     assert [group.label for group in groups] == ["strategy=thompson", "strategy=ucb"]
     assert [group.mean for group in groups] == [pytest.approx(0.961), pytest.approx(0.941)]
     assert groups[0].values == (pytest.approx(0.957), pytest.approx(0.961), pytest.approx(0.965))
-    assert groups[0].low is not None
-    assert groups[0].high is not None
-    assert 0.957 <= groups[0].low < 0.961 < groups[0].high <= 0.965
+    assert [group.interval("test_accuracy") for group in groups] == ["-", "-"], "of three jobs"
 
 
 def test_what_did_not_finish_is_counted_but_not_averaged() -> None:
@@ -80,10 +78,23 @@ def test_the_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
     assert 0.88 <= hits / 200 <= 0.99
 
 
-def test_the_interval_is_the_same_each_time_and_none_of_one_value() -> None:
-    assert bootstrap((0.1, 0.2, 0.4)) == bootstrap((0.1, 0.2, 0.4))
-    assert bootstrap((0.3, 0.3)) == (pytest.approx(0.3), pytest.approx(0.3))
-    assert bootstrap((0.3,)) == (None, None)
+def test_the_interval_is_the_same_each_time_and_lies_within_the_values() -> None:
+    values = (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert bootstrap(values) == bootstrap(values)
+    low, high = bootstrap(values)
+    assert low is not None
+    assert high is not None
+    assert 0.1 < low < 0.3 < high < 0.5
+    assert bootstrap((0.3,) * 5) == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_fewer_than_five_values_have_no_interval() -> None:
+    for count in range(5):
+        assert bootstrap((0.1, 0.2, 0.4, 0.5)[:count]) == (None, None)
+    (group,) = table([job(0.9 + 0.01 * n, rng_seed=str(n)) for n in range(5)], "test_accuracy")
+    assert group.low is not None
+    assert 0.90 < group.low < 0.92
+    assert group.interval("test_accuracy").startswith("90.")
 
 
 def test_the_csv_has_a_row_a_job(tmp_path: Path, make_sweep: Any) -> None:

@@ -35,6 +35,17 @@ def test_a_window_is_one_doubling_where_that_holds_four_points() -> None:
     assert slopes(curve)[-1] == pytest.approx(1.0)
 
 
+def test_a_window_reaches_back_until_it_holds_enough_losses() -> None:
+    # Losses 5 4 3 2 2 2 at doublings: the slope over all six, with
+    # x = -2.5 ... 2.5: sum of x y = -12.5 - 6 - 1.5 + 1 + 3 + 5 = -11, of squares 17.5.
+    curve = doublings(5.0, 4.0, 3.0, 2.0, 2.0, 2.0)
+    assert slopes(curve, 6) == pytest.approx([11 / 17.5])
+    assert slopes(curve, 7) == []
+    assert steepest(curve, 6) == pytest.approx(11 / 17.5)
+    # A point that averages three losses counts as three.
+    assert len(slopes([*curve[:3], CurvePoint(8.0, 8.0, 2.0, 3)], 6)) == 1
+
+
 def test_a_point_counts_as_often_as_it_averages() -> None:
     # Points at log2 = 0, 1, 2, 3, the last of three losses 1: as x = (0, 1, 2, 3, 3, 3),
     # y = (4, 1, 1, 1, 1, 1): x_mean 2, sum of (x - 2) y = -8 - 1 + 0 + 3 = -6, of squares 8.

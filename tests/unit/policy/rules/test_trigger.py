@@ -139,6 +139,27 @@ def test_early_needs_four_points_at_the_present_size() -> None:
     assert fires(young(1, 1, 1, 1))
 
 
+def test_early_fits_whole_epochs_so_that_noise_within_one_is_no_flatness() -> None:
+    # Eight parts an epoch; the loss falls by 0.1 a part and stands still from the tenth on.
+    losses = (*(2.3 - 0.1 * part for part in range(10)), *[1.4] * 6)
+    points = tuple(CurvePoint(k + 0.5, k + 0.5, loss) for k, loss in enumerate(losses))
+    epochs = (losses[:8], losses[8:])
+    first = make_observation(epoch=1, curve=points[:8], part_losses=epochs[:1])
+    assert check_trigger(first, TriggerRules(), 0).reason == (
+        "slope needs 16 points of validation loss at this size, has 8"
+    )
+    assert fires(make_observation(epoch=2, curve=points)), "the last doubling alone is flat"
+    assert not fires(make_observation(epoch=2, curve=points, part_losses=epochs))
+
+
+def test_early_says_that_a_loss_rises() -> None:
+    rising = check_trigger(young(5, 4, 3, 2, 3, 4, 5), TriggerRules(), 0)
+    assert (rising.fires, rising.reason) == (
+        True,
+        "validation loss rises by 1 a doubling of FLOPs, its steepest fall is 1",
+    )
+
+
 def test_early_waits_three_epochs_for_the_loss_to_leave_that_of_the_untrained_network() -> None:
     plateau, fallen = doublings(*[2.0] * 8), doublings(*[2.0] * 4, *[1.9] * 4)
 
