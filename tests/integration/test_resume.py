@@ -272,13 +272,12 @@ def test_a_folder_is_trained_in_by_one_process_at_a_time(whole: Path, capfd: Any
     assert without_clock(summary_of(Path("run"))) == without_clock(summary_of(whole))
 
 
-def test_flags_and_a_second_folder_are_refused(whole: Path, capfd: Any) -> None:
+def test_flags_and_a_second_folder_that_is_no_report_are_refused(whole: Path, capfd: Any) -> None:
     shutil.copytree(whole, "run")
     assert code_of("train", "--resume", "run", "-m", "epochs=14") == 1
     assert "--resume takes options only, got -m" in capfd.readouterr().err
     assert code_of("train", "--resume", "run", str(whole)) == 1
     assert "--resume takes one folder, got 2: run to " in capfd.readouterr().err
-    # A report is no second folder: a pattern finds it beside the run.
     assert code_of("report", "run", "--out=report") == 0
     assert code_of("train", "--resume", "run", "report", "epochs=13") == 0
 
