@@ -90,8 +90,8 @@ def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]
     # A pattern such as runs/train/* also finds runs that were refused, and reports.
     if len(skipped) == len(runs):
         raise skipped[-1]
-    for error in skipped:
-        typer.secho(f"skipped: {error}", fg="yellow", err=True)
+    for each in skipped:
+        typer.secho(f"skipped: {each}", fg="yellow", err=True)
 
 
 @app.command()

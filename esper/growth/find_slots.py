@@ -193,14 +193,11 @@ class SlotFinder:
         return specs
 
     def _listed(self, name: str, placement: str) -> SlotSpec:
-        known = dict(self.model.named_modules())
-        if name not in known:
-            near = difflib.get_close_matches(name, [n for n in known if n])
-            hint = (
-                f"near matches: {', '.join(near)}"
-                if near
-                else f"paths: {', '.join(filter(None, known))}"
-            )
+        modules = dict(self.model.named_modules())
+        if name not in modules:
+            paths = [path for path in modules if path]
+            near = difflib.get_close_matches(name, paths)
+            hint = f"near matches: {', '.join(near)}" if near else f"paths: {', '.join(paths)}"
             raise ConfigError(f"slots (model.slots): no module '{name}' in the host ({hint})")
         spec = self.spec(name, placement)
         if isinstance(spec, str):

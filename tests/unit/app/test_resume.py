@@ -39,7 +39,7 @@ def test_a_report_beside_a_run_is_no_second_folder(tmp_path: Path) -> None:
     assert one_folder(run, [str(page), "epochs=9"]) == (run, ["epochs=9"])
     assert one_folder(page, ["epochs=9", str(run)]) == (run, ["epochs=9"])
     assert one_folder(page, ["epochs=9"]) == (page, ["epochs=9"]), "refused when it is resumed"
-    with pytest.raises(ConfigError, match="takes one folder, got 2: .*run to .*other"):
+    with pytest.raises(ConfigError, match=r"takes one folder, got 2: .*run to .*other"):
         one_folder(run, [str(page), str(other)])
     # A run that holds a page of its own is a run.
     write_json(other / "summary.json", {})

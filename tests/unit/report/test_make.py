@@ -114,7 +114,7 @@ def test_a_sweep_gets_a_page_a_table_and_a_figure(tmp_path: Path, make_sweep: An
     assert page.sources == []
     assert "7 jobs, 6 of them finished" in text
     assert "strategy=thompson" in text
-    assert "strategy=thompson 3 3 96.1 % –" in text, "no interval of three jobs"
+    assert "strategy=thompson 3 3 96.1 % \N{EN DASH}" in text, "no interval of three jobs"
 
 
 def test_several_runs_get_a_page_each_and_one_comparison(tmp_path: Path, make_run: Any) -> None:
