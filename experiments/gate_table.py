@@ -55,13 +55,13 @@ MOST_SLOTS = 2
 PRICES = (0.0, 0.01, 0.02, 0.05)
 LOOKS, TWIN_LOOKS = (4, 6, 9), (4, 6)
 RULES = (
-    Rule("muting", "muting", LOOKS, min_gain=0.005, errors=1.4),
-    Rule("muting, 1.7 errors", "muting", LOOKS, min_gain=0.005, errors=1.7),
+    Rule("muting", "muting", LOOKS, min_gain=0.005, errors=1.7),
+    Rule("muting, 1.4 errors", "muting", LOOKS, min_gain=0.005, errors=1.4),
     Rule("muting, equal bars", "muting", LOOKS, 0.005, 2.0, is_sequential=False),
     Rule("muting, single looks", "muting", LOOKS, 0.005, 2.0, is_pooled=False, is_sequential=False),
-    Rule("twin, 2 %", "twin", TWIN_LOOKS, min_gain=0.02, errors=1.4),
-    Rule("twin, 0.5 %", "twin", TWIN_LOOKS, min_gain=0.005, errors=1.4),
-    Rule("ablation", "ablation", LOOKS, min_gain=0.005, errors=1.4),
+    Rule("twin, 2 %", "twin", TWIN_LOOKS, min_gain=0.02, errors=1.7),
+    Rule("twin, 0.5 %", "twin", TWIN_LOOKS, min_gain=0.005, errors=1.7),
+    Rule("ablation", "ablation", LOOKS, min_gain=0.005, errors=1.7),
 )
 """The first of each method is its default."""
 

@@ -51,9 +51,11 @@ def evaluate_model(evaluate: Evaluate, model: nn.Module) -> Evaluation:
     _check_real(losses)
     losses_N = _numbers(losses, scores)
     if losses_N.dim() != 1 or len(losses_N) < 2:
+        is_column = losses_N.dim() == 2 and losses_N.shape[1] == 1
         raise ValueError(
             "evaluate must return one loss per sample, a 1-d tensor of at least 2 "
             f"(reduction='none'), got shape {tuple(losses_N.shape)}"
+            + (": return losses.squeeze(1)" if is_column else "")
         )
     if hits is None:
         return Evaluation(losses_N, None)

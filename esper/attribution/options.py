@@ -26,14 +26,14 @@ class Attribution:
     min_gain: least relative gain of a kept kernel, in [0, 1); None for 0.005 (0.02 for `twin`).
     standard_errors: least gain of a kept kernel in standard errors at its last look, >= 0; at look
         k of n it is sqrt(n / k) times as many (O'Brien and Fleming 1979, "A multiple testing
-        procedure for clinical trials").  1.4 keeps a kernel of gain 0 in at most 10 % of trials.
+        procedure for clinical trials").  1.7 keeps a kernel of gain 0 in at most 5 % of trials.
     """
 
     method: str = "muting"
     mute_probability: float = 0.5
     looks: tuple[int, ...] | None = None
     min_gain: float | None = None
-    standard_errors: float = 1.4
+    standard_errors: float = 1.7
 
     def __post_init__(self) -> None:
         require_one_of("attribution.method", self.method, METHODS)

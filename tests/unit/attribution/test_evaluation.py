@@ -28,6 +28,7 @@ def test_hits_need_not_be_given(given: Any) -> None:
         (torch.tensor(1.0), r"one loss per sample, .* got shape \(\)"),
         (torch.ones(1), r"at least 2 .* got shape \(1,\)"),
         (torch.ones(2, 2), r"got shape \(2, 2\)"),
+        (torch.ones(3, 1), r"got shape \(3, 1\): return losses.squeeze\(1\)"),
         (
             (torch.ones(3), torch.ones(2)),
             r"a hit for every loss, got \(2,\) hits for \(3,\) losses",

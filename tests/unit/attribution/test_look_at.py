@@ -67,7 +67,7 @@ def test_a_muted_kernel_is_judged_by_its_gain_and_the_paired_standard_error() ->
     life = host.seed("block1", 0).activation
     assert life.gains == [GainPoint(epochs_since=4, gain=pytest.approx(1 / 3))]
     assert life.look is not None
-    assert life.look.bar == pytest.approx(1.4 * math.sqrt(3) * error), "the first of three looks"
+    assert life.look.bar == pytest.approx(1.7 * math.sqrt(3) * error), "the first of three looks"
     assert (life.look.epoch, life.look.is_last, life.look.shown) == (4, False, 0.25)
 
 
@@ -84,7 +84,7 @@ def test_the_gain_is_pooled_over_the_looks_so_far_and_the_bar_falls() -> None:
     life = host.seed("block1", 0).activation
     assert [point.gain for point in life.gains] == pytest.approx([0.5] * 3), "each look's own"
     assert life.look is not None
-    assert life.look.bar == pytest.approx(1.4 * error)
+    assert life.look.bar == pytest.approx(1.7 * error)
 
 
 def test_a_new_alpha_target_begins_a_new_comparison() -> None:

@@ -195,7 +195,7 @@ def test_a_look_that_leaves_no_room_until_the_next_is_the_last_of_the_least_gain
         grow(host, "0", index, "mlp")
         life = host.seed("0", index).activation
         life.aged_from, life.event, life.gain, life.gain_error = 6, 0, gain, 0.1
-        life.look = Look(epoch=10, age=4, is_last=False, bar=0.1 * 1.4 * math.sqrt(3), shown=0.5)
+        life.look = Look(epoch=10, age=4, is_last=False, bar=0.17 * math.sqrt(3), shown=0.5)
         lives.append(life)
     flops = life.flops
     # Until age 6: 2 epochs with half of the steps, and a look with 3 evaluations, or 1 for one.
@@ -207,7 +207,7 @@ def test_a_look_that_leaves_no_room_until_the_next_is_the_last_of_the_least_gain
     for index, life in enumerate(lives):
         assert life.look.is_last == life.look.is_unpaid == (index in ended)
         factor = 1.0 if index in ended else math.sqrt(3)
-        assert life.look.bar == pytest.approx(0.14 * factor), "the last look has the lower bar"
+        assert life.look.bar == pytest.approx(0.17 * factor), "the last look has the lower bar"
 
 
 def test_a_trial_that_ends_anyway_needs_no_room(host: Host) -> None:
