@@ -35,7 +35,7 @@ REPEATED = frozenset({"raising kernel", "slow kernel"})
 EQUAL = frozenset({"busy kernel", "slow kernel"})
 """Kinds that change neither the metrics nor the network."""
 
-UNSTEADY = (f"blueprint.names=[{NAME}]",)
+UNSTEADY = (f"blueprint.names=[{NAME}]", "model.hidden=[12,12,12]")
 PATIENT = (*UNSTEADY, "recovery.quarantine_after=1000")
 """By default a run bars its only blueprint after three failures, so no kernel could fail again."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from esper.grower.grower import Grower
 from esper.policy.schedule import Schedule
+from esper.safety.options import Safety
 from experiments.soak.fresh import in_fresh_process
 from experiments.soak.judge import judge
 from experiments.soak.resources import Sample, measured
@@ -83,6 +84,8 @@ def field(epochs: int, rng_seed: int) -> Field:
         policy=Schedule(
             fractions=tuple((i + 1) / (events + 1) for i in range(events)), grow_until=1.0
         ),
+        # Steps without training count no samples, so that nothing would be affordable.
+        safety=Safety(max_cost=1_000.0),
     )
     return Field(grower, model, optimizer, x, y)
 

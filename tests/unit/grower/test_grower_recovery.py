@@ -120,7 +120,7 @@ def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
     assert (outcome.settled_epoch, outcome.reason) == (3, "blueprint 'bad' is in quarantine")
     assert told.of(EventKind.PLAN)[-1].changes == ()
     assert told.of(EventKind.PLAN)[-1].reasoning.endswith("every blueprint on offer is barred")
-    found = summarise(grower, [line_of_an_epoch()], {}, num_samples=1)
+    found = summarise(grower, [line_of_an_epoch()], {"read_out_epoch": 1}, num_samples=1)
     assert found["recoveries"] == {}
     assert found["failures_not_recovered"] == {
         "fallback": 3,

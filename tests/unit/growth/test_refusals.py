@@ -15,6 +15,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 import esper
 from esper.contracts.errors import ConfigError
 from esper.growth.prepare import HostSetup, prepare
+from esper.safety.options import Safety
 
 X = torch.randn(4, 4)
 
@@ -230,6 +231,7 @@ def test_a_wrapped_optimizer_grows_like_the_one_in_it() -> None:
             epochs=8,
             schedulers=[scheduler],
             policy="schedule",
+            safety=Safety(max_cost=9.0),
         )
         for _ in range(8):
             for _ in range(3):
