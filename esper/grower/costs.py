@@ -97,15 +97,12 @@ class Costs:
     def affordable_flops(self, epoch: int, num_kernels: int = 1) -> float:
         """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
-        Each kernel of an event adds evaluations.  At most 0: no trial may be opened.
+        A single kernel must fit until its last look, more of them together until their first.  Each
+        kernel of an event adds evaluations.  At most 0: no trial may be opened.
         """
-        room, open_whole = self._room(self._events(), epoch, is_next=False)
-        end = self._last(0, epoch) if num_kernels == 1 else self._next(0, epoch)
-        return self._most_flops(room, end, num_kernels, open_whole)
-
-    def _most_flops(self, room: float, end: int, num_kernels: int, open_whole: float) -> float:
-        """Return the most FLOPs a sample of new kernels that the room holds until an age."""
         events = self._events()
+        room, open_whole = self._room(events, epoch, is_next=False)
+        end = self._last(0, epoch) if num_kernels == 1 else self._next(0, epoch)
         whole, settled = self._passes(num_kernels, 0, end, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
