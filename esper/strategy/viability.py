@@ -122,16 +122,13 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
 
 
 def _cost(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
-    flops, own = (
-        sum(inputs.flops.get(e, 0.0) for e in these) for these in ({*taken, seed}, {seed})
-    )
-    alone, most = (
-        inputs.affordable_flops[min(n, len(inputs.affordable_flops) - 1)] for n in (0, len(taken))
-    )
+    limits, own = inputs.affordable_flops, inputs.flops.get(seed, 0.0)
+    flops = own + sum(inputs.flops.get(each, 0.0) for each in taken - {seed})
+    most = limits[min(len(taken), len(limits) - 1)]
     if flops > most:
         return f"would make {flops:.4g} FLOPs of the {most:.4g} that may be added"
-    if own > alone:
-        return f"takes {own:.4g} FLOPs of the {alone:.4g} that a kernel may"
+    if own > limits[0]:
+        return f"takes {own:.4g} FLOPs of the {limits[0]:.4g} that a kernel may"
     return None
 
 
