@@ -13,6 +13,18 @@ MIN_GAIN = {"muting": 0.005, "twin": 0.02, "ablation": 0.005}
 SHOWN = {"muting": 0.25, "twin": 1.0, "ablation": 1.0}
 """Share of a kernel's lasting gain that each method shows."""
 
+LAST_PART = 4
+"""No kernel stays on trial in the last of so many parts of a run; see `last_look_epoch`."""
+
+
+def last_look_epoch(epochs: int) -> int:
+    """Return the epoch after which no kernel stays on trial, if it is old enough for a look.
+
+    The last quarter of the run, at least an epoch, is left to what stays: a host that was trained
+    beside a kernel and lost it needs some training to make up for it.
+    """
+    return epochs - max(1, epochs // LAST_PART)
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -85,15 +97,16 @@ class Attribution:
 
     def is_measured(self, age: int, epoch: int, epochs: int) -> bool:
         """Return whether a twin is compared at an age: at each look, and an epoch before it."""
-        is_before = age + 1 in self.ages or epoch + 1 == epochs - 1
+        is_before = self.due(age + 1, epoch + 1, epochs) is not None
         return is_before or self.due(age, epoch, epochs) is not None
 
     def due(self, age: int, epoch: int, epochs: int) -> Look | None:
         """Return the look at a kernel of an age at the end of `epoch`, None if none is due.
 
-        A look that is due later than an epoch before the end is taken then, and is the last.
+        A look that is due after `last_look_epoch` is taken then, and is the last.  Only a kernel
+        that is too young then is looked at later, once.
         """
-        is_end = epoch == epochs - 1 and age >= self.ages[0]
+        is_end = last_look_epoch(epochs) <= epoch < epochs and age >= self.ages[0]
         if age not in self.ages and not is_end:
             return None
         later = [each for each in self.ages if each > age]

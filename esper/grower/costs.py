@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from esper.attribution.options import Attribution
+from esper.attribution.options import Attribution, last_look_epoch
 from esper.attribution.trials import BACKWARD
 from esper.contracts.stage import LIVE
 from esper.growth.host import Host
@@ -219,8 +219,9 @@ class Costs:
         return max(age, min(self.attribution.ages[-1], self._left(age, epoch)))
 
     def _left(self, age: int, epoch: int) -> int:
-        """Return the age of a kernel an epoch before the end."""
-        return age + self.epochs - 1 - epoch
+        """Return the age of a kernel at the look that the end of the run makes the last."""
+        last = age + last_look_epoch(self.epochs) - epoch
+        return min(max(last, self.attribution.ages[0]), age + self.epochs - 1 - epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run has cost so far, and its batch size."""

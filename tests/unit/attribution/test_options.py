@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from esper.attribution.options import Attribution
+from esper.attribution.options import Attribution, last_look_epoch
 from esper.contracts.slot import Look
 from esper.growth.options import Growth
 
@@ -58,17 +58,20 @@ def test_each_method_has_looks_and_a_bar_of_its_own(
         (8, 18, None),
         (9, 19, True),
         (10, 20, None),
-        # An epoch before the end: the last look, unless the kernel is still too young.
-        (3, 49, None),
+        # 12 of 50 epochs before the end: the last look, unless the kernel is still too young.
+        (5, 37, None),
+        (3, 38, None),
+        (4, 38, True),
+        (5, 38, True),
+        (7, 38, True),
+        (9, 38, True),
+        (4, 39, True),
         (4, 49, True),
-        (5, 49, True),
-        (7, 49, True),
-        (9, 49, True),
-        (5, 48, None),
+        (3, 49, None),
         (5, 50, None),
     ],
 )
-def test_looks_are_at_their_ages_and_the_last_an_epoch_before_the_end(
+def test_looks_are_at_their_ages_and_the_last_a_quarter_before_the_end(
     age: int, epoch: int, is_last: bool | None
 ) -> None:
     look = Attribution().due(age, epoch, epochs=50)
@@ -87,7 +90,7 @@ def test_fewer_standard_errors_are_asked_for_at_later_looks() -> None:
 
     bars = [bar(age, 10 + age) for age in (4, 6, 9)]
     assert bars == pytest.approx([0.02 * math.sqrt(3), 0.02 * math.sqrt(3 / 2), 0.02])
-    assert bar(5, 49) == 0.02, "the last look is put forward by the end"
+    assert bar(5, 38) == 0.02, "the last look is put forward by the end"
 
 
 def test_the_bar_is_never_under_the_least_gain() -> None:
@@ -101,7 +104,14 @@ def test_a_twin_is_compared_at_looks_and_an_epoch_before() -> None:
     options = Attribution(method="twin")
     assert [age for age in range(1, 9) if options.is_measured(age, 10, 50)] == [3, 4, 5, 6]
     late = Attribution(method="twin", looks=(4, 10))
-    assert [late.is_measured(6, epoch, 50) for epoch in (47, 48, 49)] == [False, True, True]
+    assert [late.is_measured(6, epoch, 50) for epoch in (36, 37, 38)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "last"), [(6, 5), (7, 6), (8, 6), (12, 9), (15, 12), (40, 30), (50, 38)]
+)
+def test_the_last_quarter_of_a_run_is_left_to_what_stays(epochs: int, last: int) -> None:
+    assert last_look_epoch(epochs) == last
 
 
 def test_a_first_look_before_the_end_of_shadowing_is_refused() -> None:

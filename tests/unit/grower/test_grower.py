@@ -122,10 +122,14 @@ def test_a_budget_has_an_end() -> None:
 
 def test_what_is_open_an_epoch_before_the_end_is_culled_and_nothing_later() -> None:
     run = go(policy=script(e6=[adapt("0", 1)], e7=[adapt("3", 1)]), epochs=12, steps=12)
+    # The first is old enough for a last look a quarter before the end, or soon after.
     assert run.stages("0", 0)[-2:] == ["CULLED", "EMBARGOED"]
     outcomes = run.grower.settler.outcomes
-    assert [(o.germinated_epoch, o.settled_epoch) for o in outcomes] == [(6, 11), (7, 11)]
-    assert {o.reason for o in outcomes} == {"no verdict an epoch before the end"}
+    assert [(o.germinated_epoch, o.settled_epoch) for o in outcomes] == [(6, 10), (7, 11)]
+    assert {o.reason for o in outcomes} == {
+        "no verdict at the last look, at age 4",
+        "no verdict an epoch before the end",
+    }
     assert not [event for event in run.told.events if event.epoch == 12]
     assert not any("esper_kernels" in key for key in run.model.state_dict())
     assert len(run.grower.host.optimizer.param_groups) == 1
