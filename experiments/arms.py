@@ -130,6 +130,14 @@ def compare(place: Place, rng_seed: int, best: float | None = None) -> list[dict
     return [asdict(each) for each in results]
 
 
+def compare_host(place: Place, rng_seed: int) -> list[dict[str, Any]]:
+    """Run the grown arm of one rng seed and the ungrown host; return their results."""
+    config = place.config(rng_seed)
+    warm_up(config)
+    grown = measure(config)
+    return [asdict(each) for each in (result("grown", grown), *_host(Controls(config), grown))]
+
+
 def compare_sizes(place: Place, rng_seed: int) -> list[dict[str, Any]]:
     """Run the static sizes of one rng seed, at the epochs and at the FLOPs of the grown run."""
     config = place.config(rng_seed)

@@ -7,6 +7,8 @@ each task is chosen first, on the rng seeds 100 to 99 + N and, where data have o
 another one: the size with the lowest mean decision-validation loss at equal FLOPs.  It is then
 reported on the seeds of the evaluation, as the arm `best size`.
 
+With `--arms host` it is compared to the ungrown host alone, which takes a tenth of the time.
+
 Writes `experiments/results/growth_pays.json` with the table and every run, a figure beside it, and
 prints the table.  A stopped command goes on where it was.
 """
@@ -17,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.arms import EQUAL_FLOPS, compare, compare_sizes, size_name
+from experiments.arms import EQUAL_FLOPS, compare, compare_host, compare_sizes, size_name
 from experiments.cells import Cell, Cells
 from experiments.growth_table import pooled, shown, table
 from experiments.tasks import (
@@ -36,10 +38,11 @@ Runs = list[list[dict[str, Any]]]
 
 
 def arms_of(
-    task: str, rng_seed: int, *, epochs: int, cifar: Path | None, best: float | None
+    task: str, rng_seed: int, *, epochs: int, cifar: Path | None, best: float | None, arms: str
 ) -> list[dict[str, Any]]:
-    """Return the results of all arms of a task for one rng seed."""
-    return compare(Place(task, epochs, cifar=cifar), rng_seed, best)
+    """Return the results of the arms of a task for one rng seed."""
+    place = Place(task, epochs, cifar=cifar)
+    return compare_host(place, rng_seed) if arms == "host" else compare(place, rng_seed, best)
 
 
 def sizes_of(
@@ -70,7 +73,8 @@ def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> d
         tuned = cells.fill(partial(sizes_of, **rest), wanted, given.processes)
         wanted = [(task, seed) for seed in evaluation_seeds(given)]
         size = best_size(tuned) if tuned else None
-        all_runs[task] = cells.fill(partial(arms_of, **rest, best=size), wanted, given.processes)
+        run = partial(arms_of, **rest, best=size, arms=given.arms)
+        all_runs[task] = cells.fill(run, wanted, given.processes)
         tables[task] = {"best_size": size, "arms": table(all_runs[task])}
     return {"tasks": tables, "all_tasks": pooled(all_runs)}
 
@@ -96,9 +100,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--tasks", nargs="+", choices=(*WITHOUT_FILES, CIFAR))
     parser.add_argument("--cifar", type=Path, help="folder of CIFAR-10")
+    parser.add_argument(
+        "--arms", default="all", choices=("all", "host"), help="host: the ungrown one alone"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
+    if given.arms == "host" and given.tune:
+        parser.error("--arms host has no best size, so it takes no --tune")
     if given.seeds < 1 or given.tune < 0 or given.epochs < 1:
         parser.error("--seeds and --epochs must be >= 1, --tune >= 0")
     shared = set(evaluation_seeds(given)) & set(tuning_seeds(given))
@@ -114,9 +123,10 @@ def main() -> None:
     tasks = [task for task in given.tasks or possible if task in possible]
     command = (
         f"python -m experiments.growth_pays --seeds {given.seeds} --first {given.first} "
-        f"--tune {given.tune} --epochs {given.epochs} --tasks {' '.join(tasks)}"
+        f"--tune {given.tune} --epochs {given.epochs} --arms {given.arms} --tasks {' '.join(tasks)}"
     )
-    cells = Cells(given.out, command, {"epochs": given.epochs, "tune": given.tune})
+    settings = {"epochs": given.epochs, "tune": given.tune, "arms": given.arms}
+    cells = Cells(given.out, command, settings)
     found = evaluate(cells, given, tasks)
     cells.write(**found)
     from experiments.growth_figure import draw

@@ -16,6 +16,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from experiments.measured import measure
 from experiments.own_loop import own_loop
 from experiments.stats import bootstrap, rate, stratified
 from experiments.tasks import CIFAR, WITHOUT_FILES, Place, task_names
+from experiments.trial_costs import trial_shares
 
 RESULT = Path(__file__).parent / "results" / "never_harm.json"
 EPOCHS = (4, 5, 6, 8, 10, 12, 20, 40)
@@ -104,6 +106,7 @@ def _trials(rows: Sequence[Row]) -> dict[str, Any]:
     """Return how many trials runs have: a share with its interval, and medians; None if no run."""
     long = [row["grown"]["trials"] for row in rows if row["epochs"] >= MANY_TRIALS_FROM]
     full = [row["grown"] for row in rows if row["epochs"] == COUNTED_AT]
+    shares = [arm["trial_shares"] for arm in full if "trial_shares" in arm]
     many = rate(sum(trials >= MANY_TRIALS for trials in long), len(long)) if long else None
     return {
         f"share_with_{MANY_TRIALS}_or_more_from_{MANY_TRIALS_FROM}_epochs": (
@@ -111,6 +114,8 @@ def _trials(rows: Sequence[Row]) -> dict[str, Any]:
         ),
         f"median_trials_at_{COUNTED_AT}": _median([arm["trials"] for arm in full]),
         f"median_kept_at_{COUNTED_AT}": _median([arm["kept"] for arm in full]),
+        f"median_flops_share_of_a_trial_at_{COUNTED_AT}": _median(list(chain(*shares))),
+        f"median_flops_share_of_all_trials_at_{COUNTED_AT}": _median([sum(s) for s in shares]),
     }
 
 
@@ -138,11 +143,14 @@ def _run(config: Any) -> Row:
         "losses_N": run.test_losses_N,
         "trials": run.summary["seeds_germinated"],
         "kept": run.summary["seeds_fossilized"],
+        "trial_shares": trial_shares(run.lines, run.events),
     }
 
 
 def _plain(arm: Row) -> Row:
+    shares = {"trial_shares": arm["trial_shares"]} if "trial_shares" in arm else {}
     return {
+        **shares,
         "accuracy": float(arm["hits_N"].mean()),
         "loss": float(arm["losses_N"].mean()),
         "trials": arm["trials"],
@@ -150,7 +158,7 @@ def _plain(arm: Row) -> Row:
     }
 
 
-def _median(values: Sequence[int]) -> float | None:
+def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
