@@ -43,10 +43,14 @@ from esper.store.redis import Redis as RedisStore
 from esper.store.snapshot import Snapshot
 from esper.store.sqlite import SQLite
 from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.exp3 import Exp3
 from esper.strategy.fixed import Fixed
+from esper.strategy.linthompson import LinThompson
+from esper.strategy.linucb import LinUCB
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
+from esper.strategy.sliding_ucb import SlidingUCB
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import Viability
@@ -67,6 +71,10 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "thompson": Thompson,
         "epsilon_greedy": EpsilonGreedy,
         "performance_weighted": PerformanceWeighted,
+        "sliding_ucb": SlidingUCB,
+        "exp3": Exp3,
+        "linucb": LinUCB,
+        "linthompson": LinThompson,
         "fixed": Fixed,
         "random": RandomStrategy,
         "round_robin": RoundRobin,

@@ -1,23 +1,34 @@
-"""The statistics of one arm: a seed of a slot with the blueprint that it is bound to."""
+"""The statistics of one arm: a slot with a blueprint, and the seed that is bound to it there."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmStats:
-    """Summary of an arm's settled activations, its own and those of similar slots.
+    """Summary of what is known of an arm; rewards are mapped to [0, 1] by the ledger's scale.
 
-    trials: number of settled activations.
-    mean_reward: mean reward, mapped to [0, 1] by the ledger's scale; 0.5 when untried.
-    recent_rewards: last `window_size` rewards, oldest first, each in [0, 1].
+    trials: weight of all that is known, in trials: `own_trials + prior_trials`.
+    mean_reward: mean over all of that; 0.5 when nothing is known.
+    own_trials: number of settled activations of the blueprint in this slot.
+    prior_trials, prior_mean: weight and mean of similar slots and of the first-order score.
+    recent_rewards: last `window_size` rewards in this slot, oldest first.
+    num_latest: how many of them are among the last `window_size` rewards of the whole ledger.
     selections: number of times that this run has selected the seed.
     first_order: L1 norm of the kernel's gradient at germination, None when not measured.
+    predicted: reward expected in the present context, for a contextual strategy; else the mean.
+    uncertainty: variance of `predicted`, relative to that of one reward.
     """
 
     seed: int
     blueprint: str
-    trials: int = 0
+    trials: float = 0.0
     mean_reward: float = 0.5
+    own_trials: int = 0
+    prior_trials: float = 0.0
+    prior_mean: float = 0.5
     recent_rewards: tuple[float, ...] = ()
+    num_latest: int = 0
     selections: int = 0
     first_order: float | None = None
+    predicted: float = 0.5
+    uncertainty: float = 1.0

@@ -144,7 +144,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerUpdate:
-    """Body of `ledger`: an arm's record after an outcome was entered."""
+    """Body of `ledger`: an arm's record after an outcome was entered.
+
+    trials, mean_reward: number and mean of the rewards of the blueprint in this slot.
+    reward: the latest of them, on the same scale.
+    """
 
     event_kind: ClassVar[EventKind] = EventKind.LEDGER
 

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 MAX_REWARD = 1e100
 """Largest size of a reward; beyond it the variance of rewards would overflow."""
 
+CONTEXT_SIZE = 4
+"""Numbers of a context, see `LedgerEntry.context`."""
+
+UNKNOWN = "unknown"
+"""Task family and reward model of a ledger that names none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
@@ -13,7 +19,9 @@ class LedgerEntry:
 
     run, event: the key of the entry; two activations never share both.
     seed: index of the seed in its slot.
-    slot_kind, placement, blueprint: the key of the pool that counts it.
+    slot_kind, placement, blueprint, task_family, reward_model: the key of the pool that counts it.
+    task_family: kind of the task, such as `image`.
+    reward_model: name of the option that judged it; rewards of two models have different scales.
     epoch: when it was settled.
     reward: on any scale, at most 1e100 in size.
     accuracy_improvement: validation accuracy over the reference, a fraction.
@@ -22,6 +30,8 @@ class LedgerEntry:
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     fossilized: True when the seed was kept for good.
     success: True when its settled gain was above 0.
+    context: the run at germination, `CONTEXT_SIZE` numbers in [0, 1]: 1, loss, learning rate, and
+        share of the epochs that were over; () when unknown.
     """
 
     run: str
@@ -31,6 +41,8 @@ class LedgerEntry:
     slot_kind: str
     placement: str
     blueprint: str
+    task_family: str
+    reward_model: str
     epoch: int
     reward: float | None
     accuracy_improvement: float | None = None
@@ -39,6 +51,7 @@ class LedgerEntry:
     memory_mb: float | None = None
     fossilized: bool = False
     success: bool = False
+    context: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
@@ -47,6 +60,12 @@ class LedgerEntry:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise ValueError(f"a measurement must be finite or None, got {value}")
+        if self.context and not (
+            len(self.context) == CONTEXT_SIZE and all(0 <= value <= 1 for value in self.context)
+        ):
+            raise ValueError(
+                f"context must be {CONTEXT_SIZE} numbers in [0, 1], got {self.context}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

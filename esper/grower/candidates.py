@@ -14,6 +14,7 @@ from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
+from esper.strategy.regression import context_of
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 
@@ -25,6 +26,7 @@ class Chosen:
     kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a budget, then the selections.
     probe_ms: time of the backward pass that ranked the kernels.
+    context: of its germinations, as `LedgerEntry.context`.
     refusal: why the plan cannot be applied, None if it can.
     """
 
@@ -32,6 +34,7 @@ class Chosen:
     kernels: dict[tuple[int, str], Kernel]
     events: tuple[EventBody, ...]
     probe_ms: float
+    context: tuple[float, ...]
     refusal: Refusal | None = None
 
 
@@ -66,6 +69,7 @@ class Candidates:
             memory_used_mb=host_memory_mb(self.host),
             memory_budget_mb=self.reviewer.safety.memory_budget_mb,
             affordable_flops=self.reviewer.affordable_flops(plan, observation.epoch),
+            features=context_of(observation, float(self.host.optimizer.param_groups[0]["lr"])),
         )
         built: dict[int, Kernel] = {}
         failed: list[KernelBuilt] = []
@@ -109,8 +113,9 @@ class Candidates:
             }
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
-            return Chosen(chosen, {}, (*events, error.attempt), probe_ms, refusal)
-        return Chosen(chosen, kernels, events, probe_ms)
+            attempts = (*events, error.attempt)
+            return Chosen(chosen, {}, attempts, probe_ms, inputs.features, refusal)
+        return Chosen(chosen, kernels, events, probe_ms, inputs.features)
 
     def _build(self, slot: str, seed: int, blueprint: str) -> Kernel:
         request = self.host.request(slot, seed, blueprint, self.pipeline.rng_seed)

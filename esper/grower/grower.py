@@ -27,6 +27,7 @@ from esper.grower.adapt import Adapter
 from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_step
 from esper.grower.costs import Costs
+from esper.grower.family import family_of
 from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
@@ -90,7 +91,8 @@ class Grower:
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.policy = chosen.policy.build(rng_seed)
         run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
-        self.settler = Settler(chosen.reward, self.policy, store, run_id)
+        family = chosen.task_family or family_of(example_input)
+        self.settler = Settler(chosen.reward, self.policy, store, run_id, family)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
@@ -284,6 +286,8 @@ class Grower:
             self.reviewer.count(chosen.plan, self.epoch)
             for built in adapted.applied.built:
                 self.ledger.note_activation(built.slot, built.seed)
+                activation = self.host.seed(built.slot, built.seed).activations
+                self.ledger.note_context(built.slot, built.seed, activation, chosen.context)
         return chosen.probe_ms
 
     def _settle(self) -> None:

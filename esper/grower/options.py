@@ -66,6 +66,7 @@ class GrowerArguments(TypedDict, total=False):
     run: ReadOut
     run_id: str | None
     chance_loss: float | None
+    task_family: str | None
     schedulers: Sequence[LRScheduler]
 
 
@@ -79,6 +80,8 @@ class GrowerOptions(ControlOptions):
     run_id: key of this run in a store; random if None.
     chance_loss: loss of a network that guesses, ln(classes) for classification; if None, the
         governor only compares losses with earlier ones.
+    task_family: kind of the task; a run learns from those runs of its store that have the same.  If
+        None, it follows from the example input: `vector`, `image`, `tokens`, ...
     schedulers: torch's learning rate schedulers of the optimizer, which then see only the host's
         parameter groups.
     """
@@ -88,6 +91,7 @@ class GrowerOptions(ControlOptions):
     num_seeds: int = 4
     run_id: str | None = None
     chance_loss: float | None = None
+    task_family: str | None = None
     schedulers: Sequence[LRScheduler] = ()
 
     def __post_init__(self) -> None:
@@ -106,6 +110,9 @@ class GrowerOptions(ControlOptions):
         is_loss = guess is None or (_is_real(guess) and 0 < guess < math.inf)
         require(is_loss, "chance_loss", "> 0 and finite, or None", repr(guess))
         require(key is None or isinstance(key, str), "run_id", "a text or None", repr(key))
+        family = self.task_family
+        is_name = family is None or (isinstance(family, str) and family != "")
+        require(is_name, "task_family", "a text or None", repr(family))
         is_list = isinstance(self.schedulers, list | tuple)
         require(is_list, "schedulers", "a list of schedulers", type(self.schedulers).__name__)
 

@@ -13,7 +13,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement
 from esper.contracts.outcome import GainPoint, Outcome, Reward
 from esper.contracts.slot import SlotSpec
 from esper.growth.slot import Activation
@@ -47,13 +47,20 @@ class Settler:
     snapshot: entries of other runs that the store held at the start.
     """
 
-    def __init__(self, reward: RewardModel, policy: Policy, store: Store, run_id: str) -> None:
+    def __init__(
+        self,
+        reward: RewardModel,
+        policy: Policy,
+        store: Store,
+        run_id: str,
+        task_family: str = UNKNOWN,
+    ) -> None:
         self.reward, self.policy, self.store, self.run_id = reward, policy, store, run_id
         self.outcomes: deque[Outcome] = deque(maxlen=MAX_ENTRIES)
         self.tally = Tally()
         # A restarted run ignores entries that it wrote before.
         self.snapshot = [entry for entry in store.load() if entry.run != run_id]
-        self.ledger = Ledger()
+        self.ledger = Ledger(task_family, reward.name)
         self.ledger.warm_start(self.snapshot, run_id)
 
     def record(self, performance: SeedPerformance, activation: Activation) -> None:
@@ -73,13 +80,13 @@ class Settler:
         entry = self._entry(outcome, reward)
         self.ledger.record(entry)
         self.store.write([entry])
-        arm = self.ledger.arm(spec, outcome.seed, outcome.blueprint)
+        own = self.ledger.own_rewards(spec, outcome.blueprint)
         update = LedgerUpdate(
             slot=outcome.slot,
             seed=outcome.seed,
             blueprint=outcome.blueprint,
-            trials=arm.trials,
-            mean_reward=arm.mean_reward,
+            trials=own.count,
+            mean_reward=own.total / own.count,
             reward=reward.total,
         )
         events: list[EventBody] = [Judgement(outcome=outcome, reward=reward), update]
@@ -126,6 +133,8 @@ class Settler:
             slot_kind=outcome.slot_kind,
             placement=outcome.placement,
             blueprint=outcome.blueprint,
+            task_family=self.ledger.task_family,
+            reward_model=self.ledger.reward_model,
             epoch=outcome.settled_epoch,
             reward=reward.total,
             accuracy_improvement=outcome.accuracy_gain if is_valid else None,
@@ -134,4 +143,5 @@ class Settler:
             memory_mb=outcome.memory_mb,
             fossilized=outcome.fossilized,
             success=outcome.succeeded,
+            context=self.ledger.context(outcome.slot, outcome.seed, outcome.activation),
         )

@@ -41,6 +41,10 @@ def _entry(values: Any) -> LedgerEntry:
 
 def _checked(name: str, value: Any) -> Any:
     kinds = get_args(_HINTS[name]) or (_HINTS[name],)
+    if Ellipsis in kinds:
+        if type(value) in (list, tuple) and all(type(each) in (int, float) for each in value):
+            return tuple(map(float, value))
+        raise ValueError(f"{name} must be a list of numbers, got {value!r:.80}")
     if float in kinds and type(value) is int:
         return float(value)
     if type(value) not in kinds:

@@ -1,7 +1,7 @@
 """A store on a Redis server, shared by runs, processes and machines.
 
-Entries are a stream, `<key>:ledger:1`, so that all readers see one order and can read page by page
-while others add.  The set `<key>:ledger:1:keys` has the (run, event) of every entry.  A script,
+Entries are a stream, `<key>:ledger:2`, so that all readers see one order and can read page by page
+while others add.  The set `<key>:ledger:2:keys` has the (run, event) of every entry.  A script,
 which the server runs as one step, checks the set and adds to both.
 """
 
@@ -18,7 +18,7 @@ from esper.remote.outbox import Outbox
 from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
 
-_SCHEMA = 1
+_SCHEMA = 2
 _PAGE = 500
 _FIELD = "entry"
 _ADD = f"""
@@ -67,7 +67,7 @@ class Redis:
 
 
 class RedisStore:
-    """Entries in the stream `<key>:ledger:1` of the server behind `client`."""
+    """Entries in the stream `<key>:ledger:2` of the server behind `client`."""
 
     def __init__(self, client: Any, url: str, key: str) -> None:
         self.stream = f"{key}:ledger:{_SCHEMA}"

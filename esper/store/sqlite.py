@@ -4,6 +4,7 @@ Write-ahead logging lets runs read while another one writes.  A writer waits for
 30 s at the start of a run, 10 s at its end, and `timeout_s` in between, which blocks training.
 """
 
+import json
 import math
 import sqlite3
 import time
@@ -19,7 +20,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.remote.outbox import Outbox
 from esper.store.codec import to_entry
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _APPLICATION_ID = 0x45737072  # "Espr", in the header field for the program that owns the file
 _FIRST_WAIT_S = 30.0
@@ -31,8 +32,9 @@ CREATE TABLE entries (
     id INTEGER PRIMARY KEY,
     run TEXT NOT NULL, event TEXT NOT NULL, slot TEXT NOT NULL, seed INTEGER NOT NULL,
     slot_kind TEXT NOT NULL, placement TEXT NOT NULL, blueprint TEXT NOT NULL,
-    epoch INTEGER NOT NULL, reward REAL, accuracy_improvement REAL, loss_reduction REAL,
-    latency_ms REAL, memory_mb REAL, fossilized INTEGER NOT NULL, success INTEGER NOT NULL,
+    task_family TEXT NOT NULL, reward_model TEXT NOT NULL, epoch INTEGER NOT NULL,
+    reward REAL, accuracy_improvement REAL, loss_reduction REAL, latency_ms REAL, memory_mb REAL,
+    fossilized INTEGER NOT NULL, success INTEGER NOT NULL, context TEXT NOT NULL,
     UNIQUE (run, event)
 )
 """
@@ -110,7 +112,7 @@ class SQLiteStore:
         """Write all entries or none."""
         with self._errors(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_INSERT, [asdict(entry) for entry in entries])
+            self._connection.executemany(_INSERT, [_row(entry) for entry in entries])
 
     def _wait_at_most(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
@@ -159,8 +161,14 @@ class SQLiteStore:
     def _entry(self, row: tuple[object, ...]) -> LedgerEntry:
         values = dict(zip(_COLUMNS, row, strict=True))
         values |= {name: bool(values[name]) for name in _BOOLEANS}
-        key = f"({values['run']}, {values['event']})"
-        return to_entry(values, f"store.path '{self.path}' holds a broken entry {key}")
+        where = (
+            f"store.path '{self.path}' holds a broken entry ({values['run']}, {values['event']})"
+        )
+        try:
+            values["context"] = json.loads(str(values["context"]))
+        except ValueError as error:
+            raise DataError(f"{where}: context must be JSON: {error}") from error
+        return to_entry(values, where)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -169,3 +177,7 @@ class SQLiteStore:
             yield
         except (sqlite3.Error, OSError) as error:
             raise DataError(f"store.path '{self.path}' cannot be used: {error}") from error
+
+
+def _row(entry: LedgerEntry) -> dict[str, object]:
+    return {**asdict(entry), "context": json.dumps(entry.context)}

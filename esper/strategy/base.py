@@ -1,14 +1,16 @@
 """The contract of a strategy: one score per arm, computed from counts at selection time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.checks import require
 
 MAX_WINDOW = 100
-"""Number of recent rewards that a ledger keeps for an arm."""
+"""Number of recent rewards that a ledger keeps for an arm, and of the latest of all arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +19,35 @@ class Context:
 
     urgency: of the decision, in [0, 1].
     selections: number of selections in this run so far.
+    features: what the run is like now, as `LedgerEntry.context`; () when unknown.
+    noise: standard deviation of an arm's rewards on the scale from 0 to 1, > 0; 0.5 is that of
+        rewards that are 0 or 1.
     """
 
     urgency: float = 0.0
     selections: int = 0
+    features: tuple[float, ...] = ()
+    noise: float = 0.5
+
+
+def require_weight(weight: float) -> None:
+    """Raise ValueError unless `weight` can be a `first_order_weight`."""
+    valid = 0 <= weight < math.inf
+    require(valid, "strategy.first_order_weight", ">= 0 and finite", weight)
 
 
 class Strategy:
     """Scores the viable arms.  It holds no state, so that scores never go stale.
 
     window_size: number of recent rewards of an arm that it reads.
+    first_order_weight: number of trials that the first-order score of an arm is worth.
+    is_contextual: True if it reads `ArmStats.predicted` and `uncertainty`.
     """
 
     name: ClassVar[str]
+    is_contextual: ClassVar[bool] = False
     window_size: int = 0
+    first_order_weight: float = 0.0
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return one score per arm, in the order of `arms`; the highest is chosen.

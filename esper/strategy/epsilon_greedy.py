@@ -8,25 +8,27 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import Context, Strategy
+from esper.strategy.base import Context, Strategy, require_weight
 
 
 @dataclass(frozen=True)
 class EpsilonGreedy(Strategy):
     """Chooses the best mean, and sometimes any arm.
 
-    An untried arm counts as the best.  Otherwise it might never be tried, because decaying
-    exploration adds up to a finite number of selections.
+    An arm of which nothing is known counts as the best.  Otherwise it might never be tried, because
+    decaying exploration adds up to a finite number of selections.
     """
 
     name: ClassVar[str] = "epsilon_greedy"
 
     epsilon: float = 0.1
     decay_rate: float = 0.995
+    first_order_weight: float = 1.0
 
     def __post_init__(self) -> None:
         require(0 <= self.epsilon <= 1, "strategy.epsilon", "in [0, 1]", self.epsilon)
         require(0 < self.decay_rate <= 1, "strategy.decay_rate", "in (0, 1]", self.decay_rate)
+        require_weight(self.first_order_weight)
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return the means, or random numbers when it explores; advances `rng`."""

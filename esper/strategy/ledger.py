@@ -1,46 +1,59 @@
 """The record of every settled activation, and the statistics of arms.
 
-An arm is a seed of a slot with the blueprint that it is bound to.  Its statistics cover all settled
-activations of that blueprint in slots of the same kind and placement, its own slot included.
+An arm is a blueprint in a slot, offered by the seed that is bound to it there.  Its own record has
+the settled activations of that blueprint in slots of that name, kind and placement, of this run and
+of earlier ones.  It is shrunk towards its pool (see `pooling`), which has those of all slots of the
+kind and placement.  Only runs of the same task family and reward model count.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement
 from esper.contracts.slot import SlotSpec
-from esper.strategy.record import Pool, SeedRecord
+from esper.strategy.base import MAX_WINDOW
+from esper.strategy.pooling import POOL_WEIGHT, Tally, pool_weight, shrunk_mean
+from esper.strategy.prior import NO_PRIOR, Prior
+from esper.strategy.record import ArmRecord, Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
 
 MAX_ENTRIES = 1000
 """Number of entries of this run that are kept for the store."""
 
-_UNTRIED = Pool()
+_UNTRIED = ArmRecord(-1)
+_EMPTY = Pool()
 
 
 class Ledger:
-    """Records per (slot, seed) of this run; pools per (slot kind, placement, blueprint) of all."""
+    """Records per (slot, seed) of this run; per arm, and per pool, of all comparable runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, task_family: str = UNKNOWN, reward_model: str = UNKNOWN) -> None:
+        self.task_family, self.reward_model = task_family, reward_model
         self.selections = 0
         self._records: dict[tuple[str, int], SeedRecord] = defaultdict(SeedRecord)
+        self._arms: dict[tuple[str, str, str, str], ArmRecord] = {}
         self._pools: dict[tuple[str, str, str], Pool] = defaultdict(Pool)
+        self._latest: list[int] = []
         self._scale = RewardScale()
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
 
     def warm_start(self, entries: Iterable[LedgerEntry], run: str) -> int:
         """Pool entries of other runs; return how many counted.
 
-        Repeated keys count once.  Entries of `run` itself do not count: a restarted run ignores
-        entries that it wrote before.
+        Repeated keys count once.  Entries of another task family or reward model do not count, and
+        neither do those of `run` itself: a restarted run ignores entries that it wrote before.
         """
-        fresh = {(entry.run, entry.event): entry for entry in entries if entry.run != run}
+        fresh = {
+            (entry.run, entry.event): entry
+            for entry in entries
+            if entry.run != run and self._is_comparable(entry)
+        }
         for entry in fresh.values():
-            self._pool(entry)
+            self._count(entry)
         return len(fresh)
 
     def note_activation(self, slot: str, seed: int) -> None:
@@ -48,41 +61,107 @@ class Ledger:
         self.selections += 1
         self._records[slot, seed].activate()
 
+    def note_context(
+        self, slot: str, seed: int, activation: int, context: tuple[float, ...]
+    ) -> None:
+        """Keep the context in which a seed germinated, until its activation is settled."""
+        self._records[slot, seed].note_context(activation, context)
+
+    def context(self, slot: str, seed: int, activation: int) -> tuple[float, ...]:
+        """Return the context of one of a seed's last two activations; () when unknown."""
+        record = self._records.get((slot, seed))
+        return record.context(activation) if record else ()
+
     def note_measurement(self, slot: str, seed: int, measurement: Measurement) -> None:
         """Append the measurement of a live seed to the windows of its composite score."""
         self._records[slot, seed].measure(measurement)
 
     def record(self, entry: LedgerEntry) -> None:
-        """Count a settled activation; raise ValueError if its key was recorded before."""
+        """Count a settled activation of this run.
+
+        Raises:
+            ValueError: if its key was recorded before, or it is of another task family or model.
+        """
         key = (entry.run, entry.event)
         if key in self._entries:
             raise ValueError(f"ledger: event '{entry.event}' of run '{entry.run}' is recorded")
+        if not self._is_comparable(entry):
+            raise ValueError(
+                f"ledger: of {self.task_family}, {self.reward_model}, got an entry of "
+                f"{entry.task_family}, {entry.reward_model}"
+            )
         self._entries[key] = entry
         if len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
-        self._pool(entry)
+        self._count(entry)
 
     def arm(
         self,
         spec: SlotSpec,
         seed: int,
         blueprint: str,
-        first_order: float | None = None,
+        prior: Prior = NO_PRIOR,
         window_size: int = 0,
     ) -> ArmStats:
-        """Return the statistics of `seed` with `blueprint`, rewards mapped to [0, 1] as of now."""
+        """Return the statistics of `blueprint` in a slot, rewards mapped to [0, 1] as of now."""
         record = self._records.get((spec.name, seed))
-        pool = self._pools.get((spec.kind, spec.placement, blueprint), _UNTRIED)
-        trials, scale = pool.trials, self._scale
+        own, pool = self._of(spec, blueprint)
+        scale, num_own = self._scale, own.rewards.count
+        weight = prior.trials
+        known = weight * prior.mean
+        if others := pool.rewards.count - num_own:
+            shared = pool_weight(others)
+            known += shared * scale.unit((pool.rewards.total - own.rewards.total) / others)
+            weight += shared
+        trials = num_own + weight
+        mean = known
+        if num_own:
+            mean += num_own * scale.unit(own.rewards.total / num_own)
         return ArmStats(
             seed=seed,
             blueprint=blueprint,
             trials=trials,
-            mean_reward=scale.unit(pool.reward_sum / trials) if trials else 0.5,
-            recent_rewards=scale.units(pool.recent[-window_size:]) if window_size else (),
+            mean_reward=mean / trials if trials else 0.5,
+            own_trials=num_own,
+            prior_trials=weight,
+            prior_mean=known / weight if weight else 0.5,
+            recent_rewards=scale.units(own.recent[-window_size:]) if window_size else (),
+            num_latest=self._latest[-window_size:].count(own.index) if window_size else 0,
             selections=record.activations if record else 0,
-            first_order=first_order,
+            first_order=prior.score,
+            predicted=mean / trials if trials else 0.5,
+            uncertainty=1 / (1 + trials),
         )
+
+    def in_context(
+        self, spec: SlotSpec, arm: ArmStats, prior: Prior, context: Sequence[float]
+    ) -> ArmStats:
+        """Return the arm with the reward that the regression of its pool expects in `context`.
+
+        The regression knows no slot, so that the prediction moves by as much as the mean of the
+        slot, shrunk, differs from that of the pool.  The prior is weighed in as so many trials.
+        """
+        own, pool = self._of(spec, arm.blueprint)
+        reward, weight, uncertainty = pool.regression.predict(context)
+        predicted = 0.5 + self._scale.excess(reward, weight)
+        count = pool.rewards.count
+        if count > own.rewards.count:
+            shrunk = shrunk_mean(own.rewards, pool.rewards)
+            assert shrunk is not None
+            predicted += self._scale.excess(shrunk - pool.rewards.total / count, 0.0)
+            uncertainty += 1 / (own.rewards.count + POOL_WEIGHT)
+        trials = 1 / uncertainty + prior.trials
+        predicted = (predicted / uncertainty + prior.trials * prior.mean) / trials
+        return replace(arm, predicted=predicted, uncertainty=1 / trials)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of an arm's rewards, mapped to [0, 1] as those of `arm`."""
+        return self._scale.noise
+
+    def own_rewards(self, spec: SlotSpec, blueprint: str) -> Tally:
+        """Return number and sum of the rewards of `blueprint` in a slot, on their own scale."""
+        return self._of(spec, blueprint)[0].rewards
 
     def composite(self, slot: str, seed: int) -> float | None:
         """Return the composite score of a seed's present activation; None when nothing is known."""
@@ -90,9 +169,9 @@ class Ledger:
         return record.composite() if record else None
 
     def predicted_gain(self, spec: SlotSpec, blueprint: str) -> float | None:
-        """Return the mean relative gain of `blueprint` in slots like `spec`; None when unknown."""
-        pool = self._pools.get((spec.kind, spec.placement, blueprint))
-        return pool.gain_sum / pool.gains if pool and pool.gains else None
+        """Return the relative gain to expect of `blueprint` in a slot; None when unknown."""
+        own, pool = self._of(spec, blueprint)
+        return shrunk_mean(own.gains, pool.gains)
 
     def entries_of_run(self) -> list[LedgerEntry]:
         """Return the last 1,000 entries that this run recorded, oldest first."""
@@ -104,7 +183,9 @@ class Ledger:
             "selections": self.selections,
             "scale": self._scale.state_dict(),
             "records": [[*key, asdict(record)] for key, record in self._records.items()],
+            "arms": [[*map(str, key), asdict(arm)] for key, arm in self._arms.items()],
             "pools": [[*map(str, key), asdict(pool)] for key, pool in self._pools.items()],
+            "latest": list(self._latest),
             "entries": [asdict(entry) for entry in self._entries.values()],
         }
 
@@ -115,14 +196,33 @@ class Ledger:
         self._scale.load_state_dict(state["scale"])
         self._records.clear()
         for slot, seed, values in state["records"]:
-            self._records[slot, seed] = SeedRecord(**values)
+            self._records[slot, seed] = SeedRecord.of(values)
+        self._arms = {tuple(key): ArmRecord.of(values) for *key, values in state["arms"]}
         self._pools.clear()
         for kind, placement, blueprint, values in state["pools"]:
-            self._pools[kind, placement, blueprint] = Pool(**values)
-        entries = [LedgerEntry(**values) for values in state["entries"]]
+            self._pools[kind, placement, blueprint] = Pool.of(values)
+        self._latest = state["latest"]
+        entries = [
+            LedgerEntry(**{**values, "context": tuple(values["context"])})
+            for values in state["entries"]
+        ]
         self._entries = {(entry.run, entry.event): entry for entry in entries}
 
-    def _pool(self, entry: LedgerEntry) -> None:
-        self._pools[entry.slot_kind, entry.placement, entry.blueprint].settle(entry)
+    def _is_comparable(self, entry: LedgerEntry) -> bool:
+        is_family = entry.task_family == self.task_family
+        return is_family and entry.reward_model == self.reward_model
+
+    def _of(self, spec: SlotSpec, blueprint: str) -> tuple[ArmRecord, Pool]:
+        kind, placement = spec.kind, spec.placement
+        own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
+        return own, self._pools.get((kind, placement, blueprint), _EMPTY)
+
+    def _count(self, entry: LedgerEntry) -> None:
+        pool = (entry.slot_kind, entry.placement, entry.blueprint)
+        own = self._arms.setdefault((entry.slot, *pool), ArmRecord(len(self._arms)))
+        within = own.settle(entry)
+        self._pools[pool].settle(entry)
         if entry.reward is not None:
-            self._scale.add(entry.reward)
+            self._latest.append(own.index)
+            del self._latest[:-MAX_WINDOW]
+            self._scale.add(entry.reward, within)

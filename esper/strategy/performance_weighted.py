@@ -1,6 +1,7 @@
 """Softmax over recency-weighted, standardised scores.
 
-score = sum_i decay^i * r_i / sum_i decay^i over the last `window_size` rewards, i = 0 the latest;
+score = (sum_i decay^i * r_i + m * prior mean) / (sum_i decay^i + m) over the last `window_size`
+        rewards in the slot, i = 0 the latest, and a prior worth m trials;
 z     = (score - mean) / standard deviation over the tried arms;
 share = softmax(z * (1 + urgency) / temperature), drawn as argmax of z / T + Gumbel noise (Gumbel
 1954), which needs no exponential of a score and so overflows at none.
@@ -16,7 +17,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import MAX_WINDOW, Context, Strategy
+from esper.strategy.base import MAX_WINDOW, Context, Strategy, require_weight
 
 _FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
@@ -24,19 +25,24 @@ _SMALLEST_DRAW = 2.0**-60
 
 @dataclass(frozen=True)
 class PerformanceWeighted(Strategy):
-    """Chooses in proportion to recent performance; an untried arm counts as good as the best."""
+    """Chooses in proportion to recent performance.
+
+    An arm of which nothing is known counts as good as the best.
+    """
 
     name: ClassVar[str] = "performance_weighted"
 
     window_size: int = 20
     decay_factor: float = 0.9
     temperature: float = 1.0
+    first_order_weight: float = 1.0
 
     def __post_init__(self) -> None:
         size, temperature = self.window_size, self.temperature
         require(1 <= size <= MAX_WINDOW, "strategy.window_size", f"in [1, {MAX_WINDOW}]", size)
         require(0 < self.decay_factor <= 1, "strategy.decay_factor", "in (0, 1]", self.decay_factor)
         require(0 < temperature < math.inf, "strategy.temperature", "> 0 and finite", temperature)
+        require_weight(self.first_order_weight)
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
@@ -55,8 +61,9 @@ class PerformanceWeighted(Strategy):
         rewards = arm.recent_rewards[-self.window_size :]
         if not rewards:
             return arm.mean_reward
-        score: float = sum(map(mul, _weights(self.decay_factor, len(rewards)), rewards))
-        return score
+        weights, count = _weights(self.decay_factor, len(rewards))
+        total: float = sum(map(mul, weights, rewards)) + arm.prior_trials * arm.prior_mean
+        return total / (count + arm.prior_trials)
 
 
 def standardised(values: Sequence[float]) -> list[float]:
@@ -75,8 +82,7 @@ def standardised(values: Sequence[float]) -> list[float]:
 
 
 @lru_cache(maxsize=MAX_WINDOW)
-def _weights(decay_factor: float, count: int) -> tuple[float, ...]:
-    """Return `count` weights that sum to 1, the latest last and the heaviest."""
-    raw = [decay_factor**age for age in reversed(range(count))]
-    total = sum(raw)
-    return tuple(weight / total for weight in raw)
+def _weights(decay_factor: float, count: int) -> tuple[tuple[float, ...], float]:
+    """Return `count` weights, the latest last and 1, and their sum."""
+    weights = tuple([decay_factor**age for age in reversed(range(count))])
+    return weights, sum(weights)

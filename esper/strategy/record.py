@@ -1,4 +1,4 @@
-"""Records of a ledger: one per seed, and one per pool of similar slots.
+"""Records of a ledger: one per seed, one per arm, and one per pool of similar slots.
 
 Composite score: the mean of its known parts, each in [0, 1],
 
@@ -9,11 +9,14 @@ Composite score: the mean of its known parts, each in [0, 1],
 clipped.  A seed that changes nothing scores about 0.5, a harmful one less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.strategy.base import MAX_WINDOW
+from esper.strategy.pooling import Tally
+from esper.strategy.regression import Regression
 
 WINDOW = 20
 """Number of measurements kept of a seed's present activation."""
@@ -30,18 +33,36 @@ class SeedRecord:
 
     accuracy, loss, memory: windows of the present activation only, because an earlier one may have
         had another blueprint; oldest first, rounded to three digits.
+    contexts: the number of each of the last two activations, and its context; a seed may germinate
+        again before its former activation is settled.
     """
 
     activations: int = 0
+    contexts: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "SeedRecord":
+        """Return the record with these fields, which may have been through JSON."""
+        contexts = [(number, tuple(context)) for number, context in values["contexts"]]
+        return cls(**{**values, "contexts": contexts})
 
     def activate(self) -> None:
         """Count an activation and empty the windows."""
         self.activations += 1
         for window in (self.accuracy, self.loss, self.memory):
             window.clear()
+
+    def note_context(self, activation: int, context: tuple[float, ...]) -> None:
+        """Keep the context of an activation, rounded to four digits."""
+        self.contexts.append((activation, tuple([round(value, 4) for value in context])))
+        del self.contexts[:-2]
+
+    def context(self, activation: int) -> tuple[float, ...]:
+        """Return the context of an activation; () when unknown."""
+        return dict(self.contexts).get(activation, ())
 
     def measure(self, measured: Measurement) -> None:
         """Append a measurement to the windows."""
@@ -64,30 +85,65 @@ class SeedRecord:
 
 
 @dataclass(slots=True)
+class ArmRecord:
+    """Results of one blueprint in one slot; at most about 1 KB as JSON.
+
+    index: number of the arm in its ledger.
+    rewards: the raw rewards.  gains: the known loss reductions.
+    recent: the last raw rewards, oldest first, rounded to four digits.
+    """
+
+    index: int
+    rewards: Tally = field(default_factory=Tally)
+    gains: Tally = field(default_factory=Tally)
+    recent: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "ArmRecord":
+        """Return the record with these fields, given as plain values."""
+        return cls(values["index"], *_tallies(values), values["recent"])
+
+    def settle(self, entry: LedgerEntry) -> float | None:
+        """Count a settled activation; return what `Tally.add` does for the reward."""
+        within = None
+        if entry.reward is not None:
+            within = self.rewards.add(entry.reward)
+            self.recent.append(float(f"{entry.reward:.4g}"))
+            del self.recent[:-MAX_WINDOW]
+        if entry.loss_reduction is not None:
+            self.gains.add(entry.loss_reduction)
+        return within
+
+
+@dataclass(slots=True)
 class Pool:
     """Results of one blueprint in every slot of one kind and placement; constant memory.
 
-    trials, reward_sum: number of settled activations with a reward, and sum of the raw rewards.
-    gains, gain_sum: number of known loss reductions, and their sum.
-    recent: the last raw rewards, oldest first.
+    rewards, gains: as in `ArmRecord`.
+    regression: of the rewards whose context is known.
     """
 
-    trials: int = 0
-    reward_sum: float = 0.0
-    gains: int = 0
-    gain_sum: float = 0.0
-    recent: list[float] = field(default_factory=list)
+    rewards: Tally = field(default_factory=Tally)
+    gains: Tally = field(default_factory=Tally)
+    regression: Regression = field(default_factory=Regression)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Pool":
+        """Return the pool with these fields, given as plain values."""
+        return cls(*_tallies(values), Regression(**values["regression"]))
 
     def settle(self, entry: LedgerEntry) -> None:
         """Count a settled activation."""
         if entry.reward is not None:
-            self.trials += 1
-            self.reward_sum += entry.reward
-            self.recent.append(entry.reward)
-            del self.recent[:-MAX_WINDOW]
+            self.rewards.add(entry.reward)
+            if entry.context:
+                self.regression.add(entry.context, entry.reward)
         if entry.loss_reduction is not None:
-            self.gains += 1
-            self.gain_sum += entry.loss_reduction
+            self.gains.add(entry.loss_reduction)
+
+
+def _tallies(values: Mapping[str, Any]) -> tuple[Tally, Tally]:
+    return Tally(**values["rewards"]), Tally(**values["gains"])
 
 
 def _append(window: list[float], value: float | None) -> None:

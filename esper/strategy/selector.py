@@ -11,6 +11,7 @@ from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selectio
 from esper.contracts.slot import SlotState, next_binding
 from esper.strategy.base import Context, Strategy
 from esper.strategy.ledger import Ledger
+from esper.strategy.prior import NO_PRIOR, first_order_priors
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
 _Offer = dict[int, str]  # blueprint by seed
@@ -82,7 +83,9 @@ class Selector:
             return select(seed=change.seed, blueprint=blueprint, reason="named by the plan")
         offer, refused = self._offer(change, inputs, plan)
         if offer:
-            return self._best(offer, refused, inputs, num_made)
+            # What was measured is the blueprint that a seed is bound to, not one of the plan.
+            weight = self.strategy.first_order_weight if change.blueprint is None else 0.0
+            return self._best(offer, refused, inputs, num_made, weight)
         # The fallback waives the rest alone; the other limits still apply.
         spare, _ = self._offer(change, inputs, plan, rested=False)
         reason = f"no viable seed: {_in_words(refused)}"
@@ -91,14 +94,27 @@ class Selector:
         return select(reason=reason)
 
     def _best(
-        self, offer: _Offer, refused: dict[int, str], inputs: SelectionInputs, num_made: int
+        self,
+        offer: _Offer,
+        refused: dict[int, str],
+        inputs: SelectionInputs,
+        num_made: int,
+        weight: float,
     ) -> Selection:
         spec, window = inputs.state.spec, self.strategy.window_size
+        measured = {s: inputs.first_order[s] for s in offer if s in inputs.first_order}
+        priors = first_order_priors(measured, weight)
         arms = [
-            self.ledger.arm(spec, seed, blueprint, inputs.first_order.get(seed), window)
+            self.ledger.arm(spec, seed, blueprint, priors.get(seed, NO_PRIOR), window)
             for seed, blueprint in offer.items()
         ]
-        context = Context(inputs.urgency, self.ledger.selections + num_made)
+        selections = self.ledger.selections + num_made
+        context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
+        if self.strategy.is_contextual and context.features:
+            arms = [
+                self.ledger.in_context(spec, arm, priors.get(arm.seed, NO_PRIOR), context.features)
+                for arm in arms
+            ]
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
         is_chosen = scores[best] > -math.inf
@@ -170,10 +186,9 @@ def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
     if score == math.inf:
         order = "first-order score" if arm.first_order is not None else "index"
         return f"untried, first by {order} of {scores.count(math.inf)} untried"
-    return (
-        f"highest score of {len(scores)} viable seeds, "
-        f"mean reward {arm.mean_reward:.2f} of {arm.trials} trials"
-    )
+    known = f"mean reward {arm.mean_reward:.2f} of {arm.own_trials} trials here"
+    prior = f" and a prior worth {arm.prior_trials:.2g}" if arm.prior_trials else ""
+    return f"highest score of {len(scores)} viable seeds, {known}{prior}"
 
 
 def _in_words(refused: dict[int, str]) -> str:

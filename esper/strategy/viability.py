@@ -43,6 +43,7 @@ class SelectionInputs:
     barred: blueprints that must not be offered.
     urgency: of the decision, in [0, 1].
     first_order: measured first-order scores at germination, by seed.
+    features: what the run is like now, as `LedgerEntry.context`; () when unknown.
     memory_mb: memory that a seed's kernel would add, by seed; read only under a budget.
     memory_used_mb: memory of the network now.
     flops: forward FLOPs a sample of a seed's kernel, by seed; one that is missing costs nothing.
@@ -61,6 +62,7 @@ class SelectionInputs:
     memory_budget_mb: float | None = None
     flops: Mapping[int, float] = field(default_factory=dict)
     affordable_flops: tuple[float, ...] = (math.inf,)
+    features: tuple[float, ...] = ()
 
 
 def viable(

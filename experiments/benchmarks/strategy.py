@@ -11,7 +11,7 @@ from random import Random
 from time import perf_counter_ns
 from typing import Any
 
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
@@ -112,6 +112,8 @@ def _esper(strategy: Strategy) -> tuple[Callable[[], int], Callable[[int, int], 
                 slot_kind="dense",
                 placement="parallel",
                 blueprint=_CATALOGUE[seed],
+                task_family=UNKNOWN,
+                reward_model=UNKNOWN,
                 epoch=index,
                 reward=reward,
                 accuracy_improvement=reward,

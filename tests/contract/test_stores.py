@@ -32,12 +32,15 @@ def entry(event: int, run: str = "run") -> LedgerEntry:
         slot_kind="dense",
         placement="series",
         blueprint="mlp",
+        task_family="image",
+        reward_model="gain",
         epoch=event,
         reward=measured,
         loss_reduction=measured,
         memory_mb=measured,
         fossilized=event % 2 == 0,
         success=event % 3 == 0,
+        context=(1.0, event / 7, 0.0, 1.0) if event < 7 else (),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
@@ -22,12 +22,16 @@ from esper.store.memory import Memory
 from esper.store.sqlite import SQLite
 from esper.strategy.base import MAX_WINDOW, Context, Strategy
 from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.exp3 import Exp3
 from esper.strategy.fixed import Fixed
 from esper.strategy.ledger import Ledger
+from esper.strategy.linthompson import LinThompson
+from esper.strategy.linucb import LinUCB
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
 from esper.strategy.selector import Selector
+from esper.strategy.sliding_ucb import SlidingUCB
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import SelectionInputs, Viability
@@ -37,11 +41,15 @@ STRATEGIES: tuple[Strategy, ...] = (
     Thompson(),
     EpsilonGreedy(),
     PerformanceWeighted(),
+    SlidingUCB(),
+    Exp3(),
+    LinUCB(),
+    LinThompson(),
     Fixed(),
     RandomStrategy(),
     RoundRobin(),
 )
-LEARNING = STRATEGIES[:4]
+LEARNING = STRATEGIES[:8]
 NAMES = tuple("abcd")
 
 every = pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
@@ -124,6 +132,8 @@ def _entry(event: str, seed: int, reward: float | None, **values: object) -> Led
         "slot_kind": "dense",
         "placement": "parallel",
         "blueprint": NAMES[seed],
+        "task_family": UNKNOWN,
+        "reward_model": UNKNOWN,
         "epoch": 3,
         "reward": reward,
     }
@@ -193,6 +203,7 @@ def test_a_store_gives_back_what_was_written(store_option: StoreOption) -> None:
             memory_mb=3.5,
             fossilized=True,
             success=True,
+            context=(1.0, 1 / 3, 0.5, 0.0),
         ),
         _entry("0", 0, -1.0),
         _entry("0", 1, None, run="another"),

@@ -57,7 +57,11 @@ OPTION_KEYS = {
     "data=text": ["path"],
     "data=cifar10": ["path", "max_samples", "image_size", "batch_size", "split_seed"],
     "model=custom": ["factory"],
-    "strategy=thompson": ["prior_alpha", "prior_beta"],
+    "strategy=thompson": ["prior_alpha", "prior_beta", "first_order_weight"],
+    "strategy=sliding_ucb": ["window_size", "exploration_constant"],
+    "strategy=exp3": ["exploration"],
+    "strategy=linucb": ["alpha"],
+    "strategy=linthompson": ["scale"],
     "strategy=epsilon_greedy": ["epsilon", "decay_rate"],
     "strategy=performance_weighted": [
         "window_size",

@@ -17,6 +17,8 @@ def make_entry(**values: Any) -> LedgerEntry:
         "slot_kind": "dense",
         "placement": "parallel",
         "blueprint": "a",
+        "task_family": "image",
+        "reward_model": "gain",
         "epoch": 7,
         "reward": 0.5,
     }

@@ -13,6 +13,8 @@ def entry_of(run: str, event: int) -> LedgerEntry:
         slot_kind="dense",
         placement="series",
         blueprint="a",
+        task_family="image",
+        reward_model="gain",
         epoch=event,
         reward=event / 7,
     )

@@ -88,13 +88,14 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     assert path.read_bytes() == before
 
 
-def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_schema_version_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / "esper.db"
     SQLite(str(path)).open().close()
-    later = sqlite3.connect(path)
-    later.execute("PRAGMA user_version = 2")
-    later.close()
-    with pytest.raises(DataError, match="has schema version 2, this Esper reads 1"):
+    other = sqlite3.connect(path)
+    other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    with pytest.raises(DataError, match=f"has schema version {version}, this Esper reads 2"):
         SQLite(str(path)).open()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
@@ -38,6 +38,8 @@ def _entry(event: str = "0", **values: Any) -> LedgerEntry:
         "slot_kind": "dense",
         "placement": "parallel",
         "blueprint": "a",
+        "task_family": UNKNOWN,
+        "reward_model": UNKNOWN,
         "epoch": 7,
         "reward": 0.5,
     }

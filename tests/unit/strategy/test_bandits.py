@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import SeedStage
@@ -48,6 +48,8 @@ def _entry(event: int, seed: int, blueprint: str, reward: float) -> LedgerEntry:
         slot_kind="dense",
         placement="parallel",
         blueprint=blueprint,
+        task_family=UNKNOWN,
+        reward_model=UNKNOWN,
         epoch=event,
         reward=reward,
     )
@@ -69,10 +71,11 @@ def _world(
     regret, hits = 0.0, 0
     for index in range(rounds):
         arms: list[ArmStats] = [
-            ledger.arm(spec, seed, name, None, strategy.window_size)
+            ledger.arm(spec, seed, name, window_size=strategy.window_size)
             for seed, name in enumerate(NAMES)
         ]
-        seed = _best(strategy.scores(arms, Context(selections=index), rng))
+        context = Context(selections=index, noise=ledger.noise)
+        seed = _best(strategy.scores(arms, context, rng))
         regret += SPREAD - means[seed]
         hits += means[seed] == SPREAD
         ledger.record(_entry(index, seed, NAMES[seed], unit * world.gauss(means[seed], NOISE)))

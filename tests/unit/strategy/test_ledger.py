@@ -13,6 +13,8 @@ from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
 from esper.strategy.base import Context
 from esper.strategy.ledger import Ledger
+from esper.strategy.pooling import Tally
+from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.thompson import Thompson
 
 Make = Callable[..., Any]
@@ -41,7 +43,7 @@ def _ledger(make_entry: Make, settled: list[dict[str, Any]]) -> Ledger:
     return ledger
 
 
-def test_an_arm_pools_its_own_trials_with_those_of_like_slots(
+def test_an_arm_is_its_own_record_shrunk_towards_like_slots(
     make_entry: Make, make_spec: Make
 ) -> None:
     ledger = _ledger(
@@ -54,16 +56,149 @@ def test_an_arm_pools_its_own_trials_with_those_of_like_slots(
             {"slot": "conv", "seed": 0, "blueprint": "a", "slot_kind": "feature_map", "reward": 4},
         ],
     )
-    # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4); the arm's own mean is 2.
-    arm = ledger.arm(make_spec(), 0, "a", first_order=0.1, window_size=20)
+    # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4).  The one trial elsewhere is worth 4/5.
+    arm = ledger.arm(make_spec(), 0, "a", Prior(0.1), window_size=20)
     half = 0.5
     width = 4 * 5**0.5
-    assert (arm.trials, arm.selections, arm.first_order) == (2, 3, 0.1)
-    assert arm.mean_reward == pytest.approx(half - 2 / width)
-    assert arm.recent_rewards == pytest.approx((half - 3 / width, half - 1 / width))
+    assert (arm.own_trials, arm.prior_trials, arm.trials) == (1, 0.8, 1.8)
+    assert (arm.selections, arm.first_order) == (3, 0.1)
+    assert arm.prior_mean == pytest.approx(half - 1 / width)
+    assert arm.mean_reward == pytest.approx(half - (3 + 0.8 * 1) / 1.8 / width)
+    assert arm.recent_rewards == pytest.approx((half - 3 / width,))
     series = make_spec(placement=Placement.SERIES)
     images = make_spec(kind=SlotKind.FEATURE_MAP)
-    assert [ledger.arm(spec, 1, "a").trials for spec in (series, images)] == [1, 1]
+    arms = [ledger.arm(spec, 1, "a") for spec in (series, images)]
+    assert [(arm.own_trials, arm.trials) for arm in arms] == [(1, 1), (0, 0.8)]
+    assert ledger.own_rewards(make_spec(), "a") == Tally(1, 1.0)
+
+
+def test_a_blueprint_that_helps_one_slot_and_harms_another_is_two_arms(
+    make_entry: Make, make_spec: Make
+) -> None:
+    settled = [
+        {"slot": slot, "reward": reward + wobble}
+        for slot, reward in (("left", 1.0), ("right", -1.0))
+        for wobble in (-0.1, 0.1) * 4
+    ]
+    ledger = _ledger(make_entry, settled)
+    left, right, new = (
+        ledger.arm(make_spec(name=name), 0, "a") for name in ("left", "right", "new")
+    )
+    # 8 trials of its own, and 8 of the other slot, worth 32/12; a new slot takes the mean of both.
+    shift = (8 - 32 / 12) / (8 + 32 / 12)
+    spread = (16 * 1.01 / 15) ** 0.5
+    assert left.mean_reward == pytest.approx(0.5 + shift / 4 / spread)
+    assert right.mean_reward == pytest.approx(0.5 - shift / 4 / spread)
+    assert (new.mean_reward, new.trials) == (pytest.approx(0.5), pytest.approx(64 / 20))
+
+
+def test_a_first_order_score_counts_as_trials(make_entry: Make, make_spec: Make) -> None:
+    prior = Prior(score=7.0, mean=1.0, trials=2.0)
+    untried = Ledger().arm(make_spec(), 0, "a", prior)
+    assert (untried.mean_reward, untried.trials, untried.own_trials) == (1.0, 2.0, 0)
+    ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
+    # Unit rewards 0.5 -+ 0.5 / (4 * sqrt(0.5)).
+    unit = 0.5 - 0.5 / (4 * 0.5**0.5)
+    arm = ledger.arm(make_spec(), 0, "a", prior)
+    assert arm.mean_reward == pytest.approx((unit + 2 * 1.0) / 3)
+    assert (arm.prior_mean, arm.first_order) == (1.0, 7.0)
+
+
+def test_other_families_and_reward_models_do_not_count(make_entry: Make, make_spec: Make) -> None:
+    former = [
+        make_entry("0", task_family="image", reward_model="gain"),
+        make_entry("1", task_family="tokens", reward_model="gain"),
+        make_entry("2", task_family="image", reward_model="sparse"),
+    ]
+    ledger = Ledger("image", "gain")
+    assert ledger.warm_start(former, run="mine") == 1
+    assert ledger.arm(make_spec(), 0, "a").trials == 1
+    with pytest.raises(ValueError, match="of image, gain, got an entry of tokens, gain"):
+        ledger.record(former[1])
+
+
+def test_latest_counts_the_trials_of_all_arms(make_entry: Make, make_spec: Make) -> None:
+    names = "aabbba"
+    ledger = _ledger(make_entry, [{"blueprint": name, "slot": "block"} for name in names])
+    arms = [ledger.arm(make_spec(), 0, name, window_size=4) for name in "abc"]
+    assert [arm.num_latest for arm in arms] == [1, 3, 0]
+    assert [len(arm.recent_rewards) for arm in arms] == [3, 3, 0]
+
+
+def test_the_noise_is_what_rewards_of_an_arm_differ_by(make_entry: Make) -> None:
+    assert Ledger().noise == 0.25
+    worths = {"a": 0.0, "b": 10.0}
+    settled = [
+        {"blueprint": name, "reward": worth + wobble}
+        for name, worth in worths.items()
+        for wobble in (-1.0, 1.0) * 50
+    ]
+    ledger = _ledger(make_entry, settled)
+    # Within an arm squares of 100 in 99 steps, around both means 26 in 199 steps, two of which
+    # weigh in.
+    total = 200 * 26 / 199
+    noise = ((200 + 2 * total) / (198 + 2)) ** 0.5
+    assert ledger.noise == pytest.approx(noise / 4 / total**0.5)
+
+
+def test_the_context_of_a_settled_activation_is_kept_until_the_next_but_one() -> None:
+    ledger = Ledger()
+    assert ledger.context("block", 0, 1) == ()
+    for activation in (1, 2, 3):
+        ledger.note_activation("block", 0)
+        ledger.note_context("block", 0, activation, (1.0, 0.25, 0.5, activation / 10))
+    restored = Ledger()
+    restored.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
+    for each in (ledger, restored):
+        assert each.context("block", 0, 1) == ()
+        assert each.context("block", 0, 2) == (1.0, 0.25, 0.5, 0.2)
+        assert each.context("block", 0, 3) == (1.0, 0.25, 0.5, 0.3)
+
+
+def test_a_reward_is_predicted_from_its_context(make_entry: Make, make_spec: Make) -> None:
+    """The reward of `a` grows with the share of the run, that of `b` falls."""
+    settled = [
+        {"blueprint": name, "reward": sign * (2 * share - 1), "context": (1.0, 0.5, 0.5, share)}
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0) * 20
+        for name, sign in (("a", 1), ("b", -1))
+    ]
+    ledger = _ledger(make_entry, settled)
+
+    def predicted(name: str, share: float, prior: Prior = NO_PRIOR) -> float:
+        arm = ledger.arm(make_spec(), 0, name, prior)
+        return ledger.in_context(make_spec(), arm, prior, (1.0, 0.5, 0.5, share)).predicted
+
+    # Rewards -1 to 1: mean 0, squares 0.5, so that 1 is 0.25 / sqrt(0.5) above a half.
+    edge = 0.25 / (0.5 * 200 / 199) ** 0.5
+    assert predicted("a", 1.0) == pytest.approx(0.5 + edge, abs=0.04)
+    assert predicted("a", 0.0) == pytest.approx(0.5 - edge, abs=0.04)
+    assert predicted("b", 1.0) == pytest.approx(0.5 - edge, abs=0.04)
+    assert predicted("c", 1.0) == 0.5
+    # x^T x = 2.5 is the variance before any trial, which three trials leave at 1 / (0.4 + 3).
+    assert predicted("c", 1.0, Prior(1.0, 1.0, 3.0)) == pytest.approx((0.4 * 0.5 + 3) / 3.4)
+
+
+def test_a_prediction_moves_by_what_its_slot_differs(make_entry: Make, make_spec: Make) -> None:
+    settled = [
+        {"slot": slot, "reward": reward, "context": (1.0, 0.0, 0.0, 0.0)}
+        for slot, reward in (("left", 1.0), ("right", -1.0))
+        for _ in range(8)
+    ]
+    ledger = _ledger(make_entry, settled)
+    arms = [
+        ledger.in_context(spec, ledger.arm(spec, 0, "a"), NO_PRIOR, (1.0, 0.0, 0.0, 0.0))
+        for spec in (make_spec(name=name) for name in ("left", "right"))
+    ]
+    shift = (8 - 32 / 12) / (8 + 32 / 12) / 4 / (16 / 15) ** 0.5
+    assert [arm.predicted for arm in arms] == pytest.approx([0.5 + shift, 0.5 - shift])
+    # 16 trials and the ridge, and the slot's own 8 with the weight of the pool.
+    assert arms[0].uncertainty == pytest.approx(1 / 17 + 1 / 12)
+
+
+def test_a_strategy_without_a_context_predicts_the_mean(make_entry: Make, make_spec: Make) -> None:
+    ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
+    arm = ledger.arm(make_spec(), 0, "b")
+    assert (arm.predicted, arm.uncertainty) == (arm.mean_reward, 0.5)
 
 
 def test_an_arm_never_seen_is_untried(make_spec: Make) -> None:
@@ -103,6 +238,8 @@ def test_the_predicted_gain_is_the_mean_of_known_gains(make_entry: Make, make_sp
         [{"loss_reduction": 0.1}, {"loss_reduction": 0.3}, {"loss_reduction": None}],
     )
     assert ledger.predicted_gain(make_spec(), "a") == pytest.approx(0.2)
+    # Two trials in another slot are all that is known of this one.
+    assert ledger.predicted_gain(make_spec(name="other"), "a") == pytest.approx(0.2)
     assert ledger.predicted_gain(make_spec(), "b") is None
 
 
@@ -142,7 +279,8 @@ def test_memory_is_bounded(make_entry: Make) -> None:
         str(index) for index in range(100, 1100)
     ]
     state = ledger.state_dict()
-    assert len(state["pools"]) == 1
+    assert len(state["pools"]) == len(state["arms"]) == 1
+    assert len(state["latest"]) == 100
     assert len(state["records"]) == 8
 
 
@@ -151,14 +289,16 @@ def test_counts_add_up(make_entry: Make, make_spec: Make, settled: list[dict[str
     ledger = _ledger(make_entry, settled)
     seeds = [(make_spec(name=name), index) for name in ("left", "right") for index in range(4)]
     arms = [
-        ledger.arm(make_spec(placement=placement), 0, blueprint, window_size=100)
+        ledger.arm(make_spec(name=name, placement=placement), 0, blueprint, window_size=100)
+        for name in ("left", "right")
         for placement in Placement
         for blueprint in "abc"
     ]
     rewarded = [values for values in settled if values["reward"] is not None]
     assert ledger.selections == len(settled)
     assert sum(ledger.arm(*seed, "a").selections for seed in seeds) == len(settled)
-    assert sum(arm.trials for arm in arms) == len(rewarded)
+    assert sum(arm.own_trials for arm in arms) == len(rewarded)
+    assert sum(arm.num_latest for arm in arms) == len(rewarded)
     assert sum(len(arm.recent_rewards) for arm in arms) == len(rewarded)
     assert all(0 <= arm.mean_reward <= 1 for arm in arms)
     assert len(ledger.entries_of_run()) == len(settled)

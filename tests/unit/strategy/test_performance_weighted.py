@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -66,6 +67,13 @@ def test_only_the_window_counts() -> None:
     arms = [_arm(0, 1.0, 0.2, 0.4), _arm(1, 0.2, 0.4), _arm(2, 0.3)]
     scored = [strategy._recent_score(arm) for arm in arms]
     assert scored == pytest.approx([0.3, 0.3, 0.3])
+
+
+def test_a_prior_counts_as_so_many_recent_rewards() -> None:
+    strategy = PerformanceWeighted(decay_factor=0.5)
+    arm = replace(_arm(0, 0.0, 0.9), prior_trials=1.5, prior_mean=0.2)
+    # (0.5 * 0 + 1 * 0.9 + 1.5 * 0.2) / (1.5 + 1.5)
+    assert strategy._recent_score(arm) == pytest.approx(0.4)
 
 
 def test_where_no_recent_reward_is_known_the_mean_stands_in() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.ledger import Measurement
-from esper.strategy.record import Pool, SeedRecord
+from esper.strategy.pooling import Tally
+from esper.strategy.record import ArmRecord, Pool, SeedRecord
 
 Make = Callable[..., Any]
 
@@ -75,15 +77,39 @@ def _measurement(accuracy: float | None, loss: float | None, memory: float | Non
 def test_a_full_record_is_at_most_1_kb(worst: float) -> None:
     record = SeedRecord(activations=10**6)
     record.activate()
+    for activation in (10**6, 10**6 + 1):
+        record.note_context(activation, (1.0, 1 / 3, 1 / 7, 1 / 9))
     for value in (worst, -1.234567e-05, -0.000123456, -54321.9):
         for _ in range(20):
             record.measure(_measurement(value, value, abs(value)))
         assert len(json.dumps(asdict(record), separators=(",", ":"))) <= 1024
 
 
-def test_a_pool_keeps_the_last_100_rewards(make_entry: Make) -> None:
-    pool = Pool()
+def test_an_arm_keeps_the_last_100_rewards_to_four_digits(make_entry: Make) -> None:
+    arm, pool = ArmRecord(0), Pool()
     for index in range(120):
-        pool.settle(make_entry(str(index), reward=index / 7, loss_reduction=0.1))
-    assert (pool.trials, pool.gains, pool.gain_sum) == (120, 120, pytest.approx(12.0))
-    assert pool.recent == [index / 7 for index in range(20, 120)]
+        entry = make_entry(str(index), reward=index / 7, loss_reduction=0.1)
+        arm.settle(entry)
+        pool.settle(entry)
+    for each in (arm, pool):
+        assert (each.rewards.count, each.gains.count) == (120, 120)
+        assert each.gains.total == pytest.approx(12.0)
+    assert arm.recent == pytest.approx([index / 7 for index in range(20, 120)], rel=1e-3)
+    assert arm.recent[-1] == 17.0
+    assert arm.recent[-3] == 16.71
+
+
+def test_a_full_record_of_an_arm_is_at_most_1_kb(make_entry: Make) -> None:
+    rng = Random(0)
+    arm = ArmRecord(0)
+    for index in range(1000):
+        arm.settle(make_entry(str(index), reward=rng.gauss(0.0, 0.3), loss_reduction=rng.random()))
+    assert len(json.dumps(asdict(arm), separators=(",", ":"))) <= 1024
+
+
+def test_only_rewards_with_a_context_are_regressed(make_entry: Make) -> None:
+    pool = Pool()
+    pool.settle(make_entry("0", reward=2.0))
+    assert pool == Pool(rewards=Tally(1, 2.0))
+    pool.settle(make_entry("1", reward=2.0, context=(1.0, 0.0, 0.5, 0.0)))
+    assert pool.regression.rewarded == [2.0, 0.0, 1.0, 0.0]

@@ -30,6 +30,23 @@ def test_draws_follow_the_beta_posterior(make_arm: Make) -> None:
     assert variance == pytest.approx(8 * 4 / (12**2 * 13), rel=0.1)
 
 
+def test_rewards_with_less_noise_count_more(make_arm: Make) -> None:
+    # Noise 0.25 is half of a coin's, so that 10 trials count as 40: Beta(29, 13).
+    rng = Random(1)
+    arm = make_arm(0, trials=10, mean_reward=0.7)
+    draws = [Thompson().scores([arm], Context(noise=0.25), rng)[0] for _ in range(4000)]
+    assert fmean(draws) == pytest.approx(29 / 42, abs=0.005)
+    variance = fmean([(draw - 29 / 42) ** 2 for draw in draws])
+    assert variance == pytest.approx(29 * 13 / (42**2 * 43), rel=0.1)
+
+
+def test_rewards_without_noise_do_not_divide_by_zero(make_arm: Make) -> None:
+    (draw,) = Thompson().scores(
+        [make_arm(0, trials=4, mean_reward=0.7)], Context(noise=0.0), Random(1)
+    )
+    assert draw == pytest.approx(0.7, abs=0.02)
+
+
 def test_the_prior_counts_as_trials(make_arm: Make) -> None:
     draws = _draws(make_arm(0, trials=2, mean_reward=0.5), prior_alpha=5.0, prior_beta=1.0)
     assert fmean(draws) == pytest.approx(6 / 8, abs=0.01)
