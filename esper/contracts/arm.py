@@ -12,7 +12,8 @@ class ArmStats:
     own_trials: number of settled activations of the blueprint in this slot.
     prior_trials, prior_mean: weight and mean of similar slots and of the first-order score.
     recent_rewards: last `window_size` rewards in this slot, oldest first.
-    num_latest: how many of them are among the last `window_size` rewards of the whole ledger.
+    num_latest, latest_mean: number and mean of those rewards in this slot that are among the last
+        `latest_size` of the whole ledger; the mean of none is 0.5.
     selections: number of times that this run has selected the seed.
     first_order: L1 norm of the kernel's gradient at germination, None when not measured.
     predicted: reward expected in the present context, for a contextual strategy; else the mean.
@@ -28,6 +29,7 @@ class ArmStats:
     prior_mean: float = 0.5
     recent_rewards: tuple[float, ...] = ()
     num_latest: int = 0
+    latest_mean: float = 0.5
     selections: int = 0
     first_order: float | None = None
     predicted: float = 0.5

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
@@ -36,10 +36,27 @@ def require_weight(weight: float) -> None:
     require(valid, "strategy.first_order_weight", ">= 0 and finite", weight)
 
 
+class View(NamedTuple):
+    """What a strategy reads of an arm besides its counts.
+
+    window_size: as of the strategy.
+    latest_size: as of the strategy.
+    features: the context of `ArmStats.predicted`; () for the mean.
+    """
+
+    window_size: int = 0
+    latest_size: int = 0
+    features: tuple[float, ...] = ()
+
+
+COUNTS = View()
+
+
 class Strategy:
     """Scores the viable arms.  It holds no state, so that scores never go stale.
 
     window_size: number of recent rewards of an arm that it reads.
+    latest_size: number of the ledger's last rewards that it reads of all arms together.
     first_order_weight: number of trials that the first-order score of an arm is worth.
     is_contextual: True if it reads `ArmStats.predicted` and `uncertainty`.
     """
@@ -47,6 +64,7 @@ class Strategy:
     name: ClassVar[str]
     is_contextual: ClassVar[bool] = False
     window_size: int = 0
+    latest_size: int = 0
     first_order_weight: float = 0.0
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:

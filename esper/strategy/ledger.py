@@ -9,13 +9,13 @@ kind and placement.  Only runs of the same task family and reward model count.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement
 from esper.contracts.slot import SlotSpec
-from esper.strategy.base import MAX_WINDOW
+from esper.strategy.base import COUNTS, MAX_WINDOW, View
 from esper.strategy.pooling import POOL_WEIGHT, Tally, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
@@ -101,58 +101,42 @@ class Ledger:
         seed: int,
         blueprint: str,
         prior: Prior = NO_PRIOR,
-        window_size: int = 0,
+        view: View = COUNTS,
     ) -> ArmStats:
         """Return the statistics of `blueprint` in a slot, rewards mapped to [0, 1] as of now."""
         record = self._records.get((spec.name, seed))
-        own, pool = self._of(spec, blueprint)
-        scale, num_own = self._scale, own.rewards.count
-        weight = prior.trials
+        kind, placement = spec.kind, spec.placement
+        own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
+        pool = self._pools.get((kind, placement, blueprint), _EMPTY)
+        scale, num_own, weight = self._scale, own.rewards.count, prior.trials
         known = weight * prior.mean
         if others := pool.rewards.count - num_own:
             shared = pool_weight(others)
             known += shared * scale.unit((pool.rewards.total - own.rewards.total) / others)
             weight += shared
         trials = num_own + weight
-        mean = known
-        if num_own:
-            mean += num_own * scale.unit(own.rewards.total / num_own)
+        total = known + num_own * scale.unit(own.rewards.total / num_own) if num_own else known
+        mean = total / trials if trials else 0.5
+        predicted, uncertainty = mean, 1 / (1 + trials)
+        if view.features:
+            predicted, uncertainty = self._predict(own, pool, prior, view.features)
+        num_latest, latest_mean = self._latest_of(own, view.latest_size)
         return ArmStats(
             seed=seed,
             blueprint=blueprint,
             trials=trials,
-            mean_reward=mean / trials if trials else 0.5,
+            mean_reward=mean,
             own_trials=num_own,
             prior_trials=weight,
             prior_mean=known / weight if weight else 0.5,
-            recent_rewards=scale.units(own.recent[-window_size:]) if window_size else (),
-            num_latest=self._latest[-window_size:].count(own.index) if window_size else 0,
+            recent_rewards=scale.units(own.recent[-view.window_size :]) if view.window_size else (),
+            num_latest=num_latest,
+            latest_mean=latest_mean,
             selections=record.activations if record else 0,
             first_order=prior.score,
-            predicted=mean / trials if trials else 0.5,
-            uncertainty=1 / (1 + trials),
+            predicted=predicted,
+            uncertainty=uncertainty,
         )
-
-    def in_context(
-        self, spec: SlotSpec, arm: ArmStats, prior: Prior, context: Sequence[float]
-    ) -> ArmStats:
-        """Return the arm with the reward that the regression of its pool expects in `context`.
-
-        The regression knows no slot, so that the prediction moves by as much as the mean of the
-        slot, shrunk, differs from that of the pool.  The prior is weighed in as so many trials.
-        """
-        own, pool = self._of(spec, arm.blueprint)
-        reward, weight, uncertainty = pool.regression.predict(context)
-        predicted = 0.5 + self._scale.excess(reward, weight)
-        count = pool.rewards.count
-        if count > own.rewards.count:
-            shrunk = shrunk_mean(own.rewards, pool.rewards)
-            assert shrunk is not None
-            predicted += self._scale.excess(shrunk - pool.rewards.total / count, 0.0)
-            uncertainty += 1 / (own.rewards.count + POOL_WEIGHT)
-        trials = 1 / uncertainty + prior.trials
-        predicted = (predicted / uncertainty + prior.trials * prior.mean) / trials
-        return replace(arm, predicted=predicted, uncertainty=1 / trials)
 
     @property
     def noise(self) -> float:
@@ -161,7 +145,8 @@ class Ledger:
 
     def own_rewards(self, spec: SlotSpec, blueprint: str) -> Tally:
         """Return number and sum of the rewards of `blueprint` in a slot, on their own scale."""
-        return self._of(spec, blueprint)[0].rewards
+        key = (spec.name, spec.kind, spec.placement, blueprint)
+        return self._arms.get(key, _UNTRIED).rewards
 
     def composite(self, slot: str, seed: int) -> float | None:
         """Return the composite score of a seed's present activation; None when nothing is known."""
@@ -170,7 +155,9 @@ class Ledger:
 
     def predicted_gain(self, spec: SlotSpec, blueprint: str) -> float | None:
         """Return the relative gain to expect of `blueprint` in a slot; None when unknown."""
-        own, pool = self._of(spec, blueprint)
+        kind, placement = spec.kind, spec.placement
+        own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
+        pool = self._pools.get((kind, placement, blueprint), _EMPTY)
         return shrunk_mean(own.gains, pool.gains)
 
     def entries_of_run(self) -> list[LedgerEntry]:
@@ -212,10 +199,29 @@ class Ledger:
         is_family = entry.task_family == self.task_family
         return is_family and entry.reward_model == self.reward_model
 
-    def _of(self, spec: SlotSpec, blueprint: str) -> tuple[ArmRecord, Pool]:
-        kind, placement = spec.kind, spec.placement
-        own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
-        return own, self._pools.get((kind, placement, blueprint), _EMPTY)
+    def _predict(
+        self, own: ArmRecord, pool: Pool, prior: Prior, features: Sequence[float]
+    ) -> tuple[float, float]:
+        """Return the reward that the regression of a pool expects, and its relative variance.
+
+        The regression knows no slot, so that the prediction moves by as much as the mean of the
+        slot, shrunk, differs from that of the pool.  The prior is weighed in as so many trials.
+        """
+        reward, weight, variance = pool.regression.predict(features)
+        predicted = 0.5 + self._scale.excess(reward, weight)
+        count = pool.rewards.count
+        if count > own.rewards.count:
+            shrunk = shrunk_mean(own.rewards, pool.rewards)
+            assert shrunk is not None
+            predicted += self._scale.excess(shrunk - pool.rewards.total / count, 0.0)
+            variance += 1 / (own.rewards.count + POOL_WEIGHT)
+        trials = 1 / variance + prior.trials
+        return (predicted / variance + prior.trials * prior.mean) / trials, 1 / trials
+
+    def _latest_of(self, own: ArmRecord, size: int) -> tuple[int, float]:
+        """Return number and mean, mapped, of an arm's rewards among the last `size` of all."""
+        count = self._latest[-size:].count(own.index) if size else 0
+        return count, self._scale.unit(sum(own.recent[-count:]) / count) if count else 0.5
 
     def _count(self, entry: LedgerEntry) -> None:
         pool = (entry.slot_kind, entry.placement, entry.blueprint)

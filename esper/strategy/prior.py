@@ -7,11 +7,10 @@ between them; equal scores share the mean of their ranks, and a single arm has 0
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Prior:
+class Prior(NamedTuple):
     """The first-order score of an arm.
 
     score: as measured, None when it was not.

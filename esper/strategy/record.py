@@ -90,7 +90,7 @@ class ArmRecord:
 
     index: number of the arm in its ledger.
     rewards: the raw rewards.  gains: the known loss reductions.
-    recent: the last raw rewards, oldest first, rounded to four digits.
+    recent: the last raw rewards, oldest first, rounded to three digits.
     """
 
     index: int
@@ -108,7 +108,7 @@ class ArmRecord:
         within = None
         if entry.reward is not None:
             within = self.rewards.add(entry.reward)
-            self.recent.append(float(f"{entry.reward:.4g}"))
+            self.recent.append(float(f"{entry.reward:.3g}"))
             del self.recent[:-MAX_WINDOW]
         if entry.loss_reduction is not None:
             self.gains.add(entry.loss_reduction)

@@ -9,7 +9,7 @@ from typing import Any
 from esper.contracts.arm import ArmStats
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
 from esper.contracts.slot import SlotState, next_binding
-from esper.strategy.base import Context, Strategy
+from esper.strategy.base import Context, Strategy, View
 from esper.strategy.ledger import Ledger
 from esper.strategy.prior import NO_PRIOR, first_order_priors
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
@@ -101,20 +101,18 @@ class Selector:
         num_made: int,
         weight: float,
     ) -> Selection:
-        spec, window = inputs.state.spec, self.strategy.window_size
+        spec = inputs.state.spec
         measured = {s: inputs.first_order[s] for s in offer if s in inputs.first_order}
         priors = first_order_priors(measured, weight)
-        arms = [
-            self.ledger.arm(spec, seed, blueprint, priors.get(seed, NO_PRIOR), window)
-            for seed, blueprint in offer.items()
-        ]
         selections = self.ledger.selections + num_made
         context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
-        if self.strategy.is_contextual and context.features:
-            arms = [
-                self.ledger.in_context(spec, arm, priors.get(arm.seed, NO_PRIOR), context.features)
-                for arm in arms
-            ]
+        strategy = self.strategy
+        features = context.features if strategy.is_contextual else ()
+        view = View(strategy.window_size, strategy.latest_size, features)
+        arms = [
+            self.ledger.arm(spec, seed, blueprint, priors.get(seed, NO_PRIOR), view)
+            for seed, blueprint in offer.items()
+        ]
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
         is_chosen = scores[best] > -math.inf

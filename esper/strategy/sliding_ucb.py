@@ -23,18 +23,18 @@ from esper.strategy.reward_scale import SPREAD
 class SlidingUCB(Strategy):
     """Chooses by upper confidence bound over the last trials, for arms whose worth changes.
 
-    window_size: trials of all slots together that count.
+    latest_size: trials of all slots together that count.
     """
 
     name: ClassVar[str] = "sliding_ucb"
 
-    window_size: int = 100
+    latest_size: int = 100
     exploration_constant: float = 2.0
     first_order_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        size, c = self.window_size, self.exploration_constant
-        require(1 <= size <= MAX_WINDOW, "strategy.window_size", f"in [1, {MAX_WINDOW}]", size)
+        size, c = self.latest_size, self.exploration_constant
+        require(1 <= size <= MAX_WINDOW, "strategy.latest_size", f"in [1, {MAX_WINDOW}]", size)
         require(0 <= c < math.inf, "strategy.exploration_constant", ">= 0 and finite", c)
         require_weight(self.first_order_weight)
 
@@ -49,6 +49,5 @@ class SlidingUCB(Strategy):
 
 
 def _mean(arm: ArmStats) -> float:
-    rewards = arm.recent_rewards[len(arm.recent_rewards) - arm.num_latest :]
-    known = sum(rewards) + arm.prior_trials * arm.prior_mean
-    return known / (len(rewards) + arm.prior_trials)
+    known = arm.num_latest * arm.latest_mean + arm.prior_trials * arm.prior_mean
+    return known / (arm.num_latest + arm.prior_trials)

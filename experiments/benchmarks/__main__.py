@@ -1,6 +1,6 @@
 """Measure the figures of all or some sections, and write them to `results.json`.
 
-    python -m experiments.benchmarks [dormant live strategy modification kernels compile safety ...]
+    python -m experiments.benchmarks [dormant live strategy regret modification kernels ...]
 
 Rows of other sections stay as they are.  `load` is the machine's load average: it does not matter
 for ratios, which are measured side by side, but absolute times grow with it.
@@ -21,6 +21,7 @@ from experiments.benchmarks import (
     kernels,
     modification,
     price,
+    regret,
     runs,
     safety,
     steps,
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "dormant": steps.dormant,
     "live": steps.live,
     "strategy": bandits.bandits,
+    "regret": regret.regret,
     "modification": modification.modification,
     "kernels": kernels.kernels,
     "compile": compile.compiled,

@@ -110,8 +110,8 @@ class Problem:
 class Product:
     """Plays with the product's `Ledger` and `Selector`."""
 
-    def __init__(self, world: World, strategy: Strategy, rng: Random, unit: float = 1.0) -> None:
-        self.strategy, self.rng, self.unit = strategy, rng, unit
+    def __init__(self, world: World, strategy: Strategy, rng: Random) -> None:
+        self.strategy, self.rng = strategy, rng
         self.entries: list[LedgerEntry] = []
         self.states = [_state(slot, world.num_arms) for slot in range(world.num_slots)]
 
@@ -155,7 +155,7 @@ class Product:
             task_family=UNKNOWN,
             reward_model=UNKNOWN,
             epoch=0,
-            reward=self.unit * reward,
+            reward=reward,
             context=_features(progress),
         )
         self.entries.append(entry)

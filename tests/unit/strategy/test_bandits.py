@@ -11,7 +11,7 @@ from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotState, next_binding
 from esper.contracts.stage import SeedStage
-from esper.strategy.base import Context, Strategy
+from esper.strategy.base import Context, Strategy, View
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted
@@ -71,7 +71,7 @@ def _world(
     regret, hits = 0.0, 0
     for index in range(rounds):
         arms: list[ArmStats] = [
-            ledger.arm(spec, seed, name, window_size=strategy.window_size)
+            ledger.arm(spec, seed, name, view=View(strategy.window_size))
             for seed, name in enumerate(NAMES)
         ]
         context = Context(selections=index, noise=ledger.noise)

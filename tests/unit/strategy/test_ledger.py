@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
-from esper.strategy.base import Context
+from esper.strategy.base import Context, View
 from esper.strategy.ledger import Ledger
 from esper.strategy.pooling import Tally
 from esper.strategy.prior import NO_PRIOR, Prior
@@ -57,7 +57,7 @@ def test_an_arm_is_its_own_record_shrunk_towards_like_slots(
         ],
     )
     # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4).  The one trial elsewhere is worth 4/5.
-    arm = ledger.arm(make_spec(), 0, "a", Prior(0.1), window_size=20)
+    arm = ledger.arm(make_spec(), 0, "a", Prior(0.1), View(window_size=20))
     half = 0.5
     width = 4 * 5**0.5
     assert (arm.own_trials, arm.prior_trials, arm.trials) == (1, 0.8, 1.8)
@@ -120,9 +120,9 @@ def test_other_families_and_reward_models_do_not_count(make_entry: Make, make_sp
 def test_latest_counts_the_trials_of_all_arms(make_entry: Make, make_spec: Make) -> None:
     names = "aabbba"
     ledger = _ledger(make_entry, [{"blueprint": name, "slot": "block"} for name in names])
-    arms = [ledger.arm(make_spec(), 0, name, window_size=4) for name in "abc"]
+    arms = [ledger.arm(make_spec(), 0, name, view=View(latest_size=4)) for name in "abc"]
     assert [arm.num_latest for arm in arms] == [1, 3, 0]
-    assert [len(arm.recent_rewards) for arm in arms] == [3, 3, 0]
+    assert [arm.recent_rewards for arm in arms] == [(), (), ()]
 
 
 def test_the_noise_is_what_rewards_of_an_arm_differ_by(make_entry: Make) -> None:
@@ -165,8 +165,9 @@ def test_a_reward_is_predicted_from_its_context(make_entry: Make, make_spec: Mak
     ledger = _ledger(make_entry, settled)
 
     def predicted(name: str, share: float, prior: Prior = NO_PRIOR) -> float:
-        arm = ledger.arm(make_spec(), 0, name, prior)
-        return ledger.in_context(make_spec(), arm, prior, (1.0, 0.5, 0.5, share)).predicted
+        view = View(features=(1.0, 0.5, 0.5, share))
+        arm = ledger.arm(make_spec(), 0, name, prior, view)
+        return arm.predicted
 
     # Rewards -1 to 1: mean 0, squares 0.5, so that 1 is 0.25 / sqrt(0.5) above a half.
     edge = 0.25 / (0.5 * 200 / 199) ** 0.5
@@ -186,7 +187,7 @@ def test_a_prediction_moves_by_what_its_slot_differs(make_entry: Make, make_spec
     ]
     ledger = _ledger(make_entry, settled)
     arms = [
-        ledger.in_context(spec, ledger.arm(spec, 0, "a"), NO_PRIOR, (1.0, 0.0, 0.0, 0.0))
+        ledger.arm(spec, 0, "a", view=View(features=(1.0, 0.0, 0.0, 0.0)))
         for spec in (make_spec(name=name) for name in ("left", "right"))
     ]
     shift = (8 - 32 / 12) / (8 + 32 / 12) / 4 / (16 / 15) ** 0.5
@@ -202,17 +203,17 @@ def test_a_strategy_without_a_context_predicts_the_mean(make_entry: Make, make_s
 
 
 def test_an_arm_never_seen_is_untried(make_spec: Make) -> None:
-    arm = Ledger().arm(make_spec(), 2, "c", window_size=20)
+    arm = Ledger().arm(make_spec(), 2, "c", view=View(window_size=20))
     assert (arm.seed, arm.blueprint) == (2, "c")
     assert (arm.trials, arm.mean_reward, arm.recent_rewards, arm.selections) == (0, 0.5, (), 0)
 
 
 def test_recent_rewards_are_the_last_ones_oldest_first(make_entry: Make, make_spec: Make) -> None:
     ledger = _ledger(make_entry, [{"reward": float(index)} for index in range(150)])
-    whole = ledger.arm(make_spec(), 0, "a", window_size=100).recent_rewards
+    whole = ledger.arm(make_spec(), 0, "a", view=View(window_size=100)).recent_rewards
     assert len(whole) == 100
     assert whole[-1] > whole[0]
-    assert ledger.arm(make_spec(), 0, "a", window_size=3).recent_rewards == whole[-3:]
+    assert ledger.arm(make_spec(), 0, "a", view=View(window_size=3)).recent_rewards == whole[-3:]
     assert ledger.arm(make_spec(), 0, "a").recent_rewards == ()
 
 
@@ -289,7 +290,7 @@ def test_counts_add_up(make_entry: Make, make_spec: Make, settled: list[dict[str
     ledger = _ledger(make_entry, settled)
     seeds = [(make_spec(name=name), index) for name in ("left", "right") for index in range(4)]
     arms = [
-        ledger.arm(make_spec(name=name, placement=placement), 0, blueprint, window_size=100)
+        ledger.arm(make_spec(name=name, placement=placement), 0, blueprint, view=View(100, 100))
         for name in ("left", "right")
         for placement in Placement
         for blueprint in "abc"

@@ -85,7 +85,7 @@ def test_a_full_record_is_at_most_1_kb(worst: float) -> None:
         assert len(json.dumps(asdict(record), separators=(",", ":"))) <= 1024
 
 
-def test_an_arm_keeps_the_last_100_rewards_to_four_digits(make_entry: Make) -> None:
+def test_an_arm_keeps_the_last_100_rewards_to_three_digits(make_entry: Make) -> None:
     arm, pool = ArmRecord(0), Pool()
     for index in range(120):
         entry = make_entry(str(index), reward=index / 7, loss_reduction=0.1)
@@ -94,9 +94,9 @@ def test_an_arm_keeps_the_last_100_rewards_to_four_digits(make_entry: Make) -> N
     for each in (arm, pool):
         assert (each.rewards.count, each.gains.count) == (120, 120)
         assert each.gains.total == pytest.approx(12.0)
-    assert arm.recent == pytest.approx([index / 7 for index in range(20, 120)], rel=1e-3)
+    assert arm.recent == pytest.approx([index / 7 for index in range(20, 120)], rel=5e-3)
     assert arm.recent[-1] == 17.0
-    assert arm.recent[-3] == 16.71
+    assert arm.recent[-3] == 16.7
 
 
 def test_a_full_record_of_an_arm_is_at_most_1_kb(make_entry: Make) -> None:
