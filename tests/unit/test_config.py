@@ -163,14 +163,20 @@ def test_looks_come_as_a_list_or_by_the_method() -> None:
         (["name=a/b"], "name must be a plain folder name, got 'a/b'"),
         (["name=.."], "name must be a plain folder name, got '..'"),
         (["epoch=3"], "unknown key epoch; did you mean epochs? (keys: epochs,"),
-        (["strategy.epsilon=0.1"], "strategy.epsilon (keys of strategy=ucb: exploration_constant)"),
+        (
+            ["strategy.epsilon=0.1"],
+            "(keys of strategy=ucb: exploration_constant, first_order_weight)",
+        ),
         (["+strategy.zz=1"], "unknown key strategy.zz (keys of strategy=ucb:"),
         (["+zz=1"], "unknown key zz (keys: epochs,"),
         (
             ["viability.max_concurent_seeds=1"],
             "did you mean viability.max_concurrent_seeds? (keys: min_dormant_epochs,",
         ),
-        (["strategy=thomson"], "unknown option strategy=thomson; did you mean thompson? (allowed:"),
+        (
+            ["strategy=thomson"],
+            "unknown option strategy=thomson; did you mean thompson or linthompson? (allowed:",
+        ),
         (["experiment=smok"], "unknown option experiment=smok; did you mean smoke?"),
         (["~strategy"], "strategy must be chosen, one of ucb, thompson,"),
         (["strategy.exploration_constant=x"], "exploration_constant must be a number, got x"),

@@ -9,7 +9,7 @@ from esper.app.arguments import complete
     ("words", "answers"),
     [
         (["strategy", "=", "th"], ["thompson"]),
-        (["strategy", "="], ["epsilon_greedy", "fixed", "performance_weighted", "random"]),
+        (["strategy", "="], ["epsilon_greedy", "exp3", "fixed", "linthompson", "linucb"]),
         (["strategy.exp"], ["strategy.exploration_constant="]),
         (["strategy", "=", "thompson", "strategy.prior_a"], ["strategy.prior_alpha="]),
         (["experiment", "=", "smo"], ["smoke"]),

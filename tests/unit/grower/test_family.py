@@ -1,8 +1,13 @@
 """The task family of example inputs."""
 
+import math
+
+import pytest
 import torch
 
+from esper.contracts.decision import DecisionKind
 from esper.grower.family import family_of
+from tests.unit.scripted import EPOCHS, adapt, losses, make_grower, script, train, verdict
 
 
 def test_the_family_is_the_kind_of_a_sample() -> None:
@@ -11,3 +16,24 @@ def test_the_family_is_the_kind_of_a_sample() -> None:
     assert family_of(torch.zeros(4, 16, dtype=torch.int64)) == "tokens"
     assert family_of(torch.zeros(4, 16, 8)) == "3d"
     assert family_of(torch.zeros(4, 3, 8, 8, dtype=torch.uint8)) == "image"
+
+
+def test_the_entries_of_a_grower_name_family_reward_model_and_context() -> None:
+    grower, _ = make_grower(
+        policy=script(e2=[adapt("0", 1)], e4=[verdict(DecisionKind.CULL, "0", 0)]), reward="gain"
+    )
+    for _ in range(4):
+        train(grower.host.model, grower.host.optimizer)
+        report = grower.step(losses)
+        if report.metrics.epoch == 2:
+            loss = report.metrics.val_loss
+            rate = grower.host.optimizer.param_groups[0]["lr"]
+    (entry,) = grower.ledger.entries_of_run()
+    assert (entry.task_family, entry.reward_model) == ("vector", "gain")
+    expected = (1.0, loss / (1 + loss), 1 + math.log10(rate) / 6, 2 / EPOCHS)
+    assert entry.context == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_family_of_ones_own_is_named() -> None:
+    grower, _ = make_grower(task_family="speech")
+    assert grower.ledger.task_family == "speech"

@@ -88,6 +88,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"chance_loss": True}, "chance_loss must be > 0 and finite, or None, got True"),
         ({"chance_loss": -1.0}, "chance_loss must be > 0 and finite, or None, got -1.0"),
         ({"run_id": 3}, "run_id must be a text or None, got 3"),
+        ({"task_family": ""}, "task_family must be a text or None, got ''"),
         ({"schedulers": None}, "schedulers must be a list of schedulers, got NoneType"),
         (
             {"strategy": RandomPolicy()},

@@ -129,3 +129,16 @@ def test_a_closed_store_is_refused_in_one_line(tmp_path: Path, make_entry: Make)
 def test_the_path_must_not_be_empty() -> None:
     with pytest.raises(ValueError, match=r"store\.path must be a file"):
         SQLite("")
+
+
+def test_a_context_that_is_no_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "esper.db"
+    store = SQLite(str(path)).open()
+    store.write([entry_of("run", 0)])
+    other = sqlite3.connect(path)
+    other.execute("UPDATE entries SET context = '['")
+    other.commit()
+    other.close()
+    with pytest.raises(DataError, match=r"a broken entry \(run, 0\): context must be JSON"):
+        store.load()
+    store.close()
