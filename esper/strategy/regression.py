@@ -47,7 +47,7 @@ def _zeros() -> list[float]:
 
 @dataclass(slots=True)
 class Regression:
-    """Sufficient statistics of one arm; constant memory.
+    """Sufficient statistics of one pool; constant memory.
 
     inverse: A^-1, CONTEXT_SIZE rows of as many values.
     contexts: sum of the contexts.

@@ -13,10 +13,12 @@ from esper.contracts.slot import Placement, SeedState, SlotKind, SlotSpec, SlotS
 from esper.contracts.stage import SeedStage
 from esper.strategy.base import Context, Strategy, View
 from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.exp3 import Exp3
 from esper.strategy.ledger import Ledger
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.selector import Selector
+from esper.strategy.sliding_ucb import SlidingUCB
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import SelectionInputs, Viability
@@ -71,7 +73,7 @@ def _world(
     regret, hits = 0.0, 0
     for index in range(rounds):
         arms: list[ArmStats] = [
-            ledger.arm(spec, seed, name, view=View(strategy.window_size))
+            ledger.arm(spec, seed, name, view=View(strategy.window_size, strategy.latest_size))
             for seed, name in enumerate(NAMES)
         ]
         context = Context(selections=index, noise=ledger.noise)
@@ -93,7 +95,7 @@ def test_regret_is_less_than_half_of_randoms(strategy: Strategy, num_worlds: int
     assert regret < random / 2
 
 
-@each_bandit
+@pytest.mark.parametrize("strategy", [*BANDITS, SlidingUCB(), Exp3()], ids=lambda s: s.name)
 def test_the_unit_of_the_rewards_moves_the_best_arms_share_by_under_10_points(
     strategy: Strategy,
 ) -> None:
