@@ -27,10 +27,15 @@ _MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
-    "ledger": (*_SEED, "trials", "mean_reward", "reward"),
+    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward"),
     "decision": ("decision_kind", "reason"),
     "safety": ("rule", "reason", "decision"),
+    "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),
+    "plan": ("slot", "expected_improvement"),
+    "performance": ("slot", "seed"),
     "reward": ("outcome", "reward"),
+    "recovery": ("where", "strategy", "blueprint", "count"),
+    "policy_update": ("values",),
 }
 
 

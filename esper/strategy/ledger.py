@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import LedgerEntry, Measurement, RewardSummary
 from esper.contracts.slot import SlotSpec
 from esper.strategy.record import Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -83,6 +83,12 @@ class Ledger:
             selections=record.activations if record else 0,
             first_order=first_order,
         )
+
+    def summary(self, spec: SlotSpec, blueprint: str) -> RewardSummary:
+        """Return this run's rewards of `blueprint` in a slot, unmapped; no score reads it."""
+        arm, entries = (spec.name, blueprint), self._entries.values()
+        own = [entry for entry in entries if (entry.slot, entry.blueprint) == arm]
+        return RewardSummary.of([entry.reward for entry in own if entry.reward is not None])
 
     def composite(self, slot: str, seed: int) -> float | None:
         """Return the composite score of a seed's present activation; None when nothing is known."""
