@@ -23,7 +23,7 @@ from esper.rundir.records import Run
 
 SELECTIONS = ("#epoch", "@where", "@chosen", "#score", "alternatives", "reason")
 PROMISES = ("#epoch", "@where", "#expected gain", "#measured gain")
-REWARDS = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#reward", "explanation")
+REWARDS = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#score", "#reward", "explanation")
 LEDGER = ("@where", "@blueprint", "#trials", "#mean reward", "#last reward")
 BLUEPRINTS = ("@blueprint", "#tried", "#kept", "#culled", "#failures", "@penalty")
 
@@ -79,8 +79,20 @@ def in_words(promises: Promises) -> str:
 
 
 def reward_rows(run: Run) -> list[Row]:
-    """Return a row of `REWARDS` for every settled activation."""
-    return [_reward_row(event) for event in run.of_kind("reward")]
+    """Return a row of `REWARDS` for every settled activation.
+
+    `score` is the ledger's composite score at its last look, in [0, 1].
+    """
+    scores: dict[tuple[str, int], float | None] = {}
+    rows = []
+    for event in run.of_kind("performance", "reward"):
+        if event["kind"] == "performance":
+            scores[event["slot"], event["seed"]] = event.get("composite")
+        else:
+            outcome = event["outcome"]
+            score = scores.pop((outcome["slot"], outcome["seed"]), None)
+            rows.append(_reward_row(event, score))
+    return rows
 
 
 def arms(run: Run) -> dict[Arm, list[dict[str, Any]]]:
@@ -171,7 +183,7 @@ _READERS = {
 }
 
 
-def _reward_row(event: dict[str, Any]) -> Row:
+def _reward_row(event: dict[str, Any], score: float | None) -> Row:
     outcome, reward = event["outcome"], event["reward"]
     return (
         event["epoch"],
@@ -179,6 +191,7 @@ def _reward_row(event: dict[str, Any]) -> Row:
         outcome["blueprint"],
         "kept" if outcome.get("fossilized") else "culled",
         signed_percent(outcome.get("gain"), outcome.get("gain_error"), margin="±"),
+        decimal(score, 2),
         decimal(reward.get("total")),
         reward.get("explanation"),
     )

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -45,7 +45,7 @@ def new_axes(
         sides: margins left and right of the axes, in inches; the same ones align the axes of
             figures below each other.  None leaves as much as the labels need.
     """
-    layout = "constrained" if sides is None else None
+    layout: Literal["constrained"] | None = "constrained" if sides is None else None
     figure = Figure(figsize=(WIDTH, height), layout=layout, facecolor="white")
     if sides is not None:
         left, right = sides[0] / WIDTH, 1 - sides[1] / WIDTH

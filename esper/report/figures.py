@@ -159,7 +159,7 @@ def _label_kernels(axes: Axes, row: int, spans: list[Span], run: Run) -> None:
 
 
 def _draw_alphas(axes: Axes, run: Run, rows: list[Seed]) -> None:
-    """Draw the blend factor of each seed's kernel as a line, from the foot of its bar to the top."""
+    """Draw the blend factor of each seed as a line, from the foot of its bar to the top."""
     alphas: dict[Seed, dict[int, float]] = {key: {} for key in rows}
     for line in run.metrics:
         for seed in line.get("seeds", ()):
@@ -178,36 +178,42 @@ def rewards_figure(run: Run) -> Figure:
     labels = [f"{place(slot)} {blueprint}" for slot, blueprint in every]
     figure, axes = _row_axes(title, labels, run, top=-0.75, empty="no activation was settled")
     shown = list(every.values())[:_MAX_ROWS]
-    reach = max(
-        (abs(u["mean_reward"]) + (u["standard_error"] or 0) for us in shown for u in us), default=0
-    )
-    scale = 0.4 / (reach or 1)
+    reach = max((_reach(update) for updates in shown for update in updates), default=0.0)
     for row, updates in enumerate(shown):
-        axes.axhline(row, color="#8a9099", linewidth=0.6)
-        axes.errorbar(
-            [update["epoch"] for update in updates],
-            [row - scale * update["mean_reward"] for update in updates],
-            yerr=[scale * (update["standard_error"] or 0) for update in updates],
-            color=CYCLE[row % len(CYCLE)],
-            marker="o",
-            markersize=4,
-            linewidth=1.4,
-            capsize=3,
-        )
-        last = updates[-1]
-        words = with_error(last["mean_reward"], last["standard_error"])
-        axes.text(
-            1.01,
-            row,
-            f"{words}  n = {last['trials']}",
-            transform=axes.get_yaxis_transform(),
-            fontsize=8,
-            color=INK,
-            va="center",
-        )
+        _draw_rewards(axes, row, updates, scale=0.4 / (reach or 1.0))
     if shown:
         axes.set_xlabel(f"epoch; each row from {-reach:.2g} to {reach:+.2g}, its line is 0")
     return figure
+
+
+def _reach(update: dict[str, Any]) -> float:
+    """Return how far a mean reward and its error reach from 0."""
+    return abs(float(update["mean_reward"])) + float(update["standard_error"] or 0.0)
+
+
+def _draw_rewards(axes: Axes, row: int, updates: list[dict[str, Any]], scale: float) -> None:
+    """Draw one arm's mean reward around the line of its row, and write the last one beside it."""
+    axes.axhline(row, color="#8a9099", linewidth=0.6)
+    axes.errorbar(
+        [update["epoch"] for update in updates],
+        [row - scale * update["mean_reward"] for update in updates],
+        yerr=[scale * _number(update["standard_error"]) for update in updates],
+        color=CYCLE[row % len(CYCLE)],
+        marker="o",
+        markersize=4,
+        linewidth=1.4,
+        capsize=3,
+    )
+    last = updates[-1]
+    axes.text(
+        1.01,
+        row,
+        f"{with_error(last['mean_reward'], last['standard_error'])}  n = {last['trials']}",
+        transform=axes.get_yaxis_transform(),
+        fontsize=8,
+        color=INK,
+        va="center",
+    )
 
 
 def _row_axes(
@@ -266,7 +272,8 @@ def comparison_figure(groups: Sequence[Group], metric: str) -> Figure:
     axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
     if metric.endswith("accuracy"):
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel(f"{words}: mean, 95 % interval, and every job")
+    interval = "95 % interval, " if any(group.low is not None for group, _ in shown) else ""
+    axes.set_xlabel(f"{words}: mean, {interval}and every job")
     return figure
 
 

@@ -31,8 +31,8 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
         raise ValueError("a report needs at least one run")
     folders = [Path(path) for path in paths]
     if len(folders) > 1:
-        # A pattern such as runs/train/* also finds runs that were refused, and reports.
-        folders = [f for f in folders if not f.is_dir() or _has_lines(f)]
+        # A pattern such as runs/train/* also finds runs that were refused, reports, and files.
+        folders = [f for f in folders if not f.exists() or _has_lines(f)]
     written: list[Path] = []
     jobs: list[Job] = []
     for folder in folders:

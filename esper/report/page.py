@@ -133,7 +133,9 @@ def _promises(run: Run) -> str:
         "Expected: the best mean gain known of the blueprints on offer. Measured: the best "
         f"settled gain of the plan's seeds. {in_words(promises)}"
     )
-    return html.table(PROMISES, rows, "No plan knew what to expect.") + (note if rows else "")
+    return html.table(PROMISES, rows, "Nothing was promised: no plan knew what to expect.") + (
+        note if rows else ""
+    )
 
 
 def _note(words: str) -> str:

@@ -12,6 +12,7 @@ body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 66rem; background: 
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .7rem; padding-bottom: .3rem;
   border-bottom: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .3rem 0; }
 .dim { color: var(--dim); }
 .path { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .85rem;

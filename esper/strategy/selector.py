@@ -172,7 +172,7 @@ def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
         return f"untried, first by {order} of {scores.count(math.inf)} untried"
     # The mapped mean is no reward, which is in [-1, 1], so it has another name.
     standing = f"standing among all rewards {arm.mean_reward:.2f} (0 worst, 1 best)"
-    tries = "1 trial" if arm.trials == 1 else f"{arm.trials} trials"
+    tries = "1 trial" if arm.trials == 1 else f"{arm.trials:g} trials"
     return f"highest score of {len(scores)} viable seeds; {standing}, from {tries}"
 
 
