@@ -29,6 +29,8 @@ _LONGEST_LABEL = 36
 _BAR = 0.46
 """Height of a seed's bar, where rows are 1 apart."""
 _ACCURACIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+_LEAST_TOP = 0.9
+"""The axis shows at least the accuracies from here to 1."""
 _ROOM = 1.003
 """Accuracies are drawn by the logarithm of their distance to this, so that 1 is finite."""
 
@@ -48,14 +50,7 @@ def accuracy_figure(run: Run) -> Figure:
     _mark_growth(figure, axes, run, f"val_{measure}")
     _epoch_axis(axes, run)
     if has_accuracy:
-        _accuracy_axis(
-            axes,
-            [
-                _number(v)
-                for line in run.metrics
-                for v in (line.get("train_accuracy"), line.get("val_accuracy"))
-            ],
-        )
+        _accuracy_axis(axes, run)
     else:
         axes.set_ylabel("loss")
     legend(axes, axes.get_legend_handles_labels()[0])
@@ -88,12 +83,14 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
             )
 
 
-def _accuracy_axis(axes: Axes, values: list[float]) -> None:
+def _accuracy_axis(axes: Axes, run: Run) -> None:
     """Label the axis in percent, and stretch it towards 100 %, where the differences are small."""
+    keys = ("train_accuracy", "val_accuracy")
+    values = [_number(line.get(key)) for line in run.metrics for key in keys]
     axes.set_yscale("function", functions=(_stretched, _unstretched))
     axes.set_yticks(_ACCURACIES)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_ylim(min((v for v in values if math.isfinite(v)), default=0.0), 1.0)
+    axes.set_ylim(min([_LEAST_TOP, *filter(math.isfinite, values)]), 1.0)
     axes.set_ylabel("accuracy, stretched towards 100 %")
 
 
@@ -121,7 +118,7 @@ def lanes_figure(run: Run) -> Figure:
                 height=_BAR,
                 color=STAGE_COLOURS.get(span.stage, "#8a9099"),
             )
-        _label_kernels(axes, row, spans, run)
+        _label_kernels(axes, row, spans, run.last_epoch)
     _draw_alphas(axes, run, list(every)[:_MAX_ROWS])
     stages = {span.stage for spans in shown for span in spans if span.end > span.start}
     handles = [
@@ -133,10 +130,9 @@ def lanes_figure(run: Run) -> Figure:
     return figure
 
 
-def _label_kernels(axes: Axes, row: int, spans: list[Span], run: Run) -> None:
+def _label_kernels(axes: Axes, row: int, spans: list[Span], last_epoch: int) -> None:
     """Write each blueprint above its bar if it fits, and mark each cull."""
-    last_epoch = run.last_epoch
-    axes_inches = WIDTH - sum(_sides(run))
+    axes_inches = axes.get_position().width * WIDTH
     epochs_per_character = _INCHES_PER_CHARACTER * max(last_epoch, 1) / axes_inches
     free_from = -math.inf
     for span in spans:

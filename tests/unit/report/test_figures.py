@@ -123,6 +123,13 @@ def test_the_accuracy_axis_shows_all_and_stretches_the_top(tmp_path: Path, make_
     assert axes.get_ylim()[0] == pytest.approx(lowest)
 
 
+def test_a_run_without_a_mistake_can_be_drawn(tmp_path: Path) -> None:
+    metrics = tuple({"epoch": e, "train_accuracy": 1.0, "val_accuracy": 1.0} for e in (1, 2))
+    figure = accuracy_figure(run_of(metrics=metrics))
+    write_png(figure, tmp_path / "perfect.png")
+    assert figure.axes[0].get_ylim() == pytest.approx((0.9, 1.0))
+
+
 def test_each_arm_has_its_mean_rewards_and_their_errors() -> None:
     def update(epoch: int, trials: int, mean: float, error: float | None) -> dict[str, Any]:
         arm = {"slot": "block1", "seed": 0, "blueprint": "mlp", "reward": mean}
