@@ -75,7 +75,7 @@ def report(
 
 @app.command()
 def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]) -> None:
-    """Show slots, seeds, stages, alphas, decisions and ledger of runs in the terminal."""
+    """Show slots, seeds, decisions, selections, rewards and ledger of runs in the terminal."""
     from rich.console import Console
 
     from esper.report.inspect import inspect as inspect_run

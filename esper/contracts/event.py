@@ -104,6 +104,7 @@ class SeedPerformance:
     """Body of `performance`: the measured contribution of a seed at one look.
 
     age: whole epochs of training since germination.
+    composite: the ledger's score of the activation after this look, in [0, 1]; None when unknown.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.PERFORMANCE
@@ -117,6 +118,7 @@ class SeedPerformance:
     gain: float | None
     gain_error: float | None
     method: str
+    composite: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +146,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerUpdate:
-    """Body of `ledger`: an arm's record after an outcome was entered.
+    """Body of `ledger`: the rewards of a blueprint in a slot after an outcome was entered.
 
-    trials, mean_reward: number and mean of the rewards of the blueprint in this slot.
-    reward: the latest of them, on the same scale.
+    trials, mean_reward: number and mean of the rewards of this run, each in [-1, 1].
+    standard_error: that of the mean; None for a single trial.
+    reward: the latest of them, that of `seed`.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.LEDGER
@@ -157,6 +160,7 @@ class LedgerUpdate:
     blueprint: str
     trials: int
     mean_reward: float
+    standard_error: float | None
     reward: float
 
 

@@ -1,7 +1,9 @@
 """Entries of the ledger and the measurements that they are made from."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 MAX_REWARD = 1e100
 """Largest size of a reward; beyond it the variance of rewards would overflow."""
@@ -75,3 +77,27 @@ class Measurement:
     accuracy_improvement: float | None = None
     loss_reduction: float | None = None
     memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardSummary:
+    """Rewards in numbers, on the scale on which they were given.
+
+    trials: number of rewards.
+    mean: mean of the rewards; None when there is none.
+    standard_error: that of the mean; None for fewer than two rewards.
+    """
+
+    trials: int
+    mean: float | None
+    standard_error: float | None
+
+    @classmethod
+    def of(cls, rewards: Sequence[float]) -> "RewardSummary":
+        """Return the summary of `rewards`."""
+        trials = len(rewards)
+        return cls(
+            trials=trials,
+            mean=fmean(rewards) if trials else None,
+            standard_error=stdev(rewards) / math.sqrt(trials) if trials > 1 else None,
+        )

@@ -246,9 +246,8 @@ class Grower:
                 self.best.keep(loss, self.epoch)
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
-            self.emit(performance)
             seed = self.host.seed(performance.slot, performance.seed)
-            self.settler.record(performance, seed.activation)
+            self.emit(self.settler.record(performance, seed.activation))
         modes.blended_loss()  # evaluated here, because it is part of the attribution
         return self.trials.flops(self.costs.spent.num_samples) + modes.extra_flops
 

@@ -1,7 +1,7 @@
 """Judge the outcome of a settled seed; ledger, store and policy learn from it."""
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from esper.blueprint.cost import kernel_memory_mb
@@ -63,14 +63,16 @@ class Settler:
         self.ledger = Ledger(task_family, reward.name)
         self.ledger.warm_start(self.snapshot, run_id)
 
-    def record(self, performance: SeedPerformance, activation: Activation) -> None:
-        """Record a measurement of a live seed in the ledger."""
+    def record(self, performance: SeedPerformance, activation: Activation) -> SeedPerformance:
+        """Record a measurement of a live seed in the ledger; return it with the seed's score."""
         measurement = Measurement(
             accuracy_improvement=activation.accuracy_gain,
             loss_reduction=performance.gain,
             memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         )
-        self.ledger.note_measurement(performance.slot, performance.seed, measurement)
+        slot, seed = performance.slot, performance.seed
+        self.ledger.note_measurement(slot, seed, measurement)
+        return replace(performance, composite=self.ledger.composite(slot, seed))
 
     def settle(self, outcome: Outcome, spec: SlotSpec) -> list[EventBody]:
         """Judge the outcome of a seed in the slot of `spec`, learn from it, return the events."""
@@ -80,13 +82,15 @@ class Settler:
         entry = self._entry(outcome, reward)
         self.ledger.record(entry)
         self.store.write([entry])
-        own = self.ledger.own_rewards(spec, outcome.blueprint)
+        known = self.ledger.summary(spec, outcome.blueprint)
+        assert known.mean is not None, "this outcome was just recorded"
         update = LedgerUpdate(
             slot=outcome.slot,
             seed=outcome.seed,
             blueprint=outcome.blueprint,
-            trials=own.count,
-            mean_reward=own.total / own.count,
+            trials=known.trials,
+            mean_reward=known.mean,
+            standard_error=known.standard_error,
             reward=reward.total,
         )
         events: list[EventBody] = [Judgement(outcome=outcome, reward=reward), update]

@@ -1,5 +1,6 @@
 """Numbers as people read them; an unknown number is a dash."""
 
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, TypeGuard
 
@@ -63,6 +64,15 @@ def duration(seconds: float | None) -> str:
 def place(slot: str | None, seed: int | None = None) -> str:
     """Return `block2 seed 0`; the slot without a name is the host itself."""
     return (slot or "host") + ("" if seed is None else f" seed {seed}")
+
+
+def scored(options: Iterable[Mapping[str, Any]]) -> str:
+    """Return `conv (seed 0) 0.412, mlp (seed 1)`: blueprints with their scores where known."""
+    return ", ".join(
+        f"{option['blueprint']} (seed {option['seed']})"
+        + ("" if option.get("score") is None else f" {decimal(option['score'])}")
+        for option in options
+    )
 
 
 def measured(metric: str, value: Any) -> str:

@@ -1,11 +1,21 @@
 """The numbers of one epoch under the metric names that charts use."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from esper.contracts.event import Event, EventKind
-from esper.contracts.stage import STAGE_NUMBERS
+from esper.contracts.event import (
+    Event,
+    EventKind,
+    Judgement,
+    LedgerUpdate,
+    PolicyUpdate,
+    SeedPerformance,
+)
+from esper.contracts.plan import Plan
+from esper.contracts.stage import STAGE_NUMBERS, SeedStage
 from esper.logger.format import is_number
+from esper.logger.promises import Promises
 
 _PATHS = {
     "train_loss": "train/loss",
@@ -36,14 +46,82 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if is_number(value)}
 
 
-def counted(event: Event) -> list[str]:
-    """Return the names of the counters that `event` raises by one: decisions and moves."""
+class EventNumbers:
+    """Numbers that events bring: counters, and values of the epoch in which they were reported.
+
+    promises: what the plans expected, and what was measured.
+    """
+
+    def __init__(self) -> None:
+        self.promises = Promises()
+        self._counts: Counter[str] = Counter()
+        self._values: dict[str, float | None] = {}
+
+    def take(self, event: Event) -> None:
+        """Take one event."""
+        self._counts.update(counted(event))
+        self._values |= self._reported(event)
+
+    def of_epoch(self) -> dict[str, float]:
+        """Return the counters, and every known value reported since the last call."""
+        values, self._values = self._values, {}
+        return {name: value for name, value in values.items() if is_number(value)} | self._counts
+
+    def _reported(self, event: Event) -> Mapping[str, float | None]:
+        match event.body:
+            case PolicyUpdate() as update:
+                return update.values
+            case SeedPerformance() as look:
+                return {f"slot/{look.slot or 'host'}/{look.seed}/composite": look.composite}
+            case LedgerUpdate() as update:
+                return _rewards(update)
+            case Plan() as plan:
+                self.promises.promise(event.epoch, plan.slot, plan.expected_improvement)
+                return {f"plan/{plan.slot or 'host'}/expected_gain": plan.expected_improvement}
+            case Judgement() as judged:
+                return self._measured(judged)
+            case _:
+                return {}
+
+    def _measured(self, judged: Judgement) -> dict[str, float | None]:
+        outcome = judged.outcome
+        gain = None if outcome.rolled_back else outcome.gain
+        promise = self.promises.settle(outcome.germinated_epoch, outcome.slot, gain)
+        measured = None if promise is None else promise.measured
+        return {
+            f"plan/{outcome.slot or 'host'}/measured_gain": measured,
+            "plan/correlation": self.promises.correlation,
+        }
+
+
+def _rewards(update: LedgerUpdate) -> dict[str, float | None]:
+    prefix = f"ledger/{update.slot or 'host'}/{update.blueprint}"
+    return {
+        f"{prefix}/trials": update.trials,
+        f"{prefix}/mean_reward": update.mean_reward,
+        f"{prefix}/standard_error": update.standard_error,
+        f"{prefix}/reward": update.reward,
+    }
+
+
+def is_failure(where: str, strategy: str) -> bool:
+    """Return whether a recovery reports a kernel that failed, not what followed from failures."""
+    return where == "kernel" and strategy not in ("circuit_breaker", "quarantine")
+
+
+def counted(event: Event) -> dict[str, int]:
+    """Return how much `event` raises each counter: decisions, moves, grafts and failures."""
+    body = event.body
     match event.kind:
         case EventKind.DECISION:
-            return [f"decisions/{event.body.kind}"]
+            return {f"decisions/{body.kind}": 1}
         case EventKind.SAFETY:
-            return ["decisions/refused"]
+            return {"decisions/refused": 1}
         case EventKind.LIFECYCLE:
-            return [f"lifecycle/{event.body.to_stage.lower()}"]
+            grafts = {f"blueprint/{body.blueprint}/grafts": 1}
+            is_graft = body.to_stage is SeedStage.FOSSILIZED
+            return {f"lifecycle/{body.to_stage.lower()}": 1} | (grafts if is_graft else {})
+        case EventKind.RECOVERY if is_failure(body.where, body.strategy):
+            return {f"blueprint/{body.blueprint}/failures": body.count}
         case _:
-            return []
+            return {}

@@ -10,7 +10,7 @@ so that child processes do not inherit its service.
 import os
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ from uuid import uuid4
 from esper.contracts.checks import require, require_one_of
 from esper.contracts.errors import ConfigError
 from esper.contracts.event import Event, EventKind
+from esper.logger.alerts import alert_of
 from esper.logger.base import Sink
+from esper.logger.format import scored
 from esper.logger.login import is_logged_in, is_reachable
-from esper.logger.scalars import counted, scalars
+from esper.logger.scalars import EventNumbers, scalars
 from esper.logger.serialise import event_record, now, plain
 
 _MODES = ("auto", "offline", "online", "disabled")
@@ -36,13 +38,18 @@ _COLUMNS = {
     EventKind.DECISION: "epoch decision_kind slot seed adaptation confidence urgency risk reason",
     EventKind.SAFETY: "epoch rule reason decision.slot decision.kind",
     EventKind.PLAN: "epoch slot plan_kind expected_improvement risk reasoning",
-    EventKind.SELECTION: "epoch strategy slot seed blueprint score reason",
+    EventKind.SELECTION: "epoch strategy slot seed blueprint score alternatives reason",
     EventKind.LIFECYCLE: "epoch slot seed blueprint from_stage to_stage gate.passed reason",
     EventKind.REWARD: "epoch outcome.slot outcome.seed outcome.blueprint outcome.fossilized "
     "outcome.gain outcome.gain_error reward.total reward.confidence reward.explanation",
+    EventKind.LEDGER: "epoch slot seed blueprint trials mean_reward standard_error reward",
+    EventKind.RECOVERY: "epoch where strategy error slot seed blueprint count recovered message",
+    EventKind.GOVERNOR: "epoch action reason val_loss limit restored_epoch rollbacks culled",
 }
 TABLES = {kind: columns.split() for kind, columns in _COLUMNS.items()}
 """The columns of each table, as paths into a line of events.jsonl."""
+PROMISES = ["epoch", "slot", "expected_gain", "measured_gain"]
+"""The columns of the table of plans that expected a gain."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class WandbSink:
         self._run_dir = run_dir
         self._online = online
         self._run: Any = None
-        self._counts: Counter[str] = Counter()
+        self._numbers = EventNumbers()
         self._waiting: list[dict[str, Any]] = []
         self._next_call = 0.0
         self._rows: dict[EventKind, deque[list[Any]]] = {k: deque(maxlen=_ROWS) for k in TABLES}
@@ -117,16 +124,18 @@ class WandbSink:
             self._run = _open(facts, online=self._online)
 
     def event(self, event: Event) -> None:
-        """Count the event and keep its row for the table that `close` logs."""
-        self._counts.update(counted(event))
+        """Count the event, keep its row for the table that `close` logs, and send an alert."""
+        self._numbers.take(event)
         if event.kind in TABLES:
             record = event_record(event, now())
             self._rows[event.kind].append([_cell(record, path) for path in TABLES[event.kind]])
+        if alert := alert_of(event):
+            self._run.alert(alert.title, alert.text, level=alert.level)
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Buffer the epoch's numbers; log what is buffered if the last call was a second ago."""
         head = {"epoch": line["epoch"], "_timestamp": time.time()}
-        self._waiting.append(scalars(line) | self._counts | head)
+        self._waiting.append(scalars(line) | self._numbers.of_epoch() | head)
         if time.monotonic() >= self._next_call:
             self._log_waiting(self._run)
 
@@ -156,6 +165,9 @@ class WandbSink:
             for kind, rows in self._rows.items()
             if rows
         }
+        if made := self._numbers.promises.made:
+            rows = [[each.epoch, each.slot, each.expected, each.measured] for each in made]
+            tables["events/promise"] = wandb.Table(PROMISES, rows, allow_mixed_types=True)
         if tables:
             run.log(tables)
         run.summary.update({key: plain(value) for key, value in summary.items()})
@@ -192,7 +204,7 @@ def _cell(record: dict[str, Any], path: str) -> Any:
     value: Any = record
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return scored(value) if isinstance(value, list) else value
 
 
 @contextmanager

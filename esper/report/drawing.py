@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -28,11 +28,28 @@ STAGE_COLOURS = {
 CYCLE = ("#2a6fb0", "#e07b28", "#35a06b", "#a2559c", "#d1495b", "#7d6b4f", "#17a2b8", "#8a9099")
 _RC: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 _DPI = 150
+WIDTH = 8.0
+"""Width of every figure, in inches."""
+_TOP, _BOTTOM = 0.34, 0.46
+"""Height of the title, and of the ticks and label of the epochs, in inches."""
 
 
-def new_axes(title: str, height: float, width: float = 8.0) -> tuple[Figure, Axes]:
-    """Return a figure with one pair of axes in the common style; sizes in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+def new_axes(
+    title: str, height: float, sides: tuple[float, float] | None = None
+) -> tuple[Figure, Axes]:
+    """Return a figure, 8 inches wide, with one pair of axes in the common style.
+
+    Args:
+        title: in bold above the axes.
+        height: of the figure, in inches.
+        sides: margins left and right of the axes, in inches; the same ones align the axes of
+            figures below each other.  None leaves as much as the labels need.
+    """
+    layout: Literal["constrained"] | None = "constrained" if sides is None else None
+    figure = Figure(figsize=(WIDTH, height), layout=layout, facecolor="white")
+    if sides is not None:
+        left, right = sides[0] / WIDTH, 1 - sides[1] / WIDTH
+        figure.subplots_adjust(left, _BOTTOM / height, right, 1 - _TOP / height)
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold", parse_math=False)
     axes.patch.set_alpha(0.0)

@@ -14,10 +14,9 @@ Seed = tuple[str, int]
 """Slot, and index of the seed in it."""
 
 DECISIONS = ("#epoch", "@decision", "@where", "reason")
-LEDGER = ("@seed", "@blueprint", "#trials", "#mean reward", "#last reward")
 SEEDS = (
     *("slot", "#seed", "stage", "#since", "blueprint"),
-    *("#alpha", "#gain", "#ablation", "#tried"),
+    *("#alpha", "#gain", "#ablation", "#score", "#tried"),
 )
 
 
@@ -45,9 +44,11 @@ def lanes(run: Run) -> dict[Seed, list[Span]]:
 def seed_rows(run: Run) -> list[Row]:
     """Return a row of `SEEDS` for every seed of every slot that the run's events name.
 
-    `since` is the epoch at which the seed entered its stage, unknown if it never germinated.
+    `since` is the epoch at which the seed entered its stage, unknown if it never germinated, and
+    `score` the ledger's composite score of the kernel at its last look, in [0, 1].
     """
     moves = _moves(run)
+    looks = {(look["slot"], look["seed"]): look for look in run.of_kind("performance")}
     last = {
         (seed["slot"], seed["seed"]): seed
         for line in run.metrics[-1:]
@@ -58,7 +59,7 @@ def seed_rows(run: Run) -> list[Row]:
     per_slot = (run.config.get("model") or {}).get("num_seeds") or 0
     keys = {(slot, seed) for slot in slots for seed in range(per_slot)} | moves.keys()
     return [
-        _seed_row(key, moves.get(key, []), last.get(key, {}))
+        _seed_row(key, moves.get(key, []), last.get(key, {}), looks.get(key, {}))
         for key in sorted(keys, key=lambda key: (slots.index(key[0]), key[1]))
     ]
 
@@ -72,28 +73,13 @@ def decision_rows(run: Run) -> list[Row]:
         kind = decision.get("kind" if is_refused else "decision_kind")
         if kind == "wait":
             continue
-        words = filter(None, (kind, decision.get("adaptation"), "refused" if is_refused else None))
-        reason = f"{event['rule']}: {event['reason']}" if is_refused else event["reason"]
+        change = (decision.get("adaptation") or "").replace("_", " ")
+        words = filter(None, (kind, change, "refused" if is_refused else None))
+        rule = event.get("rule", "").replace("_", " ")
+        reason = f"{rule}: {event['reason']}" if is_refused else event["reason"]
         where = place(decision.get("slot"), decision.get("seed"))
         rows.append((event["epoch"], " ".join(words), where, reason))
     return rows
-
-
-def ledger_rows(run: Run) -> list[Row]:
-    """Return a row of `LEDGER` for every arm's last record, by slot, seed and blueprint."""
-    last = {
-        (event["slot"], event["seed"], event["blueprint"]): event for event in run.of_kind("ledger")
-    }
-    return [
-        (
-            place(slot, seed),
-            blueprint,
-            count(record["trials"]),
-            decimal(record["mean_reward"]),
-            decimal(record["reward"]),
-        )
-        for (slot, seed, blueprint), record in sorted(last.items(), key=lambda item: item[0])
-    ]
 
 
 def _moves(run: Run) -> dict[Seed, list[dict[str, Any]]]:
@@ -113,10 +99,13 @@ def _spans(moves: list[dict[str, Any]], last_epoch: int) -> list[Span]:
     ]
 
 
-def _seed_row(key: Seed, moves: list[dict[str, Any]], measured: dict[str, Any]) -> Row:
+def _seed_row(
+    key: Seed, moves: list[dict[str, Any]], measured: dict[str, Any], look: dict[str, Any]
+) -> Row:
     latest: dict[str, Any] = (
         moves[-1] if moves else {"to_stage": "DORMANT", "epoch": None, "blueprint": "-"}
     )
+    born = max((move["epoch"] for move in moves if move["to_stage"] == "GERMINATED"), default=0)
     return (
         place(key[0]),
         key[1],
@@ -126,5 +115,7 @@ def _seed_row(key: Seed, moves: list[dict[str, Any]], measured: dict[str, Any]) 
         decimal(measured.get("alpha"), 2),
         signed_percent(measured.get("gain")),
         signed_percent(measured.get("ablation")),
+        # A look at an earlier kernel of the seed says nothing about the present one.
+        decimal(look.get("composite") if measured and look.get("epoch", 0) >= born else None, 2),
         sum(move["to_stage"] == "GERMINATED" for move in moves),
     )

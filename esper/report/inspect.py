@@ -9,20 +9,26 @@ from rich.text import Text
 
 from esper.logger.display import STAGE_STYLES
 from esper.logger.format import count, decimal, percent
-from esper.report.history import (
-    DECISIONS,
+from esper.report.choices import (
+    BLUEPRINTS,
     LEDGER,
-    SEEDS,
-    Row,
-    decision_rows,
+    PROMISES,
+    REWARDS,
+    SELECTIONS,
+    blueprint_rows,
+    in_words,
     ledger_rows,
-    seed_rows,
+    promise_rows,
+    promises_of,
+    reward_rows,
+    selection_rows,
 )
+from esper.report.history import DECISIONS, SEEDS, Row, decision_rows, seed_rows
 from esper.rundir.records import Run, RunState, load_run
 
 
 def inspect(path: Path | str) -> RenderableType:
-    """Return slots, seeds, stages, alphas, decisions and ledger of a run directory.
+    """Return seeds, decisions, choices, rewards, ledger and blueprints of a run directory.
 
     Raises:
         DataError: if `path` is no run directory or one of its files is broken.
@@ -32,11 +38,18 @@ def inspect(path: Path | str) -> RenderableType:
         (slot, seed, Text(stage, style=STAGE_STYLES.get(stage, "dim")), *rest)
         for slot, seed, stage, *rest in seed_rows(run)
     ]
+    promises = promises_of(run)
     return Group(
         _head(run),
         *_table("Slots and seeds", SEEDS, seeds),
         *_table("Decisions", DECISIONS, decision_rows(run)),
-        *_table("Ledger", LEDGER, ledger_rows(run)),
+        *_table("Selections", SELECTIONS, selection_rows(run)),
+        *_table("Promises of plans", PROMISES, promise_rows(promises)),
+        Text(in_words(promises), style="dim"),
+        # The explanations are long, and in the report.
+        *_table("Rewards", REWARDS[:-1], [row[:-1] for row in reward_rows(run)]),
+        *_table("Ledger: rewards of each blueprint in each slot", LEDGER, ledger_rows(run)),
+        *_table("Blueprints", BLUEPRINTS, blueprint_rows(run)),
     )
 
 

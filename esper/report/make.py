@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from esper.report.comparison import comparison_page
 from esper.report.drawing import to_svg, write_png
-from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
+from esper.report.figures import accuracy_figure, comparison_figure, lanes_figure, rewards_figure
 from esper.report.page import run_page
 from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
 from esper.rundir.layout import METRICS, PAGE, REPORT
@@ -31,8 +31,8 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
         raise ValueError("a report needs at least one run")
     folders = [Path(path) for path in paths]
     if len(folders) > 1:
-        # A pattern such as runs/train/* also finds runs that were refused, and reports.
-        folders = [f for f in folders if not f.is_dir() or _has_lines(f)]
+        # A pattern such as runs/train/* also finds runs that were refused, reports, and files.
+        folders = [f for f in folders if not f.exists() or _has_lines(f)]
     written: list[Path] = []
     jobs: list[Job] = []
     for folder in folders:
@@ -67,7 +67,7 @@ def _report_run(folder: Path, target: Path) -> list[Path]:
     figures = {
         "accuracy": accuracy_figure(run),
         "seeds": lanes_figure(run),
-        "alphas": alphas_figure(run),
+        "rewards": rewards_figure(run),
     }
     pngs, svgs = _write_figures(figures, target)
     page = target / PAGE

@@ -1,4 +1,4 @@
-"""The page of one run: result, kept kernels, figures, decisions, rewards, ledger, config."""
+"""The page of one run: result, kept kernels, figures, decisions, choices, rewards, config."""
 
 from html import escape
 from typing import Any
@@ -7,7 +7,21 @@ import yaml
 
 from esper.logger.format import count, decimal, magnitude, percent, place, signed_percent
 from esper.report import html
-from esper.report.history import DECISIONS, LEDGER, Row, decision_rows, ledger_rows
+from esper.report.choices import (
+    BLUEPRINTS,
+    LEDGER,
+    PROMISES,
+    REWARDS,
+    SELECTIONS,
+    blueprint_rows,
+    in_words,
+    ledger_rows,
+    promise_rows,
+    promises_of,
+    reward_rows,
+    selection_rows,
+)
+from esper.report.history import DECISIONS, decision_rows
 from esper.rundir.records import Run
 
 
@@ -24,10 +38,27 @@ def run_page(run: Run, svgs: list[str]) -> str:
         html.section(
             "Decisions",
             html.table(DECISIONS, decision_rows(run), "Nothing was decided but to wait."),
-            f'<p class="dim">Decisions to wait, not listed: {waits}.</p>',
+            _note(f"Decisions to wait, not listed: {waits}."),
         ),
-        html.section("Rewards", _rewards(run)),
-        html.section("Ledger", html.table(LEDGER, ledger_rows(run), "The ledger is empty.")),
+        html.section(
+            "Selections",
+            html.table(SELECTIONS, selection_rows(run), "No seed was to be chosen."),
+            _note("The score is the strategy's; seeds without one are not ranked by a number."),
+        ),
+        html.section("Promises of plans", _promises(run)),
+        html.section(
+            "Rewards", html.table(REWARDS, reward_rows(run), "No activation was settled.")
+        ),
+        html.section(
+            "Ledger",
+            html.table(LEDGER, ledger_rows(run), "The ledger is empty."),
+            _note("Rewards of this run, from -1 to 1; ± is the standard error of the mean."),
+        ),
+        html.section(
+            "Blueprints",
+            html.table(BLUEPRINTS, blueprint_rows(run), "No blueprint was tried."),
+            _note("Kept for good is a graft; failed is a kernel that was not built or raised."),
+        ),
         html.section(
             "Details",
             html.folded(f"Every move of every seed ({len(moves)})", _moves(moves)),
@@ -95,23 +126,20 @@ def _grown(run: Run) -> str:
     return html.table(head, rows, "Nothing was kept for good.")
 
 
-def _rewards(run: Run) -> str:
-    head = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#reward", "explanation")
-    rows = [_reward_row(event) for event in run.of_kind("reward")]
-    return html.table(head, rows, "No activation was settled.")
-
-
-def _reward_row(event: dict[str, Any]) -> Row:
-    outcome, reward = event["outcome"], event["reward"]
-    return (
-        event["epoch"],
-        place(outcome["slot"], outcome["seed"]),
-        outcome["blueprint"],
-        "kept" if outcome.get("fossilized") else "culled",
-        signed_percent(outcome.get("gain"), outcome.get("gain_error"), margin="±"),
-        decimal(reward.get("total")),
-        reward.get("explanation"),
+def _promises(run: Run) -> str:
+    promises = promises_of(run)
+    rows = promise_rows(promises)
+    note = _note(
+        "Expected: the best mean gain known of the blueprints on offer. Measured: the best "
+        f"settled gain of the plan's seeds. {in_words(promises)}"
     )
+    return html.table(PROMISES, rows, "Nothing was promised: no plan knew what to expect.") + (
+        note if rows else ""
+    )
+
+
+def _note(words: str) -> str:
+    return f'<p class="dim">{escape(words)}</p>'
 
 
 def _moves(moves: list[dict[str, Any]]) -> str:

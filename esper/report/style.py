@@ -12,6 +12,7 @@ body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 66rem; background: 
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .7rem; padding-bottom: .3rem;
   border-bottom: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .3rem 0; }
 .dim { color: var(--dim); }
 .path { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .85rem;
@@ -22,7 +23,7 @@ p { margin: .3rem 0; }
 .card b { display: block; font-size: 1.3rem; font-weight: 650; line-height: 1.25; }
 .card span { color: var(--dim); font-size: .82rem; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
-figure svg { width: 100%; height: auto; min-width: 34rem; display: block; }
+figure svg { width: 100%; height: auto; display: block; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line);

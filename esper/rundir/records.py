@@ -27,10 +27,15 @@ _MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
-    "ledger": (*_SEED, "trials", "mean_reward", "reward"),
+    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward"),
     "decision": ("decision_kind", "reason"),
     "safety": ("rule", "reason", "decision"),
+    "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),
+    "plan": ("slot", "expected_improvement"),
+    "performance": ("slot", "seed"),
     "reward": ("outcome", "reward"),
+    "recovery": ("where", "strategy", "blueprint", "count"),
+    "policy_update": ("values",),
 }
 
 
@@ -232,7 +237,8 @@ def _check_event(record: dict[str, Any]) -> str | None:
     if not isinstance(record.get("epoch"), int) or not isinstance(record.get("kind"), str):
         return "no epoch or no kind"
     missing = [key for key in _NEEDED.get(record["kind"], ()) if key not in record]
-    return f"{record['kind']} without {', '.join(missing)}" if missing else None
+    words = f"{record['kind']} without {', '.join(missing)}"
+    return f"{words}: damaged, or of an earlier version of Esper" if missing else None
 
 
 def cut_back(run_dir: Path, epoch: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement
+from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement, RewardSummary
 from esper.contracts.slot import SlotSpec
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
 from esper.strategy.pooling import POOL_WEIGHT, Tally, pool_weight, shrunk_mean
@@ -143,10 +143,11 @@ class Ledger:
         """Standard deviation of an arm's rewards, mapped to [0, 1] as those of `arm`."""
         return self._scale.noise
 
-    def own_rewards(self, spec: SlotSpec, blueprint: str) -> Tally:
-        """Return number and sum of the rewards of `blueprint` in a slot, on their own scale."""
-        key = (spec.name, spec.kind, spec.placement, blueprint)
-        return self._arms.get(key, _UNTRIED).rewards
+    def summary(self, spec: SlotSpec, blueprint: str) -> RewardSummary:
+        """Return this run's rewards of `blueprint` in a slot, unmapped; no score reads it."""
+        arm, entries = (spec.name, blueprint), self._entries.values()
+        own = [entry for entry in entries if (entry.slot, entry.blueprint) == arm]
+        return RewardSummary.of([entry.reward for entry in own if entry.reward is not None])
 
     def composite(self, slot: str, seed: int) -> float | None:
         """Return the composite score of a seed's present activation; None when nothing is known."""

@@ -81,9 +81,18 @@ EVENTS: dict[str, list[str]] = {
     "kernel": ["slot", "seed", "blueprint", "parameters", "flops", "build_ms", "error"],
     "lifecycle": ["slot", "seed", "blueprint", "from_stage", "to_stage", "gate", "reason"],
     "health": ["slot", "seed", "blueprint", "gradient_norm", "finite"],
-    "performance": ["slot", "seed", "alpha", "ablation", "gain", "gain_error", "method"],
+    "performance": [
+        "slot",
+        "seed",
+        "alpha",
+        "ablation",
+        "gain",
+        "gain_error",
+        "composite",
+        "method",
+    ],
     "reward": ["outcome", "reward"],
-    "ledger": ["slot", "seed", "blueprint", "trials", "mean_reward", "reward"],
+    "ledger": ["slot", "seed", "blueprint", "trials", "mean_reward", "standard_error", "reward"],
     "policy_update": ["policy", "values"],
 }
 """The kinds that a default run has; `safety` and others come with what goes wrong."""

@@ -1,11 +1,11 @@
-"""Values that an entry refuses."""
+"""Values that an entry refuses, and rewards in numbers."""
 
 import math
 from typing import Any
 
 import pytest
 
-from esper.contracts.ledger import LedgerEntry
+from esper.contracts.ledger import LedgerEntry, RewardSummary
 
 
 def make_entry(**values: Any) -> LedgerEntry:
@@ -37,3 +37,15 @@ def test_rewards_and_measurements_must_be_finite() -> None:
 def test_unmeasured_is_none() -> None:
     entry = make_entry(reward=None)
     assert (entry.reward, entry.accuracy_improvement, entry.memory_mb) == (None, None, None)
+
+
+def test_the_standard_error_is_the_deviation_over_the_root_of_the_trials() -> None:
+    # Deviations from 0.1: -0.3 0 0.3; sqrt(0.18 / 2) / sqrt(3).
+    summary = RewardSummary.of((-0.2, 0.1, 0.4))
+    assert (summary.trials, summary.mean) == (3, pytest.approx(0.1))
+    assert summary.standard_error == pytest.approx(0.3 / math.sqrt(3))
+
+
+def test_one_reward_has_no_error_and_none_has_no_mean() -> None:
+    assert RewardSummary.of([0.4]) == RewardSummary(trials=1, mean=0.4, standard_error=None)
+    assert RewardSummary.of(()) == RewardSummary(trials=0, mean=None, standard_error=None)

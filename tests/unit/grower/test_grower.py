@@ -96,6 +96,8 @@ def test_only_a_twin_needs_a_function_that_trains_and_says_so() -> None:
 def test_hits_need_not_be_known() -> None:
     run = go(policy=script(e2=[adapt("0", 1)]), evaluate=losses)
     assert {report.metrics.val_accuracy for report in run.reports} == {None}
+    first = run.told.of(EventKind.PERFORMANCE)[0]
+    assert first.composite == pytest.approx(0.5 + first.gain / 0.2, abs=0.01), "by its loss alone"
     (outcome,) = run.grower.settler.outcomes
     assert outcome.accuracy_gain is None
     assert outcome.gain is not None

@@ -1,5 +1,6 @@
 """Learning from settled seeds: from ordinary ones, and from those rolled back."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,3 +73,13 @@ def test_a_strategy_sees_the_blueprint_that_broke_the_network_as_the_worst() -> 
     mean = settlement.ledger.arm(SPEC, 0, "mlp").mean_reward
     assert mean < before
     assert mean < settlement.ledger.arm(SPEC, 0, "lora").mean_reward
+
+
+def test_the_ledgers_events_have_the_rewards_as_given_and_their_mean() -> None:
+    settlement = make_settlement("gain")
+    outcomes = [replace(make_outcome("mlp"), gain=g, activation=n) for n, g in enumerate((0.1, 0))]
+    first, second = [settled(settlement, outcome)[EventKind.LEDGER] for outcome in outcomes]
+    assert (first.trials, first.mean_reward, first.standard_error) == (1, first.reward, None)
+    assert first.reward > second.reward
+    assert second.mean_reward == pytest.approx((first.reward + second.reward) / 2)
+    assert second.standard_error == pytest.approx((first.reward - second.reward) / 2)

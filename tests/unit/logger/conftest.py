@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from esper.contracts.event import Event, LifecycleMove
+from esper.contracts.event import Event, GovernorAction, LifecycleMove
 from esper.contracts.stage import SeedStage
 
 
@@ -21,6 +21,18 @@ def make_move(epoch: int = 3, **changes: Any) -> Event:
     }
     body = LifecycleMove(**(values | changes))
     return Event(epoch=epoch, body=body)
+
+
+def make_rollback(action: str = "rollback", **changes: Any) -> Event:
+    values: dict[str, Any] = {
+        "reason": "validation loss is nan",
+        "val_loss": None,
+        "limit": 1.2,
+        "restored_epoch": 6,
+        "rollbacks": 3,
+        "culled": 2,
+    }
+    return Event(epoch=7, body=GovernorAction(action=action, **(values | changes)))
 
 
 def make_line(epoch: int = 3, **changes: Any) -> dict[str, Any]:
@@ -61,3 +73,8 @@ def move() -> Callable[..., Event]:
 @pytest.fixture
 def line() -> Callable[..., dict[str, Any]]:
     return make_line
+
+
+@pytest.fixture
+def rollback() -> Callable[..., Event]:
+    return make_rollback

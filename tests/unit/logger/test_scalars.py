@@ -1,12 +1,22 @@
 """Metric names are paths; unknown values are omitted, not zero."""
 
-from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from esper.contracts.decision import Decision, DecisionKind, Refusal
-from esper.contracts.event import Event
+from esper.contracts.event import (
+    Event,
+    Judgement,
+    LedgerUpdate,
+    PolicyUpdate,
+    Recovery,
+    SeedPerformance,
+)
+from esper.contracts.outcome import Reward
+from esper.contracts.plan import Plan
 from esper.contracts.stage import SeedStage
-from esper.logger.scalars import counted, scalars
+from esper.logger.scalars import EventNumbers, scalars
+from tests.unit.policy.builders import make_outcome
 
 
 def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
@@ -28,12 +38,86 @@ def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
     }
 
 
-def test_decisions_and_moves_are_counted_by_kind(move: Any) -> None:
-    counts: Counter[str] = Counter()
+def test_decisions_moves_grafts_and_failures_are_counted(move: Any) -> None:
+    numbers = EventNumbers()
     wait = Decision(kind=DecisionKind.WAIT, reason="calm")
-    for _ in range(2):
-        counts.update(counted(Event(epoch=1, body=wait)))
     refused = Refusal(rule="cooldown", reason="rests", decision=wait)
-    counts.update(counted(Event(epoch=1, body=refused)))
-    counts.update(counted(move(to_stage=SeedStage.CULLED)))
-    assert counts == {"decisions/wait": 2, "decisions/refused": 1, "lifecycle/culled": 1}
+    for body in (wait, wait, refused, failed("fallback", 3), failed("circuit_breaker", 1)):
+        numbers.take(Event(epoch=1, body=body))
+    numbers.take(move(to_stage=SeedStage.CULLED))
+    numbers.take(move(to_stage=SeedStage.FOSSILIZED))
+    counted = {
+        "decisions/wait": 2,
+        "decisions/refused": 1,
+        "lifecycle/culled": 1,
+        "lifecycle/fossilized": 1,
+        "blueprint/lora/grafts": 1,
+        "blueprint/mlp/failures": 3,
+    }
+    assert numbers.of_epoch() == counted
+    assert numbers.of_epoch() == counted, "counters stay"
+
+
+def test_what_is_known_of_an_arm_is_reported_in_its_epoch_alone() -> None:
+    numbers = EventNumbers()
+    update = LedgerUpdate(
+        slot="",
+        seed=1,
+        blueprint="mlp",
+        trials=1,
+        mean_reward=-0.25,
+        standard_error=None,
+        reward=-0.25,
+    )
+    numbers.take(Event(epoch=2, body=update))
+    numbers.take(Event(epoch=2, body=PolicyUpdate(policy="p", values={"p/penalty/mlp": 2.0})))
+    numbers.take(Event(epoch=2, body=look(composite=0.625)))
+    assert numbers.of_epoch() == {
+        "ledger/host/mlp/trials": 1,
+        "ledger/host/mlp/mean_reward": -0.25,
+        "ledger/host/mlp/reward": -0.25,
+        "p/penalty/mlp": 2.0,
+        "slot/block2/1/composite": 0.625,
+    }
+    assert numbers.of_epoch() == {}
+
+
+def test_a_plans_promise_is_reported_beside_the_best_measured_gain() -> None:
+    numbers = EventNumbers()
+    plan = Plan(slot="block2", kind="auto", changes=(), reasoning="", expected_improvement=0.05)
+    numbers.take(Event(epoch=2, body=plan))
+    assert numbers.of_epoch() == {"plan/block2/expected_gain": 0.05}
+    for gain in (0.03, 0.01):
+        outcome = replace(make_outcome("mlp"), slot="block2", germinated_epoch=2, gain=gain)
+        numbers.take(Event(epoch=8, body=Judgement(outcome=outcome, reward=Reward(total=0.1))))
+    assert numbers.of_epoch() == {"plan/block2/measured_gain": 0.03}
+    broken = replace(outcome, gain=0.9, rolled_back=True)
+    numbers.take(Event(epoch=9, body=Judgement(outcome=broken, reward=Reward(total=-1.0))))
+    assert numbers.of_epoch() == {}, "a gain from before a rollback does not count"
+
+
+def failed(strategy: str, count: int) -> Recovery:
+    return Recovery(
+        where="kernel",
+        error="ValueError",
+        strategy=strategy,
+        recovered=False,
+        message="",
+        blueprint="mlp",
+        count=count,
+    )
+
+
+def look(composite: float | None) -> SeedPerformance:
+    return SeedPerformance(
+        slot="block2",
+        seed=1,
+        blueprint="mlp",
+        alpha=1.0,
+        age=4,
+        ablation=None,
+        gain=None,
+        gain_error=None,
+        method="muting",
+        composite=composite,
+    )

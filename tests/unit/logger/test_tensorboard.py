@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from esper.contracts.errors import ConfigError
+from esper.contracts.event import Event, PolicyUpdate
+from esper.contracts.plan import Alternative, Selection
 from esper.logger import tensorboard
 from esper.logger.tensorboard import Tensorboard
 
@@ -23,6 +25,18 @@ def test_curves_can_be_read_back(tmp_path: Path, move: Any, line: Any) -> None:
     [sink] = Tensorboard().build(tmp_path)
     sink.start({"name": "digits"})
     sink.event(move(epoch=1))
+    other = Alternative(seed=0, blueprint="conv", score=0.5)
+    chosen = Selection(
+        strategy="ucb",
+        slot="block2",
+        seed=1,
+        blueprint="lora",
+        score=0.75,
+        alternatives=(other,),
+        reason="highest",
+    )
+    sink.event(Event(epoch=1, body=chosen))
+    sink.event(Event(epoch=1, body=PolicyUpdate(policy="p", values={"p/penalty/mlp": 2.0})))
     for epoch in (1, 2):
         sink.epoch(line(epoch=epoch, val_loss=1.0 / epoch))
     sink.close({"status": "finished"})
@@ -35,6 +49,11 @@ def test_curves_can_be_read_back(tmp_path: Path, move: Any, line: Any) -> None:
     assert "time/attribution_ms" not in read.Tags()["scalars"]
     [text] = read.Tensors("lifecycle/text_summary")
     assert b"TRAINING to BLENDING" in text.tensor_proto.string_val[0]
+    [text] = read.Tensors("selection/text_summary")
+    words = b"block2: lora (seed 1) 0.750; alternatives: conv (seed 0) 0.500. highest"
+    assert text.tensor_proto.string_val[0] == words
+    points = [(point.step, point.value) for point in read.Scalars("p/penalty/mlp")]
+    assert points == [(1, 2.0)], "reported once"
 
 
 def test_without_the_library_the_extra_is_named(

@@ -5,15 +5,24 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.errors import ConfigError
 from esper.contracts.event import Event, EventKind
+from esper.contracts.plan import Alternative, Selection
+from esper.kernels.options import RecoveryOptions
+from esper.logger.bus import EventBus
 from esper.logger.wandb import TABLES, Wandb
+from tests.unit.growth.faulty import offered
+from tests.unit.scripted import adapt, losses_and_hits, make_grower, script, train
 
 BLOCK = 32_768
 
@@ -68,6 +77,17 @@ def play(run_dir: Path, move: Any, line: Any, **options: Any) -> Path:
     decision = Decision(kind=DecisionKind.ADAPT, slot="block2", reason="plateau")
     sink.event(Event(epoch=1, body=decision))
     sink.event(move(epoch=1))
+    other = Alternative(seed=0, blueprint="conv", score=0.5)
+    chosen = Selection(
+        strategy="ucb",
+        slot="block2",
+        seed=1,
+        blueprint="lora",
+        score=0.75,
+        alternatives=(other, replace(other, seed=2, blueprint="mlp", score=None)),
+        reason="highest",
+    )
+    sink.event(Event(epoch=1, body=chosen))
     for epoch in (1, 2):
         sink.epoch(line(epoch=epoch, val_loss=1.0 / epoch))
     sink.close({"test_accuracy": 0.9, "grown": [], "git_sha": None})
@@ -109,6 +129,76 @@ def test_a_run_is_whole_in_its_file_and_the_process_is_left_as_it_was(
     content = json.loads(table.read_text())
     assert content["columns"] == list(TABLES[EventKind.DECISION])
     assert content["data"][0][:3] == [1, "adapt", "block2"]
+    [table] = run_dir.glob("wandb/offline-run-*/files/media/table/events/selection*.json")
+    others = "conv (seed 0) 0.500, mlp (seed 2)"
+    assert json.loads(table.read_text())["data"] == [
+        [1, "ucb", "block2", 1, "lora", 0.75, others, "highest"]
+    ]
+
+
+def ruin(model: nn.Module, optimizer: Optimizer) -> None:
+    """Train an epoch that ends with a step along a gradient that is not a number."""
+    train(model, optimizer)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    optimizer.step()
+
+
+def test_a_run_with_faults_raises_the_alarm_and_goes_on(tmp_path: Path, line: Any) -> None:
+    [sink] = Wandb(mode="offline").build(tmp_path)
+    sink.start({"name": "faults"})
+    with offered("bad") as troubles:
+        grower, told = make_grower(
+            policy=script(e2=[adapt("0", 1)]),
+            blueprint=("bad",),
+            recovery=RecoveryOptions(quarantine_after=1),
+        )
+        told.bus.subscribe(sink.event)
+        for epoch in range(1, 10):
+            learn = ruin if epoch in (5, 7, 9) else train
+            learn(grower.host.model, grower.host.optimizer)
+            report = grower.step(losses_and_hits, learn)
+            sink.epoch(line(epoch=epoch, val_loss=report.metrics.val_loss))
+            if epoch == 2:
+                troubles["bad"].forward = ValueError("a mistake")
+    sink.close({"rollbacks": grower.governor.rollbacks})
+
+    [file] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    entries = settled(file)
+    alerts = [record.alert for record in entries if record.WhichOneof("record_type") == "alert"]
+    assert [(alert.level, alert.title) for alert in alerts] == [
+        ("WARN", "Quarantine: bad"),
+        ("WARN", "Rolled back to epoch 4 after epoch 5"),
+        ("WARN", "Rolled back to epoch 6 after epoch 7"),
+        ("WARN", "Rolled back to epoch 8 after epoch 9"),
+        ("ERROR", "Growth switched off after epoch 9"),
+    ]
+    assert alerts[0].text.endswith("barred from the run, last 0 seed 0: ValueError")
+    assert [r.exit.exit_code for r in entries if r.WhichOneof("record_type") == "exit"] == [0]
+    [table] = tmp_path.glob("wandb/offline-run-*/files/media/table/events/governor*.json")
+    rows = json.loads(table.read_text())["data"]
+    assert [row[1] for row in rows] == ["rollback", "rollback", "rollback", "end_growth"]
+    [table] = tmp_path.glob("wandb/offline-run-*/files/media/table/events/ledger*.json")
+    [update] = told.of(EventKind.LEDGER)
+    mean = [update.reward, None, update.reward]
+    assert json.loads(table.read_text())["data"] == [[3, "0", 0, "bad", 1, *mean]]
+
+
+def test_an_alert_that_cannot_be_sent_costs_the_sink_and_not_the_run(
+    tmp_path: Path, move: Any, rollback: Any
+) -> None:
+    [sink] = Wandb(mode="offline").build(tmp_path)
+    heard: list[Event] = []
+    bus = EventBus(sink)
+    bus.subscribe(heard.append)
+    bus.start({})
+    sink._run.finish()
+    bus.publish(rollback())
+    bus.publish(move())
+    assert heard == [rollback(), move()]
+    assert len(bus.failures) == 1
+    assert bus.failures[0].startswith("Weights & Biases: ")
+    bus.close({})
 
 
 def test_a_failed_run_is_marked_as_failed(tmp_path: Path, line: Any) -> None:

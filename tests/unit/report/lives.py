@@ -119,7 +119,7 @@ def birth(life: Activation) -> Iterator[Event]:
             seed=life.seed,
             blueprint=life.blueprint,
             score=0.71,
-            alternatives=(Alternative(seed=life.seed, blueprint=life.blueprint, score=0.71),),
+            alternatives=(Alternative(seed=3, blueprint="noop", score=0.42),),
             reason="the highest draw of 4",
         ),
     )
@@ -167,6 +167,7 @@ def performance(life: Activation, epoch: int) -> Event:
             gain=life.gain,
             gain_error=0.004,
             method="twin",
+            composite=0.5 + life.gain,
         ),
     )
 
@@ -199,7 +200,8 @@ def verdict(life: Activation) -> Iterator[Event]:
         seed=life.seed,
         blueprint=life.blueprint,
         trials=1,
-        mean_reward=0.5 + life.gain,
+        mean_reward=reward.total,
+        standard_error=None,
         reward=reward.total,
     )
     yield Event(epoch=life.born + 6, body=update)

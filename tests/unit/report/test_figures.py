@@ -1,5 +1,6 @@
 """Figures show what the events say, at any size and with any name, and are written repeatably."""
 
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -9,11 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from esper.report.drawing import INK, to_svg, write_png
-from esper.report.figures import accuracy_figure, alphas_figure, comparison_figure, lanes_figure
+from esper.report.figures import accuracy_figure, comparison_figure, lanes_figure, rewards_figure
 from esper.report.sweep import Group
 from esper.rundir.records import Run, RunState, load_run
 
-FIGURES = [accuracy_figure, lanes_figure, alphas_figure]
+FIGURES = [accuracy_figure, lanes_figure, rewards_figure]
 
 
 def run_of(**changes: Any) -> Run:
@@ -94,14 +95,65 @@ def test_blueprints_that_would_overlap_are_left_out() -> None:
     assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
+def test_figures_of_a_run_share_their_epochs(tmp_path: Path, make_run: Any) -> None:
+    run = load_run(make_run(tmp_path / "run"))
+    found = [draw(run).axes[0] for draw in FIGURES]
+    assert len({(axes.get_position().x0, axes.get_position().x1) for axes in found}) == 1
+    assert len({axes.get_xlim() for axes in found}) == 1
+
+
+def test_the_line_in_a_lane_is_alpha(tmp_path: Path, make_run: Any) -> None:
+    [axes] = lanes_figure(load_run(make_run(tmp_path / "run"))).axes
+    line = next(line for line in axes.lines if line.get_color() == INK)
+    alpha = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    # The bar of the first row, mlp, is 0.46 high around 0, and the axis points down.
+    assert [alpha[epoch] for epoch in (4, 5, 6, 40)] == pytest.approx([0.23, 0, -0.23, -0.23])
+    assert math.isnan(alpha[3])
+
+
+def test_the_accuracy_axis_shows_all_and_stretches_the_top(tmp_path: Path, make_run: Any) -> None:
+    [axes] = accuracy_figure(load_run(make_run(tmp_path / "run"))).axes
+    heights = [
+        axes.transAxes.inverted().transform(axes.transData.transform((0, a)))[1]
+        for a in (0.9, 0.99, 1.0)
+    ]
+    assert heights[2] == pytest.approx(1.0)
+    assert heights[1] - heights[0] > 0.2, "where a linear axis would give a tenth"
+    lowest = min(min(line.get_ydata()) for line in axes.lines[:2])
+    assert axes.get_ylim()[0] == pytest.approx(lowest)
+
+
+def test_a_run_without_a_mistake_can_be_drawn(tmp_path: Path) -> None:
+    metrics = tuple({"epoch": e, "train_accuracy": 1.0, "val_accuracy": 1.0} for e in (1, 2))
+    figure = accuracy_figure(run_of(metrics=metrics))
+    write_png(figure, tmp_path / "perfect.png")
+    assert figure.axes[0].get_ylim() == pytest.approx((0.9, 1.0))
+
+
+def test_each_arm_has_its_mean_rewards_and_their_errors() -> None:
+    def update(epoch: int, trials: int, mean: float, error: float | None) -> dict[str, Any]:
+        arm = {"slot": "block1", "seed": 0, "blueprint": "mlp", "reward": mean}
+        numbers = {"trials": trials, "mean_reward": mean, "standard_error": error}
+        return {"kind": "ledger", "epoch": epoch, **arm, **numbers}
+
+    events = (update(3, 1, 0.2, None), update(9, 2, -0.1, 0.3))
+    [axes] = rewards_figure(run_of(events=events, metrics=({"epoch": 12},))).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["block1 mlp"]
+    [means] = [line for line in axes.lines if line.get_marker() == "o"]
+    # The row reaches 0.4 for the largest mean and error, 0.4, and the axis points down.
+    assert list(means.get_xdata()) == [3, 9]
+    assert list(means.get_ydata()) == pytest.approx([-0.2, 0.1])
+    assert [text.get_text() for text in axes.texts] == ["-0.100 ± 0.300  n = 2"]
+    assert "each row from -0.4 to +0.4" in axes.get_xlabel()
+
+
 @pytest.mark.parametrize("draw", FIGURES)
 def test_a_run_of_which_nothing_is_known_yet_can_be_drawn(draw: Any, tmp_path: Path) -> None:
     write_png(draw(run_of()), tmp_path / "empty.png")
     assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("draw", [lanes_figure, alphas_figure])
-def test_more_seeds_than_fit_are_cut_and_told(draw: Any) -> None:
+def test_more_seeds_than_fit_are_cut_and_told() -> None:
     seeds = [{"slot": f"block{n}", "seed": 0, "alpha": 0.5} for n in range(100)]
     events = tuple(
         {
@@ -116,8 +168,8 @@ def test_more_seeds_than_fit_are_cut_and_told(draw: Any) -> None:
         for seed in seeds
     )
     run = run_of(events=events, metrics=tuple({"epoch": e, "seeds": seeds} for e in (1, 2)))
-    [axes] = draw(run).axes
-    assert "the first 60 of 100 seeds" in axes.get_title(loc="left")
+    [axes] = lanes_figure(run).axes
+    assert "the first 60 of 100" in axes.get_title(loc="left")
     assert len(axes.get_yticklabels()) == 60
 
 
@@ -146,4 +198,5 @@ def test_names_are_shown_as_they_are_not_as_formulas(tmp_path: Path, make_run: A
     write_png(figure, tmp_path / "comparison.png")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["model=$x_1$  (n = 2)", "y" * 47 + "…  (n = 1)"]
+    assert figure.axes[0].get_xlabel() == "test accuracy: mean, 95 % interval, and every job"
     assert "$x_1$" in to_svg(figure, "comparison")

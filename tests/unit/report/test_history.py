@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from esper.report.history import Span, decision_rows, lanes, ledger_rows, seed_rows
+from esper.report.history import Span, decision_rows, lanes, seed_rows
 from esper.rundir.records import load_run
 
 
@@ -39,8 +39,19 @@ def test_every_seed_of_a_slot_has_a_row_the_untouched_ones_too(
 ) -> None:
     rows = seed_rows(load_run(make_run(tmp_path / "run")))
     assert len(rows) == 3 * 4
-    assert rows[0] == ("block1", 0, "FOSSILIZED", "10", "mlp", "1.00", "+6.2 %", "+8.2 %", 1)
-    assert rows[1] == ("block1", 1, "DORMANT", "-", "-", "-", "-", "-", 0)
+    assert rows[0] == (
+        "block1",
+        0,
+        "FOSSILIZED",
+        "10",
+        "mlp",
+        "1.00",
+        "+6.2 %",
+        "+8.2 %",
+        "0.56",
+        1,
+    )
+    assert rows[1] == ("block1", 1, "DORMANT", "-", "-", "-", "-", "-", "-", 0)
     assert rows[3][2] == "DORMANT"
     assert rows[3][4:6] == ("affine", "-")
     assert rows[5][-1] == 2, "it was tried twice"
@@ -49,12 +60,5 @@ def test_every_seed_of_a_slot_has_a_row_the_untouched_ones_too(
 def test_waiting_is_no_verdict_and_a_refusal_names_its_rule(tmp_path: Path, make_run: Any) -> None:
     rows = decision_rows(load_run(make_run(tmp_path / "run")))
     assert [epoch for epoch, *_ in rows] == [4, 7, 8, 10, 12, 16, 17, 19, 26, 35]
-    assert rows[0][1] == "adapt add_neurons"
+    assert rows[0][1] == "adapt add neurons"
     assert rows[2][1:] == ("adapt refused", "head", "cooldown: slot 'head' rests until 20")
-
-
-def test_the_ledger_holds_the_last_record_of_each_arm(tmp_path: Path, make_run: Any) -> None:
-    rows = ledger_rows(load_run(make_run(tmp_path / "run")))
-    arms = [(seed, blueprint) for seed, blueprint, *_ in rows]
-    assert len(arms) == len(set(arms)) == 6
-    assert arms == sorted(arms)

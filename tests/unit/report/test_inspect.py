@@ -11,21 +11,27 @@ from esper.contracts.errors import DataError
 from esper.report.inspect import inspect
 
 
-def shown(path: Path, width: int = 120) -> list[str]:
+def shown(path: Path, width: int = 160) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width).print(inspect(path))
     return out.getvalue().splitlines()
 
 
-def test_it_shows_seeds_decisions_and_ledger(tmp_path: Path, make_run: Any) -> None:
+def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: Any) -> None:
     lines = shown(make_run(tmp_path / "digits" / "1"))
     assert lines[0].startswith("digits 1  finished, 40 epochs")
     rows = [line.split() for line in lines]
-    kept = ["block1", "0", "FOSSILIZED", "10", "mlp", "1.00", "+6.2", "%", "+8.2", "%", "1"]
+    kept = ["block1", "0", "FOSSILIZED", "10", "mlp", "1.00", "+6.2", "%", "+8.2", "%", "0.56", "1"]
     assert kept in rows
-    assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "0"] in rows
-    assert any("adapt add_neurons  block1" in line for line in lines)
-    assert ["block2", "seed", "1", "lora", "1", "0.489", "-0.055"] in rows
+    assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "-", "0"] in rows
+    assert any("adapt add neurons  block1" in line for line in lines)
+    assert ["block2", "lora", "1", "-0.055", "-0.055"] in rows, "one scale, in [-1, 1]"
+    reward = ["13", "block2", "seed", "1", "lora", "culled", "-1.1", "%", "±", "0.4", "0.49"]
+    assert [*reward, "-0.055"] in rows
+    chosen = "4 block1 mlp (seed 0) 0.710 noop (seed 3) 0.420 the highest draw of 4"
+    assert chosen.split() in rows
+    assert ["gated_mlp", "1", "1", "0", "0", "-"] in rows
+    assert "0 pairs of gains; a correlation needs 3." in lines
 
 
 def test_an_unfinished_run_shows_where_it_stands(tmp_path: Path, make_run: Any) -> None:

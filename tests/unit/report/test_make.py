@@ -54,8 +54,8 @@ def test_a_run_gets_a_page_and_its_figures(tmp_path: Path, make_run: Any) -> Non
         "report/accuracy.svg",
         "report/seeds.png",
         "report/seeds.svg",
-        "report/alphas.png",
-        "report/alphas.svg",
+        "report/rewards.png",
+        "report/rewards.svg",
     }
     assert all(file.stat().st_size > 1_000 for file in written)
 
@@ -74,6 +74,9 @@ def test_the_page_loads_nothing_and_tells_everything(tmp_path: Path, make_run: A
         "cooldown: slot 'head' rests until 20",
         "Decisions to wait, not listed: 36.",
         "PROBATIONARY → FOSSILIZED",
+        "the highest draw of 4",
+        "Nothing was promised",
+        "block2 lora 1 -0.055 -0.055",
         "num_seeds: 4",
     ):
         assert words in text
@@ -117,10 +120,25 @@ def test_a_sweep_gets_a_page_a_table_and_a_figure(tmp_path: Path, make_sweep: An
     assert "strategy=thompson 3 3 96.1 % \N{EN DASH}" in text, "no interval of three jobs"
 
 
+def test_errors_of_jobs_have_a_table_of_their_own(tmp_path: Path, make_sweep: Any) -> None:
+    sweep = make_sweep(tmp_path / "digits" / "today")
+    for job in range(7):
+        overrides = sweep / str(job) / ".hydra" / "overrides.yaml"
+        overrides.write_text(overrides.read_text() + "- training.lr=0.1\n")
+    _, text = read(report([sweep])[0])
+    assert "Errors" not in text
+    assert "In every job: training.lr=0.1." in text
+    (sweep / "6" / "summary.json").write_text('{"status": "failed", "error": "it is <broken>"}')
+    _, text = read(report([sweep])[0])
+    assert "6 failed strategy=fixed" in text
+    assert "Errors job error 6 it is <broken>" in text
+
+
 def test_several_runs_get_a_page_each_and_one_comparison(tmp_path: Path, make_run: Any) -> None:
     first = make_run(tmp_path / "runs" / "a", overrides=("strategy=ucb",))
     second = make_run(tmp_path / "runs" / "b", overrides=("strategy=thompson",), shift=0.01)
-    written = report([first, second])
+    (tmp_path / "runs" / "notes.txt").write_text("a pattern finds files too")
+    written = report([first, second, tmp_path / "runs" / "notes.txt"])
     pages = [file for file in written if file.name == "index.html"]
     assert pages == [
         first / "report" / "index.html",

@@ -141,6 +141,24 @@ def test_the_noise_is_what_rewards_of_an_arm_differ_by(make_entry: Make) -> None
     assert ledger.noise == pytest.approx(noise / 4 / total**0.5)
 
 
+def test_a_summary_has_this_runs_rewards_in_this_slot_as_they_were_given(
+    make_entry: Make, make_spec: Make
+) -> None:
+    settled: list[dict[str, Any]] = [
+        {"reward": -0.5},
+        {"reward": 0.3, "seed": 3},
+        {"reward": 0.9, "slot": "other"},
+        {"reward": 0.7, "blueprint": "b"},
+        {"reward": None},
+    ]
+    ledger = _ledger(make_entry, settled)
+    ledger.warm_start([make_entry("0", run="earlier", reward=1.0)], "run")
+    summary = ledger.summary(make_spec(), "a")
+    assert (summary.trials, summary.mean) == (2, pytest.approx(-0.1))
+    assert summary.standard_error == pytest.approx(0.4)
+    assert ledger.summary(make_spec(), "c").trials == 0
+
+
 def test_an_arm_never_seen_is_untried(make_spec: Make) -> None:
     arm = Ledger().arm(make_spec(), 2, "c", view=View(window_size=20))
     assert (arm.seed, arm.blueprint) == (2, "c")

@@ -50,7 +50,10 @@ def test_the_highest_score_is_chosen_and_the_others_are_named(
     assert selection.score == pytest.approx(0.75)
     assert [(a.seed, a.blueprint) for a in selection.alternatives] == [(0, "a"), (2, "c")]
     assert [a.score for a in selection.alternatives] == pytest.approx([0.25, 0.5])
-    assert selection.reason == "highest score of 3 viable seeds, mean reward 0.75 of 1 trials here"
+    assert selection.reason == (
+        "highest score of 3 viable seeds; "
+        "standing among all rewards 0.75 (0 worst, 1 best), from 1 trial here"
+    )
 
 
 def test_untried_arms_rank_by_first_order_score_then_by_index(
