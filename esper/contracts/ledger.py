@@ -50,6 +50,25 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPrior:
+    """What a pool is expected to be before its first trial.
+
+    slot_kind, placement, blueprint: the key of the pool.
+    trials: number of trials that the expectation counts as, >= 1.
+    mean_reward, spread: mean and standard deviation of the rewards that it was made from.
+    mean_gain: mean relative gain; None if none was measured.
+    """
+
+    slot_kind: str
+    placement: str
+    blueprint: str
+    trials: int
+    mean_reward: float
+    spread: float
+    mean_gain: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """Measurements of a live seed at one evaluation; units as in `LedgerEntry`."""
 

@@ -89,8 +89,9 @@ class Grower:
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.policy = chosen.policy.build(rng_seed)
+        priors = chosen.priors(example_input)
         run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
-        self.settler = Settler(chosen.reward, self.policy, store, run_id)
+        self.settler = Settler(chosen.reward, self.policy, store, run_id, priors)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)

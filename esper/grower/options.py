@@ -7,12 +7,15 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any, TypedDict
 
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
+from esper.contracts.data import InputKind
 from esper.contracts.errors import ConfigError
+from esper.contracts.ledger import PoolPrior
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup
@@ -26,6 +29,7 @@ from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
 from esper.store.base import StoreOption
+from esper.store.prior import pool_priors
 from esper.strategy.base import Strategy
 from esper.strategy.viability import Viability
 
@@ -36,6 +40,8 @@ _METHODS = {
     "reward": "judge",
     "store": "open",
 }
+_IMAGE_RANK = 4  # batch, channels, height, width
+
 GROUPS = tuple(_METHODS)
 """Config groups whose options are names, or objects that implement the group's protocol."""
 
@@ -124,6 +130,14 @@ class GrowerOptions(ControlOptions):
             schedulers=self.schedulers,
         )
 
+    def priors(self, example_input: Tensor) -> list[PoolPrior]:
+        """Return what `store.prior` expects of pools on inputs like `example_input`."""
+        rewards = OPTIONS["reward"].items()
+        names = [name for name, kind in rewards if type(self.reward) is kind]
+        if not names:
+            return []  # a reward model of one's own has a scale of its own
+        return pool_priors(self.store.prior, input_kind(example_input), names[0])
+
     def pipeline(self, rng_seed: int) -> KernelPipeline:
         """Return a kernel pipeline with the budgets of `safety`."""
         return KernelPipeline(
@@ -158,6 +172,13 @@ class GrowerOptions(ControlOptions):
             return cls(**options)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+
+def input_kind(example: Tensor) -> InputKind:
+    """Return the kind of samples that a batch (B, ...) holds."""
+    if not example.is_floating_point():
+        return InputKind.TOKENS
+    return InputKind.IMAGE if example.dim() == _IMAGE_RANK else InputKind.VECTOR
 
 
 def option_of(group: str, value: Any) -> Any:

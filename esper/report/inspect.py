@@ -34,9 +34,9 @@ def inspect(path: Path | str) -> RenderableType:
     ]
     return Group(
         _head(run),
-        *_table("Slots and seeds", SEEDS, seeds),
-        *_table("Decisions", DECISIONS, decision_rows(run)),
-        *_table("Ledger", LEDGER, ledger_rows(run)),
+        *titled_table("Slots and seeds", SEEDS, seeds),
+        *titled_table("Decisions", DECISIONS, decision_rows(run)),
+        *titled_table("Ledger", LEDGER, ledger_rows(run)),
     )
 
 
@@ -55,7 +55,9 @@ def _head(run: Run) -> Text:
     return words
 
 
-def _table(title: str, head: Sequence[str], rows: Iterable[Row]) -> tuple[RenderableType, ...]:
+def titled_table(
+    title: str, head: Sequence[str], rows: Iterable[Row]
+) -> tuple[RenderableType, ...]:
     """Return an empty line and a table; see `history` for the marks in its head."""
     table = Table(
         title=title,
@@ -66,7 +68,12 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Row]) -> tuple[Render
         header_style="dim",
     )
     for name in head:
-        table.add_column(name.lstrip("#@"), justify="right" if name.startswith("#") else "left")
+        table.add_column(
+            name.lstrip("#@"),
+            justify="right" if name.startswith("#") else "left",
+            no_wrap=name.startswith(("#", "@")),
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return Text(""), table

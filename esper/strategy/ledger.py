@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior
 from esper.contracts.slot import SlotSpec
 from esper.strategy.record import Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -42,6 +42,12 @@ class Ledger:
         for entry in fresh.values():
             self._pool(entry)
         return len(fresh)
+
+    def start_from(self, priors: Iterable[PoolPrior]) -> None:
+        """Count what pools are expected to be; call it once, before the first trial."""
+        for prior in priors:
+            self._pools[prior.slot_kind, prior.placement, prior.blueprint].expect(prior)
+            self._scale.add_many(prior.trials, prior.mean_reward, prior.spread)
 
     def note_activation(self, slot: str, seed: int) -> None:
         """Count that `seed` of `slot` germinated."""

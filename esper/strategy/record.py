@@ -12,7 +12,7 @@ clipped.  A seed that changes nothing scores about 0.5, a harmful one less.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior
 from esper.strategy.base import MAX_WINDOW
 
 WINDOW = 20
@@ -88,6 +88,15 @@ class Pool:
         if entry.loss_reduction is not None:
             self.gains += 1
             self.gain_sum += entry.loss_reduction
+
+    def expect(self, prior: PoolPrior) -> None:
+        """Count a prior as its number of trials, each with the mean reward and gain."""
+        self.trials += prior.trials
+        self.reward_sum += prior.trials * prior.mean_reward
+        self.recent = [*[prior.mean_reward] * prior.trials, *self.recent][-MAX_WINDOW:]
+        if prior.mean_gain is not None:
+            self.gains += prior.trials
+            self.gain_sum += prior.trials * prior.mean_gain
 
 
 def _append(window: list[float], value: float | None) -> None:
