@@ -145,12 +145,12 @@ def ledger_line(summary: Mapping[str, Any]) -> str | None:
     if told is None:
         return None
     words = (
-        f"{plural(summary['ledger_entries_read'], 'ledger entry', 'ledger entries')} "
-        f"of {plural(told['runs'], 'run')} read"
+        f"read {plural(summary['ledger_entries_read'], 'ledger entry', 'ledger entries')} "
+        f"of {plural(told['runs'], 'run')}"
     )
     if told["taken_s"] is None:
         return words
-    words += f", as of {datetime.fromtimestamp(told['taken_s'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    words += f" as of {datetime.fromtimestamp(told['taken_s'], UTC):%Y-%m-%d %H:%M:%S} UTC"
     if told["launcher"] is None:
         return words
     order = "one after another" if told["launcher"] == "basic" else "side by side"
