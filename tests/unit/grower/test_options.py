@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
@@ -10,7 +10,10 @@ from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
-from esper.grower.options import GrowerArguments, GrowerOptions, option_of
+from esper.data.digits import Digits
+from esper.data.spirals import Spirals
+from esper.data.text import Text
+from esper.grower.options import GrowerArguments, GrowerOptions, input_kind, option_of
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup, prepare
@@ -36,6 +39,24 @@ def test_what_is_not_named_has_its_default() -> None:
         key: getattr(RunConfig(), key) for key in KEYS
     }
     assert (choices.slots, choices.placement, choices.num_seeds) == ("auto", "auto", 4)
+
+
+@pytest.mark.parametrize(
+    "option", [Digits(), Spirals(num_samples=60), Text(max_windows=20, context=8)]
+)
+def test_the_kind_of_an_input_is_seen_from_a_batch(option: Any) -> None:
+    data = option.load()
+    assert input_kind(data.train.x[:4]) == data.spec.kind
+
+
+@dataclass(frozen=True)
+class OwnReward(Gain):
+    """A reward model of one's own, on a scale of its own."""
+
+
+@pytest.mark.parametrize("reward", ["multi_metric", OwnReward()])
+def test_nothing_is_expected_without_a_prior(reward: Any) -> None:
+    assert GrowerOptions.of({"reward": reward}).priors(torch.zeros(4, 2)) == []
 
 
 def test_options_come_by_name_or_as_objects() -> None:
