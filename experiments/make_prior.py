@@ -22,7 +22,7 @@ from typing import Any
 import esper
 from esper.config import RunConfig
 from esper.contracts.ledger import LedgerEntry
-from esper.grower.options import input_kind
+from esper.grower.family import family_of
 from esper.run.config_file import config_values
 from esper.run.ledger_file import read_ledger
 from esper.run.run import example_input, run
@@ -85,7 +85,7 @@ def make(
     for task, entries in found.items():
         config = configs[task]
         values = config_values(config)
-        family = input_kind(example_input(config.data.load()))
+        family = family_of(example_input(config.data.load()))
         pooled[family, values["reward"]["name"]] += entries
     rows = [row for key, entries in sorted(pooled.items()) for row in rows_of(entries, *key)]
     made = {

@@ -91,7 +91,7 @@ class Grower:
         self.policy = chosen.policy.build(rng_seed)
         priors = chosen.priors(example_input)
         run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
-        self.settler = Settler(chosen.reward, self.policy, store, run_id, priors)
+        self.settler = Settler(chosen.reward, self.policy, store, run_id, priors=priors)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)

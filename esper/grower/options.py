@@ -13,9 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
-from esper.contracts.data import InputKind
 from esper.contracts.errors import ConfigError
 from esper.contracts.ledger import PoolPrior
+from esper.grower.family import family_of
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup
@@ -40,8 +40,6 @@ _METHODS = {
     "reward": "judge",
     "store": "open",
 }
-_IMAGE_RANK = 4  # batch, channels, height, width
-
 GROUPS = tuple(_METHODS)
 """Config groups whose options are names, or objects that implement the group's protocol."""
 
@@ -136,7 +134,7 @@ class GrowerOptions(ControlOptions):
         names = [name for name, kind in rewards if type(self.reward) is kind]
         if not names:
             return []  # a reward model of one's own has a scale of its own
-        return pool_priors(self.store.prior, input_kind(example_input), names[0])
+        return pool_priors(self.store.prior, family_of(example_input), names[0])
 
     def pipeline(self, rng_seed: int) -> KernelPipeline:
         """Return a kernel pipeline with the budgets of `safety`."""
@@ -172,13 +170,6 @@ class GrowerOptions(ControlOptions):
             return cls(**options)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-
-
-def input_kind(example: Tensor) -> InputKind:
-    """Return the kind of samples that a batch (B, ...) holds."""
-    if not example.is_floating_point():
-        return InputKind.TOKENS
-    return InputKind.IMAGE if example.dim() == _IMAGE_RANK else InputKind.VECTOR
 
 
 def option_of(group: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ from esper.contracts.errors import DataError
 from esper.contracts.ledger import LedgerEntry
 from esper.rundir.layout import CHECKPOINTS, SNAPSHOT
 from esper.rundir.records import is_sweep
+from esper.store.codec import to_entry
 from esper.store.export import Export, read_export, write_export
 from esper.store.sqlite import SQLite, change_file, read_file
 
@@ -81,8 +82,8 @@ def merge(out: Path, sources: Sequence[Path]) -> tuple[int, int]:
     Raises:
         EsperError: if a source or `out` cannot be used; nothing is written then.
     """
-    if out.is_dir():
-        raise DataError(f"ledger {out} is a folder, to which nothing can be added")
+    if out.is_dir() or out.name == SNAPSHOT:
+        raise DataError(f"ledger {out} is a run's own record, to which nothing is added")
     read = [entry for source in sources for entry in read_ledger(source)]
     known = {(entry.run, entry.event): entry for entry in read_ledger(out)} if out.exists() else {}
     merged = dict(known)
@@ -154,4 +155,4 @@ def _of_run(folder: Path) -> list[LedgerEntry]:
     if newest is None:
         return read
     own = newest.saved.tree["grower"]["settler"]["ledger"]["entries"]
-    return [*read, *(LedgerEntry(**values) for values in own)]
+    return [*read, *(to_entry(values, f"the ledger of {folder}") for values in own)]

@@ -14,8 +14,8 @@ class PoolSummary:
 
     trials: number of settled activations.
     rewards: number of them with a reward.
-    mean_reward, spread: mean and sample standard deviation of the rewards; None for too few, which
-        is none for the mean and one for the spread.
+    mean_reward: None if there is no reward.
+    spread: sample standard deviation of the rewards; None for fewer than two.
     mean_gain: mean relative gain; None if none was measured.
     success_share: share of trials with a gain above 0.
     last_run: run of the newest entry.

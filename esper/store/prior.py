@@ -32,7 +32,7 @@ _TEXTS = ("task_family", "reward_model", "slot_kind", "placement", "blueprint")
 class PriorRow:
     """Trials of one blueprint in slots of one kind and placement, of one task family.
 
-    task_family: kind of the input, as `InputKind`.
+    task_family: kind of the input, such as `image`.
     reward_model: name of the option that judged them.
     trials: number of rewards, >= 1.
     mean_reward, spread: their mean and sample standard deviation (0 for one).
@@ -76,7 +76,10 @@ def pool_priors(value: str, task_family: str, reward_model: str) -> list[PoolPri
 
 
 def of_run(rows: Sequence[PriorRow], task_family: str, reward_model: str) -> list[PoolPrior]:
-    """Return the rows of a task family and a reward model, each of few trials."""
+    """Return the pools of a task family and a reward model.
+
+    Each counts as at most `PRIOR_WEIGHT` trials.
+    """
     return [
         PoolPrior(
             slot_kind=row.slot_kind,

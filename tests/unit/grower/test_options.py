@@ -13,7 +13,8 @@ from esper.contracts.errors import ConfigError
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
-from esper.grower.options import GrowerArguments, GrowerOptions, input_kind, option_of
+from esper.grower.family import family_of
+from esper.grower.options import GrowerArguments, GrowerOptions, option_of
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup, prepare
@@ -46,7 +47,7 @@ def test_what_is_not_named_has_its_default() -> None:
 )
 def test_the_kind_of_an_input_is_seen_from_a_batch(option: Any) -> None:
     data = option.load()
-    assert input_kind(data.train.x[:4]) == data.spec.kind
+    assert family_of(data.train.x[:4]) == data.spec.kind
 
 
 @dataclass(frozen=True)

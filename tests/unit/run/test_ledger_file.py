@@ -86,8 +86,9 @@ def test_a_source_that_cannot_be_read_leaves_the_target_as_it_was(
     with pytest.raises(DataError, match="no ledger at"):
         merge(tmp_path / "fresh.db", [one, tmp_path / "no"])
     assert not (tmp_path / "fresh.db").exists()
-    with pytest.raises(DataError, match="is a folder, to which nothing can be added"):
-        merge(tmp_path, [one])
+    for own in (tmp_path, tmp_path / SNAPSHOT):
+        with pytest.raises(DataError, match="a run's own record, to which nothing is added"):
+            merge(own, [one])
 
 
 @pytest.mark.parametrize("make", [sqlite_of, json_of])
