@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from esper.app import ledger
 from esper.app.errors import INTERRUPTED, print_error
 from esper.contracts.errors import EsperError
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     help="Train neural networks that grow while they train.",
     pretty_exceptions_enable=False,
 )
+app.add_typer(ledger.app, name="ledger")
 
 HYDRA_FLAGS = (
     "Flags of Hydra pass through: -m (sweep), --cfg job|hydra|all, --resolve, --package, "

@@ -20,6 +20,7 @@ from esper.app.explain import explain
 from esper.app.resume import command_to_resume, one_folder
 from esper.app.schema import conf_dir, register, to_run_config
 from esper.contracts.errors import ConfigError
+from esper.logger.console_lines import ledger_line
 from esper.logger.format import percent
 from esper.rundir.records import is_sweep
 
@@ -71,8 +72,11 @@ def train_task(cfg: DictConfig) -> float | None:
 
         # A job that is resumed by itself still belongs to its sweep.
         is_job = job.mode == RunMode.MULTIRUN or is_sweep(run_dir.parent)
-        summary = run(config, run_dir, sweep=run_dir.parent.name if is_job else None)
+        launcher = job.runtime.choices["hydra/launcher"] if job.mode == RunMode.MULTIRUN else None
+        summary = run(config, run_dir, run_dir.parent.name if is_job else None, launcher)
         if is_job:
+            if ledger := ledger_line(summary):
+                typer.echo(f"job {run_dir.name}: {ledger}")
             typer.echo(
                 f"job {run_dir.name}: {' '.join(job.overrides.task)}: "
                 f"test accuracy {percent(summary['test_accuracy'])}, {summary['seeds_fossilized']} "

@@ -71,6 +71,27 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPrior:
+    """What a pool is expected to be before its first trial.
+
+    task_family, reward_model, slot_kind, placement, blueprint: the key of the pool.
+    trials: number of rewards that it was made from, or that it counts as, >= 1.
+    mean_reward, spread: mean and sample standard deviation (0 for one) of those rewards.
+    mean_gain: mean relative gain; None if none was measured.
+    """
+
+    task_family: str
+    reward_model: str
+    slot_kind: str
+    placement: str
+    blueprint: str
+    trials: int
+    mean_reward: float
+    spread: float
+    mean_gain: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """Measurements of a live seed at one evaluation; units as in `LedgerEntry`."""
 

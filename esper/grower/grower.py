@@ -40,6 +40,7 @@ from esper.probe.rng_state import RngState
 from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
+from esper.store.prior import pool_priors
 from esper.strategy.selector import Selector
 
 _STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
@@ -90,9 +91,10 @@ class Grower:
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.policy = chosen.policy.build(rng_seed)
-        run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
         family = chosen.task_family or family_of(example_input)
-        self.settler = Settler(chosen.reward, self.policy, store, run_id, family)
+        priors = pool_priors(chosen.store.prior)
+        run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
+        self.settler = Settler(chosen.reward, self.policy, store, run_id, family, priors)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)

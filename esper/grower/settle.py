@@ -1,6 +1,7 @@
 """Judge the outcome of a settled seed; ledger, store and policy learn from it."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
-from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement
+from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement, PoolPrior
 from esper.contracts.outcome import GainPoint, Outcome, Reward
 from esper.contracts.slot import SlotSpec
 from esper.growth.slot import Activation
@@ -45,6 +46,8 @@ class Settler:
     outcomes: the last 1,000 settled outcomes of this run, oldest first.
     tally: counts over all of them.
     snapshot: entries of other runs that the store held at the start.
+
+    `priors` are what pools are expected to be before any entry.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Settler:
         store: Store,
         run_id: str,
         task_family: str = UNKNOWN,
+        priors: Sequence[PoolPrior] = (),
     ) -> None:
         self.reward, self.policy, self.store, self.run_id = reward, policy, store, run_id
         self.outcomes: deque[Outcome] = deque(maxlen=MAX_ENTRIES)
@@ -61,6 +65,7 @@ class Settler:
         # A restarted run ignores entries that it wrote before.
         self.snapshot = [entry for entry in store.load() if entry.run != run_id]
         self.ledger = Ledger(task_family, reward.name)
+        self.ledger.start_from(priors)
         self.ledger.warm_start(self.snapshot, run_id)
 
     def record(self, performance: SeedPerformance, activation: Activation) -> SeedPerformance:

@@ -1,6 +1,7 @@
 """The console's lines: one per epoch, one per important event, and the result at the end."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from esper.contracts.decision import Refusal
@@ -131,9 +132,29 @@ def final_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"The loss was not finite in {epochs}: lower training.lr.")
     lines += _grown(summary)
     lines.append(_cost(summary))
+    if ledger := ledger_line(summary):
+        lines.append(f"{ledger[0].upper()}{ledger[1:]}.")
     if run_dir := summary.get("run_dir"):
         lines += [f"Results: {run_dir}", f"Report:  esper report {run_dir}"]
     return lines
+
+
+def ledger_line(summary: Mapping[str, Any]) -> str | None:
+    """Return what the run read from its store, and as of when; None without a store."""
+    told = summary.get("ledger_snapshot")
+    if told is None:
+        return None
+    words = (
+        f"read {plural(summary['ledger_entries_read'], 'ledger entry', 'ledger entries')} "
+        f"of {plural(told['runs'], 'run')}"
+    )
+    if told["taken_s"] is None:
+        return words
+    words += f" as of {datetime.fromtimestamp(told['taken_s'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if told["launcher"] is None:
+        return words
+    order = "one after another" if told["launcher"] == "basic" else "side by side"
+    return f"{words}, jobs {order}"
 
 
 def _result(summary: Mapping[str, Any]) -> str:

@@ -35,9 +35,9 @@ def count(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.0f}"
 
 
-def plural(number: int, noun: str) -> str:
-    """Return `1 kernel` or `2 kernels`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return `1 kernel` or `2 kernels`; `nouns` is a plural that is not formed by an s."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def magnitude(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """The history of every seed, from a run's events and metrics, as values and as table rows.
 
-In the head of a table, `#` before a title marks a column of numbers and `@` one of names.
+In the head of a table, `#` before a title marks a column of numbers and `@` one of names,
+which the terminal does not wrap.
 """
 
 from dataclasses import dataclass

@@ -41,15 +41,15 @@ def inspect(path: Path | str) -> RenderableType:
     promises = promises_of(run)
     return Group(
         _head(run),
-        *_table("Slots and seeds", SEEDS, seeds),
-        *_table("Decisions", DECISIONS, decision_rows(run)),
-        *_table("Selections", SELECTIONS, selection_rows(run)),
-        *_table("Promises of plans", PROMISES, promise_rows(promises)),
+        *titled_table("Slots and seeds", SEEDS, seeds),
+        *titled_table("Decisions", DECISIONS, decision_rows(run)),
+        *titled_table("Selections", SELECTIONS, selection_rows(run)),
+        *titled_table("Promises of plans", PROMISES, promise_rows(promises)),
         Text(in_words(promises), style="dim"),
         # The explanations are long, and in the report.
-        *_table("Rewards", REWARDS[:-1], [row[:-1] for row in reward_rows(run)]),
-        *_table("Ledger: rewards of each blueprint in each slot", LEDGER, ledger_rows(run)),
-        *_table("Blueprints", BLUEPRINTS, blueprint_rows(run)),
+        *titled_table("Rewards", REWARDS[:-1], [row[:-1] for row in reward_rows(run)]),
+        *titled_table("Ledger: rewards of each blueprint in each slot", LEDGER, ledger_rows(run)),
+        *titled_table("Blueprints", BLUEPRINTS, blueprint_rows(run)),
     )
 
 
@@ -68,7 +68,9 @@ def _head(run: Run) -> Text:
     return words
 
 
-def _table(title: str, head: Sequence[str], rows: Iterable[Row]) -> tuple[RenderableType, ...]:
+def titled_table(
+    title: str, head: Sequence[str], rows: Iterable[Row]
+) -> tuple[RenderableType, ...]:
     """Return an empty line and a table; see `history` for the marks in its head."""
     table = Table(
         title=title,
@@ -79,7 +81,12 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Row]) -> tuple[Render
         header_style="dim",
     )
     for name in head:
-        table.add_column(name.lstrip("#@"), justify="right" if name.startswith("#") else "left")
+        table.add_column(
+            name.lstrip("#@"),
+            justify="right" if name.startswith("#") else "left",
+            no_wrap=name.startswith(("#", "@")),
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return Text(""), table

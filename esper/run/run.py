@@ -28,10 +28,11 @@ from esper.run.checkpoints import RunCheckpoints
 from esper.run.config_file import config_values
 from esper.run.interrupt import catch_signals
 from esper.run.loop import run_epochs
+from esper.run.shared_ledger import ledger_facts, run_store
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
 from esper.run.usage import RunUsage
-from esper.rundir.layout import CONFIG, SNAPSHOT, SUMMARY, write_json
+from esper.rundir.layout import CONFIG, SUMMARY, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState
 from esper.training.optimizer import build_optimizer
@@ -41,21 +42,25 @@ LEAST_VALIDATION = 2
 _NAMED_GROUPS = ("data", "model", "strategy", "orchestrator", "policy", "reward")
 
 
-def run(config: RunConfig, run_dir: Path, sweep: str | None = None) -> dict[str, Any]:
+def run(
+    config: RunConfig, run_dir: Path, sweep: str | None = None, launcher: str | None = None
+) -> dict[str, Any]:
     """Train and grow one network, write its records to `run_dir`, and return the summary.
 
     If the folder `run_dir` holds checkpoints, the run is resumed from the newest one.  `sweep` is
-    the name of the sweep that the run belongs to.
+    the name of the sweep that the run belongs to, and `launcher` what runs its jobs.
 
     Raises:
         InterruptionError: if a signal stops the run, which is saved before.
         EsperError: if data, model or slots do not fit, or the run cannot be recorded.
     """
     with lock_run_dir(run_dir):
-        return _run(config, run_dir, sweep)
+        return _run(config, run_dir, sweep, launcher)
 
 
-def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
+def _run(
+    config: RunConfig, run_dir: Path, sweep: str | None, launcher: str | None
+) -> dict[str, Any]:
     usage = RunUsage()
     values = config_values(config)
     options = {group: values[group]["name"] for group in _NAMED_GROUPS}
@@ -75,8 +80,9 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
         bus=bus,
         chance_loss=math.log(data.spec.num_classes),
         run_id=str(run_dir.resolve()),
-        **grower_options(config),
+        **{**grower_options(config), "store": run_store(config.store, run_dir, launcher)},
     )
+    ledger = ledger_facts(run_dir)
     facts = {"config": values, "versions": versions()}
     checkpoints = RunCheckpoints(run_dir, grower, facts, usage)
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)
@@ -87,8 +93,6 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             resumed = checkpoints.resume()
             (run_dir / SUMMARY).unlink(missing_ok=True)
             write_json(run_dir / CONFIG, values)
-            if grower.settler.snapshot and not grower.epoch:
-                write_json(run_dir / SNAPSHOT, plain(grower.settler.snapshot))
             bus.start(
                 {
                     "name": config.name,
@@ -108,6 +112,7 @@ def _run(config: RunConfig, run_dir: Path, sweep: str | None) -> dict[str, Any]:
             "epochs": config.epochs,
             "rng_seed": config.rng_seed,
             **numbers,
+            **ledger,
             "wall_s": usage.elapsed_s,
             "processor_s": usage.processor_s,
             "peak_memory_mb": usage.peak_memory_mb,

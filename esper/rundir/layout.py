@@ -15,7 +15,7 @@ EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
 REPORT = "report"  # the folder of the page about a run, or about several, beside their files
 PAGE = "index.html"  # the page in it
-SNAPSHOT = "ledger_snapshot.json"  # entries of the store when the run began
+SNAPSHOT = "ledger_snapshot.json"  # entries of the store when the run began, and when that was
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -32,7 +32,14 @@ class Store(Protocol):
 
 
 class StoreOption(Protocol):
-    """An option of the config group `store`."""
+    """An option of the config group `store`.
+
+    prior: what a ledger expects before its first entry: `none`, or `shipped` with the package.
+    """
+
+    @property
+    def prior(self) -> str:
+        """The value of the key `store.prior`."""
 
     def open(self) -> Store:
         """Return the store.

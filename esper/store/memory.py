@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
+from esper.store.prior import NONE, check_prior
 
 MAX_ENTRIES = 1_000
 """Number of entries kept; few suffice, because a run reads its store only at the start."""
@@ -12,7 +13,15 @@ MAX_ENTRIES = 1_000
 
 @dataclass(frozen=True)
 class Memory:
-    """Keeps nothing between runs: each starts with an empty store."""
+    """Keeps nothing between runs: each starts with an empty store.
+
+    prior: as in `StoreOption`.
+    """
+
+    prior: str = NONE
+
+    def __post_init__(self) -> None:
+        check_prior(self.prior)
 
     def open(self) -> "MemoryStore":
         """Return an empty store."""

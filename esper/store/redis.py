@@ -17,6 +17,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.remote.outbox import Outbox
 from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
+from esper.store.prior import NONE, check_prior
 
 _SCHEMA = 2
 _PAGE = 500
@@ -38,15 +39,18 @@ class Redis:
     url: None is `ESPER_REDIS_URL`, or else a server on this machine.
     key: prefix of the names of its keys.
     timeout_s: longest wait for an answer.
+    prior: as in `StoreOption`.
     """
 
     url: str | None = None
     key: str = "esper"
     timeout_s: float = 0.5
+    prior: str = NONE
 
     def __post_init__(self) -> None:
         check("store", self.url, self.timeout_s)
         require(self.key != "", "store.key", "a name", "''")
+        check_prior(self.prior)
 
     def open(self) -> "RedisStore":
         """Return the store.

@@ -4,7 +4,6 @@ A run that starts from a store saves the entries that it read in `ledger_snapsho
 repeats a job of a sweep bit for bit, even if the shared store has changed since.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,23 @@ from esper.contracts.errors import DataError
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
 from esper.rundir.layout import SNAPSHOT
-from esper.store.codec import to_entry
+from esper.store.export import Export, read_export
+from esper.store.prior import NONE, check_prior
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Starts from the file `path`, or from the one in the run directory `path`."""
+    """Starts from the file `path`, or from the one in the run directory `path`.
+
+    prior: as in `StoreOption`; the run to repeat had the same.
+    """
 
     path: str = SNAPSHOT
+    prior: str = NONE
 
     def __post_init__(self) -> None:
         require(self.path != "", "store.path", "a file or a run directory", "''")
+        check_prior(self.prior)
 
     def open(self) -> "SnapshotStore":
         """Return the store; raise DataError if the folder `path` has no snapshot."""
@@ -36,8 +41,8 @@ class Snapshot:
         if not (path / ".hydra").is_dir():
             raise DataError(f"store.path '{self.path}' is not the folder of a run")
         raise DataError(
-            f"store.path '{self.path}' holds no {SNAPSHOT}: that run began with an empty "
-            "store (repeat it with store=memory)"
+            f"store.path '{self.path}' holds no {SNAPSHOT}: that run had no store "
+            "(repeat it with store=memory)"
         )
 
 
@@ -49,19 +54,18 @@ class SnapshotStore:
 
     def load(self) -> list[LedgerEntry]:
         """Return every entry, oldest first; raises as `Store.load`."""
+        return self.export().entries
+
+    def export(self) -> Export:
+        """Return the entries and the moment of which they are; raises as `load`."""
         key = f"store.path '{self.path}'"
         try:
-            items = json.loads(self.path.read_text(encoding="utf-8"))
+            return read_export(self.path, key)
         except FileNotFoundError as error:
             raise DataError(
                 f"{key} is missing; store=snapshot needs the folder of the run "
                 "to repeat, store.path=runs/<name>/<time>"
             ) from error
-        except (OSError, ValueError) as error:
-            raise DataError(f"{key} cannot be read: {error}") from error
-        if not isinstance(items, list):
-            raise DataError(f"{key} must hold a list of entries")
-        return [to_entry(item, f"{key} entry {number}") for number, item in enumerate(items)]
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
         """Do nothing: the file does not change."""

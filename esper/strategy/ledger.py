@@ -13,10 +13,16 @@ from dataclasses import asdict
 from typing import Any
 
 from esper.contracts.arm import ArmStats
-from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement, RewardSummary
+from esper.contracts.ledger import (
+    UNKNOWN,
+    LedgerEntry,
+    Measurement,
+    PoolPrior,
+    RewardSummary,
+)
 from esper.contracts.slot import SlotSpec
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
-from esper.strategy.pooling import POOL_WEIGHT, Tally, pool_weight, shrunk_mean
+from esper.strategy.pooling import POOL_WEIGHT, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -55,6 +61,12 @@ class Ledger:
         for entry in fresh.values():
             self._count(entry)
         return len(fresh)
+
+    def start_from(self, priors: Iterable[PoolPrior]) -> None:
+        """Count what comparable pools are expected to be; call it once, before the first trial."""
+        for prior in filter(self._is_comparable, priors):
+            self._pools[prior.slot_kind, prior.placement, prior.blueprint].expect(prior)
+            self._scale.add_many(prior.trials, prior.mean_reward, prior.spread)
 
     def note_activation(self, slot: str, seed: int) -> None:
         """Count that `seed` of `slot` germinated."""
@@ -196,7 +208,7 @@ class Ledger:
         ]
         self._entries = {(entry.run, entry.event): entry for entry in entries}
 
-    def _is_comparable(self, entry: LedgerEntry) -> bool:
+    def _is_comparable(self, entry: LedgerEntry | PoolPrior) -> bool:
         is_family = entry.task_family == self.task_family
         return is_family and entry.reward_model == self.reward_model
 

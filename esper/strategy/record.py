@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from esper.contracts.ledger import LedgerEntry, Measurement
+from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior
 from esper.strategy.base import MAX_WINDOW
 from esper.strategy.pooling import Tally
-from esper.strategy.regression import Regression
+from esper.strategy.regression import MIDDLE, Regression
 
 WINDOW = 20
 """Number of measurements kept of a seed's present activation."""
@@ -140,6 +140,17 @@ class Pool:
                 self.regression.add(entry.context, entry.reward)
         if entry.loss_reduction is not None:
             self.gains.add(entry.loss_reduction)
+
+    def expect(self, prior: PoolPrior) -> None:
+        """Count a prior as its number of trials, each with the mean reward and gain.
+
+        It knows no context, so that the regression counts it in the middle of all.
+        """
+        for _ in range(prior.trials):
+            self.rewards.add(prior.mean_reward)
+            self.regression.add(MIDDLE, prior.mean_reward)
+            if prior.mean_gain is not None:
+                self.gains.add(prior.mean_gain)
 
 
 def _tallies(values: Mapping[str, Any]) -> tuple[Tally, Tally]:

@@ -53,6 +53,14 @@ class RewardScale:
             self._repeats += 1
         self._refresh()
 
+    def add_many(self, count: int, mean: float, deviation: float) -> None:
+        """Count `count` rewards of which only mean and sample standard deviation are known."""
+        step, before = mean - self.mean, self.count
+        self.count += count
+        self.mean += step * count / self.count
+        self._squares += deviation**2 * (count - 1) + step**2 * before * count / self.count
+        self._refresh()
+
     @property
     def deviation(self) -> float:
         """Sample standard deviation; 0 for fewer than two rewards."""

@@ -45,7 +45,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
-    for command in ("train", "report", "inspect", "doctor"):
+    for command in ("train", "report", "inspect", "ledger", "doctor"):
         assert command in done.stdout
     assert "--config-dir" in done.stdout
 

@@ -156,7 +156,8 @@ def test_a_store_hands_on_what_was_learned(runs: dict[str, Run], done: dict[str,
     assert (done["store"].cwd.parent / "ledger.db").exists()
     (settled,) = first.of("reward")
     tried = settled["outcome"]["blueprint"]
-    assert not (first.path / "ledger_snapshot.json").exists()
+    assert first.summary["ledger_entries_read"] == 0
+    assert again.summary["ledger_entries_read"] == 1
     snapshot = (again.path / "ledger_snapshot.json").read_text(encoding="utf-8")
     assert f'"blueprint": "{tried}"' in snapshot
     (chosen,) = again.of("selection")

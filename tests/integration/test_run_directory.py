@@ -67,6 +67,8 @@ SUMMARY = {
     "decisions",
     "adaptations_succeeded",
     "rollbacks",
+    "ledger_entries_read",
+    "ledger_snapshot",
     "strategy",
     "orchestrator",
     "policy",

@@ -51,17 +51,26 @@ def test_no_job_loses_what_it_learned(jobs: list[Run]) -> None:
 
 
 def test_each_job_is_repeated_alone_from_what_it_had_read(jobs: list[Run], tmp_path: Path) -> None:
-    warm = [(job.path / "ledger_snapshot.json").exists() for job in jobs]
-    assert warm[2], "the third job began with what an earlier one had left"
+    read = [job.summary["ledger_entries_read"] for job in jobs]
+    assert read[2], "the third job began with what an earlier one had left"
     for seed, job in enumerate(jobs):
-        snapshot = ["store=snapshot", f"store.path={job.path}"]
-        again = alone(tmp_path / str(seed), seed, *(snapshot if warm[seed] else ["store=memory"]))
+        again = alone(tmp_path / str(seed), seed, "store=snapshot", f"store.path={job.path}")
         assert without_clock(again.metrics) == without_clock(job.metrics)
         assert lived(again) == lived(job)
         network = (again.path / "network.safetensors").read_bytes()
         assert network == (job.path / "network.safetensors").read_bytes()
     kept = json.loads((jobs[2].path / "ledger_snapshot.json").read_text())
     assert kept == json.loads((tmp_path / "2" / "ledger_snapshot.json").read_text())
+
+
+def test_each_job_says_what_it_read_and_that_others_ran_beside_it(jobs: list[Run]) -> None:
+    for job in jobs:
+        kept = json.loads((job.path / "ledger_snapshot.json").read_text())
+        told = job.summary["ledger_snapshot"]
+        assert job.summary["ledger_entries_read"] == len(kept["entries"])
+        assert told["runs"] == len({entry["run"] for entry in kept["entries"]})
+        assert kept["moment"]["launcher"] == told["launcher"] == "joblib"
+        assert kept["moment"]["run"] == told["run"] == str(job.path.resolve())
 
 
 def test_what_a_job_read_does_make_a_difference(jobs: list[Run], tmp_path: Path) -> None:

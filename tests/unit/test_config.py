@@ -68,9 +68,10 @@ OPTION_KEYS = {
         "decay_factor",
         "temperature",
     ],
-    "store=sqlite": ["path"],
-    "store=redis": ["url", "key"],
-    "store=snapshot": ["path"],
+    "store=memory": ["prior"],
+    "store=sqlite": ["path", "prior"],
+    "store=redis": ["url", "key", "prior"],
+    "store=snapshot": ["path", "prior"],
     "logger=redis": ["url", "stream", "maxlen"],
 }
 

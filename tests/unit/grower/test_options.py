@@ -10,6 +10,10 @@ from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
+from esper.data.digits import Digits
+from esper.data.spirals import Spirals
+from esper.data.text import Text
+from esper.grower.family import family_of
 from esper.grower.options import GrowerArguments, GrowerOptions, option_of
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
@@ -36,6 +40,14 @@ def test_what_is_not_named_has_its_default() -> None:
         key: getattr(RunConfig(), key) for key in KEYS
     }
     assert (choices.slots, choices.placement, choices.num_seeds) == ("auto", "auto", 4)
+
+
+@pytest.mark.parametrize(
+    "option", [Digits(), Spirals(num_samples=60), Text(max_windows=20, context=8)]
+)
+def test_the_kind_of_an_input_is_seen_from_a_batch(option: Any) -> None:
+    data = option.load()
+    assert family_of(data.train.x[:4]) == data.spec.kind
 
 
 def test_options_come_by_name_or_as_objects() -> None:

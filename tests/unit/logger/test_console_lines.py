@@ -5,7 +5,7 @@ from typing import Any
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, KernelBuilt, SeedPerformance
 from esper.contracts.stage import SeedStage
-from esper.logger.console_lines import HEADER, EventLines, epoch_line, final_lines
+from esper.logger.console_lines import HEADER, EventLines, epoch_line, final_lines, ledger_line
 
 SUMMARY: dict[str, Any] = {
     "status": "finished",
@@ -132,3 +132,19 @@ def test_a_summary_in_which_all_is_unknown_still_has_last_words() -> None:
     assert final_lines(dict.fromkeys(SUMMARY))
     assert final_lines({})[-1] == ("Cost: unknown FLOPs of training, -, 0 of 0 trials culled.")
     assert final_lines({"status": "interrupted", "epochs": 1})[0] == "Interrupted after 1 epoch."
+
+
+def test_what_was_read_of_a_shared_ledger_is_told_with_its_moment() -> None:
+    snapshot = {"file": "s", "runs": 1, "run": "/r", "launcher": None, "taken_s": 86400.0}
+    summary = SUMMARY | {"ledger_entries_read": 2, "ledger_snapshot": snapshot}
+    words = "read 2 ledger entries of 1 run as of 1970-01-02 00:00:00 UTC"
+    assert ledger_line(summary) == words
+    assert f"R{words[1:]}." in final_lines(summary)
+    orders = {"basic": "one after another", "joblib": "side by side"}
+    for launcher, order in orders.items():
+        told = summary | {"ledger_snapshot": snapshot | {"launcher": launcher}}
+        assert ledger_line(told) == f"{words}, jobs {order}"
+    unknown = summary | {"ledger_snapshot": snapshot | {"taken_s": None}}
+    assert ledger_line(unknown) == "read 2 ledger entries of 1 run"
+    assert ledger_line(SUMMARY) is None
+    assert ledger_line(SUMMARY | {"ledger_entries_read": 0, "ledger_snapshot": None}) is None

@@ -1,0 +1,121 @@
+"""Make the prior that the package ships: what blueprints brought in runs on tuning rng seeds.
+
+    python -m experiments.make_prior --seeds 20
+
+Each run is the default one of its task on the splits of `split_seed=0`, with an rng seed from 100
+on, without store and prior.  So no run depends on another, and the same command at the same commit
+writes the same file.  Seeds are chosen at random, so that every blueprint is tried, and how often
+does not depend on what it brought.
+
+Writes `esper/store/prior.json`, and each finished run's trials to `results/prior_runs.json`, so
+that a stopped command goes on where it was.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import esper
+from esper.config import RunConfig
+from esper.contracts.ledger import LedgerEntry, PoolPrior
+from esper.run.config_file import config_values
+from esper.run.ledger_file import read_ledger
+from esper.run.run import run
+from esper.run.summary import git_sha
+from esper.store.pools import summarise
+from esper.store.prior import FILE, write_prior
+from esper.strategy.random import Random
+from experiments.cells import Cell, Cells
+from experiments.tasks import TUNING_SPLIT_SEED, WITHOUT_FILES, Place
+
+FIRST_SEED = 100
+"""Rng seeds below are those of evidence."""
+
+OUT = Path(esper.__file__).parent / "store" / FILE
+RUNS = Path(__file__).parent / "results" / "prior_runs.json"
+_NAME = "prior"
+
+
+def config_of(task: str, epochs: int, rng_seed: int) -> RunConfig:
+    """Return the configuration of a run."""
+    place = Place(task, epochs, split_seed=TUNING_SPLIT_SEED)
+    return place.config(rng_seed, strategy=Random())
+
+
+def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
+    """Return the ledger entries of one run, without what depends on place and clock."""
+    config = config_of(task, epochs, rng_seed)
+    with tempfile.TemporaryDirectory() as folder:
+        run(config, Path(folder), _NAME)
+        entries = read_ledger(Path(folder))
+    key = f"{task}/{rng_seed}"
+    return [asdict(replace(entry, run=key, latency_ms=None)) for entry in entries]
+
+
+def rows_of(entries: Iterable[LedgerEntry]) -> list[PoolPrior]:
+    """Return a row for each pool of which a reward is known."""
+    return [
+        PoolPrior(
+            task_family=pool.task_family,
+            reward_model=pool.reward_model,
+            slot_kind=pool.slot_kind,
+            placement=pool.placement,
+            blueprint=pool.blueprint,
+            trials=pool.rewards,
+            mean_reward=pool.mean_reward,
+            spread=pool.spread or 0.0,
+            mean_gain=pool.mean_gain,
+        )
+        for pool in summarise(list(entries))
+        if pool.mean_reward is not None
+    ]
+
+
+def make(
+    out: Path, found: Mapping[str, Sequence[LedgerEntry]], epochs: int, command: str
+) -> list[PoolPrior]:
+    """Write the prior of the entries of each task, and return its rows."""
+    configs = {task: config_of(task, epochs, FIRST_SEED) for task in found}
+    rows = rows_of(chain(*found.values()))
+    made = {
+        "command": command,
+        "esper": esper.__version__,
+        "commit": git_sha(),
+        "config": {task: config_values(config) for task, config in configs.items()},
+    }
+    write_prior(out, rows, made)
+    return rows
+
+
+def main() -> None:
+    """Run what is missing, and write the prior."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--tasks", nargs="+", choices=WITHOUT_FILES, default=WITHOUT_FILES)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    given = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)
+    command = (
+        f"python -m experiments.make_prior --seeds {given.seeds} "
+        f"--tasks {' '.join(given.tasks)} --epochs {given.epochs}"
+    )
+    wanted: list[Cell] = [(task, given.epochs, seed) for seed in seeds for task in given.tasks]
+    results = Cells(given.runs, command).fill(trials, wanted, given.processes)
+    found: dict[str, list[LedgerEntry]] = {task: [] for task in given.tasks}
+    for (task, *_), values in zip(wanted, results, strict=True):
+        found[task] += [LedgerEntry(**value) for value in values]
+    rows = make(given.out, found, given.epochs, command)
+    print(f"{given.out}: {len(rows)} pools of {sum(row.trials for row in rows)} trials")
+
+
+if __name__ == "__main__":
+    main()
