@@ -1,7 +1,7 @@
 """Judge the outcome of a settled seed; ledger, store and policy learn from it."""
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from esper.blueprint.cost import kernel_memory_mb
@@ -16,6 +16,7 @@ from esper.contracts.event import (
 from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.outcome import GainPoint, Outcome, Reward
 from esper.contracts.slot import SlotSpec
+from esper.grower.agreement import Agreement
 from esper.growth.slot import Activation
 from esper.policy.base import Policy
 from esper.reward.base import RewardModel
@@ -31,12 +32,14 @@ class Tally:
     culled: int = 0
     fossilized: int = 0
     succeeded: int = 0
+    expectation: Agreement = field(default_factory=Agreement)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.culled += not outcome.fossilized
         self.fossilized += outcome.fossilized
         self.succeeded += outcome.succeeded
+        self.expectation.add(outcome.expected_gain, outcome.gain)
 
 
 class Settler:
@@ -102,7 +105,8 @@ class Settler:
         """Restore a state from `state_dict`."""
         self.run_id = state["run_id"]
         self.ledger.load_state_dict(state["ledger"])
-        self.tally = Tally(**state["tally"])
+        tally = state["tally"]
+        self.tally = Tally(**{**tally, "expectation": Agreement(**tally["expectation"])})
         self.outcomes.clear()
         for saved in state["outcomes"]:
             gains = tuple(GainPoint(**point) for point in saved["gains"])

@@ -43,7 +43,8 @@ def test_each_method_has_looks_and_a_bar_of_its_own(
 ) -> None:
     options = Attribution(method=method)
     assert (options.ages, options.least_gain) == (ages, least)
-    assert options.due(4, 10, 50) == Look(epoch=10, age=4, is_last=False, bar=least, shown=shown)
+    look = Look(epoch=10, age=4, is_last=False, bar=least, least=least, shown=shown)
+    assert options.due(4, 10, 50) == look
     given = Attribution(method=method, looks=(5,), min_gain=0.0)
     assert (given.ages, given.least_gain) == ((5,), 0.0)
 
