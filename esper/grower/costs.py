@@ -87,7 +87,7 @@ class Costs:
     @property
     def plain_flops(self) -> float:
         """FLOPs of training the settled network for all epochs, without growth."""
-        return TRAINING * self.host.settled_flops * self._epoch_samples * self.epochs
+        return self._trained_flops(self.host.settled_flops)
 
     @property
     def _epoch_samples(self) -> float:
@@ -95,21 +95,25 @@ class Costs:
         return self.spent.num_trained / max(1, self.spent.num_epochs)
 
     def affordable_flops(
-        self, epoch: int, num_kernels: int = 1, without: Sequence[Activation] = ()
+        self,
+        epoch: int,
+        num_kernels: int = 1,
+        without: Sequence[Activation] = (),
+        kept: Sequence[Activation] = (),
     ) -> float:
         """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
         A single kernel must fit until its last look, more of them together until their first.  Each
-        kernel of an event adds evaluations.  `without` are live kernels that leave before.  At
-        most 0: no trial may be opened.
+        kernel of an event adds evaluations.  `without` are live kernels that leave before, `kept`
+        those that are fossilized before.  At most 0: no trial may be opened.
         """
-        events = self._events(without)
-        room, open_whole = self._room(events, epoch, is_next=False)
+        events, settled_flops = self._events([*without, *kept]), self._settled_flops(kept)
+        room, open_whole = self._room(events, epoch, kept, is_next=False)
         looks = self.attribution.ages
         end = self._last(looks, 0, epoch) if num_kernels == 1 else self._next(looks, 0, epoch)
         whole, settled = self._passes(num_kernels, looks, 0, end, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
-        room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
+        room -= whole * (settled_flops + live) + settled * settled_flops
         room -= self._twin_passes(0, end) * live
         # The looks at open trials evaluate the new kernels too.
         return room / max(1.0, self._trained(0, end) + whole + open_whole)
@@ -130,7 +134,7 @@ class Costs:
         aged_from = epoch - self.host.options.training_epochs
         others = self._events(without=[*kernels, *culled])
         again = [replace(kernel, aged_from=aged_from, look=None) for kernel in kernels]
-        return self._room([*others, again], epoch, is_next=True)[0] >= 0
+        return self._room([*others, again], epoch, (), is_next=True)[0] >= 0
 
     def mark_last_looks(self, epoch: int) -> None:
         """Make looks of this epoch the last ones where the room does not hold all open trials.
@@ -144,7 +148,7 @@ class Costs:
             if is_over(life):
                 continue
             events = self._events(without=[each for each in looked if is_over(each)])
-            if self._room(events, epoch, is_next=True)[0] >= 0:
+            if self._room(events, epoch, (), is_next=True)[0] >= 0:
                 break
             assert life.look is not None
             last = replace(life.look, is_last=True, is_unpaid=True)
@@ -152,16 +156,23 @@ class Costs:
             life.look = replace(last, bar=bar)
 
     def _room(
-        self, events: list[list[Activation]], epoch: int, *, is_next: bool
+        self,
+        events: list[list[Activation]],
+        epoch: int,
+        kept: Sequence[Activation],
+        *,
+        is_next: bool,
     ) -> tuple[float, float]:
         """Return the FLOPs left after the trials of all live kernels.
 
-        With `is_next` only until their next looks, and no event joins them.  Then the samples that
+        With `is_next` only until their next looks, and no event joins them.  `kept` are settled,
+        not live.  Then the samples that
         pass the network with most of its kernels, those of a further event included.
         """
-        settled_flops = self.host.settled_flops
+        settled_flops = self._settled_flops(kept)
+        plain_flops = self._trained_flops(settled_flops)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
-        planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
+        planned = self.spent.flops + plain_flops * (1 - epoch / self.epochs)
         all_whole = 0.0
         for kernels in events:
             age, own = epoch - kernels[0].aged_from, sum(kernel.flops for kernel in kernels)
@@ -174,7 +185,15 @@ class Costs:
             planned += whole * (settled_flops + live) + settled * settled_flops
             planned += self._trained(age, end) * own + twin * (live - own)
             all_whole += whole + twin
-        return self.max_cost * self.plain_flops - planned, all_whole
+        return self.max_cost * plain_flops - planned, all_whole
+
+    def _trained_flops(self, flops: float) -> float:
+        """Return the FLOPs of training a network of `flops` a sample for all epochs."""
+        return TRAINING * flops * self._epoch_samples * self.epochs
+
+    def _settled_flops(self, kept: Sequence[Activation] = ()) -> float:
+        """Return the forward FLOPs a sample of the settled network, with kernels that join it."""
+        return self.host.settled_flops + sum(kernel.flops for kernel in kept)
 
     def _events(self, without: Sequence[Activation] = ()) -> list[list[Activation]]:
         """Return the live kernels of each growth event, apart if they differ in age."""

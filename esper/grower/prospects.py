@@ -7,10 +7,11 @@ from typing import Any
 from esper.attribution.first_order import Loss, first_order_scores
 from esper.attribution.modes import Key
 from esper.contracts.event import KernelBuilt
-from esper.contracts.slot import Prospect, SeedState, SlotState
+from esper.contracts.slot import Look, Prospect, SeedState, SlotState
 from esper.contracts.stage import BLENDED, LIVE, SeedStage
 from esper.grower.costs import Costs
 from esper.growth.host import Host
+from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
 from esper.kernels.request import Request
@@ -42,6 +43,10 @@ def rank(host: Host, kernels: Mapping[Key, Kernel], loss: Loss | None) -> Ranked
             failed.append(error.attempt)
             del left[error.attempt.slot, error.attempt.seed]
     return Ranked({}, failed)
+
+
+def _is_kept(look: Look | None, gain: float | None, epoch: int) -> bool:
+    return look is not None and look.epoch == epoch and gain is not None and gain > look.bar
 
 
 def _may_leave(seed: SeedState) -> bool:
@@ -88,9 +93,9 @@ class Prospects:
         self, state: SlotState, leaving: Sequence[SeedState], epoch: int, loss: Loss | None
     ) -> tuple[Prospect, ...]:
         """Return the prospects of a slot, the most promising first."""
-        slot, gone = state.spec.name, [seed.seed for seed in leaving]
-        activations = [self.host.seed(slot, index).activation for index in gone]
-        affordable_flops = self.costs.affordable_flops(epoch, without=activations)
+        slot, place_of = state.spec.name, leaving[0].seed
+        without = [self.host.seed(slot, seed.seed).activation for seed in leaving]
+        affordable_flops = self.costs.affordable_flops(epoch, 1, without, self._kept(epoch))
         held = {seed.bound for seed in state.seeds if seed.stage in LIVE | BLENDED}
         requests: dict[str, Request] = {}
         kernels: dict[Key, Kernel] = {}
@@ -98,7 +103,7 @@ class Prospects:
             if name in held:
                 continue
             try:
-                request = self.host.request(slot, gone[0], name, self.pipeline.rng_seed)
+                request = self.host.request(slot, place_of, name, self.pipeline.rng_seed)
                 if request.cost.flops <= affordable_flops:
                     # The seeds' own places are taken by their kernels.
                     kernels[slot, place] = self.pipeline.take(request)
@@ -120,6 +125,11 @@ class Prospects:
             for name, request in requests.items()
         ]
         return tuple(sorted(prospects, key=lambda each: -(each.expected_gain or 0.0)))
+
+    def _kept(self, epoch: int) -> list[Activation]:
+        """Return the live kernels that this epoch's looks may keep, which the run then pays for."""
+        lives = [seed.activation for seed in self.host.seeds() if seed.stage in LIVE]
+        return [life for life in lives if _is_kept(life.look, life.gain, epoch)]
 
     def _is_stale(self, slot: str, epoch: int) -> bool:
         return slot not in self._scores or epoch - self._scores[slot][0] >= REFRESH_EPOCHS

@@ -57,17 +57,19 @@ class Reviewer:
         Args:
             plan: every germination names its seed and its blueprint.
             decision: the decision behind the plan, which has passed `review`.
-            observation: of this epoch, with the slots as earlier plans have left them.
+            observation: of this epoch; its slots are read again, because earlier plans may have
+                changed them.
             ready: the kernels that the plan germinates, by seed and blueprint.
         """
         epoch = observation.epoch
+        now = replace(observation, slots=self.host.states(epoch))
         has_slot = plan.slot in self.host.slots
         costs = kernel_costs(self.host, plan.slot, ready) if has_slot else {}
         return review_plan(
             PlanReview(
                 plan=plan,
                 decision=decision,
-                observation=observation,
+                observation=now,
                 usage=self._usage_after(plan, epoch) if has_slot else self._usage(epoch),
                 kernels=costs,
                 limits=self.safety,

@@ -52,8 +52,8 @@ class Replace(Orchestrator):
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
             SeedChange(action=Action.GERMINATE, seed=worst.seed, blueprint=other),
         )
-        place = f"seed {worst.seed} of slot '{worst.slot}'"
-        return request.plan(changes, f"{place}: {other} in place of {worst.bound}")
+        reason = request.decision.reason
+        return request.plan(changes, f"{reason}: {other} in place of {worst.bound}")
 
     def _worst(self, request: PlanRequest) -> SeedState | None:
         """Return the live seed with the lowest score under the threshold."""

@@ -53,7 +53,8 @@ def with_replacements(
     """Return the decisions with the first cull of each slot made a replacement where that pays.
 
     A replacement is no request to grow: it waits for no trigger, embargo or rest.  Where the run
-    cannot pay for the trial, the cull says so.
+    cannot pay for the trial, the cull says so.  Replacements come last, because kernels that the
+    others keep raise what the run may cost.
     """
     changed = {each.slot for each in decisions if each.kind is DecisionKind.ADAPT}
     if not _has_time(observation, rules):
@@ -68,12 +69,12 @@ def with_replacements(
                 changed.add(decision.slot)
         else:
             result.append(decision)
-    return result
+    return sorted(result, key=lambda each: each.adaptation is Adaptation.REPLACE)
 
 
 def risk_of(observation: Observation, *risks: float) -> float:
     """Return the risk of a change: the share of the budget that is over, or a larger one given."""
-    return max(min(1.0, observation.epoch / max(1, observation.epochs)), *risks)
+    return max([min(1.0, observation.epoch / max(1, observation.epochs)), *risks])
 
 
 def _has_time(observation: Observation, rules: GrowthRules) -> bool:
@@ -90,7 +91,7 @@ def _removal(slot: SlotState, seeds: list[SeedState], observation: Observation) 
         adaptation=Adaptation.REMOVE_NEURONS,
         reason=f"{len(seeds)} seeds are undecided at age {', '.join(map(str, ages))}",
         confidence=_spread(seeds),
-        risk=risk_of(observation, 0.0),
+        risk=risk_of(observation),
     )
 
 

@@ -49,5 +49,5 @@ def test_it_plans_as_the_orchestrators_with_even_shares_of_alpha(
 
 
 def test_a_bad_blend_is_refused() -> None:
-    with pytest.raises(ValueError, match="orchestrator.initial_blend"):
+    with pytest.raises(ValueError, match=r"orchestrator\.initial_blend"):
         Auto(initial_blend=0.0)

@@ -65,17 +65,17 @@ def test_an_even_ensemble_has_nothing_to_do(observe: Any, decide: Any, known: An
 
 
 @pytest.mark.parametrize(
-    ("stage", "may_grow", "barred", "why"),
+    ("seen", "barred", "why"),
     [
-        ("FOSSILIZED", True, (), "no seed is dormant"),
-        ("DORMANT", False, (), "growth is over"),
-        ("DORMANT", True, ("affine", "mlp", "lora", "gated_mlp"), "every blueprint"),
+        ({"stage": "FOSSILIZED"}, (), "no seed is dormant"),
+        ({"stage": "DORMANT", "may_grow": False}, (), "growth is over"),
+        ({"stage": "DORMANT"}, ("affine", "mlp", "lora", "gated_mlp"), "every blueprint"),
     ],
 )
 def test_nobody_can_take_part(
-    observe: Any, decide: Any, known: Any, stage: str, may_grow: bool, barred: Any, why: str
+    observe: Any, decide: Any, known: Any, seen: Any, barred: Any, why: str
 ) -> None:
-    observation = observe(stage, may_grow=may_grow)
+    observation = observe(seen["stage"], may_grow=seen.get("may_grow", True))
     plan = Ensemble().plan(decide("add_layer", barred=barred), observation, known())
     assert not plan.changes
     assert why in plan.reasoning
