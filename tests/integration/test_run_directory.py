@@ -66,6 +66,7 @@ SUMMARY = {
     "seeds_culled",
     "decisions",
     "adaptations_succeeded",
+    "expected_vs_measured",
     "rollbacks",
     "strategy",
     "orchestrator",

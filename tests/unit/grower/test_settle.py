@@ -72,3 +72,13 @@ def test_a_strategy_sees_the_blueprint_that_broke_the_network_as_the_worst() -> 
     mean = settlement.ledger.arm(SPEC, 0, "mlp").mean_reward
     assert mean < before
     assert mean < settlement.ledger.arm(SPEC, 0, "lora").mean_reward
+
+
+def test_expected_gains_are_compared_with_measured_ones_also_after_a_save() -> None:
+    settlement, restored = make_settlement("gain"), make_settlement("gain")
+    for number, (expected, gain) in enumerate([(0.01, 0.02), (0.02, 0.01), (None, 9.0)]):
+        settled(settlement, make_outcome(activation=number, expected_gain=expected, gain=gain))
+    assert settlement.tally.expectation.correlation is None
+    restored.load_state_dict(settlement.state_dict())
+    settled(restored, make_outcome(activation=9, expected_gain=0.03, gain=0.03))
+    assert restored.tally.expectation.correlation == pytest.approx(0.5)
