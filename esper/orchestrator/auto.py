@@ -20,16 +20,19 @@ class Auto(Orchestrator):
     add_neurons -> diversify, remove_neurons -> specialize with even shares of alpha, add_layer ->
     ensemble, replace -> replace.  The plan's kind is the name of the orchestrator that made it.
 
+    min_performance_threshold: of `replace`, for decisions that name no seed.
     initial_blend: of `diversify`.
     """
 
     name: ClassVar[str] = "auto"
 
+    min_performance_threshold: float = 0.3
     initial_blend: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._orchestrator(Adaptation.ADD_NEURONS)  # checks `initial_blend`
+        for adaptation in Adaptation:
+            self._orchestrator(adaptation)  # each checks its own keys
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan of the orchestrator that the adaptation names; `replace` without one."""
@@ -45,4 +48,4 @@ class Auto(Orchestrator):
             case Adaptation.ADD_LAYER:
                 return Ensemble()
             case _:
-                return Replace()
+                return Replace(min_performance_threshold=self.min_performance_threshold)

@@ -13,13 +13,13 @@ from esper.orchestrator.request import PlanRequest
 
 @dataclass(frozen=True)
 class Specialize(Orchestrator):
-    """Gives the better half (rounded up) of the measured live seeds more weight, culls the rest.
+    """Gives the better half (rounded up) of the live seeds more weight, culls the rest.
 
     Only a seed in SHADOWING or PROBATIONARY can get a new target; a better one in an earlier stage
-    stays as it is, as does a seed that was never measured.  Ties go to the seed further in its
-    lifecycle, then to the lower index.  In a slot without a live seed, a decision to add germinates
-    one seed at `initial_blend`, which later decisions raise, and any other decision gives an empty
-    plan.
+    stays as it is, as does a seed that was never measured while others were.  Ties go to the seed
+    further in its lifecycle, then to the lower index.  In a slot without a live seed, a decision to
+    add germinates one seed at `initial_blend`, which later decisions raise, and any other decision
+    gives an empty plan.
 
     alpha_step: rise of the alpha target, up to 1.0; None: those that are kept share alpha evenly.
     initial_blend: alpha target in (0, 1] of the seed that germinates in an empty slot.
@@ -43,7 +43,8 @@ class Specialize(Orchestrator):
             return request.first_germination(self.initial_blend)
         scores = {seed.seed: request.score(seed) for seed in request.slot.live}
         measured = [seed for seed in request.slot.live if scores[seed.seed] is not None]
-        ranked = sorted(measured, key=lambda seed: _rank(seed, scores[seed.seed] or 0.0))
+        here = measured or request.slot.live
+        ranked = sorted(here, key=lambda seed: _rank(seed, scores[seed.seed] or 0.0))
         num_kept = (len(ranked) + 1) // 2
         kept, rest = ranked[:num_kept], ranked[num_kept:]
         movable = [seed for seed in kept if seed.stage in RETARGETABLE]
@@ -55,7 +56,7 @@ class Specialize(Orchestrator):
         ]
         changes += [SeedChange(action=Action.CULL, seed=seed.seed) for seed in rest]
         if not changes:
-            return request.nothing("no measured live seed can get another alpha target now")
+            return request.nothing("no live seed can get another alpha target now")
         reasoning = (
             f"of {len(ranked)} live seeds of slot '{request.slot.spec.name}' keep "
             f"{_indices(kept)}, blend {_indices(moved)} again, cull {_indices(rest)}"
