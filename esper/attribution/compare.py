@@ -164,10 +164,16 @@ def look_at(
         epoch: number of finished epochs.
     """
     seeds = [seed for seed in trial.open_seeds(host) if seed.stage in ON_TRIAL]
-    ages = {seed.index: epoch - seed.activation.aged_from for seed in seeds}
-    looks = {index: options.due(age, epoch, epochs) for index, age in ages.items()}
-    if trial.twin is not None and any(options.is_measured(a, epoch, epochs) for a in ages.values()):
-        trial.comparison = trial.comparison.of(max(s.activation.aged_from for s in seeds))
+    lives = {seed.index: seed.activation for seed in seeds}
+    looks = {
+        index: options.due(epoch - life.aged_from, epoch, epochs, again=life.blends_again)
+        for index, life in lives.items()
+    }
+    if trial.twin is not None and any(
+        options.is_measured(epoch - life.aged_from, epoch, epochs, again=life.blends_again)
+        for life in lives.values()
+    ):
+        trial.comparison = trial.comparison.of(max(life.aged_from for life in lives.values()))
         trial.comparison.add(modes.of_twin(trial.twin), modes.whole())
     for seed in seeds:
         look = looks[seed.index]
@@ -208,7 +214,8 @@ def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribu
     activation.gain = _part(share, comparison.gain)
     activation.gain_error = _part(share, comparison.error)
     activation.accuracy_gain = _part(share, comparison.accuracy_gain)
-    activation.look = replace(look, bar=options.bar(look, activation.gain_error))
+    bar = options.bar(look, activation.gain_error, again=activation.blends_again)
+    activation.look = replace(look, bar=bar)
     if own is not None:
         activation.gains.append(GainPoint(epochs_since=look.age, gain=share * own))
 

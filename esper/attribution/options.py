@@ -13,6 +13,9 @@ MIN_GAIN = {"muting": 0.005, "twin": 0.02, "ablation": 0.005}
 SHOWN = {"muting": 0.25, "twin": 1.0, "ablation": 1.0}
 """Share of a kernel's lasting gain that each method shows."""
 
+AGAIN = 3
+"""Epochs between the two looks at a kernel that blends again; the first is at the first age."""
+
 LAST_PART = 4
 """No kernel stays on trial in the last of so many parts of a run; see `last_look_epoch`."""
 
@@ -67,15 +70,20 @@ class Attribution:
         """The ages in epochs at which a kernel is looked at."""
         return LOOKS[self.method] if self.looks is None else self.looks
 
+    def ages_of(self, *, again: bool) -> tuple[int, ...]:
+        """Return the ages of the looks at a kernel, which blends for the first time or `again`."""
+        return (self.ages[0], self.ages[0] + AGAIN) if again else self.ages
+
     @property
     def least_gain(self) -> float:
         """The least relative gain of a kept kernel."""
         return MIN_GAIN[self.method] if self.min_gain is None else self.min_gain
 
-    def bar(self, look: Look, error: float | None) -> float:
+    def bar(self, look: Look, error: float | None, *, again: bool = False) -> float:
         """Return the gain that a kernel must exceed at a look, from its gain's standard error."""
-        past = sum(age <= look.age for age in self.ages)
-        factor = 1.0 if look.is_last else math.sqrt(len(self.ages) / past)
+        ages = self.ages_of(again=again)
+        past = sum(age <= look.age for age in ages)
+        factor = 1.0 if look.is_last else math.sqrt(len(ages) / past)
         return max(self.least_gain, factor * self.standard_errors * (error or 0.0))
 
     def check_stages(self, growth: Growth) -> None:
@@ -95,25 +103,27 @@ class Attribution:
                 f"growth.on_cull=twin needs attribution.method=twin, got {self.method}"
             )
 
-    def is_measured(self, age: int, epoch: int, epochs: int) -> bool:
+    def is_measured(self, age: int, epoch: int, epochs: int, *, again: bool = False) -> bool:
         """Return whether a twin is compared at an age: at each look, and an epoch before it."""
-        is_before = self.due(age + 1, epoch + 1, epochs) is not None
-        return is_before or self.due(age, epoch, epochs) is not None
+        is_before = self.due(age + 1, epoch + 1, epochs, again=again) is not None
+        return is_before or self.due(age, epoch, epochs, again=again) is not None
 
-    def due(self, age: int, epoch: int, epochs: int) -> Look | None:
+    def due(self, age: int, epoch: int, epochs: int, *, again: bool = False) -> Look | None:
         """Return the look at a kernel of an age at the end of `epoch`, None if none is due.
 
         A look that is due after `last_look_epoch` is taken then, and is the last.  Only a kernel
         that is too young then is looked at later, once.
         """
         is_end = last_look_epoch(epochs) <= epoch < epochs and age >= self.ages[0]
-        if age not in self.ages and not is_end:
+        ages = self.ages_of(again=again)
+        if age not in ages and not is_end:
             return None
-        later = [each for each in self.ages if each > age]
+        later = [each for each in ages if each > age]
         return Look(
             epoch=epoch,
             age=age,
             is_last=is_end or not later,
             bar=self.least_gain,
+            least=self.least_gain,
             shown=SHOWN[self.method],
         )

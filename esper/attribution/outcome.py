@@ -28,6 +28,7 @@ def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
         gain=activation.gain,
         gain_error=activation.gain_error,
         ablation=activation.ablation,
+        expected_gain=activation.expected_gain,
         gains=tuple(activation.gains),
         accuracy_gain=activation.accuracy_gain,
         loss_reduction=_loss_reduction(activation.gain, losses),

@@ -31,6 +31,9 @@ from esper.contracts.slot import Placement, SlotKind
 
 ENTRY_POINT_GROUP = "esper.blueprints"
 
+UNSTATED_RISK = 0.5
+"""Risk of a blueprint whose author states none."""
+
 BUILT_IN: dict[str, Blueprint] = {
     "affine": affine.BLUEPRINT,
     "mlp": mlp.BLUEPRINT,
@@ -103,6 +106,11 @@ def get(name: str) -> Blueprint:
     near = difflib.get_close_matches(name, names(), n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names())}"
     raise ValueError(f"unknown blueprint '{name}'; {hint}")
+
+
+def risk_of(name: str) -> float:
+    """Return the risk of a blueprint; of one that is not known, that of one that states none."""
+    return get(name).risk if name in names() else UNSTATED_RISK
 
 
 def fitting(
@@ -178,7 +186,7 @@ def blueprint(
     *,
     name: str,
     fits_in: Iterable[Site],
-    risk: float = 0.5,
+    risk: float = UNSTATED_RISK,
     shape_rule: ShapeRule = any_shapes,
     thread_safe: bool = False,
 ) -> Callable[[NewKernel], Blueprint]:

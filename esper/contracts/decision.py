@@ -31,9 +31,11 @@ class Decision:
     """One request of a policy.
 
     slot: name of the slot; None only when waiting.
-    seed: index of the seed to fossilize or cull; None when adapting (the strategy chooses).
+    seed: index of the seed to fossilize, cull or replace; None for any other adaptation, and where
+        the orchestrator finds the seed to replace.
     num_seeds: number of seeds for an adaptation; None leaves it to the orchestrator.
-    confidence, urgency, risk: each in [0, 1].
+    confidence: probability in [0, 1] that what it expects is true.
+    urgency, risk: each in [0, 1].
     uncertainty: epistemic uncertainty of a learned policy in [0, 1], None when it has none.
     learned: True when a learned policy decided.
     barred: blueprints that the strategy must not offer for this decision.

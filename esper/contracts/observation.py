@@ -42,6 +42,7 @@ class Observation:
     epochs: the run's budget in epochs.
     plateau_epochs: consecutive epochs whose smoothed improvement stayed under the threshold.
     may_grow: True while enough epochs are left for a trial, and growth has not been ended.
+    may_blend_again: True while a kernel that blends again now gets a look in time.
     affordable_flops: most forward FLOPs a sample of kernels that may germinate now; at most 0 if
         the budget of `safety.max_cost` holds no further trial.
     loss_delta, accuracy_delta: validation value now minus an epoch ago.
@@ -68,6 +69,7 @@ class Observation:
     slots: tuple[SlotState, ...]
     seed_windows: tuple[SeedWindow, ...] = ()
     is_suspect: bool = False
+    may_blend_again: bool = True
     affordable_flops: float = math.inf
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"

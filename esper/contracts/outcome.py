@@ -21,6 +21,7 @@ class Outcome:
 
     activation: number of the activation, from 1.
     gain, gain_error: the settled relative gain and its standard error; None when never measured.
+    expected_gain: relative gain expected when the seed germinated; None when nothing was known.
     ablation: last relative contribution by ablation.
     gains: the gain at every evaluation since germination, oldest first.
     accuracy_gain: validation accuracy over the reference (the twin; else ablation), a fraction.
@@ -46,6 +47,7 @@ class Outcome:
     gain: float | None
     gain_error: float | None
     ablation: float | None
+    expected_gain: float | None = None
     gains: tuple[GainPoint, ...] = ()
     accuracy_gain: float | None = None
     loss_reduction: float | None = None

@@ -1,6 +1,6 @@
 """A plan to change one slot, and the seeds that a strategy chose for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar
 
@@ -25,6 +25,9 @@ TARGET_STAGE = {
 }
 """Stage to which each kind of change moves a seed."""
 
+BLENDING = (Action.GERMINATE, Action.RETARGET)
+"""The kinds of change that give a seed an alpha target."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedChange:
@@ -35,6 +38,8 @@ class SeedChange:
     alpha_target: for a germination or a retarget, in (0, 1].
     rests: for a cull; False lets the seed pass straight to DORMANT, so that the same plan can
         germinate it again.
+    expected_gain: for a germination, the relative gain expected of the blueprint there; None
+        before the strategy has chosen, and when nothing is known yet.
     """
 
     action: Action
@@ -42,6 +47,7 @@ class SeedChange:
     blueprint: str | None = None
     alpha_target: float = 1.0
     rests: bool = True
+    expected_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +55,10 @@ class Plan:
     """The changes of one slot, in order; a plan without changes means nothing to do.
 
     kind: the orchestrator that made it, or `verdict` for a plain fossilize or cull.
-    expected_improvement: predicted relative gain, None when nothing is known yet.
+    expected_improvement: largest gain expected of the chosen blueprints, None without any.
+    risk: of the decision or of the riskiest chosen blueprint, whichever is larger.
     exceeds_concurrency: True when the plan may exceed `viability.max_concurrent_seeds`.
+    shares_alpha: True when the seeds that blend get an alpha target of 1 / their number.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.PLAN
@@ -62,6 +70,7 @@ class Plan:
     expected_improvement: float | None = None
     risk: float = 0.0
     exceeds_concurrency: bool = False
+    shares_alpha: bool = False
 
     @property
     def num_seeds(self) -> int:
@@ -78,6 +87,18 @@ class Plan:
             and change.seed is not None
             and change.blueprint is not None
         ]
+
+    def evened(self) -> "Plan":
+        """Return the plan with even alpha targets if it shares alpha, else itself."""
+        blending = [change for change in self.changes if change.action in BLENDING]
+        if not self.shares_alpha or not blending:
+            return self
+        share = 1 / len(blending)
+        changes = (
+            replace(change, alpha_target=share) if change.action in BLENDING else change
+            for change in self.changes
+        )
+        return replace(self, changes=tuple(changes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ class Look:
     is_last: True if no further look follows.
     is_unpaid: True if it is the last because the trial may cost no more.
     bar: relative gain that the seed must exceed to be kept, its price taken off before.
+    least: the part of the bar that does not depend on the standard error.
     shown: share of a kernel's lasting gain that the method of attribution shows, > 0.
     """
 
@@ -56,8 +57,24 @@ class Look:
     age: int
     is_last: bool
     bar: float
+    least: float = 0.0
     shown: float = 1.0
     is_unpaid: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A blueprint that could replace a kernel of a slot.
+
+    expected_gain: relative gain that the strategy expects of it; None when nothing is known.
+    fits: whether the run can pay for its trial once the kernel is gone.
+    risk: as `SeedState.risk`.
+    """
+
+    blueprint: str
+    expected_gain: float | None
+    fits: bool = True
+    risk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +100,7 @@ class SeedState:
         the last look.
     gain: relative gain credited to the seed by the chosen attribution (see `Attribution`).
     gain_error: standard error of `gain`.
+    risk: prior probability that the blueprint harms a network, in [0, 1].
     """
 
     slot: str
@@ -105,6 +123,7 @@ class SeedState:
     ablation: float | None = None
     gain: float | None = None
     gain_error: float | None = None
+    risk: float = 0.0
 
     @property
     def is_live(self) -> bool:
@@ -122,6 +141,8 @@ class SlotState:
         if there is none.
     score: highest first-order score of the blueprints that its dormant seeds are bound to, >= 0;
         None when not measured.
+    prospects: what could replace a kernel that this epoch's look may cull, the most promising
+        first; empty when no look may cull one.
     """
 
     spec: SlotSpec
@@ -130,6 +151,7 @@ class SlotState:
     last_cull_epoch: int | None = None
     score: float | None = None
     least_flops: float = 0.0
+    prospects: tuple[Prospect, ...] = ()
 
     @property
     def live(self) -> tuple[SeedState, ...]:

@@ -87,28 +87,54 @@ class Costs:
     @property
     def plain_flops(self) -> float:
         """FLOPs of training the settled network for all epochs, without growth."""
-        return TRAINING * self.host.settled_flops * self._epoch_samples * self.epochs
+        return self._trained_flops(self.host.settled_flops)
 
     @property
     def _epoch_samples(self) -> float:
         """Training samples of an epoch, on average so far: further ones are taken to be alike."""
         return self.spent.num_trained / max(1, self.spent.num_epochs)
 
-    def affordable_flops(self, epoch: int, num_kernels: int = 1) -> float:
+    def affordable_flops(
+        self,
+        epoch: int,
+        num_kernels: int = 1,
+        without: Sequence[Activation] = (),
+        kept: Sequence[Activation] = (),
+    ) -> float:
         """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
         A single kernel must fit until its last look, more of them together until their first.  Each
-        kernel of an event adds evaluations.  At most 0: no trial may be opened.
+        kernel of an event adds evaluations.  `without` are live kernels that leave before, `kept`
+        those that are fossilized before.  At most 0: no trial may be opened.
         """
-        events = self._events()
-        room, open_whole = self._room(events, epoch, is_next=False)
-        end = self._last(0, epoch) if num_kernels == 1 else self._next(0, epoch)
-        whole, settled = self._passes(num_kernels, 0, end, is_only=not events)
+        events, settled_flops = self._events([*without, *kept]), self._settled_flops(kept)
+        room, open_whole = self._room(events, epoch, kept, is_next=False)
+        looks = self.attribution.ages
+        end = self._last(looks, 0, epoch) if num_kernels == 1 else self._next(looks, 0, epoch)
+        whole, settled = self._passes(num_kernels, looks, 0, end, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
-        room -= whole * (self.host.settled_flops + live) + settled * self.host.settled_flops
+        room -= whole * (settled_flops + live) + settled * settled_flops
         room -= self._twin_passes(0, end) * live
         # The looks at open trials evaluate the new kernels too.
         return room / max(1.0, self._trained(0, end) + whole + open_whole)
+
+    def may_blend_again(self, epoch: int) -> bool:
+        """Return whether a kernel that blends again after `epoch` is looked at in time."""
+        # The kernel is as old then as a new one whose isolation is over.
+        first = epoch + self.attribution.ages[0] - self.host.options.training_epochs
+        return first <= last_look_epoch(self.epochs)
+
+    def can_blend_again(
+        self, kernels: Sequence[Activation], culled: Sequence[Activation], epoch: int
+    ) -> bool:
+        """Return whether the room holds `kernels` until their next looks if they blend again.
+
+        `culled` are live kernels that leave at the same time.
+        """
+        aged_from = epoch - self.host.options.training_epochs
+        others = self._events(without=[*kernels, *culled])
+        again = [replace(kernel, aged_from=aged_from, look=None) for kernel in kernels]
+        return self._room([*others, again], epoch, (), is_next=True)[0] >= 0
 
     def mark_last_looks(self, epoch: int) -> None:
         """Make looks of this epoch the last ones where the room does not hold all open trials.
@@ -122,35 +148,52 @@ class Costs:
             if is_over(life):
                 continue
             events = self._events(without=[each for each in looked if is_over(each)])
-            if self._room(events, epoch, is_next=True)[0] >= 0:
+            if self._room(events, epoch, (), is_next=True)[0] >= 0:
                 break
             assert life.look is not None
             last = replace(life.look, is_last=True, is_unpaid=True)
-            life.look = replace(last, bar=self.attribution.bar(last, life.gain_error))
+            bar = self.attribution.bar(last, life.gain_error, again=life.blends_again)
+            life.look = replace(last, bar=bar)
 
     def _room(
-        self, events: list[list[Activation]], epoch: int, *, is_next: bool
+        self,
+        events: list[list[Activation]],
+        epoch: int,
+        kept: Sequence[Activation],
+        *,
+        is_next: bool,
     ) -> tuple[float, float]:
         """Return the FLOPs left after the trials of all live kernels.
 
-        With `is_next` only until their next looks, and no event joins them.  Then the samples that
+        With `is_next` only until their next looks, and no event joins them.  `kept` are settled,
+        not live.  Then the samples that
         pass the network with most of its kernels, those of a further event included.
         """
-        settled_flops = self.host.settled_flops
+        settled_flops = self._settled_flops(kept)
+        plain_flops = self._trained_flops(settled_flops)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
-        planned = self.spent.flops + self.plain_flops * (1 - epoch / self.epochs)
+        planned = self.spent.flops + plain_flops * (1 - epoch / self.epochs)
         all_whole = 0.0
         for kernels in events:
             age, own = epoch - kernels[0].aged_from, sum(kernel.flops for kernel in kernels)
+            looks = self.attribution.ages_of(again=kernels[0].blends_again)
             shown = any(kernel.look is not None for kernel in kernels) and not is_next
-            end = self._last(age, epoch) if shown else self._next(age, epoch)
+            end = (self._last if shown else self._next)(looks, age, epoch)
             is_only = is_next and len(events) == 1
-            whole, settled = self._passes(len(kernels), age, end, is_only=is_only)
+            whole, settled = self._passes(len(kernels), looks, age, end, is_only=is_only)
             twin = self._twin_passes(age, end)
             planned += whole * (settled_flops + live) + settled * settled_flops
             planned += self._trained(age, end) * own + twin * (live - own)
             all_whole += whole + twin
-        return self.max_cost * self.plain_flops - planned, all_whole
+        return self.max_cost * plain_flops - planned, all_whole
+
+    def _trained_flops(self, flops: float) -> float:
+        """Return the FLOPs of training a network of `flops` a sample for all epochs."""
+        return TRAINING * flops * self._epoch_samples * self.epochs
+
+    def _settled_flops(self, kept: Sequence[Activation] = ()) -> float:
+        """Return the forward FLOPs a sample of the settled network, with kernels that join it."""
+        return self.host.settled_flops + sum(kernel.flops for kernel in kept)
 
     def _events(self, without: Sequence[Activation] = ()) -> list[list[Activation]]:
         """Return the live kernels of each growth event, apart if they differ in age."""
@@ -176,9 +219,11 @@ class Costs:
         return TRAINING * (max(age, end) - age - len(on_trial) * muted) * self._epoch_samples
 
     def _passes(
-        self, num_kernels: int, age: int, end: int, *, is_only: bool
+        self, num_kernels: int, looks: tuple[int, ...], age: int, end: int, *, is_only: bool
     ) -> tuple[float, float]:
         """Return the samples that pass the network for an event's kernels between two ages.
+
+        `looks` are the ages at which the kernels are evaluated.
 
         First those that pass it with all or all but one of its kernels, then those that pass it
         with at most one, whose FLOPs the first part leaves room for; then a twin's.  If no other
@@ -186,8 +231,7 @@ class Costs:
         """
         stages, has_twin = self.host.options, self.attribution.method == "twin"
         # The last look may be put forward by the end of the run.
-        looks = len({a for a in (*self.attribution.ages, end) if age < a <= end})
-        looks = looks if end >= self.attribution.ages[0] else 0
+        num_looks = len({a for a in (*looks, end) if age < a <= end}) if end >= looks[0] else 0
         is_same = is_only and num_kernels <= 2
         gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
         # Each evaluation computes the batch statistics anew, also one of the settled network.
@@ -195,8 +239,8 @@ class Costs:
         scored = self.spent.num_evaluated + inputs
         with_most = 2 * num_kernels - 1 if is_same else 1 + num_kernels
         with_few = 0 if is_same else num_kernels
-        whole = scored * (looks * (with_most + has_twin) + gates)
-        settled = scored * looks * (with_few + 2 * has_twin) + inputs * (end - age)
+        whole = scored * (num_looks * (with_most + has_twin) + gates)
+        settled = scored * num_looks * (with_few + 2 * has_twin) + inputs * (end - age)
         trained = has_twin * TRAINING * (end - age) * self._epoch_samples
         return whole, settled + trained
 
@@ -209,14 +253,14 @@ class Costs:
             return 0.0
         return TRAINING * (end - age) * self._epoch_samples + 2 * self.spent.num_evaluated
 
-    def _next(self, age: int, epoch: int) -> int:
-        """Return the age of the next look at a kernel of an age; `age` itself after the last."""
-        due = next((look for look in self.attribution.ages if look > age), age)
+    def _next(self, looks: tuple[int, ...], age: int, epoch: int) -> int:
+        """Return the age of the next of the looks at a kernel; `age` itself after the last."""
+        due = next((look for look in looks if look > age), age)
         return max(age, min(due, self._left(age, epoch)))
 
-    def _last(self, age: int, epoch: int) -> int:
-        """Return the age of the last look at a kernel of an age."""
-        return max(age, min(self.attribution.ages[-1], self._left(age, epoch)))
+    def _last(self, looks: tuple[int, ...], age: int, epoch: int) -> int:
+        """Return the age of the last of the looks at a kernel."""
+        return max(age, min(looks[-1], self._left(age, epoch)))
 
     def _left(self, age: int, epoch: int) -> int:
         """Return the age of a kernel at the look that the end of the run makes the last."""

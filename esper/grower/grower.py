@@ -6,7 +6,6 @@ evaluate -> attribute -> stages advance -> observation -> policy: decisions -> s
 """
 
 import time
-import uuid
 from random import Random
 from typing import Any, Unpack
 
@@ -23,16 +22,15 @@ from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, Life
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
-from esper.grower.adapt import Adapter
+from esper.grower.adapt import Adapted, Adapter, culls_instead
 from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_step
 from esper.grower.costs import Costs
-from esper.grower.family import family_of
 from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
+from esper.grower.prospects import Prospects
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
-from esper.grower.settle import Settler
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
@@ -40,7 +38,6 @@ from esper.probe.rng_state import RngState
 from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
-from esper.store.prior import pool_priors
 from esper.strategy.selector import Selector
 
 _STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
@@ -84,23 +81,20 @@ class Grower:
         self.epoch, self.epochs, self.bus = 0, epochs, bus or EventBus()
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
         self.trials = Trials(self.host, chosen.attribution)
-        limits = (chosen.attribution, chosen.safety)
-        self.costs = Costs(self.host, *limits, epochs, len(example_input))
+        self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
         self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.policy = chosen.policy.build(rng_seed)
-        family = chosen.task_family or family_of(example_input)
-        priors = pool_priors(chosen.store.prior)
-        run_id, store = chosen.run_id or uuid.uuid4().hex, chosen.store.open()
-        self.settler = Settler(chosen.reward, self.policy, store, run_id, family, priors)
+        self.settler = chosen.settler(self.policy, example_input)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
         pipeline = chosen.pipeline(rng_seed)
-        self.observer = Observer(self.costs, self.governor, pipeline, chosen.signals)
+        prospects = Prospects(self.costs, pipeline, self.ledger)
+        self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         cooldown = chosen.orchestrator.adaptation_cooldown_epochs
         self.adapter = Adapter(self.trials, pipeline, cooldown)
@@ -266,22 +260,22 @@ class Grower:
         self.num_decisions += len(decisions)
         requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, refused = self.reviewer.review(requests, observation)
-        self.emit(*refused)
-        return accepted
+        culls = [cull for each in refused for cull in culls_instead(each.decision)]
+        self.emit(*refused, *culls)
+        return [*accepted, *culls]
 
     def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> float:
         """Plan a decision, choose its seeds and apply it; return the time of the ranking, in ms."""
-        plan = self.options.orchestrator.plan(decision, observation, self.ledger)
-        self.emit(plan)
-        chosen = self.candidates.choose(plan, decision, observation, loss)
-        self.emit(*chosen.events)
+        now = self.observer.now(observation)
+        plan = self.options.orchestrator.plan(decision, now, self.ledger)
+        chosen = self.candidates.choose(plan, decision, now, loss)
+        self.emit(chosen.plan, *chosen.events)
         refusal = chosen.refusal or self.reviewer.review_plan(
-            chosen.plan, decision, observation, chosen.kernels
+            chosen.plan, decision, now, chosen.kernels
         )
-        if refusal is not None:
-            self.emit(refusal)
-            return chosen.probe_ms
-        adapted = self.adapter.adapt(chosen, decision, observation.metrics)
+        adapted = Adapted((), None) if refusal is None else Adapted((refusal,), None)
+        if refusal is None and chosen.plan.changes:
+            adapted = self.adapter.adapt(chosen, decision, now.metrics)
         self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)
@@ -289,7 +283,10 @@ class Grower:
                 self.ledger.note_activation(built.slot, built.seed)
                 activation = self.host.seed(built.slot, built.seed).activations
                 self.ledger.note_context(built.slot, built.seed, activation, chosen.context)
-        return chosen.probe_ms
+            return chosen.probe_ms
+        culls = culls_instead(decision)
+        self.emit(*culls)
+        return chosen.probe_ms + sum(self._adapt(cull, now, loss) for cull in culls)
 
     def _settle(self) -> None:
         """Reward every seed that was fossilized or culled since the last call."""

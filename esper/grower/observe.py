@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from esper.attribution.first_order import Loss
@@ -10,7 +11,6 @@ from esper.contracts.observation import Observation
 from esper.grower.costs import Costs
 from esper.grower.prospects import Prospects
 from esper.growth.requests import growable_states
-from esper.kernels.pipeline import KernelPipeline
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
 from esper.signals.tracker import SignalTracker
@@ -20,11 +20,11 @@ class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left."""
 
     def __init__(
-        self, costs: Costs, governor: Governor, pipeline: KernelPipeline, signals: Signals
+        self, costs: Costs, governor: Governor, prospects: Prospects, signals: Signals
     ) -> None:
         self.host, self.costs, self.governor = costs.host, costs, governor
         self.tracker = SignalTracker(signals)
-        self.prospects = Prospects(costs.host, pipeline)
+        self.prospects = prospects
 
     def may_grow(self, epoch: int) -> bool:
         """Return whether a seed that germinates after an epoch can get a verdict in time."""
@@ -41,6 +41,7 @@ class Observer:
         may_grow = self.may_grow(metrics.epoch)
         if may_grow:
             slots = self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
+            slots = self.prospects.replacing(slots, metrics.epoch, loss)
         probe_ms = (time.perf_counter() - began) * 1e3
         observation = self.tracker.update(
             metrics,
@@ -50,7 +51,17 @@ class Observer:
             is_suspect=is_suspect,
             affordable_flops=affordable_flops,
         )
-        return observation, probe_ms
+        in_time = self.costs.may_blend_again(metrics.epoch)
+        return replace(observation, may_blend_again=in_time), probe_ms
+
+    def now(self, observation: Observation) -> Observation:
+        """Return an observation of this epoch with the slots as the plans so far have left them."""
+        states = growable_states(self.host, observation.epoch)
+        slots = (
+            replace(state, score=seen.score, prospects=seen.prospects)
+            for state, seen in zip(states, observation.slots, strict=True)
+        )
+        return replace(observation, slots=tuple(slots))
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes."""

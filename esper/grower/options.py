@@ -1,18 +1,22 @@
 """The options of a `Grower`: by name or as objects, checked before anything is built."""
 
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any, TypedDict
 
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
+from esper.grower.family import family_of
+from esper.grower.settle import Settler
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup
@@ -21,11 +25,12 @@ from esper.kernels.pipeline import KernelPipeline
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
-from esper.policy.base import PolicyOption
+from esper.policy.base import Policy, PolicyOption
 from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
 from esper.store.base import StoreOption
+from esper.store.prior import pool_priors
 from esper.strategy.base import Strategy
 from esper.strategy.viability import Viability
 
@@ -130,6 +135,13 @@ class GrowerOptions(ControlOptions):
             parameter_budget=self.safety.parameter_budget,
             schedulers=self.schedulers,
         )
+
+    def settler(self, policy: Policy, example_input: Tensor) -> Settler:
+        """Return a settler, and open the store; raise DataError if it cannot be read."""
+        family = self.task_family or family_of(example_input)
+        priors = pool_priors(self.store.prior)
+        run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
+        return Settler(self.reward, policy, store, run_id, family, priors)
 
     def pipeline(self, rng_seed: int) -> KernelPipeline:
         """Return a kernel pipeline with the budgets of `safety`."""

@@ -7,11 +7,16 @@ from typing import Any
 from esper.attribution.first_order import Loss, first_order_scores
 from esper.attribution.modes import Key
 from esper.contracts.event import KernelBuilt
-from esper.contracts.slot import SlotState
-from esper.contracts.stage import SeedStage
+from esper.contracts.slot import Look, Prospect, SeedState, SlotState
+from esper.contracts.stage import BLENDED, LIVE, SeedStage
+from esper.grower.costs import Costs
 from esper.growth.host import Host
+from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
+from esper.kernels.request import Request
+from esper.strategy.expectation import expected_gains
+from esper.strategy.ledger import Ledger
 
 REFRESH_EPOCHS = 4
 """Epochs for which a slot's score is used."""
@@ -40,11 +45,23 @@ def rank(host: Host, kernels: Mapping[Key, Kernel], loss: Loss | None) -> Ranked
     return Ranked({}, failed)
 
 
-class Prospects:
-    """The first-order score of each idle slot's best kernel, which orders the slots."""
+def _is_kept(look: Look | None, gain: float | None, epoch: int) -> bool:
+    return look is not None and look.epoch == epoch and gain is not None and gain > look.bar
 
-    def __init__(self, host: Host, pipeline: KernelPipeline) -> None:
-        self.host, self.pipeline = host, pipeline
+
+def _may_leave(seed: SeedState) -> bool:
+    """Return whether this epoch's look at a live seed may cull it."""
+    if seed.look is None:
+        return False
+    is_harmful = seed.gain is not None and seed.gain <= 0
+    return is_harmful or (seed.look.is_last and (seed.gain is None or seed.gain <= seed.look.bar))
+
+
+class Prospects:
+    """What kernels promise: the best of each idle slot, and those in place of a culled one."""
+
+    def __init__(self, costs: Costs, pipeline: KernelPipeline, ledger: Ledger) -> None:
+        self.host, self.costs, self.pipeline, self.ledger = costs.host, costs, pipeline, ledger
         self._scores: dict[str, tuple[int, float]] = {}
 
     def scored(
@@ -60,6 +77,59 @@ class Prospects:
             for start in range(0, len(stale), SLOTS_AT_ONCE):
                 self._measure(stale[start : start + SLOTS_AT_ONCE], epoch, affordable_flops, loss)
         return tuple(replace(s, score=self._scores.get(s.spec.name, (0, None))[1]) for s in states)
+
+    def replacing(
+        self, states: tuple[SlotState, ...], epoch: int, loss: Loss | None
+    ) -> tuple[SlotState, ...]:
+        """Return the slots with what could replace the kernels that this epoch's looks may cull."""
+        return tuple(
+            replace(state, prospects=self._in_place_of(state, leaving, epoch, loss))
+            if (leaving := [seed for seed in state.live if _may_leave(seed)])
+            else state
+            for state in states
+        )
+
+    def _in_place_of(
+        self, state: SlotState, leaving: Sequence[SeedState], epoch: int, loss: Loss | None
+    ) -> tuple[Prospect, ...]:
+        """Return the prospects of a slot, the most promising first."""
+        slot, place_of = state.spec.name, leaving[0].seed
+        without = [self.host.seed(slot, seed.seed).activation for seed in leaving]
+        affordable_flops = self.costs.affordable_flops(epoch, 1, without, self._kept(epoch))
+        held = {seed.bound for seed in state.seeds if seed.stage in LIVE | BLENDED}
+        requests: dict[str, Request] = {}
+        kernels: dict[Key, Kernel] = {}
+        for place, name in enumerate(state.spec.catalogue, start=len(state.seeds)):
+            if name in held:
+                continue
+            try:
+                request = self.host.request(slot, place_of, name, self.pipeline.rng_seed)
+                if request.cost.flops <= affordable_flops:
+                    # The seeds' own places are taken by their kernels.
+                    kernels[slot, place] = self.pipeline.take(request)
+            except KernelError:
+                # It is reported when it is asked for.
+                continue
+            requests[name] = request
+        scores = rank(self.host, kernels, loss).scores
+        first_order = {kernels[key].blueprint: score for key, score in scores.items()}
+        fitting = {kernel.blueprint for kernel in kernels.values()}
+        gains = expected_gains(self.ledger, state, list(requests), first_order)
+        prospects = [
+            Prospect(
+                blueprint=name,
+                expected_gain=gains[name],
+                fits=name in fitting,
+                risk=request.recipe.risk,
+            )
+            for name, request in requests.items()
+        ]
+        return tuple(sorted(prospects, key=lambda each: -(each.expected_gain or 0.0)))
+
+    def _kept(self, epoch: int) -> list[Activation]:
+        """Return the live kernels that this epoch's looks may keep, which the run then pays for."""
+        lives = [seed.activation for seed in self.host.seeds() if seed.stage in LIVE]
+        return [life for life in lives if _is_kept(life.look, life.gain, epoch)]
 
     def _is_stale(self, slot: str, epoch: int) -> bool:
         return slot not in self._scores or epoch - self._scores[slot][0] >= REFRESH_EPOCHS

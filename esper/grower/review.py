@@ -12,6 +12,7 @@ from esper.grower.costs import Costs
 from esper.growth.host import Host
 from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel
+from esper.kernels.request import Request
 from esper.safety.context import PlanReview, Usage, excess
 from esper.safety.options import Safety
 from esper.safety.review import review, review_plan
@@ -36,9 +37,13 @@ class Reviewer:
         numbers = range(1, max(1, most) + 1)
         return tuple(self.costs.affordable_flops(epoch, number) for number in numbers)
 
-    def excess(self, cost: Cost, epoch: int) -> str | None:
-        """Return why a kernel exceeds a budget, None if it does not."""
-        return excess(self.safety, self._usage(epoch), kernel_cost(cost))
+    def broken_limit(self, request: Request, epoch: int) -> tuple[str, str] | None:
+        """Return the limit that a kernel alone would break, and how; None if it breaks none."""
+        risk, most = request.recipe.risk, self.safety.max_risk
+        if risk > most:
+            return "max_risk", f"its risk {risk:.4g} > {most:g}"
+        too_much = excess(self.safety, self._usage(epoch), kernel_cost(request.cost))
+        return None if too_much is None else ("budget", too_much)
 
     def review_plan(
         self,
@@ -65,7 +70,7 @@ class Reviewer:
                 plan=plan,
                 decision=decision,
                 observation=now,
-                usage=self._usage(epoch, len(plan.germinations)),
+                usage=self._usage_after(plan, epoch) if has_slot else self._usage(epoch),
                 kernels=costs,
                 limits=self.safety,
             )
@@ -76,13 +81,32 @@ class Reviewer:
         self._changed = plan.num_seeds + (self._changed if epoch == self._epoch else 0)
         self._epoch = epoch
 
-    def _usage(self, epoch: int, num_kernels: int = 1) -> Usage:
+    def _usage(self, epoch: int) -> Usage:
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
             changed_seeds=self._changed if epoch == self._epoch else 0,
-            affordable_flops=self.costs.affordable_flops(epoch, max(1, num_kernels)),
+            affordable_flops=self.costs.affordable_flops(epoch),
         )
+
+    def _usage_after(self, plan: Plan, epoch: int) -> Usage:
+        """Return the usage without the kernels that a plan culls, and what its others may do."""
+        costs, num_kernels = self.costs, max(1, len(plan.germinations))
+        culled = live_kernels(self.host, plan, Action.CULL)
+        again = live_kernels(self.host, plan, Action.RETARGET)
+        return replace(
+            self._usage(epoch),
+            affordable_flops=costs.affordable_flops(epoch, num_kernels, culled),
+            blends_in_time=costs.may_blend_again(epoch),
+            blends_in_room=not again or costs.can_blend_again(again, culled, epoch),
+        )
+
+
+def live_kernels(host: Host, plan: Plan, action: Action) -> list[Activation]:
+    """Return the live kernels that a plan changes by an action."""
+    named = {change.seed for change in plan.changes if change.action is action}
+    seeds = [seed for seed in host.slots[plan.slot].seeds if seed.index in named]
+    return [seed.activation for seed in seeds if seed.stage in LIVE]
 
 
 def kernel_cost(kernel: Cost | Kernel | Activation) -> KernelCost:

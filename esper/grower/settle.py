@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from esper.blueprint.cost import kernel_memory_mb
@@ -22,22 +22,30 @@ from esper.policy.base import Policy
 from esper.reward.base import RewardModel
 from esper.reward.rollback import judge_rollback
 from esper.store.base import Store
+from esper.strategy.agreement import Agreement
 from esper.strategy.ledger import MAX_ENTRIES, Ledger
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts over all settled outcomes of a run."""
+    """Counts over all settled outcomes of a run.
+
+    expectation: gains that were expected beside those measured; a gain from before a rollback does
+        not count.
+    """
 
     culled: int = 0
     fossilized: int = 0
     succeeded: int = 0
+    expectation: Agreement = field(default_factory=Agreement)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.culled += not outcome.fossilized
         self.fossilized += outcome.fossilized
         self.succeeded += outcome.succeeded
+        if not outcome.rolled_back:
+            self.expectation.add(outcome.expected_gain, outcome.gain)
 
 
 class Settler:
@@ -118,7 +126,8 @@ class Settler:
         """Restore a state from `state_dict`."""
         self.run_id = state["run_id"]
         self.ledger.load_state_dict(state["ledger"])
-        self.tally = Tally(**state["tally"])
+        tally = state["tally"]
+        self.tally = Tally(**{**tally, "expectation": Agreement(**tally["expectation"])})
         self.outcomes.clear()
         for saved in state["outcomes"]:
             gains = tuple(GainPoint(**point) for point in saved["gains"])

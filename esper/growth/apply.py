@@ -127,6 +127,7 @@ def _activation(
         start_accuracy=metrics.val_accuracy,
         start_loss=metrics.val_loss,
         target=change.alpha_target,
+        expected_gain=change.expected_gain,
     )
 
 

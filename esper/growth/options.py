@@ -26,7 +26,7 @@ class Growth:
     """Stage lengths and blending.  Epochs are whole epochs of the host's training.
 
     isolation_lr_factor: learning rate of an isolated kernel relative to the host's.
-    lr_factor: learning rate of a blended kernel relative to the host's.
+    lr_factor: learning rate of a blended kernel relative to the host's, times its alpha target.
     warmup_epochs: epochs in which the rate rises from the isolated to the blended one.
     training_epochs, blending_epochs, shadowing_epochs: stage lengths.
     divergence_factor: blending fails when the validation loss exceeds this multiple of its value

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from esper.blueprint import catalogue
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
@@ -24,13 +25,20 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
 
 
 def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
-    """Return the state of every slot, with the cost of the cheapest kernel that it could get."""
+    """Return the state of every slot.
+
+    It has the cost of the cheapest kernel that the slot could get, and the risks of blueprints.
+    """
     cheapest: dict[str, float] = {}
     for request in next_requests(host, rng_seed=0):
         known = cheapest.get(request.slot, math.inf)
         cheapest[request.slot] = min(known, request.cost.flops)
     return tuple(
-        replace(state, least_flops=cheapest.get(state.spec.name, math.inf))
+        replace(
+            state,
+            least_flops=cheapest.get(state.spec.name, math.inf),
+            seeds=tuple(replace(seed, risk=catalogue.risk_of(seed.bound)) for seed in state.seeds),
+        )
         for state in host.states(epoch)
     )
 

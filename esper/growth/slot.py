@@ -39,6 +39,7 @@ class Activation:
     event: number of the growth event in which the seed germinated.
     start_accuracy, start_loss: of the network on the validation split, at germination.
     target: blend factor that alpha rises to, in (0, 1].
+    expected_gain: relative gain expected of it at germination, None when nothing was known.
     aged_from: epoch at which its age was 0; later than germination if it blends again.
     gradient: of the present epoch.  gradient_norm: mean norm over the epoch before.
     unhealthy_epochs: epochs in a row in which the gradient was 0 or not finite.
@@ -60,6 +61,7 @@ class Activation:
     start_accuracy: float | None
     start_loss: float
     target: float
+    expected_gain: float | None = None
     ramp: Ramp | None = None
     blend_loss: float | None = None
     gradient: GradientHealth = field(default_factory=GradientHealth)
@@ -78,6 +80,11 @@ class Activation:
     rests: bool = False
     gains: list[GainPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+
+    @property
+    def blends_again(self) -> bool:
+        """True if it got another alpha target since germination."""
+        return self.aged_from != self.germinated_epoch
 
 
 @dataclass(slots=True)

@@ -117,13 +117,17 @@ class KernelSteps:
 
 
 def lr_factor(seed: Seed, options: Growth, steps_per_epoch: int) -> float:
-    """Return a kernel's learning rate relative to the host's."""
+    """Return a kernel's learning rate relative to the host's.
+
+    Once blended, it is divided by the alpha target, so that the output of a kernel with a share of
+    alpha changes as fast as that of one with all of it.
+    """
     isolated = options.isolation_lr_factor
     if seed.stage not in BLENDED:
         return isolated
     warmup = options.warmup_epochs * steps_per_epoch
     risen = min(1.0, seed.activation.blended_steps / warmup) if warmup > 0 else 1.0
-    return isolated + (options.lr_factor - isolated) * risen
+    return isolated + (options.lr_factor / seed.activation.target - isolated) * risen
 
 
 def _sample_gradient(seed: Seed, group: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
 class EventNumbers:
     """Numbers that events bring: counters, and values of the epoch in which they were reported.
 
-    promises: what the plans expected, and what was measured.
+    promises: what the plans expected of each seed, and what was measured.
     """
 
     def __init__(self) -> None:
@@ -76,21 +76,28 @@ class EventNumbers:
             case LedgerUpdate() as update:
                 return _rewards(update)
             case Plan() as plan:
-                self.promises.promise(event.epoch, plan.slot, plan.expected_improvement)
+                self._note(event.epoch, plan)
                 return {f"plan/{plan.slot or 'host'}/expected_gain": plan.expected_improvement}
             case Judgement() as judged:
                 return self._measured(judged)
             case _:
                 return {}
 
+    def _note(self, epoch: int, plan: Plan) -> None:
+        for change in plan.changes:
+            if change.seed is not None and change.blueprint is not None:
+                expected = change.expected_gain
+                self.promises.promise(epoch, plan.slot, change.seed, change.blueprint, expected)
+
     def _measured(self, judged: Judgement) -> dict[str, float | None]:
         outcome = judged.outcome
         gain = None if outcome.rolled_back else outcome.gain
-        promise = self.promises.settle(outcome.germinated_epoch, outcome.slot, gain)
+        began = outcome.germinated_epoch
+        promise = self.promises.settle(began, outcome.slot, outcome.seed, gain)
         measured = None if promise is None else promise.measured
         return {
             f"plan/{outcome.slot or 'host'}/measured_gain": measured,
-            "plan/correlation": self.promises.correlation,
+            "plan/correlation": self.promises.agreement.correlation,
         }
 
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -48,8 +48,8 @@ _COLUMNS = {
 }
 TABLES = {kind: columns.split() for kind, columns in _COLUMNS.items()}
 """The columns of each table, as paths into a line of events.jsonl."""
-PROMISES = ["epoch", "slot", "expected_gain", "measured_gain"]
-"""The columns of the table of plans that expected a gain."""
+PROMISES = ["epoch", "slot", "seed", "blueprint", "expected_gain", "measured_gain"]
+"""The columns of the table of germinations of which a gain was expected."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class WandbSink:
             if rows
         }
         if made := self._numbers.promises.made:
-            rows = [[each.epoch, each.slot, each.expected, each.measured] for each in made]
+            rows = [list(astuple(each)) for each in made]
             tables["events/promise"] = wandb.Table(PROMISES, rows, allow_mixed_types=True)
         if tables:
             run.log(tables)

@@ -17,20 +17,17 @@ from esper.orchestrator.specialize import Specialize
 class Auto(Orchestrator):
     """Hands each decision to the orchestrator that its adaptation names.
 
-    add_neurons -> diversify, remove_neurons -> specialize, add_layer -> ensemble, replace ->
-    replace.  The plan's kind is the name of the orchestrator that made it.
+    add_neurons -> diversify, remove_neurons -> specialize with even shares of alpha, add_layer ->
+    ensemble, replace -> replace.  The plan's kind is the name of the orchestrator that made it.
 
-    min_performance_threshold: of `replace`.
-    num_seeds, initial_blend: of `diversify`.
-    alpha_step: of `specialize`.
+    min_performance_threshold: of `replace`, for decisions that name no seed.
+    initial_blend: of `diversify`.
     """
 
     name: ClassVar[str] = "auto"
 
     min_performance_threshold: float = 0.3
-    num_seeds: int = 2
     initial_blend: float = 1.0
-    alpha_step: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,9 +42,9 @@ class Auto(Orchestrator):
     def _orchestrator(self, adaptation: Adaptation | None) -> Orchestrator:
         match adaptation:
             case Adaptation.ADD_NEURONS:
-                return Diversify(num_seeds=self.num_seeds, initial_blend=self.initial_blend)
+                return Diversify(initial_blend=self.initial_blend)
             case Adaptation.REMOVE_NEURONS:
-                return Specialize(alpha_step=self.alpha_step)
+                return Specialize(alpha_step=None)
             case Adaptation.ADD_LAYER:
                 return Ensemble()
             case _:

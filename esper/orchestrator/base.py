@@ -19,7 +19,7 @@ class Orchestrator:
 
     name: ClassVar[str]
 
-    adaptation_cooldown_epochs: int = 5
+    adaptation_cooldown_epochs: int = 2
 
     def __post_init__(self) -> None:
         cooldown = self.adaptation_cooldown_epochs

@@ -8,6 +8,9 @@ from esper.contracts.plan import Plan
 from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.request import PlanRequest
 
+NUM_SEEDS = 2
+"""Seeds that germinate if the decision names no number."""
+
 
 @dataclass(frozen=True)
 class Diversify(Orchestrator):
@@ -16,22 +19,19 @@ class Diversify(Orchestrator):
     The strategy chooses the seeds.  The plan holds at most one germination per blueprint that a
     dormant seed is bound to.
 
-    num_seeds: number of seeds if the decision names none.
     initial_blend: alpha target in (0, 1].
     """
 
     name: ClassVar[str] = "diversify"
 
-    num_seeds: int = 2
     initial_blend: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         blend = self.initial_blend
-        require(self.num_seeds >= 1, "orchestrator.num_seeds", ">= 1", self.num_seeds)
         require(0 < blend <= 1, "orchestrator.initial_blend", "in (0, 1]", blend)
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
         count = request.decision.num_seeds
-        return request.germination(self.num_seeds if count is None else count, self.initial_blend)
+        return request.germination(NUM_SEEDS if count is None else count, self.initial_blend)

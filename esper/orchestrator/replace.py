@@ -1,22 +1,24 @@
-"""Gives the worst seed of a slot another kernel."""
+"""Gives a seed of a slot another kernel."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.slot import SeedState, next_binding
+from esper.contracts.slot import SeedState
+from esper.contracts.stage import BLENDED, LIVE
 from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.request import PlanRequest
 
 
 @dataclass(frozen=True)
 class Replace(Orchestrator):
-    """Culls the worst live seed under a threshold and germinates it with another blueprint.
+    """Culls a live seed and germinates it with another blueprint.
 
-    One plan holds both, so the seed does not rest in between.  A seed with an unknown score is not
-    bad.  In a slot without a live seed, a decision to add germinates one seed, and any other
-    decision gives an empty plan.
+    One plan holds both, so the seed does not rest in between.  It is the seed that the decision
+    names, else the worst one under a threshold; a seed with an unknown score is not bad.  The
+    blueprint is the one with the largest expected gain.  In a slot without a live seed, a decision
+    to add germinates one seed, and any other decision gives an empty plan.
 
     min_performance_threshold: score in [0, 1] under which a seed is bad (see `request`).
     """
@@ -36,31 +38,47 @@ class Replace(Orchestrator):
             return request.first_germination(alpha_target=1.0)
         if not request.may_grow:
             return request.nothing("growth is over")
-        limit = self.min_performance_threshold
-        scored = [(request.score(seed), seed) for seed in request.slot.live]
-        bad = [(score, seed) for score, seed in scored if score is not None and score < limit]
-        if not bad:
+        named = [seed for seed in request.slot.live if seed.seed == request.decision.seed]
+        if request.decision.seed is not None and not named:
+            return request.nothing(f"seed {request.decision.seed} is not live")
+        worst = named[0] if named else self._worst(request)
+        if worst is None:
+            limit = self.min_performance_threshold
             return request.nothing(f"no live seed is known to score under {limit:g}")
-        score, worst = min(bad, key=lambda pair: (pair[0], pair[1].seed))
-        other = another_blueprint(request, worst)
+        other = best_alternative(request, worst)
         if other is None:
-            return request.nothing(
-                f"seed {worst.seed} scores {score:.2f} but no other blueprint is on offer"
-            )
+            return request.nothing(f"no other blueprint is on offer for seed {worst.seed}")
         changes = (
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
             SeedChange(action=Action.GERMINATE, seed=worst.seed, blueprint=other),
         )
-        reasoning = (
-            f"seed {worst.seed} of slot '{worst.slot}' scores {score:.2f}, under "
-            f"{limit:g}: {other} in place of {worst.bound}"
-        )
-        return request.plan(changes, (other,), reasoning)
+        reason = request.decision.reason
+        return request.plan(changes, f"{reason}: {other} in place of {worst.bound}")
+
+    def _worst(self, request: PlanRequest) -> SeedState | None:
+        """Return the live seed with the lowest score under the threshold."""
+        scored = [(request.score(seed), seed) for seed in request.slot.live]
+        limit = self.min_performance_threshold
+        bad = [(score, seed) for score, seed in scored if score is not None and score < limit]
+        return min(bad, key=lambda pair: (pair[0], pair[1].seed))[1] if bad else None
 
 
-def another_blueprint(request: PlanRequest, seed: SeedState) -> str | None:
-    """Return the blueprint that the seed tries next, None when only its own is on offer."""
-    slot, barred = request.slot, request.decision.barred
-    offered = [name for name in slot.spec.catalogue if name == seed.bound or name not in barred]
-    other = next_binding(offered, [each.bound for each in slot.seeds], slot.seeds.index(seed))
-    return None if other == seed.bound else other
+def best_alternative(request: PlanRequest, seed: SeedState) -> str | None:
+    """Return the blueprint in place of a seed's with the largest expected gain; None without any.
+
+    The slot's prospects say what is expected; without them the ledger does, and unknown counts
+    as 0.  Ties go to the catalogue's order after the seed's own.  Blueprints that live or kept
+    seeds of the slot hold are not on offer.
+    """
+    slot = request.slot
+    held = {each.bound for each in slot.seeds if each.stage in LIVE | BLENDED}
+    own = slot.spec.catalogue.index(seed.bound)
+    turn = slot.spec.catalogue[own + 1 :] + slot.spec.catalogue[:own]
+    offered = [name for name in turn if name not in held | set(request.decision.barred)]
+    known = {each.blueprint: each.expected_gain for each in slot.prospects}
+
+    def expected(name: str) -> float:
+        gain = known.get(name, request.knowledge.predicted_gain(slot.spec, name))
+        return 0.0 if gain is None else gain
+
+    return max(offered, key=expected, default=None)

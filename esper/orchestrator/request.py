@@ -9,7 +9,7 @@ with the lower of the credited gain and the ablation contribution, so that a neg
 is a veto.  A seed without any measurement has no score: unknown is not bad.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,22 +66,19 @@ class PlanRequest:
         composite = self.knowledge.composite(seed.slot, seed.seed)
         return measured_score(seed) if composite is None else composite
 
-    def plan(self, changes: Sequence[SeedChange], tried: Iterable[str], reasoning: str) -> Plan:
-        """Return the plan; `tried` are the blueprints that may give an improvement."""
-        spec = self.slot.spec
-        gains = [self.knowledge.predicted_gain(spec, name) for name in dict.fromkeys(tried)]
+    def plan(self, changes: Sequence[SeedChange], reasoning: str) -> Plan:
+        """Return the plan; what it is expected to bring is known once seeds are chosen."""
         return Plan(
-            slot=spec.name,
+            slot=self.slot.spec.name,
             kind=self.kind,
             changes=tuple(changes),
             reasoning=reasoning,
-            expected_improvement=max((gain for gain in gains if gain is not None), default=None),
             risk=self.decision.risk,
         )
 
     def nothing(self, why: str) -> Plan:
         """Return an empty plan with the reason `why`."""
-        return self.plan((), (), f"nothing to do in slot '{self.slot.spec.name}': {why}")
+        return self.plan((), f"nothing to do in slot '{self.slot.spec.name}': {why}")
 
     def germination(self, count: int, alpha_target: float) -> Plan:
         """Return a plan of up to `count` germinations, whose seeds the strategy chooses later.
@@ -105,7 +102,7 @@ class PlanRequest:
             f"'{self.slot.spec.name}' at alpha {alpha_target:g}, each with a blueprint of its own "
             f"out of {', '.join(offered)}"
         )
-        return self.plan((change,) * number, offered, reasoning)
+        return self.plan((change,) * number, reasoning)
 
     def first_germination(self, alpha_target: float) -> Plan:
         """Return the plan for a slot without a live seed: a germination if asked to add."""
@@ -126,4 +123,4 @@ class PlanRequest:
             raise ValueError(f"slot '{self.slot.spec.name}' has no seed {index} to {action}")
         if target not in ALLOWED_MOVES[seed.stage]:
             return self.nothing(f"seed {index} is {seed.stage}, never to {target}")
-        return self.plan((SeedChange(action=action, seed=index),), (), self.decision.reason)
+        return self.plan((SeedChange(action=action, seed=index),), self.decision.reason)

@@ -16,13 +16,14 @@ from esper.logger.format import (
     scored,
     signed_percent,
 )
-from esper.logger.promises import FEWEST, Promises
+from esper.logger.promises import Promises
 from esper.logger.scalars import is_failure
 from esper.report.history import Row
 from esper.rundir.records import Run
+from esper.strategy.agreement import LEAST_PAIRS
 
 SELECTIONS = ("#epoch", "@where", "@chosen", "#score", "alternatives", "reason")
-PROMISES = ("#epoch", "@where", "#expected gain", "#measured gain")
+PROMISES = ("#epoch", "@seed", "@blueprint", "#expected gain", "#measured gain")
 REWARDS = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#score", "#reward", "explanation")
 LEDGER = ("@where", "@blueprint", "#trials", "#mean reward", "#last reward")
 BLUEPRINTS = ("@blueprint", "#tried", "#kept", "#culled", "#failures", "@penalty")
@@ -47,34 +48,42 @@ def selection_rows(run: Run) -> list[Row]:
 
 
 def promises_of(run: Run) -> Promises:
-    """Return what the plans of a run expected, and what was measured."""
+    """Return what the plans of a run expected of each seed, and what was measured."""
     promises = Promises()
     for event in run.of_kind("plan", "reward"):
         if event["kind"] == "plan":
-            promises.promise(event["epoch"], event["slot"], event["expected_improvement"])
+            for change in event["changes"]:
+                seed, name, expected = map(change.get, ("seed", "blueprint", "expected_gain"))
+                promises.promise(event["epoch"], event["slot"], seed, name, expected)
         else:
             outcome = event["outcome"]
             gain = None if outcome.get("rolled_back") else outcome["gain"]
-            promises.settle(outcome["germinated_epoch"], outcome["slot"], gain)
+            promises.settle(outcome["germinated_epoch"], outcome["slot"], outcome["seed"], gain)
     return promises
 
 
 def promise_rows(promises: Promises) -> list[Row]:
-    """Return a row of `PROMISES` for every plan that expected a gain."""
+    """Return a row of `PROMISES` for every germination of which a gain was expected."""
     return [
-        (made.epoch, place(made.slot), signed_percent(made.expected), signed_percent(made.measured))
+        (
+            made.epoch,
+            place(made.slot, made.seed),
+            made.blueprint,
+            signed_percent(made.expected),
+            signed_percent(made.measured),
+        )
         for made in promises.made
     ]
 
 
 def in_words(promises: Promises) -> str:
     """Return how well the expected gains agree with the measured ones."""
-    pairs = sum(made.measured is not None for made in promises.made)
-    if promises.correlation is not None:
-        value = f"{promises.correlation:+.2f} ({plural(pairs, 'pair')})"
+    pairs, correlation = promises.agreement.pairs, promises.agreement.correlation
+    if correlation is not None:
+        value = f"{correlation:+.2f} ({plural(pairs, 'pair')})"
         return f"Correlation of expected and measured gain: {value}."
-    if pairs < FEWEST:
-        return f"{plural(pairs, 'pair')} of gains; a correlation needs {FEWEST}."
+    if pairs < LEAST_PAIRS:
+        return f"{plural(pairs, 'pair')} of gains; a correlation needs {LEAST_PAIRS}."
     return f"{plural(pairs, 'pair')} of gains, all equal on one side: there is no correlation."
 
 

@@ -130,8 +130,8 @@ def _promises(run: Run) -> str:
     promises = promises_of(run)
     rows = promise_rows(promises)
     note = _note(
-        "Expected: the best mean gain known of the blueprints on offer. Measured: the best "
-        f"settled gain of the plan's seeds. {in_words(promises)}"
+        "Expected: what the ledger knows of the blueprint in slots of this kind, with a prior from "
+        f"its first-order score. Measured: the settled gain of the seed. {in_words(promises)}"
     )
     return html.table(PROMISES, rows, "Nothing was promised: no plan knew what to expect.") + (
         note if rows else ""

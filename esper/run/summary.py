@@ -50,6 +50,7 @@ def summarise(
         "seeds_culled": tally.culled,
         "decisions": grower.num_decisions,
         "adaptations_succeeded": tally.succeeded,
+        "expected_vs_measured": tally.expectation.correlation,
         "rollbacks": grower.governor.rollbacks,
         "recoveries": dict(grower.guard.recovered),
         "failures_not_recovered": dict(grower.guard.unrecovered),

@@ -31,7 +31,7 @@ _NEEDED = {
     "decision": ("decision_kind", "reason"),
     "safety": ("rule", "reason", "decision"),
     "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),
-    "plan": ("slot", "expected_improvement"),
+    "plan": ("slot", "changes"),
     "performance": ("slot", "seed"),
     "reward": ("outcome", "reward"),
     "recovery": ("where", "strategy", "blueprint", "count"),

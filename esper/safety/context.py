@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.slot import SeedState, SlotState
@@ -18,12 +18,16 @@ class Usage:
     memory_mb: in MiB, None if not measured.
     changed_seeds: number of seeds that plans have changed in this epoch so far.
     affordable_flops: most forward FLOPs a sample of kernels that may germinate now.
+    blends_in_time, blends_in_room: whether the plan's kernels that blend again get a look in time,
+        and whether `max_cost` pays for their trials until then.
     """
 
     parameters: int
     memory_mb: float | None = None
     changed_seeds: int = 0
     affordable_flops: float = math.inf
+    blends_in_time: bool = True
+    blends_in_room: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,11 @@ class DecisionReview:
         return self.decision.kind is DecisionKind.ADAPT
 
     @property
+    def is_replacement(self) -> bool:
+        """True if the decision replaces a kernel."""
+        return self.is_adaptation and self.decision.adaptation is Adaptation.REPLACE
+
+    @property
     def slot(self) -> SlotState:
         """The slot that the decision names."""
         assert self.decision.slot is not None, "slot_exists comes first"
@@ -51,7 +60,7 @@ class DecisionReview:
 
     @property
     def seed(self) -> SeedState:
-        """The seed that the decision judges."""
+        """The seed that the decision names."""
         return next(seed for seed in self.slot.seeds if seed.seed == self.decision.seed)
 
 

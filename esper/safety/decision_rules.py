@@ -8,7 +8,7 @@ effects on the network, once seeds are chosen and kernels built.
 import math
 from collections.abc import Callable
 
-from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
 from esper.safety.context import DecisionReview, is_share
 
@@ -75,10 +75,12 @@ def slot_exists(review: DecisionReview) -> str | None:
 
 
 def seed_exists(review: DecisionReview) -> str | None:
-    """Refuse a verdict on a missing seed, and an adaptation that names a seed."""
+    """Refuse a verdict on a missing seed; of adaptations only a replacement may name a seed."""
     index = review.decision.seed
-    if review.is_adaptation:
-        return None if index is None else f"seed {index!r} is named, but the strategy chooses"
+    if review.is_adaptation and index is None:
+        return None
+    if review.is_adaptation and not review.is_replacement:
+        return f"seed {index!r} is named, but the strategy chooses"
     if not _is_int(index) or index not in {seed.seed for seed in review.slot.seeds}:
         return f"slot '{review.decision.slot}' has no seed {index!r}"
     return None
@@ -108,6 +110,8 @@ def growable(review: DecisionReview) -> str | None:
     decision = review.decision
     assert decision.adaptation is not None, "known_adaptation comes first"
     seeds, needed = review.slot.seeds, NEEDED_STAGES[decision.adaptation]
+    if decision.seed is not None and review.seed.stage not in needed:
+        return f"seed {decision.seed} of slot '{decision.slot}' is {review.seed.stage}"
     if not any(seed.stage in needed for seed in seeds):
         stages = ", ".join(stage for stage in SeedStage if stage in needed)
         return f"slot '{decision.slot}' has no seed in {stages} to {decision.adaptation}"
@@ -117,8 +121,9 @@ def growable(review: DecisionReview) -> str | None:
 
 
 def cooldown(review: DecisionReview) -> str | None:
-    """Refuse to adapt a slot that rests after a change."""
-    if review.observation.epoch >= review.slot.rests_until:
+    """Refuse to adapt a slot that rests after a change, except to replace a named seed."""
+    is_named = review.decision.seed is not None
+    if is_named or review.observation.epoch >= review.slot.rests_until:
         return None
     return f"slot '{review.decision.slot}' rests until epoch {review.slot.rests_until}"
 
@@ -134,9 +139,10 @@ def health(review: DecisionReview) -> str | None:
 
 
 def confidence(review: DecisionReview) -> str | None:
-    """Refuse a decision of a learned policy with too little confidence."""
+    """Refuse to keep a kernel, or a decision of a learned policy, with too little confidence."""
     decision, least = review.decision, review.limits.min_confidence
-    if not decision.learned or decision.confidence >= least:
+    needs_it = decision.learned or decision.kind is DecisionKind.FOSSILIZE
+    if not needs_it or decision.confidence >= least:
         return None
     return f"confidence {decision.confidence:.4g} < {least:g}"
 
@@ -156,14 +162,28 @@ def risk(review: DecisionReview) -> str | None:
 
 
 def one_change_a_target(review: DecisionReview) -> str | None:
-    """Refuse a second change of a seed in an epoch; an adaptation changes its whole slot."""
-    decision = review.decision
+    """Refuse a second change of a seed in an epoch.
+
+    An adaptation changes its whole slot, but a replacement only the seed that it names, and a
+    removal only what earlier verdicts leave.
+    """
     for other in review.accepted:
-        if other.kind is DecisionKind.WAIT or other.slot != decision.slot:
-            continue
-        if review.is_adaptation or other.kind is DecisionKind.ADAPT or other.seed == decision.seed:
-            return f"slot '{decision.slot}' is changed by another decision ({other.kind})"
+        is_here = other.kind is not DecisionKind.WAIT and other.slot == review.decision.slot
+        if is_here and _collide(other, review.decision):
+            return f"slot '{other.slot}' is changed by another decision ({other.kind})"
     return None
+
+
+def _collide(earlier: Decision, later: Decision) -> bool:
+    """Return whether two decisions on one slot may change the same seed."""
+    if DecisionKind.ADAPT not in (earlier.kind, later.kind):
+        return earlier.seed == later.seed
+    if earlier.kind is later.kind:
+        return True
+    if later.adaptation is Adaptation.REMOVE_NEURONS:
+        return False
+    adapting, verdict = (later, earlier) if later.kind is DecisionKind.ADAPT else (earlier, later)
+    return adapting.seed is None or adapting.seed == verdict.seed
 
 
 def max_adaptations_per_epoch(review: DecisionReview) -> str | None:

@@ -10,12 +10,13 @@ from esper.contracts.checks import require
 class Safety:
     """Limits on the changes of any policy.
 
-    min_confidence: least confidence of a learned policy's decision, in [0, 1].
+    min_confidence: least confidence in [0, 1] of keeping a kernel, and of any decision of a learned
+        policy.
     max_uncertainty: most epistemic uncertainty, in [0, 1]; a learned policy must state its own.
     max_adaptations_per_epoch: most slots adapted in an epoch.
     max_changes_per_epoch: most seeds changed in an epoch; culls count, but always pass.
     max_live_seeds: most live seeds of the whole network, None for no limit.
-    max_risk: most risk of a decision, in [0, 1].
+    max_risk: most risk of a decision and of a blueprint that germinates, in [0, 1].
     max_cost: most FLOPs of the run, trials included, relative to those of its network without open
         trials trained for all epochs; >= 1.  None for 1.3, and 2.0 with `attribution.method=twin`.
     parameter_budget: most parameters of the network, None for no limit.

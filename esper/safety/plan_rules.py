@@ -29,7 +29,8 @@ def as_decided(review: PlanReview) -> str | None:
             fits = change.action is verdict and change.seed == decision.seed
         else:
             known = isinstance(change.action, Action) and change.action in _ADAPTING
-            fits = known and decision.kind is DecisionKind.ADAPT
+            is_named = decision.seed is None or change.seed == decision.seed
+            fits = known and is_named and decision.kind is DecisionKind.ADAPT
         if not fits:
             return f"{change.action!s} of seed {change.seed} is not what {decision.kind} asks for"
     return None
@@ -87,6 +88,23 @@ def max_live_seeds(review: PlanReview) -> str | None:
     if most is None or more <= 0 or live + more <= most:
         return None
     return f"{live} live seeds, {live + more} afterwards (at most {most})"
+
+
+def max_risk(review: PlanReview) -> str | None:
+    """Refuse a plan that germinates too risky a blueprint."""
+    risk, most = review.plan.risk, review.limits.max_risk
+    if review.plan.germinations and risk > most:
+        return f"risk {risk:.4g} > {most:g}"
+    return None
+
+
+def blending_again(review: PlanReview) -> str | None:
+    """Refuse another alpha target if no look follows in time, or its trial costs too much."""
+    if not review.seeds(Action.RETARGET):
+        return None
+    if not review.usage.blends_in_time:
+        return f"epoch {review.observation.epoch} is too late: no look would follow in time"
+    return None if review.usage.blends_in_room else "safety.max_cost pays for no further look"
 
 
 def max_changes_per_epoch(review: PlanReview) -> str | None:
@@ -151,6 +169,8 @@ PLAN_RULES: tuple[PlanRule, ...] = (
     alpha_target,
     one_change_a_seed,
     lifecycle,
+    max_risk,
+    blending_again,
     max_live_seeds,
     max_changes_per_epoch,
     kernel_costs,

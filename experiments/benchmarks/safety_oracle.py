@@ -61,14 +61,22 @@ def _is_well_formed(decision: Decision) -> bool:
 
 def _is_sure(decision: Decision) -> bool:
     doubt = decision.uncertainty
-    unsure = decision.learned and (decision.confidence < 0.75 or doubt is None)
+    unsure = decision.learned and doubt is None
+    if decision.learned or decision.kind is DecisionKind.FOSSILIZE:
+        unsure = unsure or decision.confidence < 0.75
     return decision.risk <= 0.9 and not unsure and not (doubt is not None and doubt > 0.2)
 
 
 def _collides(decision: Decision, other: Decision) -> bool:
     if other.kind is DecisionKind.WAIT or other.slot != decision.slot:
         return False
-    return DecisionKind.ADAPT in (decision.kind, other.kind) or other.seed == decision.seed
+    adapting = [each for each in (other, decision) if each.kind is DecisionKind.ADAPT]
+    if not adapting:
+        return other.seed == decision.seed
+    # A removal takes what earlier verdicts leave, a replacement takes the seed that it names.
+    if adapting == [decision] and decision.adaptation is Adaptation.REMOVE_NEURONS:
+        return False
+    return len(adapting) == 2 or adapting[0].seed is None or other.seed == decision.seed
 
 
 def _may_judge(decision: Decision, slot: SlotState, seen: Observation) -> bool:
@@ -86,7 +94,10 @@ def _may_judge(decision: Decision, slot: SlotState, seen: Observation) -> bool:
 def _may_adapt(
     decision: Decision, slot: SlotState, seen: Observation, before: list[Decision]
 ) -> bool:
-    if type(decision.adaptation) is not Adaptation or decision.seed is not None:
+    if type(decision.adaptation) is not Adaptation:
+        return False
+    named = decision.seed is not None
+    if named and not _is_live_seed(decision, slot):
         return False
     stages = {seed.stage.value for seed in slot.seeds}
     adds = decision.adaptation.value in {"add_neurons", "add_layer"}
@@ -98,14 +109,27 @@ def _may_adapt(
         if seed.stage.value in LIVE
     )
     few = sum(other.kind is DecisionKind.ADAPT for other in before) < 2
-    in_time = seen.may_grow and not seen.is_suspect and slot.rests_until <= EPOCH
+    in_time = seen.may_grow and not seen.is_suspect and (named or slot.rests_until <= EPOCH)
     return ready and fits and healthy and few and in_time
+
+
+def _is_live_seed(decision: Decision, slot: SlotState) -> bool:
+    """Return whether a replacement names a live seed; no other adaptation may name one."""
+    if decision.adaptation is not Adaptation.REPLACE or type(decision.seed) is not int:
+        return False
+    live = [seed.seed for seed in slot.seeds if seed.stage.value in LIVE]
+    return decision.seed in live
 
 
 def carried_out(plan: Plan, decision: Decision, world: World) -> World | None:
     """Return the network after a plan, None if the plan breaks a rule."""
     slot = next((s for s in world.seen.slots if s.spec.name == plan.slot), None)
     if slot is None or plan.slot != decision.slot or not _is_asked_for(plan, decision):
+        return None
+    actions = {change.action for change in plan.changes}
+    blends = world.usage.blends_in_time and world.usage.blends_in_room
+    too_risky = Action.GERMINATE in actions and plan.risk > 0.9
+    if too_risky or (Action.RETARGET in actions and not blends):
         return None
     seeds: dict[int, SeedState] = {seed.seed: seed for seed in slot.seeds}
     freed: set[int] = set()
@@ -131,7 +155,8 @@ def _is_asked_for(plan: Plan, decision: Decision) -> bool:
     if any(type(action) is not Action for action, _ in changes):
         return False
     if decision.kind is DecisionKind.ADAPT:
-        return Action.FOSSILIZE not in [action for action, _ in changes]
+        others = decision.seed is not None and any(seed != decision.seed for _, seed in changes)
+        return not others and Action.FOSSILIZE not in [action for action, _ in changes]
     verdict = (Action(decision.kind.value), decision.seed)
     return all(each == verdict for each in changes)
 

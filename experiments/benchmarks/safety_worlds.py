@@ -71,6 +71,8 @@ def _random_usage(rng: Random) -> Usage:
         memory_mb=mostly(rng, [20.0, 40.0], [None, math.nan, 49.0, 50.0, 80.0], 0.15),
         changed_seeds=rng.choice([0, 0, 0, 1, 3]),
         affordable_flops=mostly(rng, [math.inf, 1e6], [150.0, 50.0, 0.0, -1.0], 0.1),
+        blends_in_time=rng.random() < 0.9,
+        blends_in_room=rng.random() < 0.9,
     )
 
 
@@ -141,13 +143,17 @@ def _random_decision(rng: Random, seen: Observation) -> Decision:
     is_adaptation = kind is DecisionKind.ADAPT
     slot = rng.choice(seen.slots)
     words = (_fitting_words(slot) or list(Adaptation)) if is_adaptation else [None]
+    word = mostly(rng, words, [None, "add_neurons", "grow", *Adaptation])
+    seed = _fitting(rng, slot, kind)
+    if word is Adaptation.REPLACE and slot.live and rng.random() < 0.5:
+        seed = rng.choice(slot.live).seed
     everything = [CATALOGUE, CATALOGUE, None, ["mlp"], (1,)]
     return Decision(
         kind=kind,
         reason=mostly(rng, ["because"], ["", "  ", None]),
         slot=mostly(rng, [slot.spec.name], [None, "block.9", 0]),
-        seed=mostly(rng, [_fitting(rng, slot, kind)], [None, 0, -1, 9, True, 1.0, "0"]),
-        adaptation=mostly(rng, words, [None, "add_neurons", "grow", *Adaptation]),
+        seed=mostly(rng, [seed], [None, 0, -1, 9, True, 1.0, "0"]),
+        adaptation=word,
         num_seeds=mostly(rng, [None, 1], [0, -1, 99, 1.5, True, 2]),
         confidence=mostly(rng, _GOOD_SHARES, _BAD_SHARES),
         urgency=mostly(rng, _GOOD_SHARES, _BAD_SHARES),
@@ -186,7 +192,9 @@ def random_plan(rng: Random, decision: Decision, now: Observation) -> Plan:
     if rng.random() < 0.3:
         shipped: Plan = rng.choice(_ORCHESTRATORS).plan(decision, now, _KNOWLEDGE)
         return replace(shipped, changes=tuple(_named(rng, shipped.changes, slot)))
-    if decision.kind is DecisionKind.ADAPT:
+    if decision.seed is not None and decision.kind is DecisionKind.ADAPT:
+        changes = _replacement(rng, decision.seed, slot)
+    elif decision.kind is DecisionKind.ADAPT:
         changes = [change for _ in range(rng.randint(0, 3)) for change in _random_change(rng, slot)]
     else:
         changes = [SeedChange(action=Action(decision.kind), seed=decision.seed)]
@@ -196,7 +204,18 @@ def random_plan(rng: Random, decision: Decision, now: Observation) -> Plan:
         kind="fuzz",
         changes=tuple(changes),
         reasoning="because",
+        risk=mostly(rng, [0.0, 0.5, 0.9], [0.95, 1.0]),
     )
+
+
+def _replacement(rng: Random, seed: int, slot: SlotState) -> list[SeedChange]:
+    """Return the changes that replace a seed, and sometimes another change of the slot."""
+    name = mostly(rng, [each.bound for each in slot.seeds], [None, "conv"])
+    changes = [
+        SeedChange(action=Action.CULL, seed=seed, rests=False),
+        SeedChange(action=Action.GERMINATE, seed=seed, blueprint=name),
+    ]
+    return changes + (_random_change(rng, slot) if rng.random() < 0.1 else [])
 
 
 def _named(rng: Random, changes: Sequence[SeedChange], slot: SlotState) -> list[SeedChange]:

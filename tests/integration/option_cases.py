@@ -1,7 +1,7 @@
 """Commands that together exercise every option of every group, each in a second or two.
 
 Slots are dense with spirals, feature maps with digits, and sequences with text.
-`adaptation=add_layer` germinates all seeds of a slot at once, so that one run tries as many
+`adaptation=add_layer` germinates several seeds of a slot at once, so that one run tries as many
 blueprints as a slot has seeds.
 """
 
@@ -14,7 +14,10 @@ TOKENS = (
     f"training.steps_per_epoch=4 {LAVISH}"
 )
 EARLY = "policy=schedule policy.fractions=[0.08] policy.seeds_per_adaptation=1"
-EVERY = f"epochs=10 {EARLY} policy.adaptation=add_layer blueprint=all model.num_seeds=9"
+EVERY = (
+    "epochs=10 policy=schedule policy.fractions=[0.08] policy.seeds_per_adaptation=9 "
+    "policy.adaptation=add_layer blueprint=all model.num_seeds=9"
+)
 OFTEN = (
     "epochs=16 policy=schedule policy.fractions=[0.08,0.15,0.22,0.29,0.36,0.43,0.5] "
     "policy.embargo_epochs_after_cull=0 policy.max_live_seeds_per_slot=4 "

@@ -66,6 +66,7 @@ SUMMARY = {
     "seeds_culled",
     "decisions",
     "adaptations_succeeded",
+    "expected_vs_measured",
     "rollbacks",
     "ledger_entries_read",
     "ledger_snapshot",

@@ -6,6 +6,7 @@ Policies differ in when they grow and in how they choose a slot; the rest is sha
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
@@ -17,6 +18,9 @@ from esper.policy.base import Rules, wait
 ADDING = (Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER)
 """The adaptations that grow a slot without a live seed."""
 
+AUTO = "auto"
+"""The word of `policy.adaptation` for a choice by the state of the slot."""
+
 _NAMED = 3
 """Number of closed slots that a reason names, so that it stays short with hundreds of slots."""
 
@@ -27,9 +31,11 @@ class GrowthRules(Rules):
 
     embargo_epochs_after_cull: epochs after a cull in which no seed of the slot germinates.
     max_live_seeds_per_slot: no further seed germinates in a slot with this many live seeds.
-    adaptation, seeds_per_adaptation: the requested adaptation and number of seeds.
+    adaptation, seeds_per_adaptation: the requested adaptation, one of `words`, and number of seeds.
     grow_until: share of the budget in which seeds germinate, in [0, 1].
     """
+
+    words: ClassVar[tuple[str, ...]] = ADDING
 
     embargo_epochs_after_cull: int = 5
     max_live_seeds_per_slot: int = 2
@@ -42,10 +48,16 @@ class GrowthRules(Rules):
         require(embargo >= 0, "policy.embargo_epochs_after_cull", ">= 0", embargo)
         share = self.grow_until
         require(0 <= share <= 1, "policy.grow_until", "in [0, 1]", share)
-        require(word in ADDING, "policy.adaptation", f"one of {', '.join(ADDING)}", word)
+        require(word in self.words, "policy.adaptation", f"one of {', '.join(self.words)}", word)
         for key in ("max_live_seeds_per_slot", "seeds_per_adaptation"):
             require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
         super().__post_init__()
+
+    @property
+    def addition(self) -> Adaptation:
+        """The adaptation that grows a slot, by neurons unless `adaptation` names the other."""
+        is_layer = self.adaptation == Adaptation.ADD_LAYER
+        return Adaptation.ADD_LAYER if is_layer else Adaptation.ADD_NEURONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +135,7 @@ def request_growth(
     return Decision(
         kind=DecisionKind.ADAPT,
         slot=slot.spec.name,
-        adaptation=Adaptation(rules.adaptation),
+        adaptation=rules.addition,
         num_seeds=min(rules.seeds_per_adaptation, len(slot.seeds)),
         reason=trigger.reason,
     )

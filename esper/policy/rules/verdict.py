@@ -1,19 +1,24 @@
 """Judge live seeds at their looks: keep, cull, or look again.  The same for all policies.
 
     priced gain = gain - shown * price * log2(1 + added FLOPs / present FLOPs)
+    least       = max(attribution.min_gain, min_improvement_to_fossilize)
+    confidence  = Phi((priced gain - least) / standard error of the gain)
 
-    keep   priced gain > max(the look's bar, min_improvement_to_fossilize)
+    keep   priced gain > max(the look's bar, least) and confidence >= confidence_to_fossilize
     cull   gain <= 0, or any at the last look; accuracy lost since germination; a gradient that
            stays 0 or not finite
     else   wait for the next look
 
 The bar is the larger of `attribution.min_gain` and `attribution.standard_errors` of the gain.
+The confidence is the probability that the priced gain is above the least one, if its error is
+normal with the cumulative distribution Phi; that of a cull for its gain is 1 less this.
 `shown` is the share of a lasting gain that the method of attribution shows, so that prices mean
 the same with every method.  A seed without a measured gain is not kept.
 """
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
@@ -35,12 +40,14 @@ class VerdictRules(Rules):
         if it is also more than two standard errors; 0.02 is 2 points.
     cull_after_epochs_without_improvement: epochs since germination before such a drop counts.
     min_improvement_to_fossilize: a further lower bound of the relative gain of a kept seed.
+    confidence_to_fossilize: least confidence of a kept seed, in [0, 1].
     """
 
     price: float = 0.01
     cull_if_accuracy_drops_by: float = 0.02
     cull_after_epochs_without_improvement: int = 5
     min_improvement_to_fossilize: float = 0.0
+    confidence_to_fossilize: float = 0.8
 
     def __post_init__(self) -> None:
         drop, least = self.cull_if_accuracy_drops_by, self.min_improvement_to_fossilize
@@ -49,6 +56,8 @@ class VerdictRules(Rules):
         require(0 <= drop <= 1, "policy.cull_if_accuracy_drops_by", "in [0, 1]", drop)
         require(epochs >= 1, "policy.cull_after_epochs_without_improvement", ">= 1", epochs)
         require(0 <= least < 1, "policy.min_improvement_to_fossilize", "in [0, 1)", least)
+        sure = self.confidence_to_fossilize
+        require(0 <= sure <= 1, "policy.confidence_to_fossilize", "in [0, 1]", sure)
         super().__post_init__()
 
 
@@ -74,7 +83,7 @@ def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
     if age < patience or not change < -limit:
         return None
     reason = f"accuracy {change:+.4g} at age {age} < -{limit:.4g} (from age {patience} on)"
-    return _decision(DecisionKind.CULL, seed, reason)
+    return _decision(DecisionKind.CULL, seed, reason, _above(-change, 0.0, error))
 
 
 def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
@@ -82,21 +91,27 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
     if seed.stage is not SeedStage.PROBATIONARY or seed.look is None:
         return None
     gain = priced_gain(seed, rules.price)
-    bar = max(seed.look.bar, rules.min_improvement_to_fossilize)
+    least = max(seed.look.least, rules.min_improvement_to_fossilize)
+    bar = max(seed.look.bar, least)
     when = f"at age {seed.look.age}"
-    if gain is None:
+    if gain is None or seed.gain is None or seed.gain_error is None:
         kind = DecisionKind.CULL if seed.look.is_last else DecisionKind.WAIT
-        return _decision(kind, seed, f"gain was not measured {when}")
+        return _decision(kind, seed, f"gain was not measured {when}", 0.5)
     words = _words(seed, gain, rules.price)
+    sure = _above(gain, least, seed.gain_error)
+    is_sure = sure >= rules.confidence_to_fossilize
+    if gain > bar and is_sure:
+        return _decision(DecisionKind.FOSSILIZE, seed, f"{words} > {bar:.4g} {when}", sure)
+    if seed.gain <= 0:
+        return _decision(DecisionKind.CULL, seed, f"gain {seed.gain:.4g} <= 0 {when}", 1 - sure)
+    short = f"{words} <= {bar:.4g} {when}"
     if gain > bar:
-        return _decision(DecisionKind.FOSSILIZE, seed, f"{words} > {bar:.4g} {when}")
-    if seed.gain is not None and seed.gain <= 0:
-        return _decision(DecisionKind.CULL, seed, f"gain {seed.gain:.4g} <= 0 {when}")
+        wanted = rules.confidence_to_fossilize
+        short = f"{words} {when}: confidence {sure:.3g} < {wanted:g} that it is above {least:.4g}"
     if seed.look.is_last:
         limit = " that safety.max_cost pays for" if seed.look.is_unpaid else ""
-        reason = f"{words} <= {bar:.4g} {when}, the last look{limit}"
-        return _decision(DecisionKind.CULL, seed, reason)
-    return _decision(DecisionKind.WAIT, seed, f"{words} <= {bar:.4g} {when}: look again later")
+        return _decision(DecisionKind.CULL, seed, f"{short}, the last look{limit}", 1 - sure)
+    return _decision(DecisionKind.WAIT, seed, f"{short}: look again later", sure)
 
 
 def priced_gain(seed: SeedState, price: float) -> float | None:
@@ -116,5 +131,22 @@ def _words(seed: SeedState, gain: float, price: float) -> str:
     return f"gain {seed.gain:.4g}, {gain:.4g} after a price of {price:g} a doubling ({added}),"
 
 
-def _decision(kind: DecisionKind, seed: SeedState, reason: str) -> Decision:
-    return Decision(kind=kind, slot=seed.slot, seed=seed.seed, reason=reason)
+def _above(value: float, least: float, error: float) -> float:
+    """Return the probability that a value with a standard error is above `least`."""
+    if error <= 0:
+        return float(value > least)
+    return NormalDist().cdf((value - least) / error)
+
+
+def _decision(
+    kind: DecisionKind, seed: SeedState, reason: str, confidence: float = 1.0
+) -> Decision:
+    is_kept = kind is DecisionKind.FOSSILIZE
+    return Decision(
+        kind=kind,
+        slot=seed.slot,
+        seed=seed.seed,
+        reason=reason,
+        confidence=confidence,
+        risk=seed.risk if is_kept else 0.0,
+    )

@@ -104,8 +104,13 @@ def test_a_new_target_begins_a_new_comparison_also_where_its_first_look_is_misse
         look(trial, host, with_losses({"0": 1.0, "": 2.0}), method)
         # At age 4, in epoch 10, the ramp is not over yet.
         host.seed("block1", 0).activation.aged_from = 6
-        (told,) = look(trial, host, with_losses({"0": 1.0, "": 1.25}), method, epoch=12)
-        assert (told.age, told.gain, told.ablation) == (6, pytest.approx(0.2), pytest.approx(0.2))
+        score = with_losses({"0": 1.0, "": 1.25})
+        assert look(trial, host, score, method, epoch=12) == []
+        (told,) = look(trial, host, score, method, epoch=13)
+        assert (told.age, told.gain, told.ablation) == (7, pytest.approx(0.2), pytest.approx(0.2))
+        taken = host.seed("block1", 0).activation.look
+        assert taken is not None
+        assert taken.is_last
 
 
 def test_the_bar_is_the_least_gain_where_errors_are_small() -> None:

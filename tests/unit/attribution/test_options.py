@@ -43,7 +43,8 @@ def test_each_method_has_looks_and_a_bar_of_its_own(
 ) -> None:
     options = Attribution(method=method)
     assert (options.ages, options.least_gain) == (ages, least)
-    assert options.due(4, 10, 50) == Look(epoch=10, age=4, is_last=False, bar=least, shown=shown)
+    look = Look(epoch=10, age=4, is_last=False, bar=least, least=least, shown=shown)
+    assert options.due(4, 10, 50) == look
     given = Attribution(method=method, looks=(5,), min_gain=0.0)
     assert (given.ages, given.least_gain) == ((5,), 0.0)
 
@@ -128,3 +129,24 @@ def test_only_twins_can_replace_the_network_at_a_cull() -> None:
     message = "growth.on_cull=twin needs attribution.method=twin, got muting"
     with pytest.raises(ValueError, match=message):
         Attribution().check_stages(Growth(on_cull="twin"))
+
+
+def test_a_kernel_that_blends_again_is_looked_at_at_the_first_age_and_three_epochs_later() -> None:
+    options = Attribution()
+    due = [age for age in range(1, 12) if options.due(age, 10, 50, again=True)]
+    assert due == [4, 7]
+    last = options.due(7, 10, 50, again=True)
+    first = options.due(4, 10, 50, again=True)
+    assert last is not None
+    assert first is not None
+    assert (first.is_last, last.is_last) == (False, True)
+    # 1.7 standard errors at the last look, sqrt(2) times as many at the first of two.
+    assert options.bar(last, 0.01, again=True) == pytest.approx(0.017)
+    assert options.bar(first, 0.01, again=True) == pytest.approx(0.017 * 2**0.5)
+    assert Attribution(looks=(5, 8)).ages_of(again=True) == (5, 8)
+
+
+def test_a_twin_is_compared_an_epoch_before_each_look_after_a_second_blending_too() -> None:
+    options = Attribution(method="twin")
+    measured = [age for age in range(1, 10) if options.is_measured(age, 10, 50, again=True)]
+    assert measured == [3, 4, 6, 7]

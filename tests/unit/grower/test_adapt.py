@@ -4,11 +4,11 @@ import pytest
 
 from esper.attribution.options import METHODS, Attribution
 from esper.attribution.trials import Trials
-from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.event import KernelBuilt, LifecycleMove
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
-from esper.grower.adapt import Adapter
+from esper.grower.adapt import Adapter, culls_instead
 from esper.grower.candidates import Chosen
 from esper.growth.host import Host
 from esper.kernels.options import Kernels
@@ -79,3 +79,21 @@ def test_a_plan_that_the_lifecycle_forbids_is_refused_and_changes_nothing() -> N
     assert "DORMANT -> FOSSILIZED" in refusal.reason
     assert (adapter.trials.open, host.slots["block1"].rests_until) == ([], 0)
     assert host.seed("block1", 0).stage is _S.DORMANT
+
+
+def test_only_the_replacement_of_a_named_seed_leaves_a_cull() -> None:
+    named = Decision(
+        kind=DecisionKind.ADAPT,
+        adaptation=Adaptation.REPLACE,
+        slot="block1",
+        seed=2,
+        reason="gain -0.1 <= 0 at age 4",
+        confidence=0.9,
+        risk=0.5,
+    )
+    (cull,) = culls_instead(named)
+    assert (cull.kind, cull.slot, cull.seed) == (DecisionKind.CULL, "block1", 2)
+    assert (cull.adaptation, cull.risk, cull.confidence) == (None, 0.0, 0.9)
+    assert cull.reason == "cannot be replaced: gain -0.1 <= 0 at age 4"
+    assert culls_instead(DECISION) == []
+    assert culls_instead(cull) == []

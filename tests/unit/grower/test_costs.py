@@ -124,7 +124,7 @@ def test_open_trials_are_paid_for_until_their_next_looks(
     network = host.settled_flops
     grow(host, "0", 0, "mlp")
     activation = host.seed("0", 0).activation
-    activation.aged_from = aged_from
+    activation.aged_from = activation.germinated_epoch = aged_from
     assert host.settled_flops == network
     room = (3600 - whole - settled) * network - (trained + whole) * activation.flops
     # The look at the further trial evaluates this kernel too.
@@ -141,7 +141,8 @@ def test_kernels_of_one_event_share_the_evaluation_of_the_whole_network(
     for index, event in enumerate(events):
         grow(host, "0", index, "mlp")
         activation = host.seed("0", index).activation
-        activation.aged_from, activation.event = 7, event
+        activation.aged_from = activation.germinated_epoch = 7
+        activation.event = event
         flops += activation.flops
     room = (3600 - whole - 50 * 2) * network - (150 + whole) * flops
     room = room - 400 * network - 250 * flops
@@ -152,7 +153,7 @@ def test_an_open_twin_trains_until_its_next_look(host: Host) -> None:
     network = host.settled_flops
     grow(host, "0", 0, "mlp")
     activation = host.seed("0", 0).activation
-    activation.aged_from = 7
+    activation.aged_from = activation.germinated_epoch = 7
     # Of age 3: an epoch of the kernel and of the twin, and a look.
     whole, settled = 50 * 3, 50 * 3 + 3 * 100
     room = (12000 - whole - settled) * network - (3 * 100 + whole) * activation.flops
@@ -167,7 +168,8 @@ def test_a_trial_that_showed_a_gain_is_paid_for_until_its_last_look(host: Host) 
     network = host.settled_flops
     grow(host, "0", 0, "mlp")
     activation = host.seed("0", 0).activation
-    activation.aged_from, activation.gain = 6, 0.01
+    activation.aged_from = activation.germinated_epoch = 6
+    activation.gain = 0.01
     activation.look = Look(epoch=10, age=4, is_last=False, bar=0.1)
     # Of age 4: 5 epochs with half of the steps, and the looks at ages 6 and 9.
     whole, settled, trained = 50 * 2 * 2, 50 * 2, 3 * 100 * 5 / 2
@@ -194,7 +196,8 @@ def test_a_look_that_leaves_no_room_until_the_next_is_the_last_of_the_least_gain
     for index, gain in enumerate((0.02, 0.01)):
         grow(host, "0", index, "mlp")
         life = host.seed("0", index).activation
-        life.aged_from, life.event, life.gain, life.gain_error = 6, 0, gain, 0.1
+        life.aged_from = life.germinated_epoch = 6
+        life.event, life.gain, life.gain_error = 0, gain, 0.1
         life.look = Look(epoch=10, age=4, is_last=False, bar=0.17 * math.sqrt(3), shown=0.5)
         lives.append(life)
     flops = life.flops
@@ -214,13 +217,77 @@ def test_a_trial_that_ends_anyway_needs_no_room(host: Host) -> None:
     for index, gain in enumerate((0.02, -0.01)):
         grow(host, "0", index, "mlp")
         life = host.seed("0", index).activation
-        life.aged_from, life.event, life.gain = 6, 0, gain
+        life.aged_from = life.germinated_epoch = 6
+        life.event, life.gain = 0, gain
         life.look = Look(epoch=10, age=4, is_last=False, bar=0.1)
     flops, network = life.flops, host.settled_flops
     needed = 3 * 100 * flops + 50 * (network + flops)
     costs_of(host, max_cost=1 + 1.01 * needed / (300 * EPOCHS * network)).mark_last_looks(10)
     looks = [host.seed("0", index).activation.look for index in (0, 1)]
     assert [look is not None and look.is_last for look in looks] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("aged_from", "trained", "whole"),
+    [
+        # Of age 1 at epoch 10, before its second blending: an epoch, 2 with half of the steps, the
+        # gate, and the look at age 4.
+        (9, 3 * 100 * 2, 50 * 2 + 50),
+        # Of age 4, at its first look: 3 epochs with half of the steps, and the look at age 7.
+        (6, 3 * 100 * 1.5, 50 * 2),
+        # Of age 7, at its last look.
+        (3, 0, 0),
+    ],
+)
+def test_a_kernel_that_blends_again_has_looks_at_ages_4_and_7(
+    host: Host, aged_from: int, trained: float, whole: float
+) -> None:
+    network = host.settled_flops
+    grow(host, "0", 0, "mlp")
+    activation = host.seed("0", 0).activation
+    activation.aged_from, activation.germinated_epoch = aged_from, 1
+    settled = 50 if whole else 0
+    room = (3600 - whole - settled) * network - (trained + whole) * activation.flops
+    room = room - 400 * network - 250 * activation.flops
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (1150 + whole))
+
+
+def test_a_kernel_blends_again_if_a_look_comes_before_the_last_quarter(host: Host) -> None:
+    # The look at age 4 is 3 epochs later; the last quarter begins at epoch 30.
+    costs = costs_of(host)
+    assert [costs.may_blend_again(epoch) for epoch in (1, 27, 28, 39)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("share", "is_paid"), [(1.01, True), (0.99, False)])
+def test_a_kernel_blends_again_if_the_run_can_pay_until_its_next_look(
+    host: Host, share: float, is_paid: bool
+) -> None:
+    lives = []
+    for index in (0, 1):
+        grow(host, "0", index, "mlp")
+        life = host.seed("0", index).activation
+        life.aged_from, life.event = 4, 0
+        lives.append(life)
+    flops, network = life.flops, host.settled_flops
+    # An epoch and 2 with half of the steps, the gate, and a look with 1 evaluation for one kernel.
+    needed = 3 * 100 * 2 * flops + 50 * 2 * (network + flops)
+    costs = costs_of(host, max_cost=1 + share * needed / (300 * EPOCHS * network))
+    assert costs.can_blend_again(lives[:1], lives[1:], 10) is is_paid
+    assert not costs.can_blend_again(lives, [], 10), "two of them cost more"
+    assert [life.aged_from for life in lives] == [4, 4], "nothing has happened yet"
+
+
+def test_a_kernel_that_leaves_or_joins_the_network_makes_room(host: Host) -> None:
+    network = host.settled_flops
+    grow(host, "0", 0, "mlp")
+    life = host.seed("0", 0).activation
+    costs = costs_of(host)
+    without = costs.affordable_flops(10, 3, without=[life])
+    assert without == pytest.approx(3200 / 1150 * network)
+    # The run of a larger network may cost 1.3 times as much; 10 epochs of the smaller are spent.
+    larger = network + life.flops
+    room = (1.3 * 40 - 30) * 300 * larger - 10 * 300 * network - 400 * larger
+    assert costs.affordable_flops(10, 3, kept=[life]) == pytest.approx(room / 1150)
 
 
 def test_epochs_add_up_and_survive_a_save(host: Host) -> None:

@@ -13,12 +13,14 @@ from esper.attribution.options import Attribution
 from esper.attribution.trials import Trials
 from esper.grower.costs import Costs
 from esper.grower.observe import Observer
+from esper.grower.prospects import Prospects
 from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline
 from esper.safety.options import GovernorOptions, Safety
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
+from esper.strategy.ledger import Ledger
 from tests.unit.growth.builders import grow, make_metrics
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(4))
@@ -38,7 +40,8 @@ def observer_of(epochs: int = 14, **attribution: Any) -> Observer:
     costs = Costs(host, method, Safety(max_cost=9.0), epochs, len(X))
     costs.begin_epoch(100)
     governor = Governor(Trials(host, method), GovernorOptions(), None)
-    return Observer(costs, governor, KernelPipeline(Kernels(), 0), Signals())
+    prospects = Prospects(costs, KernelPipeline(Kernels(), 0), Ledger())
+    return Observer(costs, governor, prospects, Signals())
 
 
 @pytest.mark.parametrize(
@@ -127,3 +130,26 @@ def test_losses_and_scores_survive_a_save() -> None:
     # They were measured at epoch 1, before the weights changed.
     assert [s.score for s in resumed.slots] == [s.score for s in seen[0].slots]
     assert None not in [s.score for s in resumed.slots]
+
+
+def test_a_kernel_may_blend_again_while_a_look_would_come_in_time() -> None:
+    # Of 14 epochs the last quarter begins at 11; the look comes 3 epochs later.
+    observer = observer_of()
+    seen = [observer.observe(make_metrics(e), None, is_suspect=False)[0] for e in (7, 8, 9)]
+    assert [each.may_blend_again for each in seen] == [True, True, False]
+
+
+def test_what_plans_have_done_is_seen_by_those_that_follow() -> None:
+    observer = observer_of()
+    seen, _ = observer.observe(make_metrics(3), loss, is_suspect=False)
+    grow(observer.host, "0", 0, "mlp")
+    now = observer.now(seen)
+    assert not seen.slots[0].live
+    assert [seed.seed for seed in now.slots[0].live] == [0]
+    assert [slot.score for slot in now.slots] == [slot.score for slot in seen.slots] != [None] * 2
+
+
+def test_an_observation_knows_the_risk_of_each_blueprint() -> None:
+    seen, _ = observer_of().observe(make_metrics(3), None, is_suspect=False)
+    risks = {seed.bound: seed.risk for slot in seen.slots for seed in slot.seeds}
+    assert risks == {"mlp": 0.2, "affine": 0.1}

@@ -148,13 +148,17 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
 
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
-    kernel = build_kernel(host.request("1", 0, "mlp", 0))
-    budget = host.num_parameters + kernel.parameters
-    assert reviewer_of(host).excess(kernel, 10) is None
-    assert reviewer_of(host, parameter_budget=budget).excess(kernel, 10) is None
-    told = reviewer_of(host, parameter_budget=budget - 1).excess(kernel, 10)
-    assert told == f"{host.num_parameters} parameters, {budget} afterwards (budget {budget - 1})"
-    assert "MB afterwards" in str(reviewer_of(host, memory_budget_mb=1e-6).excess(kernel, 10))
+    request = host.request("1", 0, "mlp", 0)
+    budget = host.num_parameters + request.cost.parameters
+    assert reviewer_of(host).broken_limit(request, 10) is None
+    assert reviewer_of(host, parameter_budget=budget).broken_limit(request, 10) is None
+    told = reviewer_of(host, parameter_budget=budget - 1).broken_limit(request, 10)
+    words = f"{host.num_parameters} parameters, {budget} afterwards (budget {budget - 1})"
+    assert told == ("budget", words)
+    told = reviewer_of(host, memory_budget_mb=1e-6).broken_limit(request, 10)
+    assert "MB afterwards" in str(told)
+    told = reviewer_of(host, max_risk=0.1).broken_limit(request, 10)
+    assert told == ("max_risk", "its risk 0.2 > 0.1")
 
 
 def age(host: Host, rng: Random) -> None:

@@ -83,3 +83,15 @@ def test_the_ledgers_events_have_the_rewards_as_given_and_their_mean() -> None:
     assert first.reward > second.reward
     assert second.mean_reward == pytest.approx((first.reward + second.reward) / 2)
     assert second.standard_error == pytest.approx((first.reward - second.reward) / 2)
+
+
+def test_expected_gains_are_compared_with_measured_ones_also_after_a_save() -> None:
+    settlement, restored = make_settlement("gain"), make_settlement("gain")
+    for number, (expected, gain) in enumerate([(0.01, 0.02), (0.02, 0.01), (None, 9.0)]):
+        settled(settlement, make_outcome(activation=number, expected_gain=expected, gain=gain))
+    assert settlement.tally.expectation.correlation is None
+    broken = make_outcome(activation=8, expected_gain=0.5, gain=-0.5, rolled_back=True)
+    settled(settlement, broken)
+    restored.load_state_dict(settlement.state_dict())
+    settled(restored, make_outcome(activation=9, expected_gain=0.03, gain=0.03))
+    assert restored.tally.expectation.correlation == pytest.approx(0.5)

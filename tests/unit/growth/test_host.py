@@ -131,6 +131,15 @@ def test_no_warm_up_is_possible() -> None:
     assert lr_factor(host.seed("block1", 0), host.options, 4) == 0.5
 
 
+@pytest.mark.parametrize(("target", "factor"), [(1.0, 1.0), (0.5, 2.0), (0.25, 4.0)])
+def test_a_kernel_with_a_share_of_alpha_learns_as_much_faster(target: float, factor: float) -> None:
+    host = make_host("mlp", warmup_epochs=0.0)
+    grow(host, "block1")
+    assert lr_factor(host.seed("block1", 0), host.options, 4) == 0.1, "isolated, it has no alpha"
+    host.blend("block1", 0, target, None, "")
+    assert lr_factor(host.seed("block1", 0), host.options, 4) == factor
+
+
 def test_the_gradient_of_a_live_kernel_is_sampled_at_every_fourth_step() -> None:
     host = make_host("mlp")
     grow(host, "block1")

@@ -13,7 +13,7 @@ from esper.contracts.event import (
     SeedPerformance,
 )
 from esper.contracts.outcome import Reward
-from esper.contracts.plan import Plan
+from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
 from esper.logger.scalars import EventNumbers, scalars
 from tests.unit.policy.builders import make_outcome
@@ -82,15 +82,24 @@ def test_what_is_known_of_an_arm_is_reported_in_its_epoch_alone() -> None:
     assert numbers.of_epoch() == {}
 
 
-def test_a_plans_promise_is_reported_beside_the_best_measured_gain() -> None:
+def test_what_a_plan_expects_is_reported_beside_the_measured_gain() -> None:
     numbers = EventNumbers()
-    plan = Plan(slot="block2", kind="auto", changes=(), reasoning="", expected_improvement=0.05)
+    gains = {0: 0.05, 1: 0.02}
+    changes = tuple(
+        SeedChange(action=Action.GERMINATE, seed=seed, blueprint="mlp", expected_gain=gain)
+        for seed, gain in gains.items()
+    )
+    plan = Plan(
+        slot="block2", kind="auto", changes=changes, reasoning="", expected_improvement=0.05
+    )
     numbers.take(Event(epoch=2, body=plan))
     assert numbers.of_epoch() == {"plan/block2/expected_gain": 0.05}
-    for gain in (0.03, 0.01):
-        outcome = replace(make_outcome("mlp"), slot="block2", germinated_epoch=2, gain=gain)
+    for seed, gain in ((1, 0.03), (0, 0.01)):
+        outcome = replace(
+            make_outcome("mlp"), slot="block2", seed=seed, germinated_epoch=2, gain=gain
+        )
         numbers.take(Event(epoch=8, body=Judgement(outcome=outcome, reward=Reward(total=0.1))))
-    assert numbers.of_epoch() == {"plan/block2/measured_gain": 0.03}
+        assert numbers.of_epoch() == {"plan/block2/measured_gain": gain}
     broken = replace(outcome, gain=0.9, rolled_back=True)
     numbers.take(Event(epoch=9, body=Judgement(outcome=broken, reward=Reward(total=-1.0))))
     assert numbers.of_epoch() == {}, "a gain from before a rollback does not count"

@@ -24,20 +24,21 @@ from esper.orchestrator.specialize import Specialize
 def test_each_adaptation_has_its_orchestrator(
     observe: Any, decide: Any, known: Any, adaptation: str | None, kind: str
 ) -> None:
-    observation = observe("SHADOWING", "TRAINING", "DORMANT", "DORMANT")
-    plan = Auto().plan(decide(adaptation), observation, known({0: 0.1}))
+    observation = observe("SHADOWING", "SHADOWING", "DORMANT", "DORMANT")
+    plan = Auto().plan(decide(adaptation), observation, known({0: 0.1, 1: 0.05}))
     assert plan.kind == kind
     assert plan.changes
 
 
-def test_its_keys_reach_the_orchestrators(observe: Any, decide: Any, known: Any) -> None:
-    auto = Auto(min_performance_threshold=0.7, num_seeds=1, initial_blend=0.5, alpha_step=0.1)
-    knowledge = known({0: 0.6})
+def test_it_plans_as_the_orchestrators_with_even_shares_of_alpha(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    auto, knowledge = Auto(min_performance_threshold=0.7, initial_blend=0.5), known({0: 0.6})
     growing = observe("DORMANT", "DORMANT", "DORMANT")
     standing = observe("SHADOWING", seeds={0: {"alpha_target": 0.2}})
     pairs = (
-        (Diversify(num_seeds=1, initial_blend=0.5), decide("add_neurons"), growing),
-        (Specialize(alpha_step=0.1), decide("remove_neurons"), standing),
+        (Diversify(initial_blend=0.5), decide("add_neurons"), growing),
+        (Specialize(alpha_step=None), decide("remove_neurons"), standing),
         (Ensemble(), decide("add_layer"), growing),
         (Replace(min_performance_threshold=0.7), decide("replace"), standing),
     )
@@ -45,3 +46,8 @@ def test_its_keys_reach_the_orchestrators(observe: Any, decide: Any, known: Any)
         plan = auto.plan(decision, observation, knowledge)
         assert plan.changes
         assert plan == orchestrator.plan(decision, observation, knowledge)
+
+
+def test_a_bad_blend_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"orchestrator\.initial_blend"):
+        Auto(initial_blend=0.0)

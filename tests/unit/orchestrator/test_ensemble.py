@@ -1,5 +1,6 @@
-"""Every seed takes part."""
+"""Every seed that the strategy wants takes part."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,61 +9,49 @@ from esper.contracts.plan import Action, SeedChange
 from esper.orchestrator.ensemble import Ensemble
 
 
-def germinate(seed: int, blueprint: str, alpha_target: float) -> SeedChange:
-    return SeedChange(
-        action=Action.GERMINATE, seed=seed, blueprint=blueprint, alpha_target=alpha_target
-    )
+def germinate(alpha_target: float) -> SeedChange:
+    return SeedChange(action=Action.GERMINATE, alpha_target=alpha_target)
 
 
-def test_every_dormant_seed_germinates_with_its_own_blueprint_at_one_nth(
-    observe: Any, decide: Any, known: Any
+@pytest.mark.parametrize(("num_seeds", "planned"), [(None, 4), (3, 3), (1, 1)])
+def test_dormant_seeds_that_the_strategy_chooses_share_alpha(
+    observe: Any, decide: Any, known: Any, num_seeds: int | None, planned: int
 ) -> None:
     observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
-    plan = Ensemble().plan(decide("add_layer"), observation, known(gains={"lora": 0.2}))
-    assert plan.changes == (
-        germinate(0, "affine", 0.25),
-        germinate(1, "mlp", 0.25),
-        germinate(2, "lora", 0.25),
-        germinate(3, "gated_mlp", 0.25),
-    )
+    plan = Ensemble().plan(decide("add_layer", num_seeds=num_seeds), observation, known())
+    assert plan.changes == (germinate(1 / planned),) * planned
     assert plan.exceeds_concurrency
-    assert plan.expected_improvement == 0.2
 
 
-def test_seeds_bound_to_the_same_blueprint_get_different_ones(
+def test_a_seed_that_the_strategy_does_not_want_leaves_its_share_to_the_others(
     observe: Any, decide: Any, known: Any
 ) -> None:
-    observation = observe("DORMANT", "DORMANT", "DORMANT", bound=("mlp",))
+    observation = observe("DORMANT", "DORMANT", "SHADOWING")
     plan = Ensemble().plan(decide("add_layer"), observation, known())
-    assert [change.blueprint for change in plan.changes] == ["mlp", "lora", "gated_mlp"]
+    assert [change.alpha_target for change in plan.changes] == [1 / 3] * 3
+    fewer = replace(plan, changes=plan.changes[:2]).evened()
+    assert [change.alpha_target for change in fewer.changes] == [0.5, 0.5]
 
 
-def test_a_blueprint_in_use_is_not_tried_again_while_others_are_free(
+def test_only_different_blueprints_that_are_not_barred_take_part(
     observe: Any, decide: Any, known: Any
 ) -> None:
-    observation = observe("FOSSILIZED", "BLENDING", "DORMANT", bound=("lora", "mlp", "mlp"))
+    observation = observe("DORMANT", "DORMANT", "DORMANT", bound=("mlp", "mlp", "lora"))
     plan = Ensemble().plan(decide("add_layer"), observation, known())
-    assert plan.changes == (germinate(2, "gated_mlp", 1.0),)
-
-
-def test_a_small_catalogue_is_used_evenly_and_barred_blueprints_never(
-    observe: Any, decide: Any, known: Any
-) -> None:
-    observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
-    decision = decide("add_layer", barred=("affine", "lora"))
-    plan = Ensemble().plan(decision, observation, known())
-    assert [change.blueprint for change in plan.changes] == ["mlp", "gated_mlp", "gated_mlp", "mlp"]
+    assert plan.changes == (germinate(0.5),) * 2
+    plan = Ensemble().plan(decide("add_layer", barred=("lora",)), observation, known())
+    assert plan.changes == (germinate(1.0),)
 
 
 def test_standing_seeds_get_the_share_and_others_do_not_count(
     observe: Any, decide: Any, known: Any
 ) -> None:
     stages = ("SHADOWING", "PROBATIONARY", "DORMANT", "TRAINING", "FOSSILIZED", "EMBARGOED")
-    observation = observe(*stages, seeds={1: {"alpha_target": 1 / 3}})
-    plan = Ensemble().plan(decide("add_layer"), observation, known())
+    plan = Ensemble().plan(decide("add_layer"), observe(*stages), known())
     assert plan.changes == (
         SeedChange(action=Action.RETARGET, seed=0, alpha_target=1 / 3),
-        germinate(2, "lora", 1 / 3),
+        SeedChange(action=Action.RETARGET, seed=1, alpha_target=1 / 3),
+        germinate(1 / 3),
     )
 
 
@@ -72,21 +61,21 @@ def test_an_even_ensemble_has_nothing_to_do(observe: Any, decide: Any, known: An
         decide("add_layer"), observe("SHADOWING", "SHADOWING", seeds=half), known()
     )
     assert not plan.changes
-    assert "all 2 seeds share evenly already" in plan.reasoning
+    assert "all 2 seeds share evenly" in plan.reasoning
 
 
 @pytest.mark.parametrize(
-    ("stage", "may_grow", "barred"),
+    ("seen", "barred", "why"),
     [
-        ("FOSSILIZED", True, ()),
-        ("DORMANT", False, ()),
-        ("DORMANT", True, ("affine", "mlp", "lora", "gated_mlp")),
+        ({"stage": "FOSSILIZED"}, (), "no seed is dormant"),
+        ({"stage": "DORMANT", "may_grow": False}, (), "growth is over"),
+        ({"stage": "DORMANT"}, ("affine", "mlp", "lora", "gated_mlp"), "every blueprint"),
     ],
 )
 def test_nobody_can_take_part(
-    observe: Any, decide: Any, known: Any, stage: str, may_grow: bool, barred: Any
+    observe: Any, decide: Any, known: Any, seen: Any, barred: Any, why: str
 ) -> None:
-    observation = observe(stage, may_grow=may_grow)
+    observation = observe(seen["stage"], may_grow=seen.get("may_grow", True))
     plan = Ensemble().plan(decide("add_layer", barred=barred), observation, known())
     assert not plan.changes
-    assert "no seed can germinate" in plan.reasoning
+    assert why in plan.reasoning

@@ -1,10 +1,12 @@
 """The worst seed gets another kernel."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from esper.contracts.plan import Action, SeedChange
+from esper.contracts.slot import Prospect
 from esper.orchestrator.replace import Replace
 
 
@@ -15,7 +17,7 @@ def exchange(seed: int, blueprint: str) -> tuple[SeedChange, ...]:
     )
 
 
-def test_the_worst_live_seed_under_the_threshold_gets_the_next_free_blueprint(
+def test_the_worst_live_seed_under_the_threshold_gets_the_blueprint_with_the_largest_gain(
     observe: Any, decide: Any, known: Any
 ) -> None:
     observation = observe("SHADOWING", "BLENDING", "SHADOWING", bound=("affine", "mlp", "lora"))
@@ -23,8 +25,32 @@ def test_the_worst_live_seed_under_the_threshold_gets_the_next_free_blueprint(
     plan = Replace().plan(decide(risk=0.2), observation, knowledge)
     assert plan.changes == exchange(1, "gated_mlp")
     assert (plan.kind, plan.slot, plan.risk) == ("replace", "block", 0.2)
-    assert plan.expected_improvement == 0.07
+    assert plan.expected_improvement is None, "not known before kernels are ranked"
     assert not plan.exceeds_concurrency
+
+
+def test_a_named_seed_is_replaced_by_what_the_slot_promises_most(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    observation = observe("PROBATIONARY", "PROBATIONARY", bound=("affine", "mlp"))
+    prospects = (
+        Prospect(blueprint="lora", expected_gain=0.01),
+        Prospect(blueprint="gated_mlp", expected_gain=0.02),
+    )
+    slot = replace(observation.slots[0], prospects=prospects)
+    observation = replace(observation, slots=(slot,))
+    # The ledger would take `lora`, and seed 1 scores worse.
+    knowledge = known({0: 0.9, 1: 0.0}, gains={"lora": 0.5})
+    plan = Replace().plan(decide(seed=0), observation, knowledge)
+    assert plan.changes == exchange(0, "gated_mlp")
+    barred = Replace().plan(decide(seed=0, barred=("gated_mlp",)), observation, knowledge)
+    assert barred.changes == exchange(0, "lora")
+
+
+def test_a_named_seed_that_is_not_live_is_left_alone(observe: Any, decide: Any, known: Any) -> None:
+    plan = Replace().plan(decide(seed=1), observe("SHADOWING", "DORMANT"), known({0: 0.0}))
+    assert not plan.changes
+    assert "seed 1 is not live" in plan.reasoning
 
 
 def test_dormant_and_fossilized_seeds_are_never_the_worst(

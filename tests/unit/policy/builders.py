@@ -29,10 +29,15 @@ ATTRIBUTION = Attribution()
 
 
 def make_look(
-    age: int = 6, *, is_last: bool = False, bar: float = 0.02, shown: float = 1.0
+    age: int = 6,
+    *,
+    is_last: bool = False,
+    bar: float = 0.02,
+    least: float = 0.0,
+    shown: float = 1.0,
 ) -> Look:
     """Return a look at epoch 10."""
-    return Look(epoch=10, age=age, is_last=is_last, bar=bar, shown=shown)
+    return Look(epoch=10, age=age, is_last=is_last, bar=bar, least=least, shown=shown)
 
 
 def make_seed(stage: SeedStage = SeedStage.DORMANT, **changes: Any) -> SeedState:

@@ -5,19 +5,21 @@ from typing import Any
 import pytest
 
 from esper.contracts.decision import Adaptation, DecisionKind
-from esper.contracts.observation import CurvePoint
+from esper.contracts.observation import CurvePoint, Observation
 from esper.contracts.outcome import Reward
+from esper.contracts.slot import Prospect
 from esper.contracts.stage import SeedStage
 from esper.policy.heuristic import Heuristic
 from tests.unit.policy.builders import (
     World,
+    make_look,
     make_observation,
     make_outcome,
     make_seed,
     make_slot,
 )
 
-ADAPT = DecisionKind.ADAPT
+ADAPT, CULL = DecisionKind.ADAPT, DecisionKind.CULL
 BUSY = Heuristic(idle_epochs=1000)  # grows by the slope of the loss alone
 
 
@@ -189,24 +191,77 @@ def test_a_slot_that_cannot_be_served_does_not_starve_the_others() -> None:
     assert asked == ["a", "b", "a"]
 
 
-def test_confidence_and_urgency_grow_with_the_plateau() -> None:
+def test_urgency_grows_with_the_plateau_and_risk_with_time() -> None:
     weights = []
     for flat in (0, 3, 6):
         policy = Heuristic(trigger="fractions").build(0)
         (decision,) = policy.decide(make_observation(plateau_epochs=flat))
         weights.append((decision.confidence, decision.urgency, decision.risk))
-    assert weights == [(0.5, 0.0, 0.25), (0.75, 0.5, 0.25), (0.875, 0.75, 0.25)]
+    assert weights == [(0.5, 0.0, 0.25), (0.5, 0.5, 0.25), (0.5, 0.75, 0.25)]
 
 
-def test_it_asks_for_three_seeds_of_neurons_unless_configured() -> None:
-    plain = Heuristic(trigger="fractions").build(0)
-    other = Heuristic(trigger="fractions", adaptation="add_layer", seeds_per_adaptation=2).build(0)
+def test_confidence_in_growth_is_the_share_of_trials_that_were_kept() -> None:
+    policy = Heuristic(trigger="fractions").build(0)
+    for kept in (True, False, False):
+        policy.learn(make_outcome(fossilized=kept), Reward(total=0.0))
+    (decision,) = policy.decide(make_observation())
+    assert decision.confidence == 2 / 5
+
+
+def test_the_risk_of_growth_is_that_of_the_least_risky_blueprint_on_offer() -> None:
+    slot = make_slot(seeds=(make_seed(risk=0.7), make_seed(bound="mlp", risk=0.4)))
+    policy = Heuristic(trigger="fractions").build(0)
+    assert policy.decide(make_observation(slots=(slot,)))[0].risk == 0.4
+    for _ in range(2):
+        policy.learn(make_outcome("mlp"), Reward(total=0.0))
+    barred = policy.decide(make_observation(slots=(slot,)))[0]
+    assert (barred.barred, barred.risk) == (("mlp",), 0.7)
+
+
+def test_the_first_event_of_a_slot_is_a_layer_and_later_ones_are_neurons() -> None:
     seen = make_observation(slots=(make_slot(seeds=(make_seed(),) * 4),))
-    asked = [policy.decide(seen)[0] for policy in (plain, other)]
-    assert [(d.adaptation, d.num_seeds) for d in asked] == [
-        (Adaptation.ADD_NEURONS, 3),
-        (Adaptation.ADD_LAYER, 2),
+    policy = Heuristic(trigger="fractions").build(0)
+    first = policy.decide(seen)[0]
+    policy.learn(make_outcome(slot="another"), Reward(total=0.0))
+    still = policy.decide(seen)[0]
+    policy.learn(make_outcome(), Reward(total=0.0))
+    later = policy.decide(seen)[0]
+    assert [d.adaptation for d in (first, still, later)] == [
+        Adaptation.ADD_LAYER,
+        Adaptation.ADD_LAYER,
+        Adaptation.ADD_NEURONS,
     ]
+    assert first.num_seeds == 3
+
+
+@pytest.mark.parametrize("word", list(Adaptation))
+def test_one_word_makes_every_event_the_same(word: Adaptation) -> None:
+    policy = Heuristic(trigger="fractions", adaptation=word, seeds_per_adaptation=2).build(0)
+    seen = make_observation(slots=(make_slot(seeds=(make_seed(),) * 4),))
+    asked = policy.decide(seen)[0]
+    added = word if word is Adaptation.ADD_LAYER else Adaptation.ADD_NEURONS
+    assert (asked.adaptation, asked.num_seeds) == (added, 2)
+
+
+def undecided(**look: Any) -> Observation:
+    """Return a slot with two seeds whose gain is above 0 and below the bar."""
+    seed = make_seed(SeedStage.PROBATIONARY, gain=0.01, gain_error=0.01, look=make_look(**look))
+    return make_observation(slots=(make_slot(seeds=(seed, seed)),), may_grow=True)
+
+
+@pytest.mark.parametrize(("word", "is_removed"), [("auto", True), ("add_neurons", False)])
+def test_removals_happen_unless_one_word_forbids_them(word: str, is_removed: bool) -> None:
+    decisions = Heuristic(adaptation=word).build(0).decide(undecided())
+    words = [decision.adaptation for decision in decisions]
+    assert words == ([Adaptation.REMOVE_NEURONS] if is_removed else [None, None])
+
+
+@pytest.mark.parametrize(("word", "kind"), [("auto", ADAPT), ("remove_neurons", CULL)])
+def test_replacements_happen_unless_one_word_forbids_them(word: str, kind: DecisionKind) -> None:
+    seed = make_seed(SeedStage.PROBATIONARY, gain=-0.1, look=make_look())
+    slot = make_slot(seeds=(seed,), prospects=(Prospect(blueprint="mlp", expected_gain=0.1),))
+    (decision,) = Heuristic(adaptation=word).build(0).decide(make_observation(slots=(slot,)))
+    assert (decision.kind, decision.seed) == (kind, 0)
 
 
 def test_a_restored_run_is_idle_when_the_other_one_is() -> None:
@@ -218,16 +273,18 @@ def test_a_restored_run_is_idle_when_the_other_one_is() -> None:
     assert [epoch for epoch, _ in world.of_kind(ADAPT)] == [6, 12]
 
 
-def test_a_blueprint_culled_twice_in_a_row_is_barred_for_a_while() -> None:
-    policy = Heuristic(trigger="fractions", fractions=(0.1, 0.2, 0.3)).build(0)
-    assert policy.learn(make_outcome("mlp", epoch=9), Reward(total=-0.1)) == {
-        "policy/heuristic/penalty/mlp": 2.0
-    }
-    policy.learn(make_outcome("mlp", epoch=10), Reward(total=-0.1))
-    (decision,) = policy.decide(make_observation(epoch=10))
-    assert decision.barred == ("mlp",)
-    (decision,) = policy.decide(make_observation(epoch=11))
-    assert decision.barred == ()
+def test_a_blueprint_culled_twice_is_barred_for_two_growth_events() -> None:
+    policy = Heuristic(trigger="fractions", fractions=(0.1,) * 9).build(0)
+    for total in (2.0, 4.0):
+        learned = policy.learn(make_outcome("mlp"), Reward(total=-0.1))
+        assert learned == {"policy/heuristic/penalty/mlp": total}
+    barred = []
+    for events in range(4):
+        slots = (make_slot(seeds=(make_seed(activations=events), make_seed(bound="mlp"))),)
+        for epoch in (10, 11):
+            (decision,) = policy.decide(make_observation(epoch, slots))
+            barred.append(decision.barred)
+    assert barred == [("mlp",)] * 4 + [()] * 4
 
 
 def test_a_fossilized_seed_costs_its_blueprint_nothing() -> None:
@@ -255,15 +312,6 @@ def test_verdicts_come_before_the_wish_to_grow_elsewhere() -> None:
     ]
 
 
-def test_the_history_is_bounded_and_survives_a_save() -> None:
-    policy = Heuristic(history_limit=4).build(0)
-    World(policy).run(epochs=9)
-    assert [line["epoch"] for line in policy.history] == [6, 7, 8, 9]
-    other = Heuristic(history_limit=4).build(0)
-    other.load_state_dict(json.loads(json.dumps(policy.state_dict())))
-    assert other.history == policy.history
-
-
 @pytest.mark.parametrize("num_slots", [1, 4])
 @pytest.mark.parametrize("trigger", ["early", "plateau", "slope", "fractions"])
 def test_every_trigger_adapts_a_flat_run(trigger: str, num_slots: int) -> None:
@@ -288,7 +336,7 @@ def test_lists_from_a_config_become_tuples() -> None:
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"history_limit": 0}, "policy.history_limit"),
+        ({"confidence_to_fossilize": 1.1}, "policy.confidence_to_fossilize"),
         ({"trigger": "late"}, "policy.trigger"),
         ({"adaptation": "shrink"}, "policy.adaptation"),
         ({"cull_if_accuracy_drops_by": 2.0}, "policy.cull_if_accuracy_drops_by"),

@@ -57,20 +57,29 @@ def test_a_selection_has_its_alternatives_with_their_scores_and_the_reason() -> 
     ]
 
 
-def test_a_promise_stands_beside_the_best_gain_of_its_plan() -> None:
-    events = [event("plan", epoch, expected_improvement=epoch / 100) for epoch in (2, 3, 4)]
-    events += [settled(9, 0.01), settled(9, -0.02), settled(10, 0.9, 3, rolled_back=True)]
+def planned(epoch: int, *expected: float | None) -> dict[str, Any]:
+    changes = [
+        {"action": "germinate", "seed": seed, "blueprint": "mlp", "expected_gain": gain}
+        for seed, gain in enumerate(expected)
+    ]
+    return event("plan", epoch, changes=changes)
+
+
+def test_a_promise_stands_beside_the_gain_of_its_seed() -> None:
+    events = [planned(2, 0.02, 0.01), planned(3, 0.03), planned(4, 0.04), planned(5, None)]
+    events += [settled(9, 0.01), settled(10, 0.9, 3, rolled_back=True), settled(10, 0.1, 5)]
     promises = promises_of(run_of(*events))
     assert promise_rows(promises) == [
-        (2, "a", "+2.0 %", "+1.0 %"),
-        (3, "a", "+3.0 %", "-"),
-        (4, "a", "+4.0 %", "-"),
+        (2, "a seed 0", "mlp", "+2.0 %", "+1.0 %"),
+        (2, "a seed 1", "mlp", "+1.0 %", "-"),
+        (3, "a seed 0", "mlp", "+3.0 %", "-"),
+        (4, "a seed 0", "mlp", "+4.0 %", "-"),
     ]
     assert in_words(promises) == "1 pair of gains; a correlation needs 3."
 
 
 def test_the_correlation_of_three_promises_is_told() -> None:
-    events = [event("plan", epoch, expected_improvement=epoch / 100) for epoch in (2, 3, 4)]
+    events = [planned(epoch, epoch / 100) for epoch in (2, 3, 4)]
     measured = [settled(9, gain, epoch) for epoch, gain in ((2, 0.0), (3, 0.03), (4, 0.03))]
     words = in_words(promises_of(run_of(*events, *measured)))
     assert words == "Correlation of expected and measured gain: +0.87 (3 pairs)."

@@ -27,8 +27,8 @@ def cull(seed: Any = 0, **changes: Any) -> Decision:
     return replace(decision, **changes)
 
 
-def fossilize(seed: Any = 0) -> Decision:
-    return cull(seed, kind=DecisionKind.FOSSILIZE)
+def fossilize(seed: Any = 0, **changes: Any) -> Decision:
+    return cull(seed, kind=DecisionKind.FOSSILIZE, **changes)
 
 
 def with_seeds(*seeds: SeedState, **changes: Any) -> Observation:
@@ -202,6 +202,44 @@ def test_a_seed_is_changed_once_an_epoch_and_an_adaptation_changes_its_slot() ->
     assert rules_of([adapt(), cull(0)], observation) == again
     assert rules_of([adapt(), adapt()], observation) == again
     assert rules_of([cull(0), adapt(slot="other")], observation) == []
+
+
+def test_a_removal_takes_what_earlier_verdicts_leave() -> None:
+    seeds = (make_seed(SeedStage.PROBATIONARY),) * 3
+    observation, removal = with_seeds(*seeds), adapt(adaptation=REMOVE)
+    again = ["one_change_a_target"]
+    assert rules_of([cull(0), fossilize(1), removal], observation) == []
+    assert rules_of([removal, cull(0)], observation) == again
+    assert rules_of([removal, removal], observation) == again
+
+
+def test_a_replacement_changes_the_seed_that_it_names() -> None:
+    seeds = (make_seed(SeedStage.PROBATIONARY), make_seed(SeedStage.PROBATIONARY), make_seed())
+    observation, replacement = with_seeds(*seeds), adapt(adaptation=Adaptation.REPLACE, seed=0)
+    again = ["one_change_a_target"]
+    assert rules_of([cull(1), replacement], observation) == []
+    assert rules_of([replacement, cull(1)], observation) == []
+    assert rules_of([cull(0), replacement], observation) == again
+    assert rules_of([replacement, replace(replacement, seed=1)], observation) == again
+    assert broken_rule(replace(replacement, seed=2), observation) == "growable"
+    assert broken_rule(replace(replacement, seed=9), observation) == "seed_exists"
+    assert broken_rule(adapt(adaptation=REMOVE, seed=0), observation) == "seed_exists"
+
+
+def test_a_named_seed_is_replaced_in_a_slot_that_rests() -> None:
+    slot = make_slot(seeds=(make_seed(SeedStage.PROBATIONARY), make_seed()), rests_until=30)
+    observation = make_observation(slots=(slot,))
+    assert broken_rule(adapt(adaptation=Adaptation.REPLACE, seed=0), observation) is None
+    assert broken_rule(adapt(adaptation=Adaptation.REPLACE), observation) == "cooldown"
+
+
+def test_no_kernel_is_kept_with_too_little_confidence() -> None:
+    seen = with_seeds(make_seed(SeedStage.PROBATIONARY))
+    for least, rules in ((0.75, []), (0.9, ["confidence"])):
+        limits = Safety(min_confidence=least)
+        refusals = review([fossilize(confidence=0.85)], seen, limits)[1]
+        assert [refusal.rule for refusal in refusals] == rules
+        assert review([cull(0, confidence=0.1)], seen, limits)[1] == []
 
 
 def test_a_refused_decision_takes_no_place() -> None:

@@ -162,6 +162,37 @@ def test_a_plan_does_what_was_decided_where_it_was_decided() -> None:
     assert broken_rule(slot="nowhere") == "as_decided"
 
 
+def test_a_replacement_of_a_named_seed_changes_no_other() -> None:
+    named = replace(ADAPT, seed=0)
+    assert broken_rule(*REPLACE, decision=named) is None
+    assert broken_rule(*REPLACE, cull(1), decision=named) == "as_decided"
+
+
+@pytest.mark.parametrize(("limit", "rule"), [(0.3, None), (0.29, "max_risk")])
+def test_a_risky_blueprint_does_not_germinate(limit: float, rule: str | None) -> None:
+    plan = Plan(slot="block", kind="test", changes=(germinate(),), reasoning="a test", risk=0.3)
+    refusal = reviewed(plan, ADAPT, seen(), USAGE, max_risk=limit)
+    assert (refusal.rule if refusal else None) == rule
+    harmless = replace(plan, changes=(cull(0),))
+    assert reviewed(harmless, ADAPT, seen(), USAGE, max_risk=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"blends_in_time": False}, "epoch 10 is too late: no look would follow in time"),
+        ({"blends_in_room": False}, "safety.max_cost pays for no further look"),
+    ],
+)
+def test_no_kernel_blends_again_without_a_look_that_follows(
+    changes: dict[str, bool], why: str
+) -> None:
+    usage = replace(USAGE, **changes)
+    assert reason_of(retarget(0), cull(1), usage=usage) == why
+    assert broken_rule(cull(0), usage=usage) is None
+    assert broken_rule(germinate(2), usage=usage) is None
+
+
 def test_a_barred_blueprint_is_not_germinated_by_name_either() -> None:
     assert broken_rule(germinate(), decision=replace(ADAPT, barred=("mlp",))) == "blueprint"
     assert broken_rule(germinate(), decision=replace(ADAPT, barred=("lora",))) is None

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from esper.contracts.slot import SlotState
+from esper.contracts.stage import SeedStage
 from esper.policy.rules.counters import SettledTrials, UnmetRequests
-from esper.policy.rules.order import most_promising
+from esper.policy.rules.order import most_promising, offers
+from esper.policy.rules.penalties import Penalties, PenaltyRules
 from tests.unit.policy.builders import make_outcome, make_seed, make_slot
 
 
@@ -20,9 +22,17 @@ def trials(*settled: tuple[str, bool, float | None]) -> SettledTrials:
     return counted
 
 
-def chosen(*slots: SlotState, settled: SettledTrials | None = None, **unmet: int) -> str:
-    picked = most_promising(list(slots), settled or SettledTrials(), UnmetRequests(unmet))
-    return picked.spec.name
+def chosen(
+    *slots: SlotState,
+    settled: SettledTrials | None = None,
+    culled: tuple[str, ...] = (),
+    **unmet: int,
+) -> str:
+    penalties = Penalties(PenaltyRules())
+    for name in culled:
+        penalties.add(name)
+    counts = settled or SettledTrials(), UnmetRequests(unmet), penalties
+    return most_promising(list(slots), *counts).spec.name
 
 
 def test_without_scores_and_trials_the_first_of_the_least_tried_grows() -> None:
@@ -87,3 +97,24 @@ def test_unmet_requests_lower_the_promise() -> None:
 @pytest.mark.parametrize("score", [0.0, None])
 def test_scores_of_zero_or_none_leave_the_order_of_slots(score: float | None) -> None:
     assert chosen(slot("a", score), slot("b", score)) == "a"
+
+
+def test_a_penalty_lowers_the_promise_of_the_slot_that_offers_the_blueprint() -> None:
+    # One cull of `mlp` divides the promise of a slot that offers nothing else by 1 + 2.
+    only = make_slot("a", seeds=(make_seed(bound="mlp"),), score=2.0)
+    assert chosen(only, slot("b", 1.0)) == "a"
+    assert chosen(only, slot("b", 1.0), culled=("mlp",)) == "b"
+    assert chosen(only, slot("b", 0.6), culled=("mlp",)) == "a"
+    # Slot 'b' offers `affine` too.
+    assert chosen(slot("b", 1.0), only, culled=("mlp",)) == "b"
+
+
+def test_a_slot_whose_every_offer_is_barred_comes_last() -> None:
+    only = make_slot("a", seeds=(make_seed(bound="mlp"),), score=99.0)
+    assert chosen(only, slot("b", 1.0), culled=("mlp",) * 2) == "b"
+    assert chosen(only, culled=("mlp",) * 2) == "a"
+
+
+def test_a_slot_offers_what_its_dormant_seeds_are_bound_to() -> None:
+    live = make_seed(SeedStage.TRAINING, bound="lora")
+    assert offers(make_slot(seeds=(live, make_seed(bound="mlp"), make_seed()))) == ["mlp", "affine"]

@@ -9,36 +9,37 @@ from hypothesis import strategies as st
 from esper.policy.rules.penalties import Penalties, PenaltyRules
 
 
-def penalties(epoch: int = 10, **culls: int) -> Penalties:
+def penalties(**culls: int) -> Penalties:
     penalised = Penalties(PenaltyRules())
-    penalised.advance(epoch)
+    penalised.advance(10)
     for name, times in culls.items():
         for _ in range(times):
             penalised.add(name)
     return penalised
 
 
-def test_a_cull_costs_two_and_halves_every_epoch_until_it_is_dropped() -> None:
+def test_a_cull_costs_two_and_fades_with_each_growth_event_until_it_is_dropped() -> None:
     penalised = penalties(mlp=1)
     seen = []
-    for epoch in range(10, 16):
-        penalised.advance(epoch)
+    for events in (10, 11, 12, 23, 24):
+        penalised.advance(events)
         seen.append(penalised["mlp"])
-    assert seen == [2.0, 1.0, 0.5, 0.25, 0.125, 0.0]
+    # 2 * 0.8^13 = 0.11, 2 * 0.8^14 = 0.088.
+    assert seen == pytest.approx([2.0, 1.6, 1.28, 2 * 0.8**13, 0.0])
 
 
-def test_asking_often_in_an_epoch_changes_nothing() -> None:
+def test_epochs_without_a_growth_event_change_nothing() -> None:
     penalised = penalties(mlp=1)
     for _ in range(50):
-        penalised.advance(11)
+        penalised.advance(10)
         penalised.barred(("mlp",), ("mlp",))
-    assert penalised["mlp"] == 1.0
+    assert penalised["mlp"] == 2.0
 
 
-def test_epochs_that_nobody_asked_about_count_too() -> None:
+def test_events_that_nobody_asked_about_count_too() -> None:
     penalised = penalties(mlp=1)
     penalised.advance(13)
-    assert penalised["mlp"] == 0.25
+    assert penalised["mlp"] == pytest.approx(2 * 0.8**3)
 
 
 def test_a_step_back_in_time_fades_nothing() -> None:
@@ -47,13 +48,27 @@ def test_a_step_back_in_time_fades_nothing() -> None:
     assert penalised["mlp"] == 2.0
 
 
-def test_two_culls_in_two_epochs_reach_the_limit() -> None:
+@pytest.mark.parametrize(("apart", "is_barred"), [(0, True), (6, True), (7, False)])
+def test_two_culls_within_six_events_reach_the_limit(apart: int, is_barred: bool) -> None:
+    # 2 * 0.8^6 + 2 = 2.52, 2 * 0.8^7 + 2 = 2.42.
     penalised = penalties(mlp=1)
-    penalised.advance(11)
+    penalised.advance(10 + apart)
     assert penalised.barred(("mlp", "lora"), ("mlp", "lora")) == ()
     penalised.add("mlp")
-    assert penalised["mlp"] == 3.0
-    assert penalised.barred(("mlp", "lora"), ("mlp", "lora")) == ("mlp",)
+    barred = penalised.barred(("mlp", "lora"), ("mlp", "lora"))
+    assert barred == (("mlp",) if is_barred else ())
+
+
+def test_it_is_barred_for_two_events_at_most_whatever_its_penalty() -> None:
+    penalised = penalties(mlp=5)
+    barred = []
+    for events in (10, 11, 12):
+        penalised.advance(events)
+        barred.append(penalised.is_over("mlp"))
+    assert barred == [True, True, False]
+    assert penalised["mlp"] == pytest.approx(6.4)
+    penalised.add("mlp")
+    assert penalised.is_over("mlp")
 
 
 def test_when_all_are_barred_the_least_penalised_is_offered() -> None:
@@ -92,7 +107,7 @@ def test_one_blueprint_at_least_is_always_offered(
         penalised.turn()
     barred = penalised.barred("abcdef", sorted(offered))
     assert offered - set(barred)
-    assert all(penalised[name] >= 3.0 for name in barred)
+    assert all(penalised[name] >= 2.5 for name in barred)
 
 
 def test_the_state_survives_json() -> None:
@@ -101,7 +116,10 @@ def test_the_state_survives_json() -> None:
     other.load_state_dict(json.loads(json.dumps(penalised.state_dict())))
     assert other.state_dict() == penalised.state_dict()
     other.advance(11)
-    assert other["mlp"] == 2.0
+    assert other["mlp"] == pytest.approx(3.2)
+    assert other.is_over("mlp")
+    other.advance(12)
+    assert not other.is_over("mlp")
 
 
 @pytest.mark.parametrize(

@@ -113,10 +113,49 @@ def test_reasons_carry_the_numbers() -> None:
 def test_a_higher_bar_can_be_asked_for() -> None:
     rules = VerdictRules(min_improvement_to_fossilize=0.05)
     assert judged(rules, gain=0.031).kind is WAIT
-    assert judged(rules, gain=0.051).kind is FOSSILIZE
+    assert judged(rules, gain=0.051, gain_error=0.001).kind is FOSSILIZE
     assert "<= 0.05 " in judged(rules, gain=0.031).reason
     lower = VerdictRules(min_improvement_to_fossilize=0.001)
     assert judged(lower, gain=0.015).kind is WAIT, "the look's own bar stays"
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "kind", "confidence"),
+    [
+        # (gain - 0.005) / error is 1, 0.5 and -1 standard errors above the least gain.
+        (0.025, 0.02, FOSSILIZE, 0.8413),
+        (0.025, 0.04, WAIT, 0.6915),
+        (0.015, 0.02, WAIT, 0.6915),
+        (-0.005, 0.01, CULL, 0.8413),
+        (0.025, 0.0, FOSSILIZE, 1.0),
+    ],
+)
+def test_a_seed_is_kept_only_with_confidence_that_its_gain_pays(
+    gain: float, error: float, kind: DecisionKind, confidence: float
+) -> None:
+    decision = judged(gain=gain, gain_error=error, look=make_look(least=0.005))
+    assert decision.kind is kind
+    assert decision.confidence == pytest.approx(confidence, abs=1e-4)
+
+
+def test_less_confidence_can_be_asked_for() -> None:
+    unsure: dict[str, Any] = {"gain": 0.025, "gain_error": 0.04, "look": make_look(least=0.005)}
+    assert judged(VerdictRules(confidence_to_fossilize=0.6), **unsure).kind is FOSSILIZE
+    decision = judged(**unsure)
+    assert "confidence 0.691 < 0.8 that it is above 0.005" in decision.reason
+    unsure["look"] = make_look(least=0.005, is_last=True)
+    last = judged(**unsure)
+    assert last.kind is CULL
+    assert last.confidence == pytest.approx(1 - 0.6915, abs=1e-4)
+
+
+def test_an_unmeasured_gain_says_nothing_either_way() -> None:
+    assert judged(gain=None).confidence == 0.5
+
+
+def test_the_risk_of_keeping_a_kernel_is_that_of_its_blueprint() -> None:
+    assert judged(gain=0.5, risk=0.3).risk == 0.3
+    assert judged(gain=-0.5, risk=0.3).risk == 0.0
 
 
 numbers = st.none() | st.floats()
