@@ -10,66 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
 
 from esper.attribution.first_order import Loss, first_order_scores
-from esper.attribution.options import Attribution
 from esper.contracts.event import EventKind
-from esper.contracts.slot import Look, SlotState
+from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
-from esper.grower.costs import Costs
 from esper.grower.prospects import REFRESH_EPOCHS, SLOTS_AT_ONCE, Prospects, Ranked, rank
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
-from esper.growth.prepare import HostSetup, prepare
 from esper.growth.requests import growable_states
-from esper.kernels.options import Kernels
-from esper.kernels.pipeline import KernelPipeline, build_kernel
+from esper.kernels.pipeline import build_kernel
 from esper.policy.heuristic import Heuristic
-from esper.safety.options import Safety
-from esper.strategy.ledger import Ledger
+from tests.unit.grower.ranked import Asked, X, blocks, loss, prospects_of
 from tests.unit.growth.builders import grow, same, tensors
 from tests.unit.growth.faulty import offered
 from tests.unit.scripted import TRAIN, losses, make_grower, make_model, train
-
-X = torch.randn(8, 4, generator=torch.Generator().manual_seed(4))
-SEVERAL = ("affine", "mlp", "lora", "gated_mlp")
-
-
-def blocks(number: int, names: tuple[str, ...] = SEVERAL, num_seeds: int = 4) -> Host:
-    """Return a host whose blocks are its slots, in a row."""
-    torch.manual_seed(0)
-    model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(number)])
-    setup = HostSetup(
-        slots=tuple(str(index) for index in range(number)),
-        placement="parallel",
-        num_seeds=num_seeds,
-        selection=names,
-    )
-    return prepare(model, SGD(model.parameters(), lr=0.1), X, setup)
-
-
-class Asked:
-    """A loss that remembers how many kernels each slot held in each call."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, int]] = []
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        banks = {name: bank_of(block) for name, block in model.named_children()}
-        self.calls.append({n: len(bank.kernels) for n, bank in banks.items() if bank is not None})
-        return loss(model)
-
-
-def loss(model: nn.Module) -> Tensor:
-    return model(X).square().mean()
-
-
-def prospects_of(host: Host, max_cost: float = 99.0) -> Prospects:
-    """Return the prospects of a run of 40 epochs that has trained one."""
-    costs = Costs(host, Attribution(), Safety(max_cost=max_cost), 40, len(X))
-    costs.add(costs.begin_epoch(100), 50)
-    return Prospects(costs, KernelPipeline(Kernels(), 0), Ledger())
 
 
 def measured(
@@ -298,67 +253,3 @@ def test_the_slot_with_the_higher_score_grows_first(scale: float, expected: str)
     assert scores[expected] > scores[other] > 0  # type: ignore[operator]
     assert grown == expected
     assert first_grown(scale) == ("0", {"0": None, "3": None}), "nothing is known without a loss"
-
-
-def looked_at(host: Host, *gains: float, is_last: bool = False) -> tuple[SlotState, ...]:
-    """Grow seeds of slot '0' that are looked at in epoch 1; return the slots."""
-    for index, gain in enumerate(gains):
-        grow(host, "0", index, SEVERAL[index])
-        life = host.seed("0", index).activation
-        life.gain, life.look = gain, Look(epoch=1, age=4, is_last=is_last, bar=0.1)
-    return growable_states(host, 1)
-
-
-def test_what_could_replace_a_kernel_is_ranked_by_what_is_expected() -> None:
-    host = blocks(2)
-    states = looked_at(host, -0.1, 0.04)
-    before = tensors(host.model)
-    slot, other = prospects_of(host).replacing(states, 1, loss)
-    assert other.prospects == ()
-    # `affine` and `mlp` are held.  Typical is (0 + 0.04) / 2; the best ranked is expected to bring
-    # that, the other one less in proportion.
-    names = "lora", "gated_mlp"
-    kernels = {("0", i): build_kernel(host.request("0", 0, n, 0)) for i, n in enumerate(names, 9)}
-    low, high = sorted(
-        (score, kernels[key].blueprint) for key, score in rank(host, kernels, loss).scores.items()
-    )
-    found = {each.blueprint: each.expected_gain for each in slot.prospects}
-    assert [each.blueprint for each in slot.prospects] == [high[1], low[1]]
-    assert found == pytest.approx({high[1]: 0.02, low[1]: 0.02 * low[0] / high[0]})
-    assert all(each.fits for each in slot.prospects)
-    assert {each.blueprint: each.risk for each in slot.prospects} == {"lora": 0.1, "gated_mlp": 0.2}
-    assert same(before, tensors(host.model)), "the network is as it was"
-
-
-@pytest.mark.parametrize(
-    ("gain", "is_last", "has_prospects"),
-    [(0.05, False, False), (0.05, True, True), (0.2, True, False), (0.0, False, True)],
-)
-def test_only_a_look_that_may_cull_asks_for_prospects(
-    gain: float, is_last: bool, has_prospects: bool
-) -> None:
-    host = blocks(1)
-    (slot,) = prospects_of(host).replacing(looked_at(host, gain, is_last=is_last), 1, loss)
-    assert bool(slot.prospects) is has_prospects
-
-
-def test_prospects_that_cannot_be_paid_are_told_and_not_built() -> None:
-    host = blocks(1)
-    states = looked_at(host, -0.1)
-    asked = Asked()
-    (slot,) = prospects_of(host, max_cost=1.0).replacing(states, 1, asked)
-    assert {each.blueprint for each in slot.prospects} == {"mlp", "lora", "gated_mlp"}
-    assert not any(each.fits for each in slot.prospects)
-    assert asked.calls == []
-
-
-def test_a_sibling_that_is_kept_at_the_look_raises_what_may_be_paid() -> None:
-    host = blocks(1)
-    states = looked_at(host, -0.1, 0.05)
-    prospects, sibling = prospects_of(host, max_cost=1.3), host.seed("0", 1).activation
-    assert prospects._kept(1) == []
-    sibling.gain = 0.2
-    assert [life is sibling for life in prospects._kept(1)] == [True]
-    assert prospects._kept(2) == []
-    (slot,) = prospects.replacing(states, 1, loss)
-    assert slot.prospects
