@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +140,10 @@ def test_nothing_is_forgotten_without_a_choice_or_from_a_run(
     with pytest.raises(DataError, match="needs a selector: --blueprint, --run or --before"):
         Selector()
     snapshot = json_of(tmp_path / SNAPSHOT, make_entry("0"))
+    kept = snapshot.read_bytes()
     for path in (tmp_path, snapshot):
         with pytest.raises(DataError, match="a run's own record, from which nothing is removed"):
             forget(path, Selector(blueprints=("a",)))
-    assert json.loads(snapshot.read_text()) == {"entries": [asdict(make_entry("0"))]}
+    assert snapshot.read_bytes() == kept
     with pytest.raises(DataError, match="the ledger has no entry of a run nobody"):
         forget(json_of(tmp_path / "a.json", make_entry("0")), Selector(before="nobody"))
