@@ -28,6 +28,7 @@ from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_step
 from esper.grower.costs import Costs
 from esper.grower.family import family_of
+from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
@@ -83,8 +84,7 @@ class Grower:
         self.epoch, self.epochs, self.bus = 0, epochs, bus or EventBus()
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
         self.trials = Trials(self.host, chosen.attribution)
-        limits = (chosen.attribution, chosen.safety)
-        self.costs = Costs(self.host, *limits, epochs, len(example_input))
+        self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
         self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
@@ -97,11 +97,10 @@ class Grower:
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
-        pipeline = chosen.pipeline(rng_seed)
-        self.observer = Observer(self.costs, self.governor, pipeline, chosen.signals)
-        self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
-        cooldown = chosen.orchestrator.adaptation_cooldown_epochs
-        self.adapter = Adapter(self.trials, pipeline, cooldown)
+        kernels = chosen.pipeline(rng_seed)
+        self.observer = Observer(self.costs, self.governor, kernels, chosen.signals)
+        self.candidates = Candidates(self.host, self.selector, kernels, self.reviewer)
+        self.adapter = Adapter(self.trials, kernels, chosen.orchestrator.adaptation_cooldown_epochs)
         self.num_decisions = 0
         self.statistics: Tensors = {}
         self._moves: list[LifecycleMove] = []
@@ -248,6 +247,7 @@ class Grower:
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             seed = self.host.seed(performance.slot, performance.seed)
             self.emit(self.settler.record(performance, seed.activation))
+        self.emit(*take_later_looks(self.settler, modes, self.epoch))
         modes.blended_loss()  # evaluated here, because it is part of the attribution
         return self.trials.flops(self.costs.spent.num_samples) + modes.extra_flops
 
@@ -295,5 +295,6 @@ class Grower:
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
 
     def _prepare(self) -> None:
-        """Prepare kernels for the end of the next epoch."""
+        """Prepare kernels and later looks for the end of the next epoch."""
+        plan_later_looks(self.costs, self.epoch)
         self.emit(*self.adapter.prepare(may_grow=self.observer.may_grow(self.epoch + 1)))

@@ -23,7 +23,10 @@ from esper.rundir.records import Run
 
 SELECTIONS = ("#epoch", "@where", "@chosen", "#score", "alternatives", "reason")
 PROMISES = ("#epoch", "@where", "#expected gain", "#measured gain")
-REWARDS = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#score", "#reward", "explanation")
+REWARDS = (
+    *("#epoch", "@seed", "@blueprint", "@verdict"),
+    *("#gain", "#later gain", "#score", "#reward", "explanation"),
+)
 LEDGER = ("@where", "@blueprint", "#trials", "#mean reward", "#last reward")
 BLUEPRINTS = ("@blueprint", "#tried", "#kept", "#culled", "#failures", "@penalty")
 
@@ -81,18 +84,22 @@ def in_words(promises: Promises) -> str:
 def reward_rows(run: Run) -> list[Row]:
     """Return a row of `REWARDS` for every settled activation.
 
-    `score` is the ledger's composite score at its last look, in [0, 1].
+    `score` is the ledger's composite score at its last look, in [0, 1].  A kept kernel that was
+    looked at again has its latest gain as `later gain`, and its latest reward.
     """
     scores: dict[tuple[str, int], float | None] = {}
-    rows = []
+    verdicts: dict[tuple[str, int, int], tuple[int, float | None]] = {}
+    rows: dict[tuple[str, int, int], Row] = {}
     for event in run.of_kind("performance", "reward"):
         if event["kind"] == "performance":
             scores[event["slot"], event["seed"]] = event.get("composite")
         else:
             outcome = event["outcome"]
-            score = scores.pop((outcome["slot"], outcome["seed"]), None)
-            rows.append(_reward_row(event, score))
-    return rows
+            key = outcome["slot"], outcome["seed"], outcome["activation"]
+            if key not in verdicts:
+                verdicts[key] = event["epoch"], scores.pop(key[:2], None)
+            rows[key] = _reward_row(event, *verdicts[key])
+    return list(rows.values())
 
 
 def arms(run: Run) -> dict[Arm, list[dict[str, Any]]]:
@@ -183,14 +190,16 @@ _READERS = {
 }
 
 
-def _reward_row(event: dict[str, Any], score: float | None) -> Row:
+def _reward_row(event: dict[str, Any], epoch: int, score: float | None) -> Row:
     outcome, reward = event["outcome"], event["reward"]
+    is_later = event.get("epochs_after_keeping") is not None
     return (
-        event["epoch"],
+        epoch,
         place(outcome["slot"], outcome["seed"]),
         outcome["blueprint"],
         "kept" if outcome.get("fossilized") else "culled",
         signed_percent(outcome.get("gain"), outcome.get("gain_error"), margin="±"),
+        signed_percent(outcome["gains"][-1]["gain"]) if is_later else UNKNOWN,
         decimal(score, 2),
         decimal(reward.get("total")),
         reward.get("explanation"),

@@ -188,7 +188,7 @@ def entries_in(path: Path) -> list[LedgerEntry]:
 def test_a_server_holds_ledger_and_events(runs: dict[str, Run], done: dict[str, Done]) -> None:
     run = runs["redis"]
     held = json.loads((done["redis"].cwd.parent / SERVED).read_text(encoding="utf-8"))
-    entries, messages = held["esper:ledger:2"], held["case"]
+    entries, messages = held["esper:ledger:3"], held["case"]
     rewards = [json.loads(fields["entry"])["reward"] for fields in entries]
     assert rewards == [each["reward"] for each in run.of("ledger")]
     told = [json.loads(fields["body"]) for fields in messages if fields["type"] == "event"]

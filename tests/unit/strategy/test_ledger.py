@@ -13,7 +13,6 @@ from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.slot import Placement, SlotKind
 from esper.strategy.base import Context, View
 from esper.strategy.ledger import Ledger
-from esper.strategy.pooling import Tally
 from esper.strategy.prior import Prior
 from esper.strategy.thompson import Thompson
 
@@ -69,7 +68,6 @@ def test_an_arm_is_its_own_record_shrunk_towards_like_slots(
     images = make_spec(kind=SlotKind.FEATURE_MAP)
     arms = [ledger.arm(spec, 1, "a") for spec in (series, images)]
     assert [(arm.own_trials, arm.trials) for arm in arms] == [(1, 1), (0, 0.8)]
-    assert ledger.own_rewards(make_spec(), "a") == Tally(1, 1.0)
 
 
 def test_a_blueprint_that_helps_one_slot_and_harms_another_is_two_arms(
