@@ -7,7 +7,8 @@ Each ablation compares the averaged network, without live kernels, with and with
 A kept kernel is never muted in training, so the host comes to depend on it and its ablation grows
 although the kernel helps no more than before: a ratio above 1 counts as 1.  A kernel that harms
 counts at most as much against as it counted for.  A kernel that had no positive ablation at the
-verdict has no ratio and is not looked at again; a look that is missed is not made up for.
+verdict has no ratio and is not looked at again.  A look that cannot be taken in time is taken as
+soon as it can.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from esper.attribution.modes import Modes
 from esper.contracts.outcome import LONG_AFTER, GainPoint, kept_window
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.growth.slot import Seed
+from esper.growth.slot import Activation, Seed
 
 AGES = (2, 5, LONG_AFTER)
-"""Epochs after keeping at which a kernel is looked at again."""
+"""Epochs after keeping from which a kernel is due to be looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class LaterLook:
     """A measurement of a kept kernel.
 
     activation: number of the seed's activation, from 1.
-    epochs_after_keeping: one of `AGES`.
+    epochs_after_keeping: at least 2.
     """
 
     slot: str
@@ -44,26 +45,34 @@ def due(host: Host, epoch: int) -> list[Seed]:
         seed
         for seed in host.seeds()
         if seed.stage is SeedStage.FOSSILIZED
-        and seed.activation.kept_epoch is not None
-        and epoch - seed.activation.kept_epoch in AGES
         and seed.activation.gain is not None
         and (seed.activation.ablation or 0.0) > 0
+        and any(
+            seed.activation.looked_after < age <= _kept_for(seed.activation, epoch) for age in AGES
+        )
     ]
 
 
+def _kept_for(life: Activation, epoch: int) -> int:
+    assert life.kept_epoch is not None, "a fossilized seed was settled"
+    return epoch - life.kept_epoch
+
+
 def look_again(host: Host, modes: Modes, epoch: int) -> list[LaterLook]:
-    """Return the later looks of `epoch`; none at a kernel without which the loss is not finite."""
+    """Look at kept kernels at the end of `epoch`, and note it in their records.
+
+    A kernel without which the loss is not finite cannot be looked at.
+    """
     looks = []
     for seed in due(host, epoch):
         life = seed.activation
         now = Comparison().add(modes.without_kept((seed.slot, seed.index)), modes.settled())
         if now is None:
             continue
-        assert life.gain is not None, "due seeds have a gain, an ablation and the epoch of keeping"
+        assert life.gain is not None, "due seeds have a gain and an ablation"
         assert life.ablation is not None
-        assert life.kept_epoch is not None
         ratio = min(1.0, max(-1.0, now / life.ablation))
-        kept_for = epoch - life.kept_epoch
+        kept_for = life.looked_after = _kept_for(life, epoch)
         point = GainPoint(
             epochs_since=epoch - life.germinated_epoch,
             gain=life.gain * ratio,

@@ -88,18 +88,19 @@ def reward_rows(run: Run) -> list[Row]:
     looked at again has its latest gain as `later gain`, and its latest reward.
     """
     scores: dict[tuple[str, int], float | None] = {}
-    verdicts: dict[tuple[str, int, int], tuple[int, float | None]] = {}
-    rows: dict[tuple[str, int, int], Row] = {}
+    verdicts: dict[tuple[str, int], int] = {}
+    rows: list[Row] = []
     for event in run.of_kind("performance", "reward"):
         if event["kind"] == "performance":
             scores[event["slot"], event["seed"]] = event.get("composite")
         else:
-            outcome = event["outcome"]
-            key = outcome["slot"], outcome["seed"], outcome["activation"]
-            if key not in verdicts:
-                verdicts[key] = event["epoch"], scores.pop(key[:2], None)
-            rows[key] = _reward_row(event, *verdicts[key])
-    return list(rows.values())
+            key = event["outcome"]["slot"], event["outcome"]["seed"]
+            if event.get("epochs_after_keeping") is None:
+                verdicts[key] = len(rows)
+                rows.append(_reward_row(event, scores.pop(key, None)))
+            else:
+                rows[verdicts[key]] = _later_row(rows[verdicts[key]], event)
+    return rows
 
 
 def arms(run: Run) -> dict[Arm, list[dict[str, Any]]]:
@@ -190,16 +191,22 @@ _READERS = {
 }
 
 
-def _reward_row(event: dict[str, Any], epoch: int, score: float | None) -> Row:
+def _later_row(row: Row, event: dict[str, Any]) -> Row:
+    """Return the row of a kept kernel with what a later look revised."""
+    *known, _, score, _, _ = row
+    gain, reward = event["outcome"]["gains"][-1]["gain"], event["reward"]
+    return *known, signed_percent(gain), score, decimal(reward["total"]), reward["explanation"]
+
+
+def _reward_row(event: dict[str, Any], score: float | None) -> Row:
     outcome, reward = event["outcome"], event["reward"]
-    is_later = event.get("epochs_after_keeping") is not None
     return (
-        epoch,
+        event["epoch"],
         place(outcome["slot"], outcome["seed"]),
         outcome["blueprint"],
         "kept" if outcome.get("fossilized") else "culled",
         signed_percent(outcome.get("gain"), outcome.get("gain_error"), margin="±"),
-        signed_percent(outcome["gains"][-1]["gain"]) if is_later else UNKNOWN,
+        UNKNOWN,
         decimal(score, 2),
         decimal(reward.get("total")),
         reward.get("explanation"),

@@ -72,9 +72,7 @@ def test_a_store_gives_back_what_it_was_given_oldest_first(name: str, option: Op
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_writing_under_a_known_key_replaces_the_entry_where_it_stands(
-    name: str, option: Open
-) -> None:
+def test_writing_under_a_known_key_replaces_it_where_it_stands(name: str, option: Open) -> None:
     store = option(name).open()
     store.write([entry(0), entry(1)])
     revised = replace(entry(0), reward=0.9, weight=0.75)

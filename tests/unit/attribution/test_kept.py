@@ -34,8 +34,19 @@ def losses(without: float, network: float) -> Evaluate:
 def test_a_kept_kernel_is_due_2_5_and_10_epochs_after_keeping() -> None:
     assert AGES == (2, 5, 10)
     host = kept()
-    assert [epoch for epoch in range(9, 60) if due(host, epoch)] == [11, 14, 19]
-    assert [(seed.slot, seed.index) for seed in due(host, 11)] == [("block1", 0)]
+    modes = Modes(losses(2.0, 1.0), host)
+    looks = [(epoch, each) for epoch in range(9, 60) for each in look_again(host, modes, epoch)]
+    assert [epoch for epoch, _ in looks] == [11, 14, 19]
+    assert [each.epochs_after_keeping for _, each in looks] == [2, 5, 10]
+
+
+def test_a_look_that_was_missed_is_taken_once_and_stands_for_earlier_ones() -> None:
+    host = kept()
+    assert [(seed.slot, seed.index) for seed in due(host, 13)] == [("block1", 0)]
+    modes = Modes(losses(2.0, 1.0), host)
+    (look,) = look_again(host, modes, 17)
+    assert (look.epochs_after_keeping, look.point.window) == (8, "medium")
+    assert [epoch for epoch in range(17, 40) if due(host, epoch)] == list(range(19, 40))
 
 
 @pytest.mark.parametrize(("gain", "ablation"), [(None, 0.2), (0.1, None), (0.1, 0.0), (0.1, -0.1)])

@@ -31,7 +31,6 @@ def settled(epoch: int, gain: float, germinated: int = 2, *, rolled_back: bool =
         "slot": "a",
         "seed": 0,
         "blueprint": "mlp",
-        "activation": epoch,
         "germinated_epoch": germinated,
         "gain": gain,
         "rolled_back": rolled_back,
@@ -89,7 +88,7 @@ def test_a_reward_has_the_score_of_its_own_activation() -> None:
 def test_a_reward_that_was_revised_is_shown_once_with_its_latest_values() -> None:
     verdict = settled(8, 0.02)
     later = settled(13, 0.02)
-    later["outcome"] |= {"activation": 8, "gains": [{"gain": 0.02}, {"gain": 0.01}]}
+    later["outcome"] |= {"gains": [{"gain": 0.02}, {"gain": 0.01}]}
     later |= {"epochs_after_keeping": 5, "reward": {"total": 0.01, "explanation": "later"}}
     look = event("performance", 8, composite=0.75)
     (row,) = reward_rows(run_of(look, verdict, later))

@@ -122,5 +122,5 @@ def test_a_kept_kernel_that_fades_loses_and_one_that_lasts_does_not(settle: Any)
         model.judge(settle(points=looks + later)).components["accuracy"]
         for later in ((), (("medium", 0.0),), (("medium", 0.1), ("long", 0.1)))
     )
-    assert verdict == lasted == pytest.approx(2.0)
+    assert (verdict, lasted) == (pytest.approx(2.0), pytest.approx(2.0))
     assert faded == pytest.approx(2.0 * 0.7 / 0.95)
