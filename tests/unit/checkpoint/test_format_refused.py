@@ -154,7 +154,7 @@ def test_no_module_here_knows_how_to_unpickle() -> None:
         assert found is None
 
 
-@pytest.mark.parametrize("name", ["esper-checkpoint-5", "esper-checkpoint-7"])
+@pytest.mark.parametrize("name", ["esper-checkpoint-6", "esper-checkpoint-8"])
 def test_an_older_or_a_newer_format_is_refused_by_its_name(name: str, folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     del manifest["checksum"]

@@ -98,9 +98,10 @@ def test_the_same_trials_lead_to_another_choice_under_each_reward_model(
         "mlp": (0.10, 300, True),
         "conv": (0.115, 3000, True),
     }
-    for blueprint, (gain, size, is_kept) in sizes.items():
+    for number, (blueprint, (gain, size, is_kept)) in enumerate(sizes.items()):
         outcome = replace(
             make_outcome(blueprint),
+            activation=number,
             gain=gain,
             gain_error=0.01,
             fossilized=is_kept,

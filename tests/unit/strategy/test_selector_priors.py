@@ -55,7 +55,8 @@ def test_a_reason_names_the_prior(make_state: Make, make_plan: Make) -> None:
     _, (selection,) = _selector().choose(make_plan(), inputs)
     assert (selection.seed, selection.reason) == (
         1,
-        "highest score of 3 viable seeds, mean reward 1.00 of 0 trials here and a prior worth 1",
+        "highest score of 3 viable seeds; standing among all rewards 1.00 (0 worst, 1 best), "
+        "from 0 trials here and a prior worth 1",
     )
 
 
