@@ -36,7 +36,8 @@ def trials(task: str, rng_seed: int) -> list[Row]:
     enlist()
     blueprint = Blueprints(names=PLANTED)
     run = measure(Place(task).config(rng_seed, blueprint=blueprint, strategy=Random()))
-    outcomes = [event["outcome"] for event in run.events if event["kind"] == "reward"]
+    judged = [event for event in run.events if event["kind"] == "reward"]
+    outcomes = [e["outcome"] for e in judged if e["epochs_after_keeping"] is None]
     keys = ("slot", "blueprint", "fossilized", "gain", "gain_error", "ablation", "reason")
     return [{key: outcome[key] for key in keys} for outcome in outcomes]
 

@@ -217,7 +217,9 @@ def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribu
     bar = options.bar(look, activation.gain_error, again=activation.blends_again)
     activation.look = replace(look, bar=bar)
     if own is not None:
-        activation.gains.append(GainPoint(epochs_since=look.age, gain=share * own))
+        window = "short" if activation.gains else "immediate"
+        point = GainPoint(epochs_since=look.age, gain=share * own, window=window)
+        activation.gains.append(point)
 
 
 def _part(share: float, value: float | None) -> float | None:

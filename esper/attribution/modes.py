@@ -35,6 +35,8 @@ class Modes:
         self._blended = frozenset((seed.slot, seed.index) for seed in live)
         self._flops = {(s.slot, s.index): s.activation.flops for s in live}
         self._settled_flops = host.settled_flops
+        kept = [seed for seed in host.seeds() if seed.stage is SeedStage.FOSSILIZED]
+        self._kept_flops = {(s.slot, s.index): s.activation.flops for s in kept}
         self._on_trial = frozenset((s.slot, s.index) for s in live if s.stage in ON_TRIAL)
         self._known: dict[frozenset[Key], Evaluation] = {}
         self.flops = 0.0
@@ -43,6 +45,10 @@ class Modes:
     def settled(self) -> Evaluation:
         """Return the scores of the network without any live kernel."""
         return self.without(self._blended)
+
+    def without_kept(self, key: Key) -> Evaluation:
+        """Return the scores of the network without any live kernel and without a kept one."""
+        return self.without(self._blended | {key})
 
     @property
     def extra_flops(self) -> float:
@@ -76,10 +82,11 @@ class Modes:
                 self._known[keys] = evaluate_model(self.evaluate, self.host.model)
                 if keys == self._blended and self.host.inputs.calls:
                     self.statistics = self._statistics()
-            heard = (flops for key, flops in self._flops.items() if key not in keys)
+            heard = sum(flops for key, flops in self._flops.items() if key not in keys)
+            heard -= sum(flops for key, flops in self._kept_flops.items() if key in keys)
             # The inputs of the batch statistics pass the network too.
             passes = 1 + self.host.inputs.num_samples / len(self._known[keys].losses_N)
-            self.flops += passes * (self._settled_flops + sum(heard))
+            self.flops += passes * (self._settled_flops + heard)
         return self._known[keys]
 
     def _statistics(self) -> Tensors:

@@ -89,9 +89,11 @@ class Trials:
     def settle(self, epoch: int) -> list[Outcome]:
         """Return the outcomes of seeds fossilized or culled since the last call.
 
-        Closes events without open seeds.
+        Closes events without open seeds, and notes when kernels were kept.
         """
         closed, self.host.closed = self.host.closed, []
+        for each in closed:
+            each.activation.kept_epoch = epoch if each.fossilized else None
         outcomes = [outcome_of(activation, self.host, epoch) for activation in closed]
         for trial in list(self.open):
             if not trial.open_seeds(self.host):

@@ -9,7 +9,7 @@ class ArmStats:
 
     trials: weight of all that is known, in trials: `own_trials + prior_trials`.
     mean_reward: mean over all of that; 0.5 when nothing is known.
-    own_trials: number of settled activations of the blueprint in this slot.
+    own_trials: weight of the settled activations of the blueprint in this slot.
     prior_trials, prior_mean: weight and mean of similar slots and of the first-order score.
     recent_rewards: last `window_size` rewards in this slot, oldest first.
     num_latest, latest_mean: number and mean of those rewards in this slot that are among the last
@@ -24,7 +24,7 @@ class ArmStats:
     blueprint: str
     trials: float = 0.0
     mean_reward: float = 0.5
-    own_trials: int = 0
+    own_trials: float = 0.0
     prior_trials: float = 0.0
     prior_mean: float = 0.5
     recent_rewards: tuple[float, ...] = ()

@@ -136,17 +136,22 @@ class SeedHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Body of `reward`: a settled outcome and how good it was."""
+    """Body of `reward`: a settled outcome and how good it was.
+
+    epochs_after_keeping: None at the verdict; else this revises the judgement of a kept kernel,
+        which was looked at again so many epochs after it was kept.
+    """
 
     event_kind: ClassVar[EventKind] = EventKind.REWARD
 
     outcome: Outcome
     reward: Reward
+    epochs_after_keeping: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerUpdate:
-    """Body of `ledger`: the rewards of a blueprint in a slot after an outcome was entered.
+    """Body of `ledger`: the rewards of a blueprint in a slot after a trial was entered or revised.
 
     trials, mean_reward: number and mean of the rewards of this run, each in [-1, 1].
     standard_error: that of the mean; None for a single trial.

@@ -26,6 +26,7 @@ class LedgerEntry:
     reward_model: name of the option that judged it; rewards of two models have different scales.
     epoch: when it was settled.
     reward: on any scale, at most 1e100 in size.
+    weight: share of a trial that the reward counts as, in (0, 1]; see `Reward.weight`.
     accuracy_improvement: validation accuracy over the reference, a fraction.
     loss_reduction: relative gain; 0.1 is a tenth less loss than without the change.
     latency_ms: recorded only; no score reads it.
@@ -47,6 +48,7 @@ class LedgerEntry:
     reward_model: str
     epoch: int
     reward: float | None
+    weight: float = 1.0
     accuracy_improvement: float | None = None
     loss_reduction: float | None = None
     latency_ms: float | None = None
@@ -58,6 +60,8 @@ class LedgerEntry:
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
             raise ValueError(f"reward must be finite, at most {MAX_REWARD:g}, got {self.reward}")
+        if not 0 < self.weight <= 1:
+            raise ValueError(f"weight must be in (0, 1], got {self.weight}")
         for name in ("accuracy_improvement", "loss_reduction", "latency_ms", "memory_mb"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

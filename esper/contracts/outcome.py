@@ -2,6 +2,17 @@
 
 from dataclasses import dataclass, field
 
+WINDOWS = ("immediate", "short", "medium", "long")
+"""Times at which a gain is measured, in order: the first look at a trial, its later looks, up to
+`LONG_AFTER` epochs after keeping, and from then on."""
+LONG_AFTER = 10
+"""Epochs after keeping from which a gain is long-term."""
+
+
+def kept_window(epochs_after_keeping: int) -> str:
+    """Return the window of a measurement of a kept kernel."""
+    return "long" if epochs_after_keeping >= LONG_AFTER else "medium"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainPoint:
@@ -9,10 +20,12 @@ class GainPoint:
 
     epochs_since: epochs since germination, >= 1.
     gain: relative to the loss of the network without the change; 0.1 is a tenth less loss.
+    window: one of `WINDOWS`.
     """
 
     epochs_since: int
     gain: float
+    window: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +36,7 @@ class Outcome:
     gain, gain_error: the settled relative gain and its standard error; None when never measured.
     expected_gain: relative gain expected when the seed germinated; None when nothing was known.
     ablation: last relative contribution by ablation.
-    gains: the gain at every evaluation since germination, oldest first.
+    gains: the gain at every look, oldest first; also at those after it was kept.
     accuracy_gain: validation accuracy over the reference (the twin; else ablation), a fraction.
     loss_reduction: gain in units of the validation loss.
     flops_before, flops_after: forward FLOPs a sample of the network without and with the seed.
@@ -68,6 +81,12 @@ class Outcome:
         """True when the settled gain is above 0; unmeasured or rolled back is no success."""
         return self.gain is not None and self.gain > 0 and not self.rolled_back
 
+    @property
+    def latest_gain(self) -> float | None:
+        """The gain at the last look after it was kept; the settled gain before any."""
+        later = [point.gain for point in self.gains if point.window in ("medium", "long")]
+        return later[-1] if later else self.gain
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
@@ -75,10 +94,19 @@ class Reward:
 
     total: in [-1, 1].
     components: each component's value before weighting.
-    confidence: in [0, 1].
+    confidence: in [0, 1]; the ledger counts the reward as `weight` of a trial.
     """
 
     total: float
     components: dict[str, float] = field(default_factory=dict)
     confidence: float = 0.0
     explanation: str = ""
+
+    @property
+    def weight(self) -> float:
+        """How much of a trial the reward counts as in the ledger: (1 + confidence) / 2.
+
+        So a reward in full doubt is half a trial: a seed whose gain is within its error, or was
+        never measured, was still tried.
+        """
+        return (1 + self.confidence) / 2

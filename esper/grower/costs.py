@@ -6,7 +6,8 @@
 Most trials end early.  So an open trial that had no look yet counts until its first, one that
 showed a gain until its last, and a new event until its first look; but each of its kernels must fit
 until its last look if it is alone.  If more trials go on than the room holds, the look at the one
-with the least gain is its last (`mark_last_looks`).
+with the least gain is its last (`mark_last_looks`).  Kept kernels are looked at again in the room
+that open trials leave.
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
 pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
@@ -155,6 +156,20 @@ class Costs:
             bar = self.attribution.bar(last, life.gain_error, again=life.blends_again)
             life.look = replace(last, bar=bar)
 
+    def affords_later_looks(self, num_kernels: int, epoch: int) -> bool:
+        """Return whether so many kept kernels can be looked at again in the epoch after `epoch`.
+
+        Each look is an evaluation; the batch statistics of the settled network are computed too.
+        """
+        evaluated = num_kernels * (self.spent.num_evaluated + self._num_inputs) + self._num_inputs
+        room, _ = self._room(self._events(), epoch, (), is_next=False)
+        return evaluated * self.host.settled_flops <= room
+
+    @property
+    def _num_inputs(self) -> int:
+        """Samples from which an evaluation computes the batch statistics anew."""
+        return NUM_INPUTS * self.batch_size.value if self.host.inputs.is_needed else 0
+
     def _room(
         self,
         events: list[list[Activation]],
@@ -234,8 +249,7 @@ class Costs:
         num_looks = len({a for a in (*looks, end) if age < a <= end}) if end >= looks[0] else 0
         is_same = is_only and num_kernels <= 2
         gates = max(0, stages.epochs_to_trial - max(age, stages.training_epochs))
-        # Each evaluation computes the batch statistics anew, also one of the settled network.
-        inputs = NUM_INPUTS * self.batch_size.value if self.host.inputs.is_needed else 0
+        inputs = self._num_inputs  # also for an evaluation of the settled network
         scored = self.spent.num_evaluated + inputs
         with_most = 2 * num_kernels - 1 if is_same else 1 + num_kernels
         with_few = 0 if is_same else num_kernels

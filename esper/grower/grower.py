@@ -26,6 +26,7 @@ from esper.grower.adapt import Adapted, Adapter, culls_instead
 from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_step
 from esper.grower.costs import Costs
+from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.prospects import Prospects
@@ -96,8 +97,7 @@ class Grower:
         prospects = Prospects(self.costs, pipeline, self.ledger)
         self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
-        cooldown = chosen.orchestrator.adaptation_cooldown_epochs
-        self.adapter = Adapter(self.trials, pipeline, cooldown)
+        self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
         self.num_decisions = 0
         self.statistics: Tensors = {}
         self._moves: list[LifecycleMove] = []
@@ -244,6 +244,7 @@ class Grower:
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             seed = self.host.seed(performance.slot, performance.seed)
             self.emit(self.settler.record(performance, seed.activation))
+        self.emit(*take_later_looks(self.settler, modes, self.epoch))
         modes.blended_loss()  # evaluated here, because it is part of the attribution
         return self.trials.flops(self.costs.spent.num_samples) + modes.extra_flops
 
@@ -294,5 +295,6 @@ class Grower:
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
 
     def _prepare(self) -> None:
-        """Prepare kernels for the end of the next epoch."""
+        """Prepare kernels and later looks for the end of the next epoch."""
+        plan_later_looks(self.costs, self.epoch)
         self.emit(*self.adapter.prepare(may_grow=self.observer.may_grow(self.epoch + 1)))

@@ -143,6 +143,11 @@ class GrowerOptions(ControlOptions):
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
         return Settler(self.reward, policy, store, run_id, family, priors)
 
+    @property
+    def cooldown_epochs(self) -> int:
+        """Epochs for which a slot rests after a change."""
+        return self.orchestrator.adaptation_cooldown_epochs
+
     def pipeline(self, rng_seed: int) -> KernelPipeline:
         """Return a kernel pipeline with the budgets of `safety`."""
         return KernelPipeline(

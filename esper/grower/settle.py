@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from esper.attribution.kept import LaterLook
 from esper.blueprint.cost import kernel_memory_mb
 from esper.contracts.event import (
     EventBody,
@@ -95,6 +96,37 @@ class Settler:
         entry = self._entry(outcome, reward)
         self.ledger.record(entry)
         self.store.write([entry])
+        events = self._entered(Judgement(outcome=outcome, reward=reward), spec)
+        learned = self.policy.learn(outcome, reward)
+        if learned:
+            events.append(PolicyUpdate(policy=self.policy.name, values=learned))
+        return events
+
+    def revise(self, look: LaterLook, spec: SlotSpec) -> list[EventBody]:
+        """Judge a kept kernel again after a later look, and return the events.
+
+        Ledger and store then hold the revised reward of that trial; the policy does not learn from
+        it twice.  Nothing is revised after 1,000 further outcomes.
+        """
+        key = look.slot, look.seed, look.activation
+        keys = [(each.slot, each.seed, each.activation) for each in self.outcomes]
+        if key not in keys:
+            return []
+        index = keys.index(key)
+        former = self.outcomes[index]
+        outcome = replace(former, gains=(*former.gains, look.point))
+        reward = self.reward.judge(outcome)
+        self.outcomes[index] = outcome
+        self.store.write(
+            [self.ledger.revise(self.run_id, _event_of(outcome), reward.total, reward.weight)]
+        )
+        kept_for = look.epochs_after_keeping
+        judged = Judgement(outcome=outcome, reward=reward, epochs_after_keeping=kept_for)
+        return self._entered(judged, spec)
+
+    def _entered(self, judged: Judgement, spec: SlotSpec) -> list[EventBody]:
+        """Return the events of a judgement that the ledger holds, and of the store's outages."""
+        outcome = judged.outcome
         known = self.ledger.summary(spec, outcome.blueprint)
         assert known.mean is not None, "this outcome was just recorded"
         update = LedgerUpdate(
@@ -104,14 +136,9 @@ class Settler:
             trials=known.trials,
             mean_reward=known.mean,
             standard_error=known.standard_error,
-            reward=reward.total,
+            reward=judged.reward.total,
         )
-        events: list[EventBody] = [Judgement(outcome=outcome, reward=reward), update]
-        events += self.store.drain()
-        learned = self.policy.learn(outcome, reward)
-        if learned:
-            events.append(PolicyUpdate(policy=self.policy.name, values=learned))
-        return events
+        return [judged, update, *self.store.drain()]
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes; the ledger includes the store's entries."""
@@ -145,7 +172,7 @@ class Settler:
         is_valid = not outcome.rolled_back
         return LedgerEntry(
             run=self.run_id,
-            event=f"{outcome.slot}/{outcome.seed}/{outcome.activation}",
+            event=_event_of(outcome),
             slot=outcome.slot,
             seed=outcome.seed,
             slot_kind=outcome.slot_kind,
@@ -155,6 +182,7 @@ class Settler:
             reward_model=self.ledger.reward_model,
             epoch=outcome.settled_epoch,
             reward=reward.total,
+            weight=reward.weight,
             accuracy_improvement=outcome.accuracy_gain if is_valid else None,
             loss_reduction=outcome.gain if is_valid else None,
             latency_ms=outcome.latency_ms,
@@ -163,3 +191,8 @@ class Settler:
             success=outcome.succeeded,
             context=self.ledger.context(outcome.slot, outcome.seed, outcome.activation),
         )
+
+
+def _event_of(outcome: Outcome) -> str:
+    """Return the key of an activation in its run's ledger."""
+    return f"{outcome.slot}/{outcome.seed}/{outcome.activation}"

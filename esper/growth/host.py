@@ -40,6 +40,7 @@ class Host:
     base_flops: forward FLOPs a sample of the bare model.
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
+    looks_again: whether kept kernels are compared with the network at the end of the next epoch.
     is_followed: whether a twin needs the network's learning rates.
     schedule_state: learning rates and the like at each step of this epoch, recorded for twins.
     last_schedule: those of the epoch before; twins train that epoch after the network did.
@@ -67,6 +68,7 @@ class Host:
         self.steps_in_epoch = 0
         self.steps_per_epoch = 1
         self.is_followed = False
+        self.looks_again = False
         self.schedule_state: list[param_groups.ScheduleState] = []
         self.last_schedule: list[param_groups.ScheduleState] = []
         self.given_schedule: list[param_groups.ScheduleState] = []
@@ -260,7 +262,8 @@ class Host:
     def begin_epoch(self) -> None:
         """Prepare the first step of an epoch, after a change of stages or of the seeds' records."""
         self.steps.toss(self.global_step)
-        self.inputs.record(wanted=any(seed.stage in LIVE for seed in self.steps.blended()))
+        is_compared = any(seed.stage in LIVE for seed in self.steps.blended())
+        self.inputs.record(wanted=is_compared or self.looks_again)
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""
@@ -285,7 +288,8 @@ class Host:
         twin.model = copy.deepcopy(self.model, memo)
         twin.optimizer = param_groups.copy_of(self.optimizer, memo)
         twin.slots = copy.deepcopy(self.slots, memo)
-        twin.op_log, twin.closed, twin.schedule_state, twin.is_followed = [], [], [], False
+        twin.op_log, twin.closed, twin.schedule_state = [], [], []
+        twin.is_followed = twin.looks_again = False
         self.inputs.record(wanted=was_recording)
         self.inputs.load(recorded)
         twin.inputs = RecentInputs(twin.model)

@@ -38,6 +38,7 @@ _COUNTS = (
     "steps_in_epoch",
     "steps_per_epoch",
     "is_followed",
+    "looks_again",
     "schedule_state",
     "last_schedule",
 )

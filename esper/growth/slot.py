@@ -48,6 +48,8 @@ class Activation:
     ablation, gain: the seed's contribution, relative to the loss (see `attribution`).
     errors: failures of the kernel.  recoveries: those after which it was used again.
     rests: whether the kernel is left out because it keeps failing.
+    kept_epoch: epoch of the verdict that kept it, None before.
+    looked_after: epochs from then to the last later look, 0 before it.
     """
 
     event: int
@@ -78,6 +80,8 @@ class Activation:
     errors: int = 0
     recoveries: int = 0
     rests: bool = False
+    kept_epoch: int | None = None
+    looked_after: int = 0
     gains: list[GainPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 

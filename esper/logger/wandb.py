@@ -41,7 +41,8 @@ _COLUMNS = {
     EventKind.SELECTION: "epoch strategy slot seed blueprint score alternatives reason",
     EventKind.LIFECYCLE: "epoch slot seed blueprint from_stage to_stage gate.passed reason",
     EventKind.REWARD: "epoch outcome.slot outcome.seed outcome.blueprint outcome.fossilized "
-    "outcome.gain outcome.gain_error reward.total reward.confidence reward.explanation",
+    "outcome.gain outcome.gain_error reward.total reward.confidence reward.explanation "
+    "epochs_after_keeping",
     EventKind.LEDGER: "epoch slot seed blueprint trials mean_reward standard_error reward",
     EventKind.RECOVERY: "epoch where strategy error slot seed blueprint count recovered message",
     EventKind.GOVERNOR: "epoch action reason val_loss limit restored_epoch rollbacks culled",

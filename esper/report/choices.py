@@ -24,7 +24,10 @@ from esper.strategy.agreement import LEAST_PAIRS
 
 SELECTIONS = ("#epoch", "@where", "@chosen", "#score", "alternatives", "reason")
 PROMISES = ("#epoch", "@seed", "@blueprint", "#expected gain", "#measured gain")
-REWARDS = ("#epoch", "@seed", "@blueprint", "@verdict", "#gain", "#score", "#reward", "explanation")
+REWARDS = (
+    *("#epoch", "@seed", "@blueprint", "@verdict"),
+    *("#gain", "#later gain", "#score", "#reward", "explanation"),
+)
 LEDGER = ("@where", "@blueprint", "#trials", "#mean reward", "#last reward")
 BLUEPRINTS = ("@blueprint", "#tried", "#kept", "#culled", "#failures", "@penalty")
 
@@ -90,17 +93,22 @@ def in_words(promises: Promises) -> str:
 def reward_rows(run: Run) -> list[Row]:
     """Return a row of `REWARDS` for every settled activation.
 
-    `score` is the ledger's composite score at its last look, in [0, 1].
+    `score` is the ledger's composite score at its last look, in [0, 1].  A kept kernel that was
+    looked at again has its latest gain as `later gain`, and its latest reward.
     """
     scores: dict[tuple[str, int], float | None] = {}
-    rows = []
+    verdicts: dict[tuple[str, int], int] = {}
+    rows: list[Row] = []
     for event in run.of_kind("performance", "reward"):
         if event["kind"] == "performance":
             scores[event["slot"], event["seed"]] = event.get("composite")
         else:
-            outcome = event["outcome"]
-            score = scores.pop((outcome["slot"], outcome["seed"]), None)
-            rows.append(_reward_row(event, score))
+            key = event["outcome"]["slot"], event["outcome"]["seed"]
+            if event.get("epochs_after_keeping") is None:
+                verdicts[key] = len(rows)
+                rows.append(_reward_row(event, scores.pop(key, None)))
+            else:
+                rows[verdicts[key]] = _later_row(rows[verdicts[key]], event)
     return rows
 
 
@@ -192,6 +200,13 @@ _READERS = {
 }
 
 
+def _later_row(row: Row, event: dict[str, Any]) -> Row:
+    """Return the row of a kept kernel with what a later look revised."""
+    *known, _, score, _, _ = row
+    gain, reward = event["outcome"]["gains"][-1]["gain"], event["reward"]
+    return *known, signed_percent(gain), score, decimal(reward["total"]), reward["explanation"]
+
+
 def _reward_row(event: dict[str, Any], score: float | None) -> Row:
     outcome, reward = event["outcome"], event["reward"]
     return (
@@ -200,6 +215,7 @@ def _reward_row(event: dict[str, Any], score: float | None) -> Row:
         outcome["blueprint"],
         "kept" if outcome.get("fossilized") else "culled",
         signed_percent(outcome.get("gain"), outcome.get("gain_error"), margin="±"),
+        UNKNOWN,
         decimal(score, 2),
         decimal(reward.get("total")),
         reward.get("explanation"),

@@ -51,8 +51,9 @@ def who(outcome: Outcome) -> str:
 
 
 def credited(outcome: Outcome) -> str:
-    """Return a description of the gain that the seed is credited with."""
+    """Return a description of the gain that the seed is credited with, and of its latest."""
     if outcome.gain is None:
         return "gain not measured, it counts as 0"
     error = "error unknown" if outcome.gain_error is None else f"± {outcome.gain_error:.1%}"
-    return f"credited gain {outcome.gain:+.1%} ({error})"
+    later = "" if outcome.latest_gain is outcome.gain else f", later {outcome.latest_gain:+.1%}"
+    return f"credited gain {outcome.gain:+.1%} ({error}){later}"

@@ -1,4 +1,4 @@
-"""Judges a seed by its gain, less a rent for the FLOPs or parameters that it added.
+"""Judges a seed by its latest gain, less a rent for the FLOPs or parameters that it added.
 
 total = tanh(scale * (gain - rent * log(1 + added, relative)))      in [-1, 1]
 """
@@ -20,7 +20,8 @@ class Gain:
     """Judges an outcome by its gain minus rent; an unmeasured gain counts as 0.
 
     rent: >= 0, the gain that a growth by a factor of e must bring.
-    credit: "loss" takes the settled relative gain, "accuracy" the gain in validation accuracy.
+    credit: "loss" takes the latest relative gain, "accuracy" the gain in validation accuracy at the
+        verdict.
     per: "flops" or "parameters", whose growth the rent is for.
     scale: > 0, factor of the difference.
     """
@@ -40,7 +41,7 @@ class Gain:
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
-        gain = outcome.gain if self.credit == "loss" else outcome.accuracy_gain
+        gain = outcome.latest_gain if self.credit == "loss" else outcome.accuracy_gain
         cost = _ADDED[self.per](outcome)
         total = math.tanh(self.scale * ((gain or 0.0) - self.rent * cost))
         measured = "not measured, counts as 0" if gain is None else f"{gain:+.3f}"

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from esper.contracts.checks import require
-from esper.contracts.outcome import Outcome, Reward
+from esper.contracts.outcome import WINDOWS, Outcome, Reward
 from esper.reward.components import SIGNS, accuracy, cost, memory, risk, speed, stability
 from esper.reward.evidence import confidence, credited, who
 from esper.reward.temporal import weighted_gain
 
 _CLOCKS = ("flops", "wall")
-_WINDOWS = ("immediate", "short", "medium", "long")
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,8 @@ class MultiMetric:
     """Judges an outcome by six weighted components; strictly monotone in the gain.
 
     accuracy_weight: > 0; the other components' weights: >= 0.
-    immediate_weight, short_weight, medium_weight, long_weight: weights > 0 of the windows.
-    immediate_until, short_until, medium_until: last epochs since germination of the windows.
+    immediate_weight, short_weight, medium_weight, long_weight: weights > 0 of the gain at the
+        first look, at later looks, 2 and 5 epochs after keeping, and 10 epochs after it.
     gain_unit: relative gain > 0 that counts as 1 in the accuracy component.
     scale: > 0, factor of the weighted sum.
     clock: "flops" counts FLOPs only; "wall" adds a bonus for a quick kernel by its measured
@@ -45,9 +44,6 @@ class MultiMetric:
     short_weight: float = 0.4
     medium_weight: float = 0.25
     long_weight: float = 0.05
-    immediate_until: int = 1
-    short_until: int = 5
-    medium_until: int = 20
     gain_unit: float = 0.05
     scale: float = 0.25
     clock: str = "flops"
@@ -55,21 +51,17 @@ class MultiMetric:
     def __post_init__(self) -> None:
         for name in SIGNS:
             self._check_positive(f"{name}_weight", or_zero=name != "accuracy")
-        for name in _WINDOWS:
+        for name in WINDOWS:
             self._check_positive(f"{name}_weight")
         self._check_positive("gain_unit")
         self._check_positive("scale")
-        ends = (self.immediate_until, self.short_until, self.medium_until)
-        keys = "reward.immediate_until, short_until, medium_until"
-        require(1 <= ends[0] < ends[1] < ends[2], keys, "rising and >= 1", ends)
         require(self.clock in _CLOCKS, "reward.clock", f"one of {', '.join(_CLOCKS)}", self.clock)
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
-        until = (self.immediate_until, self.short_until, self.medium_until)
-        windows = [getattr(self, f"{name}_weight") for name in _WINDOWS]
+        windows = {name: getattr(self, f"{name}_weight") for name in WINDOWS}
         components = {
-            "accuracy": accuracy(weighted_gain(outcome, until, windows), self.gain_unit),
+            "accuracy": accuracy(weighted_gain(outcome, windows), self.gain_unit),
             "speed": speed(outcome, wall_clock=self.clock == "wall"),
             "memory": memory(outcome),
             "stability": stability(outcome),

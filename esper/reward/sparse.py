@@ -1,4 +1,4 @@
-"""Judges a seed by its settled gain, if it is kept.
+"""Judges a seed by its latest gain, if it is kept.
 
 total = tanh(scale * gain) for a fossilized seed, 0 for any other      in [-1, 1]
 """
@@ -14,7 +14,7 @@ from esper.reward.evidence import confidence, credited, who
 
 @dataclass(frozen=True)
 class Sparse:
-    """Rewards the settled gain of a fossilized seed and nothing else.
+    """Rewards the latest gain of a fossilized seed and nothing else.
 
     A culled seed gets 0, whatever it cost; so does a fossilized one whose gain was never measured.
 
@@ -30,7 +30,7 @@ class Sparse:
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
-        kept = outcome.gain if outcome.fossilized and outcome.gain is not None else 0.0
+        kept = (outcome.latest_gain or 0.0) if outcome.fossilized else 0.0
         total = math.tanh(self.scale * kept)
         stays = "it stays" if outcome.fossilized else "it is gone, so it counts as 0"
         return Reward(

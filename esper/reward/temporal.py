@@ -2,11 +2,11 @@
 
     value = sum_w weight_w * mean gain of window w / sum_w weight_w,   w over the windows measured
 
-Windows are spans of epochs since germination: immediate, short, medium, long.  Both sums skip
-windows without a measurement.  The settled gain is one more measurement, at the age of settlement.
+The windows are the first look at a trial, its later looks, and those after the kernel was kept (see
+`WINDOWS`).  Both sums skip windows without a measurement, such as those not yet due.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from statistics import fmean
 
 from esper.contracts.outcome import Outcome
@@ -17,24 +17,20 @@ def age(outcome: Outcome) -> int:
     return max(1, outcome.settled_epoch - outcome.germinated_epoch)
 
 
-def weighted_gain(outcome: Outcome, until: Sequence[int], weights: Sequence[float]) -> float | None:
+def weighted_gain(outcome: Outcome, weights: Mapping[str, float]) -> float | None:
     """Return the temporally weighted relative gain, None when the gain was never measured.
+
+    An outcome that names no look counts its settled gain in full.
 
     Args:
         outcome: the settled activation.
-        until: last epoch since germination of every window but the last, which has no end; rising.
-        weights: weight of each window, > 0; one more than `until`.
+        weights: weight > 0 of each of `WINDOWS`.
     """
-    if outcome.gain is None:
-        return None
-    samples: list[list[float]] = [[] for _ in weights]
-    for point in outcome.gains:
-        samples[_window(point.epochs_since, until)].append(point.gain)
-    samples[_window(age(outcome), until)].append(outcome.gain)
-    due = [(fmean(gains), w) for gains, w in zip(samples, weights, strict=True) if gains]
-    return sum(mean * w for mean, w in due) / sum(w for _, w in due)
-
-
-def _window(epochs_since: int, until: Sequence[int]) -> int:
-    """Return the window in which an epoch since germination lies."""
-    return sum(epochs_since > end for end in until)
+    if outcome.gain is None or not outcome.gains:
+        return outcome.gain
+    measured = {
+        window: [point.gain for point in outcome.gains if point.window == window]
+        for window in weights
+    }
+    due = [(fmean(gains), weights[window]) for window, gains in measured.items() if gains]
+    return sum(mean * weight for mean, weight in due) / sum(weight for _, weight in due)

@@ -22,7 +22,10 @@ class Store(Protocol):
         """
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, skipping known keys; retry failed writes later, and again in `close`."""
+        """Add `entries`, which replace those of the same keys where they stand.
+
+        Failed writes are retried later, and again in `close`.
+        """
 
     def drain(self) -> list[Recovery]:
         """Return the outages since the last call."""

@@ -39,9 +39,9 @@ class MemoryStore:
         return list(self._entries.values())
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, skipping known keys."""
+        """Add `entries`, which replace those of the same keys where they stand."""
         for entry in entries:
-            self._entries.setdefault((entry.run, entry.event), entry)
+            self._entries[entry.run, entry.event] = entry
             if len(self._entries) > MAX_ENTRIES:
                 del self._entries[next(iter(self._entries))]
 

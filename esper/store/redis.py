@@ -1,8 +1,9 @@
 """A store on a Redis server, shared by runs, processes and machines.
 
-Entries are a stream, `<key>:ledger:2`, so that all readers see one order and can read page by page
-while others add.  The set `<key>:ledger:2:keys` has the (run, event) of every entry.  A script,
-which the server runs as one step, checks the set and adds to both.
+Entries are a stream, `<key>:ledger:3`, so that all readers see one order and can read page by page
+while others add.  A later message replaces an earlier one of the same (run, event).  The hash
+`<key>:ledger:3:keys` has the last entry of every (run, event).  A script, which the server runs as
+one step, checks the hash and adds to both what differs.
 """
 
 import json
@@ -19,14 +20,14 @@ from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
 from esper.store.prior import NONE, check_prior
 
-_SCHEMA = 2
+_SCHEMA = 3
 _PAGE = 500
 _FIELD = "entry"
 _ADD = f"""
 for i = 1, #ARGV, 2 do
-  if redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 0 then
+  if redis.call('HGET', KEYS[2], ARGV[i]) ~= ARGV[i + 1] then
     redis.call('XADD', KEYS[1], '*', '{_FIELD}', ARGV[i + 1])
-    redis.call('SADD', KEYS[2], ARGV[i])
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
   end
 end
 """
@@ -71,7 +72,7 @@ class Redis:
 
 
 class RedisStore:
-    """Entries in the stream `<key>:ledger:2` of the server behind `client`."""
+    """Entries in the stream `<key>:ledger:3` of the server behind `client`."""
 
     def __init__(self, client: Any, url: str, key: str) -> None:
         self.stream = f"{key}:ledger:{_SCHEMA}"
@@ -83,13 +84,14 @@ class RedisStore:
         """Return every entry that is there now, oldest first; raises as `Store.load`."""
         where = f"key {self.stream} of {shown(self._url)} holds something that is no entry"
         with redis_errors(f"store.url (key {self.stream})", self._url):
-            return [
+            entries = [
                 to_entry(values.get(_FIELD, "null"), f"{where} ({number})")
                 for number, values in self._records()
             ]
+        return list({(entry.run, entry.event): entry for entry in entries}.values())
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, now or later, skipping known keys."""
+        """Add or replace `entries`, now or later."""
         self._outbox.send(entries)
 
     def drain(self) -> list[Recovery]:

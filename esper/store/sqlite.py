@@ -22,7 +22,7 @@ from esper.remote.outbox import Outbox
 from esper.store.codec import to_entry
 from esper.store.prior import NONE, check_prior
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _APPLICATION_ID = 0x45737072  # "Espr", in the header field for the program that owns the file
 _FIRST_WAIT_S = 30.0
@@ -36,14 +36,16 @@ CREATE TABLE entries (
     run TEXT NOT NULL, event TEXT NOT NULL, slot TEXT NOT NULL, seed INTEGER NOT NULL,
     slot_kind TEXT NOT NULL, placement TEXT NOT NULL, blueprint TEXT NOT NULL,
     task_family TEXT NOT NULL, reward_model TEXT NOT NULL, epoch INTEGER NOT NULL,
-    reward REAL, accuracy_improvement REAL, loss_reduction REAL, latency_ms REAL, memory_mb REAL,
+    reward REAL, weight REAL NOT NULL, accuracy_improvement REAL, loss_reduction REAL,
+    latency_ms REAL, memory_mb REAL,
     fossilized INTEGER NOT NULL, success INTEGER NOT NULL, context TEXT NOT NULL,
     UNIQUE (run, event)
 )
 """
 _INSERT = (
     f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)}) "
-    "ON CONFLICT (run, event) DO NOTHING"
+    "ON CONFLICT (run, event) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in ("run", "event"))
 )
 
 
@@ -121,7 +123,7 @@ class SQLiteStore:
             return _load(self._connection, self._where)
 
     def write(self, entries: Sequence[LedgerEntry]) -> None:
-        """Add `entries`, now or later, skipping known keys; raise DataError if closed."""
+        """Add or replace `entries`, now or later; raise DataError if closed."""
         if self._is_closed:
             raise DataError(f"{self._where} cannot be used: it is a closed database")
         self._outbox.send(entries)

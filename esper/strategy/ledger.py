@@ -9,7 +9,7 @@ kind and placement.  Only runs of the same task family and reward model count.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from esper.contracts.arm import ArmStats
@@ -22,7 +22,7 @@ from esper.contracts.ledger import (
 )
 from esper.contracts.slot import SlotSpec
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
-from esper.strategy.pooling import POOL_WEIGHT, pool_weight, shrunk_mean
+from esper.strategy.pooling import NOTHING, POOL_WEIGHT, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -107,6 +107,30 @@ class Ledger:
             del self._entries[next(iter(self._entries))]
         self._count(entry)
 
+    def revise(self, run: str, event: str, reward: float, weight: float) -> LedgerEntry:
+        """Replace the reward of a recorded activation, and return its entry.
+
+        Sums, windows and the scale then are those of the entry as it is now; it stays one trial.
+
+        Raises:
+            ValueError: if it is not among the last 1,000 of this run, or had no reward.
+        """
+        former = self._entries.get((run, event))
+        if former is None or former.reward is None:
+            raise ValueError(f"ledger: event '{event}' of run '{run}' has no reward to revise")
+        entry = replace(former, reward=reward, weight=weight)
+        own = self._arms[_arm_of(entry)]
+        rewarded = [
+            key
+            for key, each in self._entries.items()
+            if each.reward is not None and _arm_of(each) == _arm_of(entry)
+        ]
+        num_later = len(rewarded) - 1 - rewarded.index((run, event))
+        self._entries[run, event] = entry
+        self._pools[_pool_of(entry)].revise(former, entry)
+        self._scale.revise(former.reward, reward, own.revise(former, entry, num_later))
+        return entry
+
     def arm(
         self,
         spec: SlotSpec,
@@ -122,7 +146,7 @@ class Ledger:
         pool = self._pools.get((kind, placement, blueprint), _EMPTY)
         scale, num_own, weight = self._scale, own.rewards.count, prior.trials
         known = weight * prior.mean
-        if others := pool.rewards.count - num_own:
+        if (others := pool.rewards.count - num_own) > NOTHING:
             shared = pool_weight(others)
             known += shared * scale.unit((pool.rewards.total - own.rewards.total) / others)
             weight += shared
@@ -223,7 +247,7 @@ class Ledger:
         reward, weight, variance = pool.regression.predict(features)
         predicted = 0.5 + self._scale.excess(reward, weight)
         count = pool.rewards.count
-        if count > own.rewards.count:
+        if count - own.rewards.count > NOTHING:
             shrunk = shrunk_mean(own.rewards, pool.rewards)
             assert shrunk is not None
             predicted += self._scale.excess(shrunk - pool.rewards.total / count, 0.0)
@@ -237,11 +261,18 @@ class Ledger:
         return count, self._scale.unit(sum(own.recent[-count:]) / count) if count else 0.5
 
     def _count(self, entry: LedgerEntry) -> None:
-        pool = (entry.slot_kind, entry.placement, entry.blueprint)
-        own = self._arms.setdefault((entry.slot, *pool), ArmRecord(len(self._arms)))
+        own = self._arms.setdefault(_arm_of(entry), ArmRecord(len(self._arms)))
         within = own.settle(entry)
-        self._pools[pool].settle(entry)
+        self._pools[_pool_of(entry)].settle(entry)
         if entry.reward is not None:
             self._latest.append(own.index)
             del self._latest[:-MAX_WINDOW]
-            self._scale.add(entry.reward, within)
+            self._scale.add(entry.reward, within, entry.weight)
+
+
+def _pool_of(entry: LedgerEntry) -> tuple[str, str, str]:
+    return entry.slot_kind, entry.placement, entry.blueprint
+
+
+def _arm_of(entry: LedgerEntry) -> tuple[str, str, str, str]:
+    return entry.slot, *_pool_of(entry)

@@ -15,26 +15,34 @@ from dataclasses import dataclass
 POOL_WEIGHT = 4.0
 """Most trials that all similar slots together are worth."""
 
+NOTHING = 1e-9
+"""Weight below which values count as none: the rest that rounding leaves of a difference."""
+
 
 @dataclass(slots=True)
 class Tally:
-    """Number and sum of values."""
+    """Number and sum of values, each times its weight."""
 
-    count: int = 0
+    count: float = 0.0
     total: float = 0.0
 
-    def add(self, value: float) -> float | None:
+    def add(self, value: float, weight: float = 1.0) -> float | None:
         """Count one value; return by how much it raises the sum of squares around the mean.
 
-        None for the first value, which has nothing to differ from.
+        None if it has nothing to differ from.  A negative weight takes a counted value back.  The
+        formula is that of West (1979) for weighted values.
         """
         step = value - self.total / self.count if self.count else None
-        self.count += 1
-        self.total += value
-        return None if step is None else step * (value - self.total / self.count)
+        self.count += weight
+        self.total += weight * value
+        if self.count <= NOTHING:
+            self.count = self.total = 0.0
+        if step is None or not self.count:
+            return None
+        return weight * step * (value - self.total / self.count)
 
 
-def pool_weight(num_others: int) -> float:
+def pool_weight(num_others: float) -> float:
     """Return how many own trials `num_others` trials in similar slots are worth."""
     return POOL_WEIGHT * num_others / (POOL_WEIGHT + num_others)
 
@@ -44,6 +52,7 @@ def shrunk_mean(own: Tally, pool: Tally) -> float | None:
     if not pool.count:
         return None
     others = pool.count - own.count
+    if others <= NOTHING:
+        return own.total / own.count
     weight = pool_weight(others)
-    shared = weight / others * (pool.total - own.total) if others else 0.0
-    return (own.total + shared) / (own.count + weight)
+    return (own.total + weight / others * (pool.total - own.total)) / (own.count + weight)

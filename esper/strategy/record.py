@@ -89,8 +89,8 @@ class ArmRecord:
     """Results of one blueprint in one slot; at most about 1 KB as JSON.
 
     index: number of the arm in its ledger.
-    rewards: the raw rewards.  gains: the known loss reductions.
-    recent: the last raw rewards, oldest first, rounded to three digits.
+    rewards: the raw rewards, by their weight.  gains: the known loss reductions.
+    recent: the last raw rewards, oldest first, rounded to three digits; each counts in full.
     """
 
     index: int
@@ -107,12 +107,22 @@ class ArmRecord:
         """Count a settled activation; return what `Tally.add` does for the reward."""
         within = None
         if entry.reward is not None:
-            within = self.rewards.add(entry.reward)
-            self.recent.append(float(f"{entry.reward:.3g}"))
+            within = self.rewards.add(entry.reward, entry.weight)
+            self.recent.append(_rounded(entry.reward))
             del self.recent[:-MAX_WINDOW]
         if entry.loss_reduction is not None:
             self.gains.add(entry.loss_reduction)
         return within
+
+    def revise(self, former: LedgerEntry, entry: LedgerEntry, num_later: int) -> float:
+        """Replace a counted reward; return by how much the sum of squares around the mean rises.
+
+        `num_later` is the number of rewards counted after it.
+        """
+        taken, added = _replace(self.rewards, former, entry)
+        if num_later < len(self.recent) and entry.reward is not None:
+            self.recent[-1 - num_later] = _rounded(entry.reward)
+        return (taken or 0.0) + (added or 0.0)
 
 
 @dataclass(slots=True)
@@ -135,9 +145,9 @@ class Pool:
     def settle(self, entry: LedgerEntry) -> None:
         """Count a settled activation."""
         if entry.reward is not None:
-            self.rewards.add(entry.reward)
+            self.rewards.add(entry.reward, entry.weight)
             if entry.context:
-                self.regression.add(entry.context, entry.reward)
+                self.regression.add(entry.context, entry.reward, entry.weight)
         if entry.loss_reduction is not None:
             self.gains.add(entry.loss_reduction)
 
@@ -151,6 +161,27 @@ class Pool:
             self.regression.add(MIDDLE, prior.mean_reward)
             if prior.mean_gain is not None:
                 self.gains.add(prior.mean_gain)
+
+    def revise(self, former: LedgerEntry, entry: LedgerEntry) -> None:
+        """Replace a counted reward."""
+        _replace(self.rewards, former, entry)
+        if former.context and former.reward is not None and entry.reward is not None:
+            self.regression.add(former.context, former.reward, -former.weight)
+            self.regression.add(entry.context, entry.reward, entry.weight)
+
+
+def _replace(
+    rewards: Tally, former: LedgerEntry, entry: LedgerEntry
+) -> tuple[float | None, float | None]:
+    """Take a former reward back and count a new one; return what `Tally.add` does for each."""
+    assert former.reward is not None, "only rewards are revised"
+    assert entry.reward is not None
+    taken = rewards.add(former.reward, -former.weight)
+    return taken, rewards.add(entry.reward, entry.weight)
+
+
+def _rounded(reward: float) -> float:
+    return float(f"{reward:.3g}")
 
 
 def _tallies(values: Mapping[str, Any]) -> tuple[Tally, Tally]:

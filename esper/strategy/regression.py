@@ -50,7 +50,7 @@ def _zeros() -> list[float]:
 
 @dataclass(slots=True)
 class Regression:
-    """Sufficient statistics of one pool; constant memory.
+    """Sufficient statistics of one pool, each trial times its weight; constant memory.
 
     inverse: A^-1, CONTEXT_SIZE rows of as many values.
     contexts: sum of the contexts.
@@ -61,17 +61,19 @@ class Regression:
     contexts: list[float] = field(default_factory=_zeros)
     rewarded: list[float] = field(default_factory=_zeros)
 
-    def add(self, context: Sequence[float], reward: float) -> None:
-        """Count one trial."""
+    def add(self, context: Sequence[float], reward: float, weight: float = 1.0) -> None:
+        """Count one trial; a negative weight takes a counted one back."""
         turned, variance = self._turned(context)
-        scale = 1 / (1 + variance)
+        scale = weight / (1 + weight * variance)
         self.inverse = [
             [value - own * other * scale for value, other in zip(row, turned, strict=True)]
             for row, own in zip(self.inverse, turned, strict=True)
         ]
-        self.contexts = [total + x for total, x in zip(self.contexts, context, strict=True)]
+        self.contexts = [
+            total + weight * x for total, x in zip(self.contexts, context, strict=True)
+        ]
         self.rewarded = [
-            total + x * reward for total, x in zip(self.rewarded, context, strict=True)
+            total + weight * x * reward for total, x in zip(self.rewarded, context, strict=True)
         ]
 
     def predict(self, context: Sequence[float]) -> tuple[float, float, float]:

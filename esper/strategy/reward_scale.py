@@ -7,7 +7,8 @@ map is linear up to the clipping, so the ledger maps an arm's mean instead of ea
 at selection time.  If all rewards are equal, each maps to 0.5.
 
 The noise is the standard deviation of rewards around the mean of their arm, pooled over all arms
-and shrunk towards that of all rewards, which is worth `NOISE_WEIGHT` rewards.
+and shrunk towards that of all rewards, which is worth `NOISE_WEIGHT` rewards.  There each reward
+counts by its weight.
 """
 
 import math
@@ -34,15 +35,15 @@ class RewardScale:
         self.mean = 0.0
         self._squares = 0.0
         self._within = 0.0
-        self._repeats = 0
+        self._repeats = 0.0
         self._slope = 0.0
         self._offset = 0.5
 
-    def add(self, reward: float, within: float | None = None) -> None:
+    def add(self, reward: float, within: float | None = None, weight: float = 1.0) -> None:
         """Count one reward.
 
-        `within` is by how much it raises the sum of squares around the mean of its arm; None if it
-        is the first of its arm.
+        `within` is by how much it raises the sum of squares around the mean of its arm, in which it
+        has `weight`; None if it is the first of its arm.
         """
         self.count += 1
         step = reward - self.mean
@@ -50,7 +51,18 @@ class RewardScale:
         self._squares += step * (reward - self.mean)
         if within is not None:
             self._within += within
-            self._repeats += 1
+            self._repeats += weight
+        self._refresh()
+
+    def revise(self, former: float, reward: float, within: float) -> None:
+        """Replace a counted reward; `within` is what that adds to the squares around its arm."""
+        step, before = reward - former, self.mean
+        self.mean += step / self.count
+        squares = self._squares + step * (reward - self.mean + former - before)
+        # What rounding leaves of equal rewards must not be scaled up to [0, 1].
+        is_rest = squares <= _FLAT * (former * former + reward * reward)
+        self._squares = 0.0 if is_rest else squares
+        self._within = max(0.0, self._within + within)
         self._refresh()
 
     def add_many(self, count: int, mean: float, deviation: float) -> None:

@@ -186,7 +186,7 @@ def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
         return f"untried, first by {order} of {scores.count(math.inf)} untried"
     # The mapped mean is no reward, which is in [-1, 1], so it has another name.
     standing = f"standing among all rewards {arm.mean_reward:.2f} (0 worst, 1 best)"
-    tries = "1 trial" if arm.own_trials == 1 else f"{arm.own_trials} trials"
+    tries = "1 trial" if arm.own_trials == 1 else f"{arm.own_trials:.3g} trials"
     prior = f" and a prior worth {arm.prior_trials:.2g}" if arm.prior_trials else ""
     return f"highest score of {len(scores)} viable seeds; {standing}, from {tries} here{prior}"
 

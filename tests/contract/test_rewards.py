@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from esper.contracts.outcome import GainPoint, Outcome
+from esper.contracts.outcome import WINDOWS, GainPoint, Outcome
 from esper.reward.base import RewardModel
 from esper.reward.gain import Gain
 from esper.reward.multi_metric import MultiMetric
@@ -23,7 +23,7 @@ relative = st.floats(-1, 1)
 def outcomes(draw: Any) -> Outcome:
     errors = draw(st.integers(0, 20))
     germinated = draw(st.integers(1, 40))
-    points = draw(st.dictionaries(st.integers(1, 30), relative, max_size=8))
+    points = draw(st.lists(st.tuples(st.sampled_from(WINDOWS), relative), max_size=8))
     gain = draw(st.none() | relative)
     return Outcome(
         slot="block",
@@ -40,7 +40,10 @@ def outcomes(draw: Any) -> Outcome:
         ablation=draw(st.none() | relative),
         gains=()
         if gain is None
-        else tuple(GainPoint(epochs_since=e, gain=points[e]) for e in points),
+        else tuple(
+            GainPoint(epochs_since=i + 1, gain=value, window=window)
+            for i, (window, value) in enumerate(points)
+        ),
         accuracy_gain=draw(st.none() | st.floats(-0.3, 0.3)),
         flops_before=draw(st.just(0.0) | st.floats(100, 1e9)),
         flops_after=draw(st.floats(100, 1e9)),
@@ -74,8 +77,9 @@ def test_a_reward_is_bounded_finite_repeatable_and_said_in_words(
 def test_more_gain_never_lowers_the_reward_and_raises_it_where_it_counts(
     model: RewardModel, outcome: Outcome, low: float, rise: float
 ) -> None:
+    gains = [replace(point, gain=point.gain + rise) for point in outcome.gains]
     less = model.judge(replace(outcome, gain=low)).total
-    more = model.judge(replace(outcome, gain=low + rise)).total
+    more = model.judge(replace(outcome, gain=low + rise, gains=tuple(gains))).total
     assert more > less or (model.name == "sparse" and not outcome.fossilized and more == less)
 
 

@@ -72,10 +72,14 @@ def test_a_store_gives_back_what_it_was_given_oldest_first(name: str, option: Op
 
 
 @pytest.mark.parametrize("name", WRITABLE)
-def test_writing_under_a_known_key_changes_nothing(name: str, option: Open) -> None:
+def test_writing_under_a_known_key_replaces_it_where_it_stands(name: str, option: Open) -> None:
     store = option(name).open()
     store.write([entry(0), entry(1)])
-    store.write([entry(1), replace(entry(0), reward=0.9), entry(0, run="another")])
+    revised = replace(entry(0), reward=0.9, weight=0.75)
+    store.write([entry(1), revised, entry(0, run="another")])
+    assert store.load() == [revised, entry(1), entry(0, run="another")]
+    store.write([revised])
+    store.write([entry(0)])
     assert store.load() == [entry(0), entry(1), entry(0, run="another")]
     store.close()
 

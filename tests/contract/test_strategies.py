@@ -222,11 +222,16 @@ def test_a_store_gives_back_what_was_written(store_option: StoreOption) -> None:
     store.close()
 
 
-def test_writing_twice_changes_nothing(store_option: StoreOption) -> None:
+def test_writing_twice_keeps_one_entry_of_each_key_the_latest(store_option: StoreOption) -> None:
     store = store_option.open()
     entries = [_entry(str(index), 0, float(index)) for index in range(5)]
     store.write(entries)
     store.write(entries)
     store.write([_entry("3", 1, 99.0), _entry("5", 1, 5.0), _entry("5", 1, 6.0)])
-    assert store.load() == [*entries, _entry("5", 1, 5.0)]
+    assert store.load() == [
+        *entries[:3],
+        _entry("3", 1, 99.0),
+        entries[4],
+        _entry("5", 1, 6.0),
+    ]
     store.close()

@@ -191,9 +191,11 @@ def entries_in(path: Path) -> list[LedgerEntry]:
 def test_a_server_holds_ledger_and_events(runs: dict[str, Run], done: dict[str, Done]) -> None:
     run = runs["redis"]
     held = json.loads((done["redis"].cwd.parent / SERVED).read_text(encoding="utf-8"))
-    entries, messages = held["esper:ledger:2"], held["case"]
-    rewards = [json.loads(fields["entry"])["reward"] for fields in entries]
-    assert rewards == [each["reward"] for each in run.of("ledger")]
+    entries, messages = held["esper:ledger:3"], held["case"]
+    stored = [json.loads(fields["entry"]) for fields in entries]
+    judged = [(each["outcome"], each["reward"]["total"]) for each in run.of("reward")]
+    latest = {f"{o['slot']}/{o['seed']}/{o['activation']}": total for o, total in judged}
+    assert {entry["event"]: entry["reward"] for entry in stored} == latest
     told = [json.loads(fields["body"]) for fields in messages if fields["type"] == "event"]
     assert without_clock(told) == without_clock(run.events)
     assert [json.loads(messages[-1]["body"])] == [run.summary]

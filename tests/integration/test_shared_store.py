@@ -45,7 +45,9 @@ def test_no_job_loses_what_it_learned(jobs: list[Run]) -> None:
     assert len(found) == len({(entry.run, entry.event) for entry in found})
     for job in jobs:
         own = [entry for entry in found if entry.run == str(job.path.resolve())]
-        assert [entry.reward for entry in own] == [each["reward"] for each in job.of("ledger")]
+        judged = [each["outcome"] | each["reward"] for each in job.of("reward")]
+        latest = {(each["slot"], each["seed"], each["activation"]): each for each in judged}
+        assert [entry.reward for entry in own] == [each["total"] for each in latest.values()]
         assert own
     assert len(found) == sum(len(job.of("ledger")) for job in jobs)
 

@@ -65,7 +65,7 @@ def test_a_muted_kernel_is_judged_by_its_gain_and_the_paired_standard_error() ->
     assert told.gain_error == pytest.approx(error)
     assert (told.age, told.method, told.blueprint, told.alpha) == (4, "muting", "mlp", 1.0)
     life = host.seed("block1", 0).activation
-    assert life.gains == [GainPoint(epochs_since=4, gain=pytest.approx(1 / 3))]
+    assert life.gains == [GainPoint(epochs_since=4, gain=pytest.approx(1 / 3), window="immediate")]
     assert life.look is not None
     assert life.look.bar == pytest.approx(1.7 * math.sqrt(3) * error), "the first of three looks"
     assert (life.look.epoch, life.look.is_last, life.look.shown) == (4, False, 0.25)

@@ -95,3 +95,46 @@ def test_expected_gains_are_compared_with_measured_ones_also_after_a_save() -> N
     restored.load_state_dict(settlement.state_dict())
     settled(restored, make_outcome(activation=9, expected_gain=0.03, gain=0.03))
     assert restored.tally.expectation.correlation == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("reward", "best"), [("gain", "mlp"), ("multi_metric", "lora"), ("sparse", "conv")]
+)
+def test_the_same_trials_lead_to_another_choice_under_each_reward_model(
+    reward: str, best: str
+) -> None:
+    """A cheap kernel that was culled, one that trebles the network, and a huge one."""
+    settlement = make_settlement(reward)
+    sizes: dict[str, tuple[float, int, bool]] = {
+        "lora": (0.06, 100, False),
+        "mlp": (0.10, 300, True),
+        "conv": (0.115, 3000, True),
+    }
+    for number, (blueprint, (gain, size, is_kept)) in enumerate(sizes.items()):
+        outcome = replace(
+            make_outcome(blueprint),
+            activation=number,
+            gain=gain,
+            gain_error=0.01,
+            fossilized=is_kept,
+            flops_before=100.0,
+            flops_after=float(size),
+            parameters_before=100,
+            parameters_after=size,
+        )
+        settled(settlement, outcome)
+    arms = [settlement.ledger.arm(SPEC, seed, name) for seed, name in enumerate(sizes)]
+    assert max(arms, key=lambda arm: arm.mean_reward).blueprint == best
+
+
+def test_a_reward_counts_by_its_confidence_as_part_of_a_trial() -> None:
+    settlement = make_settlement("gain")
+    # One measurement of the three that a verdict needs, and an error a third of the gain.
+    doubted = replace(make_outcome("mlp"), gain=0.03, gain_error=0.01)
+    judged = settled(settlement, doubted)[EventKind.REWARD]
+    assert judged.reward.confidence == pytest.approx(0.75 / 3)
+    (entry,) = settlement.ledger.entries_of_run()
+    assert entry.weight == pytest.approx(0.625)
+    assert settlement.ledger.arm(SPEC, 0, "mlp").own_trials == pytest.approx(0.625)
+    settled(settlement, replace(doubted, gain=None, gain_error=None, activation=2))
+    assert settlement.ledger.arm(SPEC, 0, "mlp").own_trials == pytest.approx(0.625 + 0.5)

@@ -53,7 +53,7 @@ def test_a_run_does_not_begin_with_what_its_former_self_left() -> None:
         make_settlement(store, run_id).settle(make_outcome("mlp"), SPEC)
     again = make_settlement(store, "run")
     assert [entry.run for entry in again.snapshot] == ["earlier"]
-    assert again.ledger.arm(SPEC, 0, "mlp").trials == 1
+    assert again.ledger.arm(SPEC, 0, "mlp").trials == again.snapshot[0].weight
 
 
 def test_an_outage_is_told_behind_what_was_learned_and_the_entry_is_not_lost(

@@ -91,14 +91,25 @@ def test_the_correlation_of_three_promises_is_told() -> None:
 def test_a_reward_has_the_score_of_its_own_activation() -> None:
     look = event("performance", 6, composite=0.75)
     rows = reward_rows(run_of(look, settled(8, 0.02), settled(20, -0.02)))
-    assert [row[5:7] for row in rows] == [("0.75", "0.020"), ("-", "-0.020")]
+    assert [row[6:8] for row in rows] == [("0.75", "0.020"), ("-", "-0.020")]
+
+
+def test_a_reward_that_was_revised_is_shown_once_with_its_latest_values() -> None:
+    verdict = settled(8, 0.02)
+    later = settled(13, 0.02)
+    later["outcome"] |= {"gains": [{"gain": 0.02}, {"gain": 0.01}]}
+    later |= {"epochs_after_keeping": 5, "reward": {"total": 0.01, "explanation": "later"}}
+    look = event("performance", 8, composite=0.75)
+    (row,) = reward_rows(run_of(look, verdict, later))
+    assert row[0] == 8
+    assert row[4:] == ("+2.0 %", "+1.0 %", "0.75", "0.010", "later")
 
 
 def test_the_mean_of_an_arm_is_that_of_the_rewards_shown(tmp_path: Path, make_run: Any) -> None:
     run = load_run(make_run(tmp_path / "run"))
     rows = ledger_rows(run)
     assert [row[:2] for row in rows] == sorted({(row[0], row[1]) for row in rows})
-    shown = {(row[1].split()[0], row[2]): row[6] for row in reward_rows(run)}
+    shown = {(row[1].split()[0], row[2]): row[7] for row in reward_rows(run)}
     assert {row[:2]: row[3] for row in rows} == shown, "every arm has one trial here"
 
 

@@ -26,7 +26,7 @@ def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: A
     assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "-", "0"] in rows
     assert any("adapt add neurons  block1" in line for line in lines)
     assert ["block2", "lora", "1", "-0.055", "-0.055"] in rows, "one scale, in [-1, 1]"
-    reward = ["13", "block2", "seed", "1", "lora", "culled", "-1.1", "%", "±", "0.4", "0.49"]
+    reward = ["13", "block2", "seed", "1", "lora", "culled", "-1.1", "%", "±", "0.4", "-", "0.49"]
     assert [*reward, "-0.055"] in rows
     chosen = "4 block1 mlp (seed 0) 0.710 noop (seed 3) 0.420 the highest draw of 4"
     assert chosen.split() in rows

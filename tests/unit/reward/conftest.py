@@ -8,10 +8,10 @@ import pytest
 from esper.contracts.outcome import GainPoint, Outcome
 
 
-def make_outcome(*, points: dict[int, float] | None = None, **fields: Any) -> Outcome:
+def make_outcome(*, points: tuple[tuple[str, float], ...] = (), **fields: Any) -> Outcome:
     """A fossilized seed that lived 6 epochs, gained a tenth and added nothing.
 
-    points: gain by epochs since germination.
+    points: window and gain of every look.
     """
     defaults: dict[str, Any] = {
         "slot": "block",
@@ -30,7 +30,10 @@ def make_outcome(*, points: dict[int, float] | None = None, **fields: Any) -> Ou
         "flops_after": 100.0,
         "parameters_before": 100,
         "parameters_after": 100,
-        "gains": tuple(GainPoint(epochs_since=e, gain=g) for e, g in (points or {}).items()),
+        "gains": tuple(
+            GainPoint(epochs_since=4 + i, gain=gain, window=window)
+            for i, (window, gain) in enumerate(points)
+        ),
     }
     return Outcome(**(defaults | fields))
 

@@ -7,7 +7,7 @@ import pytest
 
 from esper.reward.evidence import added_flops, added_parameters, confidence, credited, who
 
-THREE = {4: 0.1, 5: 0.1, 6: 0.1}
+THREE = (("immediate", 0.1), ("short", 0.1), ("short", 0.1))
 
 
 def test_confidence_is_the_gains_share_in_gain_and_error(settle: Any) -> None:
@@ -21,8 +21,8 @@ def test_confidence_is_the_gains_share_in_gain_and_error(settle: Any) -> None:
 def test_confidence_grows_with_measurements_up_to_three(settle: Any) -> None:
     few = {"gain_error": 0.0}
     assert confidence(settle(**few)) == pytest.approx(1 / 3)
-    assert confidence(settle(points={1: 0.1, 2: 0.1}, **few)) == pytest.approx(2 / 3)
-    assert confidence(settle(points={**THREE, 7: 0.1}, **few)) == 1
+    assert confidence(settle(points=THREE[:2], **few)) == pytest.approx(2 / 3)
+    assert confidence(settle(points=(*THREE, ("medium", 0.1)), **few)) == 1
 
 
 def test_an_unmeasured_gain_has_no_confidence_and_says_so(settle: Any) -> None:
@@ -42,4 +42,6 @@ def test_words_name_the_seed_and_its_credit(settle: Any) -> None:
     assert who(settle()) == "seed 1 of slot 'block' (mlp, fossilized)"
     assert who(settle(fossilized=False)) == "seed 1 of slot 'block' (mlp, culled)"
     assert credited(settle()) == "credited gain +10.0% (± 1.0%)"
+    seen = credited(settle(points=(*THREE, ("medium", 0.05), ("long", -0.02))))
+    assert seen == "credited gain +10.0% (± 1.0%), later -2.0%"
     assert credited(settle(gain=-0.2, gain_error=None)) == "credited gain -20.0% (error unknown)"

@@ -25,6 +25,12 @@ def test_the_gain_in_accuracy_counts_when_asked_for(settle: Any) -> None:
     assert "gain in accuracy not measured" in unknown.explanation
 
 
+def test_the_last_look_after_keeping_counts(settle: Any) -> None:
+    looks = (("immediate", 0.1), ("short", 0.1), ("medium", 0.06), ("medium", 0.02))
+    assert Gain(rent=0.0).judge(settle(points=looks)).total == pytest.approx(math.tanh(0.1))
+    assert Gain(rent=0.0).judge(settle(points=looks[:2])).total == pytest.approx(math.tanh(0.5))
+
+
 def test_an_unmeasured_gain_still_pays_rent(settle: Any) -> None:
     reward = Gain(rent=0.1).judge(settle(gain=None, flops_after=200.0))
     assert reward.total == pytest.approx(math.tanh(-0.5 * math.log(2)))

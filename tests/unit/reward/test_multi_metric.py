@@ -35,7 +35,7 @@ def test_a_gain_of_a_fifth_pays_and_a_useless_kernel_does_not(settle: Any) -> No
     model = MultiMetric()
     assert model.judge(typical(settle, gain=0.2)).total > 0.5
     assert model.judge(typical(settle, gain=0.2, gain_error=None)).total > 0.05
-    ramp = {1: 0.0, 2: 0.0, 3: 0.05, 4: 0.2, 5: 0.2, 6: 0.2}
+    ramp = (("immediate", 0.05), ("short", 0.2), ("short", 0.2))
     assert model.judge(typical(settle, gain=0.2, points=ramp)).total > 0.05
     assert -0.2 < model.judge(typical(settle, gain=0.0)).total < 0
     assert model.judge(typical(settle, gain=0.8)).total > 0.95
@@ -79,7 +79,7 @@ def test_the_explanation_names_every_component_with_numbers(settle: Any) -> None
 
 
 def test_an_unmeasured_gain_contributes_nothing_and_says_so(settle: Any) -> None:
-    reward = MultiMetric().judge(settle(gain=None, gain_error=None, points={1: 0.5}))
+    reward = MultiMetric().judge(settle(gain=None, gain_error=None, points=(("immediate", 0.5),)))
     assert reward.components["accuracy"] == 0
     assert reward.confidence == 0
     assert "gain not measured" in reward.explanation
@@ -115,7 +115,12 @@ def test_a_value_out_of_range_is_refused_with_its_key(key: str, value: Any) -> N
         MultiMetric(**{key: value})
 
 
-@pytest.mark.parametrize("ends", [(0, 5, 20), (5, 5, 20), (1, 20, 20), (1, 5, 4)])
-def test_windows_of_no_length_are_refused(ends: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match=r"reward\.immediate_until, .* must be rising"):
-        MultiMetric(immediate_until=ends[0], short_until=ends[1], medium_until=ends[2])
+def test_a_kept_kernel_that_fades_loses_and_one_that_lasts_does_not(settle: Any) -> None:
+    looks = (("immediate", 0.1), ("short", 0.1))
+    model = MultiMetric()
+    verdict, faded, lasted = (
+        model.judge(settle(points=looks + later)).components["accuracy"]
+        for later in ((), (("medium", 0.0),), (("medium", 0.1), ("long", 0.1)))
+    )
+    assert (verdict, lasted) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert faded == pytest.approx(2.0 * 0.7 / 0.95)

@@ -19,6 +19,11 @@ def test_a_harmful_seed_that_stays_is_punished(settle: Any) -> None:
     assert Sparse().judge(settle(gain=-0.1)).total == pytest.approx(math.tanh(-0.5))
 
 
+def test_the_last_look_after_keeping_counts(settle: Any) -> None:
+    looks = (("short", 0.1), ("medium", 0.1), ("long", -0.02))
+    assert Sparse().judge(settle(points=looks)).total == pytest.approx(math.tanh(-0.1))
+
+
 def test_an_unmeasured_gain_is_worth_nothing(settle: Any) -> None:
     reward = Sparse().judge(settle(gain=None))
     assert (reward.total, reward.confidence) == (0, 0)

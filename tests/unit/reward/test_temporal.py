@@ -4,46 +4,43 @@ from typing import Any
 
 import pytest
 
+from esper.contracts.outcome import LONG_AFTER, WINDOWS, kept_window
 from esper.reward.temporal import age, weighted_gain
 
-UNTIL, WEIGHTS = (1, 5, 20), (0.3, 0.4, 0.25, 0.05)
-
-
-@pytest.mark.parametrize(
-    ("epochs_since", "window"), [(1, 0), (2, 1), (5, 1), (6, 2), (20, 2), (21, 3), (400, 3)]
-)
-def test_an_epoch_lies_in_one_window(settle: Any, epochs_since: int, window: int) -> None:
-    outcome = settle(
-        points={epochs_since: 1.0}, gain=0.0, germinated_epoch=0, settled_epoch=7 if window else 1
-    )
-    settled = 2 if window else 0
-    apart = WEIGHTS[window] / (WEIGHTS[window] + WEIGHTS[settled])
-    expected = 0.5 if window == settled else apart
-    assert weighted_gain(outcome, UNTIL, WEIGHTS) == pytest.approx(expected)
+WEIGHTS = dict(zip(WINDOWS, (0.3, 0.4, 0.25, 0.05), strict=True))
+LOOKS = (("immediate", 0.1), ("short", 0.2), ("short", 0.4))
 
 
 def test_every_window_weighs_by_its_mean(settle: Any) -> None:
-    outcome = settle(
-        points={1: 0.1, 2: 0.2, 5: 0.4, 6: 0.0, 20: 0.2}, gain=0.8, germinated_epoch=0,
-        settled_epoch=30,
-    )  # fmt: skip
+    outcome = settle(points=(*LOOKS, ("medium", 0.0), ("medium", 0.2), ("long", 0.8)), gain=0.3)
     expected = 0.3 * 0.1 + 0.4 * 0.3 + 0.25 * 0.1 + 0.05 * 0.8
-    assert weighted_gain(outcome, UNTIL, WEIGHTS) == pytest.approx(expected)
+    assert weighted_gain(outcome, WEIGHTS) == pytest.approx(expected)
 
 
-def test_weights_not_yet_due_are_renormalised(settle: Any) -> None:
-    outcome = settle(points={1: 0.1, 2: 0.2}, gain=0.4, germinated_epoch=4, settled_epoch=7)
-    assert weighted_gain(outcome, UNTIL, WEIGHTS) == pytest.approx((0.3 * 0.1 + 0.4 * 0.3) / 0.7)
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (LOOKS[:1], 0.1),
+        (LOOKS, (0.3 * 0.1 + 0.4 * 0.3) / 0.7),
+        ((*LOOKS, ("medium", 0.6)), (0.3 * 0.1 + 0.4 * 0.3 + 0.25 * 0.6) / 0.95),
+    ],
+)
+def test_weights_not_yet_due_are_renormalised(settle: Any, points: Any, expected: float) -> None:
+    assert weighted_gain(settle(points=points, gain=9.0), WEIGHTS) == pytest.approx(expected)
 
 
-def test_the_settled_gain_alone_counts_in_full_whenever_it_settled(settle: Any) -> None:
-    for settled_epoch in (4, 5, 8, 20, 90):
-        outcome = settle(gain=0.2, germinated_epoch=4, settled_epoch=settled_epoch)
-        assert weighted_gain(outcome, UNTIL, WEIGHTS) == pytest.approx(0.2)
+def test_without_a_look_the_settled_gain_counts_in_full(settle: Any) -> None:
+    assert weighted_gain(settle(gain=0.2), WEIGHTS) == 0.2
 
 
 def test_an_unmeasured_gain_is_unknown(settle: Any) -> None:
-    assert weighted_gain(settle(gain=None), UNTIL, WEIGHTS) is None
+    assert weighted_gain(settle(gain=None), WEIGHTS) is None
+
+
+def test_a_kept_kernel_is_looked_at_in_the_medium_and_in_the_long_window() -> None:
+    assert [kept_window(epochs) for epochs in (2, 5, LONG_AFTER - 1, LONG_AFTER, 40)] == [
+        "medium", "medium", "medium", "long", "long",
+    ]  # fmt: skip
 
 
 def test_a_seed_settled_at_once_is_one_epoch_old(settle: Any) -> None:
