@@ -146,7 +146,8 @@ class GrowerOptions(ControlOptions):
     @property
     def cooldown_epochs(self) -> int:
         """Epochs for which a slot rests after a change."""
-        return self.orchestrator.adaptation_cooldown_epochs
+        epochs: int = self.orchestrator.adaptation_cooldown_epochs
+        return epochs
 
     def pipeline(self, rng_seed: int) -> KernelPipeline:
         """Return a kernel pipeline with the budgets of `safety`."""
