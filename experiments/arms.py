@@ -114,10 +114,7 @@ def compare(place: Place, rng_seed: int, best: float | None = None) -> list[dict
 
     `best` is the size that was chosen before, if any; it is run at equal seconds too.
     """
-    config = place.config(rng_seed)
-    warm_up(config)
-    grown = measure(config)
-    controls = Controls(config)
+    grown, controls = _grown(place, rng_seed)
     results = [result("grown", grown), *_host(controls, grown), *_final(controls, grown)]
     sizes = size_results(controls, grown.flops)
     drawn = Random(f"size/{rng_seed}").choice(SIZES)
@@ -132,22 +129,24 @@ def compare(place: Place, rng_seed: int, best: float | None = None) -> list[dict
 
 def compare_host(place: Place, rng_seed: int) -> list[dict[str, Any]]:
     """Run the grown arm of one rng seed and the ungrown host; return their results."""
-    config = place.config(rng_seed)
-    warm_up(config)
-    grown = measure(config)
-    return [asdict(each) for each in (result("grown", grown), *_host(Controls(config), grown))]
+    grown, controls = _grown(place, rng_seed)
+    return [asdict(each) for each in (result("grown", grown), *_host(controls, grown))]
 
 
 def compare_sizes(place: Place, rng_seed: int) -> list[dict[str, Any]]:
     """Run the static sizes of one rng seed, at the epochs and at the FLOPs of the grown run."""
+    grown, controls = _grown(place, rng_seed)
+    return [asdict(each) for each in size_results(controls, grown.flops)]
+
+
+def _grown(place: Place, rng_seed: int) -> tuple[Measured, Controls]:
+    """Return the grown run and the controls of a rng seed.
+
+    It runs once before it counts, so that no arm pays for what is loaded at first use.
+    """
     config = place.config(rng_seed)
-    warm_up(config)
-    return [asdict(each) for each in size_results(Controls(config), measure(config).flops)]
-
-
-def warm_up(config: RunConfig) -> None:
-    """Run the grown run before it counts, so that no arm pays for what is loaded at first use."""
     measure(config)
+    return measure(config), Controls(config)
 
 
 def size_results(controls: Controls, flops: float) -> list[Result]:

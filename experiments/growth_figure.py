@@ -36,7 +36,7 @@ def draw(tasks: Mapping[str, Any], stem: Path) -> list[Path]:
 
 
 def _plot(axes: Axes, arms: Mapping[str, Any], cost: str) -> None:
-    """Draw the static sizes at equal epochs as a line, and all other arms as points."""
+    """Draw the static sizes at equal epochs as a line, and all other arms that ran as points."""
     sizes = [size_name(size) for size in SIZES]
     series = {
         "static sizes, equal epochs": sizes,
@@ -44,6 +44,7 @@ def _plot(axes: Axes, arms: Mapping[str, Any], cost: str) -> None:
         "host at equal epochs, FLOPs, seconds": ["host", *("host" + each for each in _EQUAL)],
     }
     series |= {label: [arm] for arm, label in _LABELS.items()}
+    series = {label: names for label, names in series.items() if names[0] in arms}
     for colour, (label, names) in zip(CYCLE, series.items(), strict=False):
         rows = [arms[name] for name in names]
         means = [row["test_accuracy"]["mean"] for row in rows]
@@ -61,12 +62,12 @@ def _plot(axes: Axes, arms: Mapping[str, Any], cost: str) -> None:
             elinewidth=1,
             capsize=2,
         )
-    for name in sizes:
+    for name in (size for size in sizes if size in arms):
         where = (arms[name][cost], arms[name]["test_accuracy"]["mean"][0])
         axes.annotate(name, where, (3, 3), textcoords="offset points", color=INK, fontsize=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%.1g"))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%.2g"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#8a9099", alpha=0.25, linewidth=0.6)

@@ -7,7 +7,7 @@ each task is chosen first, on the rng seeds 100 to 99 + N and, where data have o
 another one: the size with the lowest mean decision-validation loss at equal FLOPs.  It is then
 reported on the seeds of the evaluation, as the arm `best size`.
 
-With `--arms host` it is compared to the ungrown host alone, which takes a tenth of the time.
+With `--arms host` it is compared to the ungrown host alone.
 
 Writes `experiments/results/growth_pays.json` with the table and every run, a figure beside it, and
 prints the table.  A stopped command goes on where it was.

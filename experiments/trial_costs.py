@@ -7,12 +7,12 @@ to its kernel from germination to verdict.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Row = Mapping[str, Any]
-Key = tuple[str, int, int]
-"""Slot, seed, and epoch of germination."""
+Place = tuple[str, int]
+"""Slot and seed."""
 
 _ENDS = ("CULLED", "FOSSILIZED")
 _KEPT_WEIGHT = 2
@@ -20,17 +20,19 @@ _KEPT_WEIGHT = 2
 
 @dataclass
 class _Kernel:
+    germinated: int
     flops: float
     verdict: int | None = None
     is_kept: bool = False
-    cost: float = field(default=0.0)
+    cost: float = 0.0
 
-    def weight(self, germinated: int, epoch: int) -> float:
-        if epoch <= germinated:
-            return 0.0
-        if self.verdict is None or epoch <= self.verdict:
+    def is_on_trial(self, epoch: int) -> bool:
+        return self.germinated < epoch and (self.verdict is None or epoch <= self.verdict)
+
+    def weight(self, epoch: int) -> float:
+        if self.is_on_trial(epoch):
             return self.flops
-        return _KEPT_WEIGHT * self.flops if self.is_kept else 0.0
+        return _KEPT_WEIGHT * self.flops if self.is_kept and epoch > self.germinated else 0.0
 
 
 def trial_shares(lines: Sequence[Row], events: Sequence[Row]) -> list[float]:
@@ -44,21 +46,19 @@ def trial_shares(lines: Sequence[Row], events: Sequence[Row]) -> list[float]:
     host = lines[0]["flops"]
     for line in lines:
         epoch = line["epoch"]
-        weights = {key: kernel.weight(key[2], epoch) for key, kernel in kernels.items()}
-        total = sum(weights.values())
-        for key, weight in weights.items():
-            kernel = kernels[key]
-            if weight and (kernel.verdict is None or epoch <= kernel.verdict):
-                kernel.cost += (line["flops"] - host) * weight / total
+        total = sum(kernel.weight(epoch) for kernel in kernels)
+        for kernel in kernels:
+            if total and kernel.is_on_trial(epoch):
+                kernel.cost += (line["flops"] - host) * kernel.weight(epoch) / total
     spent = sum(line["flops"] for line in lines)
-    return [kernel.cost / spent for kernel in kernels.values()]
+    return [kernel.cost / spent for kernel in kernels]
 
 
-def _kernels(events: Sequence[Row]) -> dict[Key, _Kernel]:
-    """Return the kernel of each trial with its verdict."""
-    flops: dict[tuple[str, int], float] = {}
-    opened: dict[tuple[str, int], Key] = {}
-    kernels: dict[Key, _Kernel] = {}
+def _kernels(events: Sequence[Row]) -> list[_Kernel]:
+    """Return the kernel of each trial, in the order of germination."""
+    flops: dict[Place, float] = {}
+    latest: dict[Place, _Kernel] = {}
+    kernels = []
     for event in events:
         if event["kind"] not in ("kernel", "lifecycle"):
             continue
@@ -66,10 +66,9 @@ def _kernels(events: Sequence[Row]) -> dict[Key, _Kernel]:
         if event["kind"] == "kernel":
             flops[place] = event["flops"]
         elif event["to_stage"] == "GERMINATED":
-            opened[place] = (*place, event["epoch"])
-            kernels[opened[place]] = _Kernel(flops[place])
-        elif event["to_stage"] in _ENDS:
-            kernel = kernels[opened[place]]
-            if kernel.verdict is None:
-                kernel.verdict, kernel.is_kept = event["epoch"], event["to_stage"] == "FOSSILIZED"
+            latest[place] = _Kernel(event["epoch"], flops[place])
+            kernels.append(latest[place])
+        elif event["to_stage"] in _ENDS and latest[place].verdict is None:
+            latest[place].verdict = event["epoch"]
+            latest[place].is_kept = event["to_stage"] == "FOSSILIZED"
     return kernels
