@@ -19,6 +19,8 @@ LEAD_TO_FOSSIL = [
     "PROBATIONARY",
     "FOSSILIZED",
 ]
+AIMING = ("germinate", "retarget")
+"""The changes that give a seed an alpha target."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,16 @@ def story(run: Run, slot: str, seed: int) -> list[str]:
     """Return the stages that a seed entered, in order."""
     moves = run.of("lifecycle")
     return [move["to_stage"] for move in moves if (move["slot"], move["seed"]) == (slot, seed)]
+
+
+def changes_of(run: Run, slot: str, seed: int) -> list[Json]:
+    """Return what plans changed of one seed, in order, each change with its epoch."""
+    return [
+        {**change, "epoch": plan["epoch"]}
+        for plan in run.of("plan")
+        for change in plan["changes"]
+        if (plan["slot"], change["seed"]) == (slot, seed)
+    ]
 
 
 def test_a_seed_is_kept_and_a_seed_is_culled(run: Run) -> None:
@@ -64,7 +76,15 @@ def test_a_culled_seed_rests_and_comes_back_with_another_blueprint(run: Run) -> 
             if (move["slot"], move["seed"]) == (cull["slot"], cull["seed"])
         ]
         assert [move["to_stage"] for move in later[:4]] == rest
-        assert later[3]["epoch"] == cull["epoch"] + 5
+        changes = changes_of(run, cull["slot"], cull["seed"])
+        at_once = [each for each in changes if each["epoch"] == cull["epoch"]]
+        # The rest is left out if one plan culls the seed and germinates it again.
+        is_replaced = [each["action"] for each in at_once] == ["cull", "germinate"]
+        assert later[3]["epoch"] == cull["epoch"] + (0 if is_replaced else 5)
+        assert is_replaced == any(move["epoch"] == cull["epoch"] for move in later[4:])
+        for move in later[4:5]:
+            assert move["to_stage"] == "GERMINATED"
+            assert move["blueprint"] != cull["blueprint"]
 
 
 def test_alpha_rises_from_nothing_to_its_target_and_stays(run: Run) -> None:
@@ -74,8 +94,11 @@ def test_alpha_rises_from_nothing_to_its_target_and_stays(run: Run) -> None:
         others = [i for i in range(1, len(alphas)) if alphas[i] < alphas[i - 1]]
         alphas = alphas[max(others, default=0) :]
         assert alphas[0] == 0.0
-        assert alphas[-1] == 1.0
+        aims = [c for c in changes_of(run, kept["slot"], kept["seed"]) if c["action"] in AIMING]
+        assert alphas[-1] == aims[-1]["alpha_target"]
         assert is_rising(alphas)
+        kept_for = EPOCHS - kept["epoch"]
+        assert set(alphas[-1 - kept_for :]) == {alphas[-1]}
 
 
 def test_a_seed_has_no_influence_while_it_learns_alone(run: Run) -> None:
@@ -97,7 +120,7 @@ def test_the_saved_network_holds_the_kept_kernels_at_their_alpha_and_no_other(ru
         assert sorted(saved) == sorted(kept)
         for slot, seed, _ in kept:
             alpha = file.get_tensor(f"{slot}.esper_kernels.alpha_{seed}")
-            assert alpha.item() == seed_lines(run, slot, seed)[-1]["alpha"] == 1.0
+            assert alpha.equal(alpha.new_tensor(seed_lines(run, slot, seed)[-1]["alpha"]))
 
 
 def test_parameters_follow_every_germination_and_every_cull(run: Run) -> None:
@@ -109,7 +132,7 @@ def test_parameters_follow_every_germination_and_every_cull(run: Run) -> None:
             next(
                 kernel["parameters"]
                 for kernel in reversed(run.of("kernel"))
-                if (kernel["slot"], kernel["seed"]) == (cull["slot"], cull["seed"])
+                if all(kernel[key] == cull[key] for key in ("slot", "seed", "blueprint"))
                 and kernel["epoch"] <= cull["epoch"]
             )
             for cull in culls
@@ -141,11 +164,13 @@ def test_flops_count_kernels_and_trials_and_stay_within_the_limit(run: Run) -> N
 
 
 def test_the_verdicts_follow_what_was_measured(run: Run) -> None:
-    for judged in run.of("reward"):
-        outcome = judged["outcome"]
+    # A kept kernel is judged again later; its verdict was taken once.
+    verdicts = [each["outcome"] for each in run.of("reward") if not each["epochs_after_keeping"]]
+    assert len(verdicts) == run.summary["seeds_fossilized"] + run.summary["seeds_culled"]
+    for outcome in verdicts:
         if outcome["fossilized"]:
             assert outcome["gain"] > max(0.005, 1.7 * outcome["gain_error"])
-    succeeded = [each for each in run.of("reward") if (each["outcome"]["gain"] or 0) > 0]
+    succeeded = [outcome for outcome in verdicts if (outcome["gain"] or 0) > 0]
     assert run.summary["adaptations_succeeded"] == len(succeeded)
 
 

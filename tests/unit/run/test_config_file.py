@@ -21,7 +21,12 @@ def written_and_read(config: RunConfig) -> dict[str, Any]:
 
 def test_each_group_has_the_name_of_its_option() -> None:
     values = config_values(RunConfig(strategy=Thompson(prior_alpha=3.0)))
-    assert values["strategy"] == {"name": "thompson", "prior_alpha": 3.0, "prior_beta": 1.0}
+    assert values["strategy"] == {
+        "name": "thompson",
+        "prior_alpha": 3.0,
+        "prior_beta": 1.0,
+        "first_order_weight": 1.0,
+    }
     assert values["model"]["slots"] == ["auto"]
     assert values["epochs"] == 40
     assert "name" not in values["viability"]
