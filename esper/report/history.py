@@ -1,7 +1,6 @@
 """The history of every seed, from a run's events and metrics, as values and as table rows.
 
-In the head of a table, `#` before a title marks a column of numbers and `@` one of names,
-which the terminal does not wrap.
+In the head of a table, `#` before a title marks a column of numbers and `@` one of names.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ Seed = tuple[str, int]
 
 DECISIONS = ("#epoch", "@decision", "@where", "reason")
 SEEDS = (
-    *("slot", "#seed", "stage", "#since", "blueprint"),
+    *("@slot", "#seed", "@stage", "#since", "@blueprint"),
     *("#alpha", "#gain", "#ablation", "#score", "#tried"),
 )
 

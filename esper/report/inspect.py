@@ -71,20 +71,24 @@ def _head(run: Run) -> Text:
 def titled_table(
     title: str, head: Sequence[str], rows: Iterable[Row]
 ) -> tuple[RenderableType, ...]:
-    """Return an empty line and a table; see `history` for the marks in its head."""
+    """Return an empty line and a table; see `history` for the marks in its head.
+
+    Where the terminal is too narrow, cells go on in further lines, so that no digit is lost.
+    Columns stand close unless one holds sentences, which leave room by themselves.
+    """
+    has_sentences = not all(name.startswith(("#", "@")) for name in head)
     table = Table(
         title=title,
         title_justify="left",
         title_style="bold",
         box=None,
-        padding=(0, 2, 0, 0),
+        padding=(0, 2 if has_sentences else 1, 0, 0),
         header_style="dim",
     )
     for name in head:
         table.add_column(
             name.lstrip("#@"),
             justify="right" if name.startswith("#") else "left",
-            no_wrap=name.startswith(("#", "@")),
             overflow="fold",
         )
     for row in rows:

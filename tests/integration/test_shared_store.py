@@ -27,10 +27,17 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return [Run(folder / "sweep" / str(job)) for job in range(3)]
 
 
-def alone(folder: Path, seed: int, *store: str) -> Run:
+def alone(folder: Path, seed: int, *options: str) -> Run:
     where = f"hydra.run.dir={folder}"
-    assert code_of("train", *PROFILE, f"rng_seed={seed}", *store, where) == 0
+    assert code_of("train", *PROFILE, f"rng_seed={seed}", *options, where) == 0
     return Run(folder)
+
+
+def spread(run: Run) -> dict[str, float]:
+    """Return by how much each blueprint's first score is below the best one."""
+    (chosen,) = run.of("selection")
+    scores = {each["blueprint"]: each["score"] for each in (chosen, *chosen["alternatives"])}
+    return {name: max(scores.values()) - score for name, score in scores.items()}
 
 
 def lived(run: Run) -> Any:
@@ -76,14 +83,20 @@ def test_each_job_says_what_it_read_and_that_others_ran_beside_it(jobs: list[Run
 
 
 def test_what_a_job_read_does_make_a_difference(jobs: list[Run], tmp_path: Path) -> None:
-    cold = alone(tmp_path / "cold", 2, "store=memory")
-    # Which seed it chooses depends on whose entries it read; that it knows of some arm, does not.
+    read = ["store=snapshot", f"store.path={jobs[2].path}"]
+    # Without first-order scores an arm of which nothing was read has no score, and comes first.
+    blind = "strategy.first_order_weight=0"
+    cold = alone(tmp_path / "cold", 2, "store=memory", blind)
+    warm = alone(tmp_path / "warm", 2, *read, blind)
     untried, known = (
         {
             arm["blueprint"]
             for arm in each.of("selection")[0]["alternatives"]
             if arm["score"] is None
         }
-        for each in (cold, jobs[2])
+        for each in (cold, warm)
     )
     assert known < untried
+    # With them it still ranks its arms by what was read.
+    ignorant = alone(tmp_path / "ignorant", 2, "store=memory")
+    assert spread(jobs[2]) != pytest.approx(spread(ignorant))

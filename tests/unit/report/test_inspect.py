@@ -1,6 +1,7 @@
 """The terminal shows seeds, decisions and ledger from the run directory alone."""
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from esper.contracts.errors import DataError
 from esper.report.inspect import inspect
 
 
-def shown(path: Path, width: int = 160) -> list[str]:
+def shown(path: Path, width: int = 120) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width).print(inspect(path))
     return out.getvalue().splitlines()
+
+
+def letters(lines: list[str]) -> Counter[str]:
+    return Counter("".join("".join(lines).split()))
 
 
 def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: Any) -> None:
@@ -32,6 +37,21 @@ def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: A
     assert chosen.split() in rows
     assert ["gated_mlp", "1", "1", "0", "0", "-"] in rows
     assert "0 pairs of gains; a correlation needs 3." in lines
+
+
+def test_a_terminal_of_the_usual_width_breaks_no_word(tmp_path: Path, make_run: Any) -> None:
+    run = make_run(tmp_path / "run")
+    wide = {" ".join(line.split()) for line in shown(run)}
+    narrow = {" ".join(line.split()) for line in shown(run, width=80)}
+    for start in ("block1 0 FOSSILIZED", "13 block2 seed 1 lora culled", "block2 lora 1"):
+        (row,) = [line for line in wide if line.startswith(start)]
+        assert row in narrow
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_loses_nothing(tmp_path: Path, make_run: Any, width: int) -> None:
+    run = make_run(tmp_path / "run")
+    assert letters(shown(run, width)) == letters(shown(run))
 
 
 def test_an_unfinished_run_shows_where_it_stands(tmp_path: Path, make_run: Any) -> None:
