@@ -27,7 +27,7 @@ SHORT = (
     "attribution.standard_errors=1",
     "training.steps_per_epoch=8",
     "training.lr=0.03",
-    "rng_seed=3",
+    "rng_seed=0",
 )
 """A run of about a second that germinates three times, culls and fossilizes."""
 

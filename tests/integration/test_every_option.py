@@ -1,5 +1,7 @@
 """Every option of every group runs through the command line and really does what it is for."""
 
+import math
+
 import pytest
 
 from esper.attribution.options import METHODS
@@ -140,9 +142,19 @@ def test_each_strategy_chooses_in_its_own_way(runs: dict[str, Run]) -> None:
     def chosen(strategy: str) -> list[Json]:
         return runs[f"strategy_{strategy}"].of("selection")
 
+    def first_scores(strategy: str) -> dict[int, float]:
+        first = chosen(strategy)[0]
+        return {each["seed"]: each["score"] for each in (first, *first["alternatives"])}
+
     assert {selection["seed"] for selection in chosen("fixed")} == {0, None}
     assert [selection["seed"] for selection in chosen("round_robin")][:4] == [0, 1, 2, 3]
-    assert chosen("ucb")[0]["reason"].startswith("untried")
+    # Before any trial the means are the ranks of the first-order scores, each worth one trial.
+    means = first_scores("epsilon_greedy")
+    assert sorted(means.values()) == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    bonus = 0.25 * math.sqrt(2 * math.log(4))
+    assert first_scores("ucb") == pytest.approx({s: mean + bonus for s, mean in means.items()})
     assert all(0 < selection["score"] < 1 for selection in chosen("thompson"))
     orders = {tuple(each["seed"] for each in chosen(name)) for name in OPTIONS["strategy"]}
     assert len(orders) > 3
+    told = {tuple(each["score"] for each in chosen(name)) for name in OPTIONS["strategy"]}
+    assert len(told) == len(OPTIONS["strategy"])
