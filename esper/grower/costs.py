@@ -181,8 +181,8 @@ class Costs:
         """Return the FLOPs left after the trials of all live kernels.
 
         With `is_next` only until their next looks, and no event joins them.  `kept` are settled,
-        not live.  Then the samples that
-        pass the network with most of its kernels, those of a further event included.
+        not live.  Then the samples that pass the network with most of its kernels, those of a
+        further event included.
         """
         settled_flops = self._settled_flops(kept)
         plain_flops = self._trained_flops(settled_flops)

@@ -26,7 +26,7 @@ from tests.redis_server import WHY_NOT as WHY_NO_REDIS
 from tests.redis_server import RedisServer
 
 RNG_SEED = 5
-"""A seed with which the default run fossilizes and culls at least one seed each."""
+"""A seed with which the default run keeps, culls, replaces and removes at least one seed each."""
 
 
 @pytest.fixture(scope="session")

@@ -100,14 +100,6 @@ EVENTS: dict[str, list[str]] = {
 }
 """The kinds that a default run has; `safety` and others come with what goes wrong."""
 
-PLANS = {
-    "add_neurons": "diversify",
-    "remove_neurons": "specialize",
-    "add_layer": "ensemble",
-    "replace": "replace",
-}
-"""The kind of plan that each adaptation leads to."""
-
 REASONS = {"decision": "reason", "plan": "reasoning", "selection": "reason", "lifecycle": "reason"}
 
 
@@ -217,44 +209,6 @@ def test_every_gate_that_was_passed_tells_what_it_measured(run: Run) -> None:
     for move in gated:
         assert move["gate"]["passed"] == all(check["passed"] for check in move["gate"]["checks"])
         assert move["gate"]["passed"] or move["to_stage"] == "CULLED"
-
-
-def after(run: Run, wish: Json) -> list[Json]:
-    """Return the plan of a decision to change a slot, and what followed there in that epoch."""
-    same = [each for each in run.events if each["epoch"] == wish["epoch"]]
-    about = [each for each in same if each.get("slot") == wish["slot"]]
-    later = about[about.index(wish) :]
-    (start,) = [i for i, e in enumerate(later) if e.get("plan_kind") == PLANS[wish["adaptation"]]]
-    return later[start:]
-
-
-def test_a_decision_to_grow_leads_to_a_plan_a_selection_and_a_kernel(run: Run) -> None:
-    wishes = [each for each in run.of("decision") if each["decision_kind"] == "adapt"]
-    growing = [wish for wish in wishes if wish["adaptation"] != "remove_neurons"]
-    num_grown = 0
-    for wish in growing:
-        about = after(run, wish)
-        kinds = [each["kind"] for each in about]
-        # Nothing is built if no kernel on offer fits the budgets.
-        is_chosen = any(each["kind"] == "selection" and each["seed"] is not None for each in about)
-        path = ("plan", "selection", *(["kernel"] if is_chosen else []))
-        order = [kinds.index(kind) for kind in path]
-        assert order == sorted(order)
-        assert ("kernel" in kinds) == is_chosen
-        num_grown += is_chosen
-    assert num_grown > 0
-
-
-def test_a_decision_to_remove_leads_to_a_plan_that_blends_again_and_culls(run: Run) -> None:
-    removals = [e for e in run.of("decision") if e["adaptation"] == "remove_neurons"]
-    assert removals, "a default run has one"
-    for wish in removals:
-        plan, *later = after(run, wish)
-        assert {change["action"] for change in plan["changes"]} == {"retarget", "cull"}
-        moved = {(e["seed"], e["to_stage"]) for e in later if e["kind"] == "lifecycle"}
-        stages = {"retarget": "BLENDING", "cull": "CULLED"}
-        assert {(c["seed"], stages[c["action"]]) for c in plan["changes"]} <= moved
-        assert not {"selection", "kernel"} & {each["kind"] for each in later}
 
 
 def test_every_settled_seed_was_judged_and_entered_in_the_ledger(run: Run) -> None:
