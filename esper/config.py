@@ -52,6 +52,7 @@ class RunConfig(ControlOptions, Job):
         for group in OPTIONS:
             option_name(group, getattr(self, group))
         self.attribution.check_stages(self.growth)
+        self.attribution.check_epochs(self.epochs)
         most, live = self.model.num_seeds, self.viability.max_concurrent_seeds
         fits = live is None or live <= most
         require(fits, "viability.max_concurrent_seeds", f"<= model.num_seeds ({most})", live)

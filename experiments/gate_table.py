@@ -204,7 +204,11 @@ def main() -> None:
     tasks = [task for task in given.tasks or possible if task in possible]
     seeds = range(given.first, given.first + given.seeds)
     wanted: list[Cell] = [(t, e, s) for s in seeds for e in given.events for t in tasks]
-    command = f"python -m experiments.gate_table --seeds {given.seeds} --first {given.first}"
+    command = (
+        f"python -m experiments.gate_table --seeds {given.seeds} --first {given.first}"
+        f" --tasks {' '.join(tasks)} --events {' '.join(map(str, given.events))}"
+        f" --methods {' '.join(given.methods)} --repeats {given.repeats}"
+    )
     cells = Cells(given.out, command, {"repeats": given.repeats, "methods": list(given.methods)})
     methods = {method: options_of(method) for method in given.methods}
     run = partial(cell, cifar=given.cifar, repeats=given.repeats, methods=methods)

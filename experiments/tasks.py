@@ -6,12 +6,12 @@ spirals  a dense host
 cifar10  the convolutional host on a subset of small images; needs the data set's folder
 """
 
-import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from esper.config import RunConfig
+from esper.data.cifar10 import CIFAR10
 from esper.data.digits import Digits
 from esper.data.spirals import Spirals
 from esper.data.text import Text
@@ -87,8 +87,7 @@ def _data_and_model(place: Place) -> tuple[Any, Any]:
         case "spirals":
             return Spirals(split_seed=place.split_seed), MLP()
         case "cifar10" if place.cifar is not None:
-            option = importlib.import_module("esper.data.cifar10").Cifar10
-            data = option(
+            data = CIFAR10(
                 path=str(place.cifar),
                 max_samples=CIFAR_SAMPLES,
                 image_size=CIFAR_IMAGE_SIZE,

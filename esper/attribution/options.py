@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from esper.contracts.checks import require, require_one_of
+from esper.contracts.checks import require, require_one_of, require_types
 from esper.contracts.slot import Look
 from esper.growth.options import Growth
 
@@ -51,6 +51,7 @@ class Attribution:
     standard_errors: float = 1.7
 
     def __post_init__(self) -> None:
+        require_types(self, "attribution")
         require_one_of("attribution.method", self.method, METHODS)
         share = self.mute_probability
         require(0 < share < 1, "attribution.mute_probability", "in (0, 1)", share)
@@ -101,6 +102,20 @@ class Attribution:
         if growth.on_cull == "twin" and self.method != "twin":
             raise ValueError(
                 f"growth.on_cull=twin needs attribution.method=twin, got {self.method}"
+            )
+
+    def check_epochs(self, epochs: int) -> None:
+        """Refuse looks that no kernel of a run can reach; the usual ones only leave it ungrown.
+
+        Raises:
+            ValueError: with the key and what is allowed.
+        """
+        # A seed germinates after epoch 1 at the earliest, and no look is taken after the last one.
+        latest = epochs - 2
+        if self.looks is not None and self.ages[0] > latest:
+            raise ValueError(
+                f"attribution.looks must start at {latest} or earlier, the oldest age of a kernel "
+                f"in {epochs} epochs, got {list(self.ages)}"
             )
 
     def is_measured(self, age: int, epoch: int, epochs: int, *, again: bool = False) -> bool:

@@ -28,5 +28,7 @@ class StepReport:
         accuracy = self.metrics.val_accuracy
         scores = [f"loss {self.metrics.val_loss:.4g}"]
         scores += [] if accuracy is None else [f"accuracy {accuracy:.4g}"]
+        if self.has_rolled_back:
+            scores.append("rolled back")
         moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]
         return f"StepReport({', '.join([f'epoch {self.metrics.epoch}', *scores, *moves])})"

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
+from esper.growth.host import Host
+from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
 from esper.logger.bus import EventBus
 
@@ -49,6 +53,52 @@ def check_step(
         raise ConfigError(
             f"{type(optimizer).__name__} has a scheduler that was made after the grower: make the "
             "scheduler first, and pass it as schedulers=[scheduler]"
+        )
+
+
+def check_open(epoch: int, epochs: int, *, is_read_out: bool) -> None:
+    """Check that a step may follow `epoch`.
+
+    Raises:
+        ValueError: if the budget is over, or the network was read out.
+    """
+    if epoch >= epochs:
+        raise ValueError(f"the budget of {epochs} epochs is over")
+    if is_read_out:
+        raise ValueError(f"the network was read out after epoch {epoch}: growth is over")
+
+
+def check_trained(host: Host, batch_size: BatchSize) -> None:
+    """Check that the network was trained since the last control step.
+
+    Raises:
+        ValueError: if the optimizer took no step, or the model was not in train mode.
+    """
+    kind = type(host.optimizer).__name__
+    if not host.steps_in_epoch:
+        raise ValueError(
+            f"the {kind} that the grower was given took no step since its last control step: train "
+            "with it, and call `step` after each epoch"
+        )
+    if batch_size.is_in_eval_mode:
+        raise ValueError(
+            "the model was trained in eval mode, in which no kernel learns: call model.train(), "
+            "and eval() of those parts alone that shall stay as they are"
+        )
+
+
+def check_finite(losses_N: Tensor, epoch: int) -> None:
+    """Check the losses before `epoch` 1; those of a network that diverged are not finite at all.
+
+    Raises:
+        ValueError: if some losses are finite and others are not.
+    """
+    (broken,) = torch.nonzero(~losses_N.isfinite(), as_tuple=True)
+    if epoch == 0 and 0 < len(broken) < len(losses_N):
+        index = int(broken[0])
+        raise ValueError(
+            f"evaluate must return finite losses, got {float(losses_N[index])} for sample {index} "
+            f"({len(broken)} of {len(losses_N)} are not finite)"
         )
 
 

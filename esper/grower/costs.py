@@ -63,7 +63,7 @@ class Costs:
         batch_size: int,
     ) -> None:
         self.host, self.attribution, self.epochs = host, attribution, epochs
-        self.batch_size = BatchSize(host.model, batch_size)
+        self.batch_size = BatchSize(host.model, host.optimizer, batch_size)
         given, usual = safety.max_cost, _MAX_COST[attribution.method]
         self.max_cost = usual if given is None else given
         self.spent = Spent()

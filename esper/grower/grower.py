@@ -24,7 +24,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapted, Adapter, culls_instead
 from esper.grower.candidates import Candidates
-from esper.grower.checks import check_arguments, check_step
+from esper.grower.checks import check_arguments, check_finite, check_open, check_step, check_trained
 from esper.grower.costs import Costs
 from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.observe import Observer
@@ -79,6 +79,7 @@ class Grower:
     ) -> None:
         check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
+        chosen.attribution.check_epochs(epochs)
         self.epoch, self.epochs, self.bus = 0, epochs, bus or EventBus()
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
         self.trials = Trials(self.host, chosen.attribution)
@@ -128,16 +129,17 @@ class Grower:
                 untrained kernels.
 
         Raises:
-            ValueError: if the budget is over or `evaluate` returns no loss per sample.
+            ValueError: if the budget is over, the optimizer took no step since the last control
+                step, or `evaluate` returns no loss per sample.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
-        if self.epoch >= self.epochs or self.best.is_applied:
-            raise ValueError(f"the budget of {self.epochs} epochs is over")
         check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
+        check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
+        check_trained(self.host, self.costs.batch_size)
         trained = trained or TrainReport()
-        modes = Modes(repeatable(evaluate), self.host)
-        began = time.perf_counter()
+        modes, began = Modes(repeatable(evaluate), self.host), time.perf_counter()
         evaluation = modes.settled()
+        check_finite(evaluation.losses_N, self.epoch)
         evaluated = time.perf_counter()
         self.statistics = modes.statistics
         self.epoch += 1

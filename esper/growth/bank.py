@@ -122,8 +122,8 @@ class KernelBank(nn.Module):
         self.faults.load_state(saved["faults"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, which is not guarded."""
-        return {**self.__dict__, "is_guarded": False}
+        """Return the state of a copy, which is not guarded and whose coins nobody tosses."""
+        return {**self.__dict__, "is_guarded": False, "tossed": set()}
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Refuse to run: kernels are not a layer of the block."""

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 NUM_INPUTS = 8
 """Batches from which batch statistics are computed anew."""
+_STEPS_TO_COUNT = 2
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Norms whose momentum can be None, for a plain mean; instance norms would compute nothing."""
 
@@ -107,20 +110,43 @@ def _copied(value: Any) -> Any:
 
 
 class BatchSize:
-    """The number of samples in a model's first training call; `guess` before it.
+    """The samples of an optimizer's step: those of the training calls between its first two.
 
-    The hook that counts them removes itself, so that it costs nothing later.
+    Calls before the first step count only until the second, because they may be no training; before
+    any it is `guess`.  The hooks that count remove themselves, so that they cost nothing later.
+
+    is_in_eval_mode: whether the model was called with gradients, but never in train mode.
     """
 
-    def __init__(self, model: nn.Module, guess: int) -> None:
-        self.value, self.is_counted = guess, False
+    def __init__(self, model: nn.Module, optimizer: Optimizer, guess: int) -> None:
+        self.value, self.is_counted, self.is_in_eval_mode = guess, False, False
+        self._samples = self._steps = 0
         _COUNTERS[model] = self
-        self._hook = model.register_forward_pre_hook(_count, with_kwargs=True)
+        self._hooks = (
+            model.register_forward_pre_hook(_count, with_kwargs=True),
+            optimizer.register_step_post_hook(self._stepped),
+        )
 
-    def note(self, size: int) -> None:
-        """Record the size and remove the hook."""
-        self.value, self.is_counted = size, True
-        self._hook.remove()
+    def add(self, num_samples: int) -> None:
+        """Count the samples of a training call."""
+        self._samples += num_samples
+        self.is_in_eval_mode = False
+
+    def note_eval_mode(self) -> None:
+        """Note a call with gradients in eval mode."""
+        self.is_in_eval_mode = not self._samples and not self._steps
+
+    def _stepped(self, *_: Any) -> None:
+        if self._samples:
+            self.value, self._samples = self._samples, 0
+            self._steps += 1
+        if self._steps == _STEPS_TO_COUNT:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_counted = True
+        for hook in self._hooks:
+            hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number, and whether it was counted."""
@@ -130,7 +156,7 @@ class BatchSize:
         """Load what `state_dict` returned; a number that was counted is not counted again."""
         self.value = state["value"]
         if state["is_counted"]:
-            self.note(self.value)
+            self._end()
 
 
 _COUNTERS: WeakKeyDictionary[nn.Module, BatchSize] = WeakKeyDictionary()
@@ -138,6 +164,11 @@ _COUNTERS: WeakKeyDictionary[nn.Module, BatchSize] = WeakKeyDictionary()
 
 # A function, so that a model can be copied and pickled before its first training call.
 def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    counter = _COUNTERS.get(model)
+    if counter is None or not torch.is_grad_enabled():
+        return
     size = _num_samples(args, kwargs)
-    if model.training and size is not None and model in _COUNTERS:
-        _COUNTERS.pop(model).note(size)
+    if model.training and size is not None:
+        counter.add(size)
+    elif not model.training:
+        counter.note_eval_mode()

@@ -7,15 +7,15 @@ can be built without a grower, and hold a checksum of the tensors.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
-from torch import nn
+from safetensors.torch import load_file, save_model
+from torch import Tensor, nn
 
 from esper.blueprint import catalogue
 from esper.contracts.checks import require
@@ -51,15 +51,20 @@ def save(model: nn.Module, path: Path | str) -> None:
 
     Raises:
         EsperError: if the file cannot be written, or the model holds state that is no tensor.
-        ValueError: if `model` is no module.
+        ValueError: if `model` is no module, or `path` names no file.
     """
     require(isinstance(model, nn.Module), "model", "an nn.Module", type(model).__name__)
-    path = Path(path)
+    require(bool(Path(path).name), "path", "the path of a file", repr(path))
+    path, model = Path(path), _unwrapped(model)
     part = path.with_suffix(".part")
     with _without_isolated(model):
         try:
             # A single entry: the order in which the library writes entries varies by process.
-            entry = {"format": _FORMAT, "kernels": _kernels(model), "sha256": _checksum(model)}
+            entry = {
+                "format": _FORMAT,
+                "kernels": _kernels(model),
+                "sha256": _checksum(model.state_dict()),
+            }
             save_model(model, str(part), metadata={_ENTRY: json.dumps(entry)})
             os.replace(part, path)
         except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:
@@ -74,27 +79,36 @@ def load(host: nn.Module, path: Path | str) -> nn.Module:
     must be registered before.  No grower can continue the growth of a loaded network.
 
     Raises:
-        CheckpointError: if the file is missing, broken, of another format or of another host.
+        CheckpointError: if the file is missing, broken, of another format or of another host; the
+            host then stays as it was.
         ValueError: if `host` is no module, or holds kernels already.
     """
     require(isinstance(host, nn.Module), "host", "an nn.Module", type(host).__name__)
     held = [name for name, module in host.named_modules() if isinstance(module, KernelBank)]
     require(not held, "host", "fresh, without kernels", f"kernels in {', '.join(held)}")
-    path = Path(path)
+    path, bare = Path(path), _unwrapped(host)
     metadata = _metadata(path)
     try:
         for kernel in metadata["kernels"]:
-            _put_kernel(host, kernel)
-        _check_tensors(host, path)
-        load_model(host, str(path))
+            _put_kernel(bare, kernel)
+        state = _read(bare, path)
     except _MISFITS as error:
-        _remove_kernels(host)
+        _remove_kernels(bare)
         problem = " ".join(str(error).split())  # torch's text has several lines
-        kind = type(host).__name__
+        kind = type(bare).__name__
         raise CheckpointError(f"{path} does not fit the host {kind}: {problem}") from error
-    if _checksum(host) != metadata.get("sha256"):
+    if _checksum(state) != metadata.get("sha256"):
+        _remove_kernels(bare)
         raise CheckpointError(f"{path} fails its checksum: it is not what was saved")
+    bare.load_state_dict(state)
     return host
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module that `torch.compile` wrapped, any other as it is."""
+    inner = getattr(model, "_orig_mod", model)
+    assert isinstance(inner, nn.Module)
+    return inner
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -179,21 +193,34 @@ def _put_kernel(host: nn.Module, saved: dict[str, Any]) -> None:
     bank.set_alpha(seed, saved["alpha"])
 
 
-def _check_tensors(host: nn.Module, path: Path) -> None:
-    """Raise ValueError if names or shapes in the file are others, before a tensor is copied."""
-    state = host.state_dict()
-    with safe_open(str(path), framework="pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in list(file.keys())}
-    for name, shape in shapes.items():
+def _read(host: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of the file, by each name that the host has for them.
+
+    Raises:
+        ValueError: if names, shapes or types are others.
+    """
+    tensors, state = load_file(path), host.state_dict()
+    for name, tensor in tensors.items():
         if name not in state:
             raise ValueError(f"the host has no '{name}', which the file holds")
-        if state[name].shape != shape:
-            raise ValueError(f"'{name}' has shape {[*state[name].shape]}, in the file {[*shape]}")
+        for what, own, saved in (
+            ("shape", [*state[name].shape], [*tensor.shape]),
+            ("dtype", state[name].dtype, tensor.dtype),
+        ):
+            if own != saved:
+                raise ValueError(f"'{name}' has {what} {own}, in the file {saved}")
     # The file holds tied tensors once.
-    found = {state[name].data_ptr() for name in shapes}
+    found = {_place(state[name]): tensor for name, tensor in tensors.items()}
     for name, tensor in state.items():
-        if name not in shapes and tensor.data_ptr() not in found:
-            raise ValueError(f"the file has no '{name}' of the host")
+        if name not in tensors:
+            if _place(tensor) not in found:
+                raise ValueError(f"the file has no '{name}' of the host")
+            tensors[name] = found[_place(tensor)]
+    return tensors
+
+
+def _place(tensor: Tensor) -> tuple[int, torch.Size]:
+    return tensor.data_ptr(), tensor.shape
 
 
 def _remove_kernels(host: nn.Module) -> None:
@@ -201,10 +228,10 @@ def _remove_kernels(host: nn.Module) -> None:
         attach.put_bank(host.get_submodule(slot), None)
 
 
-def _checksum(model: nn.Module) -> str:
-    """Return a digest of the model's state dict."""
+def _checksum(state: Mapping[str, Tensor]) -> str:
+    """Return a digest of a state dict."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from esper.contracts.checks import require, require_one_of
+from esper.contracts.checks import require, require_one_of, require_types
 
 RAMPS = ("linear", "cosine", "sigmoid")
 ON_CULL = ("remove", "twin")
@@ -46,6 +46,7 @@ class Growth:
     divergence_factor: float = 2.0
 
     def __post_init__(self) -> None:
+        require_types(self, "growth")
         require_one_of("growth.ramp", self.ramp, RAMPS)
         require_one_of("growth.on_cull", self.on_cull, ON_CULL)
         for key, bound in _LEAST.items():
@@ -71,6 +72,7 @@ class ReadOut:
     average: float = 1.0
 
     def __post_init__(self) -> None:
+        require_types(self, "run")
         require_one_of("run.read_out", self.read_out, READ_OUTS)
         valid = 0 <= self.average < math.inf
         require(valid, "run.average", ">= 0 and finite", self.average)

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import LBFGS, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler
@@ -17,6 +18,9 @@ from esper.growth.bank import KernelBank
 TAG = "esper_seed"
 SCHEDULED = ("lr", "momentum", "betas")
 """Options of a group that learning-rate schedulers change."""
+
+_UNFIT = (LBFGS, SparseAdam, getattr(torch.optim, "Muon", LBFGS))
+"""Optimizers of torch that cannot train the dense parameters of any shape that kernels have."""
 
 ScheduleState = list[dict[str, Any]]
 """The `SCHEDULED` options of each of the host's groups at one step."""
@@ -69,8 +73,11 @@ def hide_kernels(schedulers: Sequence[LRScheduler]) -> None:
 def why_unfit(optimizer: Optimizer, *, has_schedulers: bool) -> str | None:
     """Return why an optimizer cannot train kernels beside its host, None if it can."""
     kind = type(optimizer).__name__
-    if isinstance(optimizer, LBFGS | SparseAdam):
-        return f"{kind} takes no further group of dense parameters (most others do: Adam, SGD, ...)"
+    if isinstance(optimizer, _UNFIT):
+        return (
+            f"{kind} takes no further group of dense parameters of any shape (most others do: "
+            "Adam, SGD, ...)"
+        )
     if any("lr" not in group for group in optimizer.param_groups):
         return f"a group of {kind} has no 'lr', which the kernels' follows"
     if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not has_schedulers:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from esper.contracts.checks import require
+from esper.contracts.checks import require, require_types
 
 LONGEST_BACKOFF_S = 60.0
 
@@ -20,6 +20,7 @@ class Kernels:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        require_types(self, "kernels")
         valid = self.max_flops is None or 0 <= self.max_flops < math.inf
         require(valid, "kernels.max_flops", ">= 0 and finite, or null", self.max_flops)
 
@@ -44,9 +45,9 @@ class RecoveryOptions:
     backoff_s: float = 0.05
 
     def __post_init__(self) -> None:
+        require_types(self, "recovery")
         for key in ("failures", "rest_epochs", "quarantine_after", "retries"):
             count = getattr(self, key)
-            valid = isinstance(count, int) and count >= 1
-            require(valid, f"recovery.{key}", "a whole number >= 1", count)
+            require(count >= 1, f"recovery.{key}", "a whole number >= 1", count)
         valid = 0 <= self.backoff_s <= LONGEST_BACKOFF_S
         require(valid, "recovery.backoff_s", f"in [0, {LONGEST_BACKOFF_S:g}]", self.backoff_s)

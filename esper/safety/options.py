@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from esper.contracts.checks import require
+from esper.contracts.checks import require, require_types
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Safety:
     memory_budget_mb: float | None = None
 
     def __post_init__(self) -> None:
+        require_types(self, "safety")
         for key in ("min_confidence", "max_uncertainty", "max_risk"):
             share = getattr(self, key)
             require(0 <= share <= 1, f"safety.{key}", "in [0, 1]", share)
@@ -80,11 +81,11 @@ class GovernorOptions:
     floor: float = 0.1
 
     def __post_init__(self) -> None:
+        require_types(self, "governor")
         require(1 < self.rise < math.inf, "governor.rise", "> 1 and finite", self.rise)
         for key in ("window", "sustained", "max_rollbacks"):
             count = getattr(self, key)
-            is_count = isinstance(count, int) and count >= 1
-            require(is_count, f"governor.{key}", "a whole number >= 1", count)
+            require(count >= 1, f"governor.{key}", "a whole number >= 1", count)
         armed_below, floor = self.armed_below, self.floor
         require(0 < armed_below <= 1, "governor.armed_below", "in (0, 1]", armed_below)
         require(0 <= floor < 1, "governor.floor", "in [0, 1)", floor)

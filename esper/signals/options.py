@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from esper.contracts.checks import require
+from esper.contracts.checks import require, require_types
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Signals:
     plateau_smoothing: float = 0.5
 
     def __post_init__(self) -> None:
+        require_types(self, "signals")
         threshold, smoothing = self.plateau_threshold, self.plateau_smoothing
         require(self.history_window >= 2, "signals.history_window", ">= 2", self.history_window)
         require(0 < threshold < 1, "signals.plateau_threshold", "in (0, 1)", threshold)

@@ -6,6 +6,7 @@ import pytest
 from esper.attribution.options import Attribution, last_look_epoch
 from esper.contracts.slot import Look
 from esper.growth.options import Growth
+from esper.safety.options import Safety
 
 
 @pytest.mark.parametrize(
@@ -150,3 +151,37 @@ def test_a_twin_is_compared_an_epoch_before_each_look_after_a_second_blending_to
     options = Attribution(method="twin")
     measured = [age for age in range(1, 10) if options.is_measured(age, 10, 50, again=True)]
     assert measured == [3, 4, 6, 7]
+
+
+def test_looks_must_fit_the_run() -> None:
+    Attribution(looks=(4, 30)).check_epochs(6)
+    with pytest.raises(
+        ValueError,
+        match=r"^attribution.looks must start at 3 or earlier, the oldest age of a kernel in 5 "
+        r"epochs, got \[4, 6\]$",
+    ):
+        Attribution(looks=(4, 6)).check_epochs(5)
+    # The usual looks only leave a short run ungrown.
+    Attribution().check_epochs(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"looks": (4.5, 6.5)}, "attribution.looks must be a list of whole numbers or None"),
+        ({"looks": 6}, "attribution.looks must be a list of whole numbers or None, got 6"),
+        ({"mute_probability": "0.5"}, "attribution.mute_probability must be a number, got '0.5'"),
+        ({"min_gain": True}, "attribution.min_gain must be a number or None, got True"),
+        ({"method": 3}, "attribution.method must be a text, got 3"),
+    ],
+)
+def test_values_of_another_type_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Attribution(**given)
+
+
+def test_whole_numbers_are_real_and_lists_are_tuples() -> None:
+    assert Attribution(looks=[4, 6], min_gain=0).looks == (4, 6)
+    assert Safety(max_cost=2, max_live_seeds=None).max_cost == 2
+    with pytest.raises(ValueError, match=r"^safety.max_live_seeds must be a whole number or None"):
+        Safety(max_live_seeds=1.5)  # type: ignore[arg-type]

@@ -34,6 +34,8 @@ def test_a_place_sets_budget_and_partition(capsys: pytest.CaptureFixture[str]) -
     assert config.policy == Never()
     with pytest.raises(ValueError, match=r"no task 'cifar10' .*allowed: digits, text, spirals"):
         Place("cifar10").config(0)
+    images = Place("cifar10", cifar=Path("folder")).config(0).data
+    assert (images.path, images.max_samples, images.image_size) == ("folder", 5000, 8)
     assert task_names(None) == ("digits", "text", "spirals")
     assert "cifar10 is skipped" in capsys.readouterr().out
     assert task_names(Path("x"))[-1] == "cifar10"

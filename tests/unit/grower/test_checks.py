@@ -62,14 +62,65 @@ def test_a_wrong_argument_of_a_step_takes_no_step(given: dict[str, Any], message
     with pytest.raises(ValueError, match=f"^{message}"):
         grower.step(**{"evaluate": losses, **given})
     assert (grower.epoch, told.events) == (0, [])
+    train(grower.host.model, grower.host.optimizer)
     grower.step(losses, train)
 
 
 def test_hits_for_losses_are_refused_before_the_epoch_counts() -> None:
     grower, _ = make_grower()
+    train(grower.host.model, grower.host.optimizer)
     with pytest.raises(ValueError, match="these look like hits"):
         grower.step(lambda model: model(TRAIN[0]).argmax(1) == TRAIN[1])
     assert grower.epoch == 0
+
+
+def test_an_epoch_without_a_step_of_the_growers_optimizer_is_refused() -> None:
+    grower, told = make_grower()
+    model, own = grower.host.model, grower.host.optimizer
+    train(model, own)
+    grower.step(losses)
+    heard = len(told.events)
+    train(model, SGD(model.parameters(), lr=0.1))
+    message = "^the Adam that the grower was given took no step since its last control step"
+    with pytest.raises(ValueError, match=message):
+        grower.step(losses)
+    assert (grower.epoch, len(told.events)) == (1, heard)
+    train(model, own)
+    grower.step(losses)
+
+
+def test_training_in_eval_mode_is_refused() -> None:
+    grower, _ = make_grower()
+    model, optimizer = grower.host.model.eval(), grower.host.optimizer
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(TRAIN[0]), TRAIN[1]).backward()
+        optimizer.step()
+    with pytest.raises(ValueError, match=r"^the model was trained in eval mode"):
+        grower.step(losses)
+    train(model.train(), optimizer)
+    grower.step(losses)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_sample_whose_loss_is_never_finite_is_named_after_the_first_epoch(value: float) -> None:
+    grower, _ = make_grower()
+
+    def broken(model: nn.Module) -> torch.Tensor:
+        scores = losses(model)
+        scores[[3, 5]] = value
+        return scores
+
+    train(grower.host.model, grower.host.optimizer)
+    message = rf"^evaluate must return finite losses, got {value} for sample 3 \(2 of \d+ are not"
+    with pytest.raises(ValueError, match=message):
+        grower.step(broken)
+    assert grower.epoch == 0
+    grower.step(losses)
+    train(grower.host.model, grower.host.optimizer)
+    report = grower.step(broken)
+    assert report.has_rolled_back
+    assert "rolled back" in repr(report)
 
 
 @pytest.mark.parametrize("kind", [StepLR, LambdaLR])

@@ -120,6 +120,17 @@ def test_a_guarded_evaluation_leaves_the_kernel_out_and_logs_it(trouble: Trouble
     assert not any(getattr(module, "is_guarded", False) for module in copies[1].modules())
 
 
+@pytest.mark.usefixtures("trouble")
+def test_a_copy_trains_kernels_that_a_coin_left_out_of_the_step() -> None:
+    host, x = fossil(), make_input("sequential")
+    host.model.train()
+    whole = host.model(x)
+    bank_in(host, "1").tossed.add("0")
+    for network in (copy.deepcopy(host.model), pickle.loads(pickle.dumps(host.model))):
+        assert torch.equal(network(x), whole)
+    assert not torch.equal(host.model(x), whole)
+
+
 def test_a_guard_ends_with_an_error_too(trouble: Trouble) -> None:
     host = fossil()
     with pytest.raises(ValueError, match="mine"), guarded(host.model), guarded(host.model):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD
 
 from esper.contracts.stage import SeedStage
 from esper.growth.inputs import NUM_INPUTS, BatchSize, RecentInputs
@@ -150,15 +151,27 @@ def test_a_host_keeps_inputs_only_while_a_kernel_is_blended_and_live() -> None:
     assert not host.inputs.is_recording
 
 
-def test_the_batch_size_is_that_of_the_first_training_call() -> None:
+def test_the_batch_size_is_that_of_the_calls_between_two_steps() -> None:
     model = nn.Sequential(nn.Linear(3, 3))
-    size = BatchSize(model, 4)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    size = BatchSize(model, optimizer, 4)
     copies = (copy.deepcopy(model), pickle.loads(pickle.dumps(model)))
     model.eval()(torch.zeros(9, 3))
     for each in copies:
         each.train()(torch.zeros(8, 3))
-    assert size.value == 4
-    model.train()(torch.zeros(7, 3))
+    assert (size.value, size.is_in_eval_mode) == (4, True)
+    # A trial call is no training, nor is a call without gradients.
+    model.train()(torch.zeros(50, 3))
+    with torch.no_grad():
+        model(torch.zeros(60, 3))
+    optimizer.step()
+    assert (size.value, size.is_in_eval_mode) == (50, False)
+    # Accumulated gradients: two calls for a step.
+    model(torch.zeros(7, 3))
     model(torch.zeros(2, 3))
-    assert size.value == 7
+    optimizer.step()
+    model(torch.zeros(70, 3))
+    optimizer.step()
+    assert size.value == 9
     assert not model._forward_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks

@@ -132,6 +132,7 @@ def test_another_host_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
         (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), "the host has no '1.0.bias'"),
         (narrow, r"'2.bias' has shape \[2\], in the file \[3\]"),
         (deeper, "the file has no '3.weight' of the host"),
+        (make_model("sequential").double(), "has dtype torch.float64, in the file torch.float32"),
     ):
         before = copy.deepcopy(other.state_dict())
         with pytest.raises(CheckpointError, match=f"does not fit the host Sequential: .*{why}"):
@@ -153,6 +154,47 @@ def test_what_is_no_module_is_refused(thing: object, tmp_path: Path) -> None:
         esper.save(thing, tmp_path / FILE)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"host must be an nn\.Module, got "):
         esper.load(thing, tmp_path / FILE)  # type: ignore[arg-type]
+
+
+def test_a_file_with_another_tensor_is_refused_and_the_host_stays_as_it_was(tmp_path: Path) -> None:
+    esper.save(grown("sequential"), tmp_path / FILE)
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[-3] ^= 1
+    (tmp_path / FILE).write_bytes(content)
+    host = make_model("sequential", 4)
+    before = copy.deepcopy(host.state_dict())
+    with pytest.raises(CheckpointError, match="fails its checksum"):
+        esper.load(host, tmp_path / FILE)
+    assert list(host.state_dict()) == list(before)
+    assert all(torch.equal(host.state_dict()[key], before[key]) for key in before)
+
+
+def test_a_compiled_model_is_saved_and_loaded_as_what_it_wraps(tmp_path: Path) -> None:
+    model, x = grown("sequential"), make_input("sequential")
+    esper.save(torch.compile(model, backend="eager"), tmp_path / FILE)
+    fresh = torch.compile(make_model("sequential", 4).eval(), backend="eager")
+    assert esper.load(fresh, tmp_path / FILE) is fresh
+    with torch.no_grad():
+        assert torch.equal(fresh(x), model(x))
+
+
+def test_tied_weights_return_tied(tmp_path: Path) -> None:
+    def tied() -> nn.Sequential:
+        host = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
+        host[2].weight = host[0].weight
+        return host
+
+    model, fresh = tied(), tied()
+    esper.save(model, tmp_path / FILE)
+    esper.load(fresh, tmp_path / FILE)
+    assert fresh[2].weight is fresh[0].weight
+    assert torch.equal(fresh[0].weight, model[0].weight)
+    assert torch.equal(fresh[2].bias, model[2].bias)
+
+
+def test_a_path_that_names_no_file_is_refused() -> None:
+    with pytest.raises(ValueError, match="path must be the path of a file, got ''"):
+        esper.save(make_model("mlp"), "")
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def test_a_limit_can_be_0_and_can_be_absent() -> None:
 @pytest.mark.parametrize("key", ["failures", "rest_epochs", "quarantine_after", "retries"])
 @pytest.mark.parametrize("value", [0, -1, 1.5])
 def test_counts_of_recovery_are_whole_numbers_from_1(key: str, value: float) -> None:
-    message = rf"^recovery\.{key} must be a whole number >= 1, got {value}$"
+    rule = "a whole number >= 1" if isinstance(value, int) else "a whole number"
+    message = rf"^recovery\.{key} must be {rule}, got {value}$"
     with pytest.raises(ValueError, match=message):
         RecoveryOptions(**{key: value})  # type: ignore[arg-type]
 
