@@ -40,6 +40,8 @@ class SeedChange:
         germinate it again.
     expected_gain: for a germination, the relative gain expected of the blueprint there; None
         before the strategy has chosen, and when nothing is known yet.
+    is_optional: for a germination whose seed the strategy chooses; it happens only if the strategy
+        expects at least the average reward of its choice.
     """
 
     action: Action
@@ -48,6 +50,7 @@ class SeedChange:
     alpha_target: float = 1.0
     rests: bool = True
     expected_gain: float | None = None
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,9 @@ from esper.strategy.ledger import Ledger
 from esper.strategy.prior import NO_PRIOR, first_order_priors
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
+AVERAGE = 0.5
+"""The mean of all rewards seen, mapped to [0, 1] as those of `ArmStats`."""
+
 _Offer = dict[int, str]  # blueprint by seed
 
 
@@ -29,8 +32,10 @@ class Selector:
     def choose(self, plan: Plan, inputs: SelectionInputs) -> tuple[Plan, tuple[Selection, ...]]:
         """Return `plan` with every germination filled in, and one selection per germination.
 
-        A germination without a viable seed is dropped, and its selection gives the reason.  A seed
-        that the plan names stays.  The germinations get different seeds and different blueprints.
+        A germination without a viable seed is dropped, and its selection gives the reason.  An
+        optional one of which no more than the average reward is expected is dropped with those
+        after it.  A seed that the plan names stays.  The germinations get different seeds and
+        different blueprints.
         """
         filled = plan
         selections: list[Selection] = []
@@ -39,6 +44,8 @@ class Selector:
                 continue
             selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
+            if selection.seed is None and change.is_optional:
+                break
             if selection.seed is not None:
                 chosen = replace(change, seed=selection.seed, blueprint=selection.blueprint)
                 changes = (*filled.changes[:index], chosen, *filled.changes[index + 1 :])
@@ -83,9 +90,7 @@ class Selector:
             return select(seed=change.seed, blueprint=blueprint, reason="named by the plan")
         offer, refused = self._offer(change, inputs, plan)
         if offer:
-            # What was measured is the blueprint that a seed is bound to, not one of the plan.
-            weight = self.strategy.first_order_weight if change.blueprint is None else 0.0
-            return self._best(offer, refused, inputs, num_made, weight)
+            return self._best(offer, refused, inputs, num_made, change)
         # The fallback waives the rest alone; the other limits still apply.
         spare, _ = self._offer(change, inputs, plan, rested=False)
         reason = f"no viable seed: {_in_words(refused)}"
@@ -99,9 +104,11 @@ class Selector:
         refused: dict[int, str],
         inputs: SelectionInputs,
         num_made: int,
-        weight: float,
+        change: SeedChange,
     ) -> Selection:
         spec = inputs.state.spec
+        # What was measured is the blueprint that a seed is bound to, not one of the plan.
+        weight = self.strategy.first_order_weight if change.blueprint is None else 0.0
         measured = {s: inputs.first_order[s] for s in offer if s in inputs.first_order}
         priors = first_order_priors(measured, weight)
         selections = self.ledger.selections + num_made
@@ -115,19 +122,19 @@ class Selector:
         ]
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
-        is_chosen = scores[best] > -math.inf
+        why_not = _why_not(strategy.name, arms[best], scores[best], change)
         others = tuple(
             [
                 Alternative(seed=arm.seed, blueprint=arm.blueprint, score=_finite(score))
                 for i, (arm, score) in enumerate(zip(arms, scores, strict=True))
-                if i != best or not is_chosen
+                if i != best or why_not
             ]
         )
         select = partial(
             Selection, strategy=self.strategy.name, slot=spec.name, alternatives=others
         )
-        if not is_chosen:
-            return select(reason=f"{self.strategy.name} wants none of the viable")
+        if why_not:
+            return select(reason=why_not)
         reason = _why(arms[best], scores[best], scores)
         return select(
             seed=arms[best].seed,
@@ -162,6 +169,15 @@ def _next_blueprint(seed: int, state: SlotState, plan: Plan) -> str:
     if seed in leaving(plan):
         return next_binding(state.spec.catalogue, bound, seed)
     return bound[seed]
+
+
+def _why_not(strategy: str, arm: ArmStats, score: float, change: SeedChange) -> str | None:
+    """Return why not even the best arm germinates, None if it does."""
+    if score == -math.inf:
+        return f"{strategy} wants none of the viable"
+    if change.is_optional and arm.mean_reward < AVERAGE:
+        return f"{strategy} wants no more: {arm.blueprint} has standing {arm.mean_reward:.2f} < 0.5"
+    return None
 
 
 def _argmax(scores: list[float], arms: list[ArmStats]) -> int:
