@@ -109,8 +109,8 @@ class Selector:
         spec = inputs.state.spec
         # What was measured is the blueprint that a seed is bound to, not one of the plan.
         weight = self.strategy.first_order_weight if change.blueprint is None else 0.0
-        measured = {s: inputs.first_order[s] for s in offer if s in inputs.first_order}
-        priors = first_order_priors(measured, weight)
+        # Ranked among all that were measured: what an earlier change took still counts.
+        priors = first_order_priors(inputs.first_order, weight)
         selections = self.ledger.selections + num_made
         context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
         strategy = self.strategy
