@@ -41,7 +41,7 @@ class SeedChange:
     expected_gain: for a germination, the relative gain expected of the blueprint there; None
         before the strategy has chosen, and when nothing is known yet.
     is_optional: for a germination whose seed the strategy chooses; it happens only if the strategy
-        expects at least the average reward of its choice.
+        expects a reward of at least 0 of its choice.
     """
 
     action: Action

@@ -14,7 +14,7 @@ class Ensemble(Orchestrator):
     """Gives each of the n seeds that take part an alpha target of 1/n.
 
     Dormant seeds germinate with different blueprints: as many as the decision names, or else those
-    of which the strategy expects at least the average reward, and one in any case.  Seeds in
+    of which the strategy expects a reward of at least 0, and one in any case.  Seeds in
     SHADOWING or PROBATIONARY get the new target, so that each verdict is taken at the alpha that is
     kept.  All others stay as they are and do not count in n: the alpha of FOSSILIZED seeds is
     fixed, the lifecycle allows no new target from GERMINATED to BLENDING, and culled seeds must
@@ -25,11 +25,7 @@ class Ensemble(Orchestrator):
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan of an even ensemble, or an empty one."""
-        wanted = request.decision.num_seeds
-        new = request.germination(len(request.slot.seeds) if wanted is None else wanted, 1.0)
-        if wanted is None:
-            further = (replace(change, is_optional=True) for change in new.changes[1:])
-            new = replace(new, changes=(*new.changes[:1], *further))
+        new = request.wanted(len(request.slot.seeds), 1.0)
         standing = [seed for seed in request.slot.seeds if seed.stage in RETARGETABLE]
         count = len(new.changes) + len(standing)
         is_even = all(seed.alpha_target == 1 / count for seed in standing)

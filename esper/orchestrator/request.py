@@ -10,7 +10,7 @@ is a veto.  A seed without any measurement has no score: unknown is not bad.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
@@ -79,6 +79,18 @@ class PlanRequest:
     def nothing(self, why: str) -> Plan:
         """Return an empty plan with the reason `why`."""
         return self.plan((), f"nothing to do in slot '{self.slot.spec.name}': {why}")
+
+    def wanted(self, usual: int, alpha_target: float) -> Plan:
+        """Return a plan of as many germinations as the decision names.
+
+        If it names no number, of up to `usual`, of which all but the first are optional.
+        """
+        number = self.decision.num_seeds
+        if number is not None:
+            return self.germination(number, alpha_target)
+        plan = self.germination(usual, alpha_target)
+        further = (replace(change, is_optional=True) for change in plan.changes[1:])
+        return replace(plan, changes=(*plan.changes[:1], *further))
 
     def germination(self, count: int, alpha_target: float) -> Plan:
         """Return a plan of up to `count` germinations, whose seeds the strategy chooses later.

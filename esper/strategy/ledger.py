@@ -179,6 +179,11 @@ class Ledger:
         """Standard deviation of an arm's rewards, mapped to [0, 1] as those of `arm`."""
         return self._scale.noise
 
+    @property
+    def break_even(self) -> float:
+        """A reward of 0, mapped to [0, 1] as those of `arm`; 0.5 while rewards do not differ."""
+        return self._scale.unit(0.0)
+
     def summary(self, spec: SlotSpec, blueprint: str) -> RewardSummary:
         """Return this run's rewards of `blueprint` in a slot, unmapped; no score reads it."""
         arm, entries = (spec.name, blueprint), self._entries.values()

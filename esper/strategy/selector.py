@@ -14,9 +14,6 @@ from esper.strategy.ledger import Ledger
 from esper.strategy.prior import NO_PRIOR, first_order_priors
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
-AVERAGE = 0.5
-"""The mean of all rewards seen, mapped to [0, 1] as those of `ArmStats`."""
-
 _Offer = dict[int, str]  # blueprint by seed
 
 
@@ -33,9 +30,8 @@ class Selector:
         """Return `plan` with every germination filled in, and one selection per germination.
 
         A germination without a viable seed is dropped, and its selection gives the reason.  An
-        optional one of which no more than the average reward is expected is dropped with those
-        after it.  A seed that the plan names stays.  The germinations get different seeds and
-        different blueprints.
+        optional one of which a reward below 0 is expected is dropped with those after it.  A seed
+        that the plan names stays.  The germinations get different seeds and different blueprints.
         """
         filled = plan
         selections: list[Selection] = []
@@ -122,7 +118,8 @@ class Selector:
         ]
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
-        why_not = _why_not(strategy.name, arms[best], scores[best], change)
+        least = self.ledger.break_even if change.is_optional else 0.0
+        why_not = _why_not(strategy.name, arms[best], scores[best], least)
         others = tuple(
             [
                 Alternative(seed=arm.seed, blueprint=arm.blueprint, score=_finite(score))
@@ -171,12 +168,13 @@ def _next_blueprint(seed: int, state: SlotState, plan: Plan) -> str:
     return bound[seed]
 
 
-def _why_not(strategy: str, arm: ArmStats, score: float, change: SeedChange) -> str | None:
+def _why_not(strategy: str, arm: ArmStats, score: float, least: float) -> str | None:
     """Return why not even the best arm germinates, None if it does."""
     if score == -math.inf:
         return f"{strategy} wants none of the viable"
-    if change.is_optional and arm.mean_reward < AVERAGE:
-        return f"{strategy} wants no more: {arm.blueprint} has standing {arm.mean_reward:.2f} < 0.5"
+    if arm.mean_reward < least:
+        standing = f"{arm.blueprint} has standing {arm.mean_reward:.2f}"
+        return f"{strategy} wants no more: {standing}, and a reward of 0 {least:.2f}"
     return None
 
 

@@ -201,12 +201,12 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
 
 
-def test_an_optional_germination_needs_an_average_reward(
+def test_an_optional_germination_needs_a_reward_of_at_least_zero(
     make_state: Make, make_plan: Make, make_entry: Make
 ) -> None:
     ledger = Ledger()
-    # Mean 3, deviation 2: standings 0.75, 0.5 and 0.25.
-    for index, (name, reward) in enumerate({"a": 1.0, "b": 5.0, "c": 3.0}.items()):
+    # Mean 0, deviation 2: standings 0.25, 0.75 and 0.5, as that of a reward of 0.
+    for index, (name, reward) in enumerate({"a": -2.0, "b": 2.0, "c": 0.0}.items()):
         ledger.record(make_entry(str(index), blueprint=name, reward=reward))
     selector = _selector(UCB(exploration_constant=0.0), ledger)
     more = replace(GERMINATE, is_optional=True)
@@ -214,7 +214,7 @@ def test_an_optional_germination_needs_an_average_reward(
     filled, selections = selector.choose(make_plan(GERMINATE, more, more, more), inputs)
     assert filled.germinations == [(1, "b"), (2, "c")]
     assert [selection.seed for selection in selections] == [1, 2, None]
-    assert selections[-1].reason == "ucb wants no more: a has standing 0.25 < 0.5"
+    assert selections[-1].reason == "ucb wants no more: a has standing 0.25, and a reward of 0 0.50"
     assert [(a.seed, a.score) for a in selections[-1].alternatives] == [(0, pytest.approx(0.25))]
     # The first one is not optional, however little is expected of it.
     worst = SelectionInputs(state=make_state(1), epoch=0)
