@@ -71,7 +71,7 @@ class Replay:
         """Add the choice that a selector is about to make; its state does not change."""
         ledger = selector.ledger
         self._start = self._start or ledger.state_dict()
-        if all(change.seed is not None for change in plan.changes):
+        if all(change.seed is not None and not change.offered for change in plan.changes):
             return
         blank = Ledger(ledger.task_family, ledger.reward_model)
         known = {**ledger.state_dict(), **{part: self._start[part] for part in _REWARDS}}
@@ -101,11 +101,11 @@ def replayed() -> Iterator[Replay]:
         replay.note(selector, plan, inputs)
         return _CHOOSE(selector, plan, inputs)
 
-    Selector.choose = choose  # type: ignore[method-assign]
+    setattr(Selector, _CHOOSE.__name__, choose)
     try:
         yield replay
     finally:
-        Selector.choose = _CHOOSE  # type: ignore[method-assign]
+        setattr(Selector, _CHOOSE.__name__, _CHOOSE)
 
 
 def cell(task: str, change: str, rng_seed: int) -> Row:

@@ -67,12 +67,14 @@ class Prospect:
     """A blueprint that could replace a kernel of a slot.
 
     expected_gain: relative gain that the strategy expects of it; None when nothing is known.
+    first_order: L1 norm of its kernel's gradient at birth, None when not measured.
     fits: whether the run can pay for its trial once the kernel is gone.
     risk: as `SeedState.risk`.
     """
 
     blueprint: str
     expected_gain: float | None
+    first_order: float | None = None
     fits: bool = True
     risk: float = 0.0
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.slot import SeedState, SlotSpec, SlotState
+from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import ALLOWED_MOVES, SeedStage
 
 VERDICTS = {
@@ -32,9 +32,6 @@ class Knowledge(Protocol):
 
     def composite(self, slot: str, seed: int, /) -> float | None:
         """Return the score in [0, 1] of the seed's present activation, None when unknown."""
-
-    def predicted_gain(self, spec: SlotSpec, blueprint: str, /) -> float | None:
-        """Return the relative gain expected of a blueprint there, None when unknown."""
 
 
 def measured_score(seed: SeedState) -> float | None:

@@ -9,9 +9,11 @@ reward speak equally loud.  Equal scores share the mean of their ranks; a single
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from esper.strategy.reward_scale import SPREAD
+
+Key = TypeVar("Key")
 
 
 class Prior(NamedTuple):
@@ -30,17 +32,17 @@ class Prior(NamedTuple):
 NO_PRIOR = Prior()
 
 
-def first_order_priors(scores: Mapping[int, float], weight: float) -> dict[int, Prior]:
-    """Return the prior of each seed, worth `weight` trials."""
+def first_order_priors(scores: Mapping[Key, float], weight: float) -> dict[Key, Prior]:
+    """Return the prior of each key of `scores`, worth `weight` trials."""
     ranked = sorted(scores.values())
     last = len(ranked) - 1
     # Evenly spaced numbers 0 to n have the standard deviation sqrt(n * (n + 2) / 12).
     step = SPREAD / math.sqrt(last * (last + 2) / 12) if last > 0 else 0.0
     return {
-        seed: Prior(
+        key: Prior(
             score,
             0.5 + step * (bisect_left(ranked, score) + bisect_right(ranked, score) - 1 - last) / 2,
             weight,
         )
-        for seed, score in scores.items()
+        for key, score in scores.items()
     }
