@@ -17,8 +17,8 @@ class Diversify(Orchestrator):
     """Germinates as many seeds as the decision asks for, each with a different blueprint.
 
     Without a number one germinates, and a second if the strategy expects a reward of at least 0 of
-    it.  The strategy chooses the seeds.  The plan holds at most one germination per blueprint that
-    a dormant seed is bound to.
+    it, as soon as rewards are known.  The strategy chooses the seeds.  The plan holds at most one
+    germination per blueprint that a dormant seed is bound to.
 
     initial_blend: alpha target in (0, 1].
     """
@@ -34,4 +34,4 @@ class Diversify(Orchestrator):
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
-        return request.wanted(NUM_SEEDS, self.initial_blend)
+        return request.wanted(1, NUM_SEEDS, self.initial_blend)

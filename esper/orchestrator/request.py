@@ -77,17 +77,17 @@ class PlanRequest:
         """Return an empty plan with the reason `why`."""
         return self.plan((), f"nothing to do in slot '{self.slot.spec.name}': {why}")
 
-    def wanted(self, usual: int, alpha_target: float) -> Plan:
+    def wanted(self, least: int, most: int, alpha_target: float) -> Plan:
         """Return a plan of as many germinations as the decision names.
 
-        If it names no number, of up to `usual`, of which all but the first are optional.
+        If it names no number, of up to `most`, of which those after the first `least` are optional.
         """
         number = self.decision.num_seeds
         if number is not None:
             return self.germination(number, alpha_target)
-        plan = self.germination(usual, alpha_target)
-        further = (replace(change, is_optional=True) for change in plan.changes[1:])
-        return replace(plan, changes=(*plan.changes[:1], *further))
+        plan = self.germination(most, alpha_target)
+        further = (replace(change, is_optional=True) for change in plan.changes[least:])
+        return replace(plan, changes=(*plan.changes[:least], *further))
 
     def germination(self, count: int, alpha_target: float) -> Plan:
         """Return a plan of up to `count` germinations, whose seeds the strategy chooses later.

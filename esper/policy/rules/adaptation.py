@@ -125,7 +125,7 @@ def _replaced(
     if not fitting:
         reason = f"{cull.reason}; safety.max_cost pays for no trial of {promising[0].blueprint}"
         return replace(cull, reason=reason)
-    best, rest = fitting[0], [each for each in slot.prospects if each not in fitting]
+    best = fitting[0]
     hope = f"{best.blueprint} is expected to gain {_gain(best):.4g} > {seed.look.least:.4g}"
     return replace(
         cull,
@@ -133,8 +133,8 @@ def _replaced(
         adaptation=Adaptation.REPLACE,
         reason=f"{cull.reason}; {hope}",
         risk=risk_of(observation, min(each.risk for each in fitting)),
-        # The strategy chooses among those that promise enough and fit.
-        barred=tuple(dict.fromkeys((*barred, *(e.blueprint for e in rest)))),
+        # What does not fit is not what the strategy should take.
+        barred=(*barred, *(each.blueprint for each in slot.prospects if not each.fits)),
     )
 
 

@@ -21,8 +21,8 @@ def test_dormant_seeds_that_the_strategy_chooses_share_alpha(
     observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
     plan = Ensemble().plan(decide("add_layer", num_seeds=num_seeds), observation, known())
     is_open = num_seeds is None
-    further = (germinate(1 / planned, is_optional=is_open),) * (planned - 1)
-    assert plan.changes == (germinate(1 / planned), *further)
+    further = germinate(1 / planned, is_optional=is_open)
+    assert plan.changes == (*(germinate(1 / planned),) * 2, further, further)[:planned]
     assert plan.exceeds_concurrency
 
 
@@ -41,7 +41,7 @@ def test_only_different_blueprints_that_are_not_barred_take_part(
 ) -> None:
     observation = observe("DORMANT", "DORMANT", "DORMANT", bound=("mlp", "mlp", "lora"))
     plan = Ensemble().plan(decide("add_layer"), observation, known())
-    assert plan.changes == (germinate(0.5), germinate(0.5, is_optional=True))
+    assert plan.changes == (germinate(0.5),) * 2
     plan = Ensemble().plan(decide("add_layer", barred=("lora",)), observation, known())
     assert plan.changes == (germinate(1.0),)
 
