@@ -38,7 +38,7 @@ from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
 from experiments.measured import measure
 from experiments.stats import bootstrap, rate
-from experiments.tasks import TUNING_SPLIT_SEED, WITHOUT_FILES, Place
+from experiments.tasks import TUNING_SPLIT_SEED, Place
 
 RESULT = Path(__file__).parent / "results" / "choices.json"
 SETTLED = 3
@@ -108,23 +108,17 @@ def replayed() -> Iterator[Replay]:
         setattr(Selector, _CHOOSE.__name__, _CHOOSE)
 
 
-def cell(task: str, change: str, rng_seed: int) -> Row:
-    """Return the choices of a run with a change, and its numbers of trials and kept kernels."""
-    place = Place(task, split_seed=TUNING_SPLIT_SEED)
+def cell(change: str, rng_seed: int) -> Row:
+    """Return the choices of a default run with a change, and its number of trials."""
+    place = Place("digits", split_seed=TUNING_SPLIT_SEED)
     with replayed() as replay:
-        summary = measure(place.config(rng_seed, **CHANGES[change])).summary
-    counts = {"trials": summary["seeds_germinated"], "kept": summary["seeds_fossilized"]}
-    return {
-        "task": task,
-        "change": change,
-        "rng_seed": rng_seed,
-        **counts,
-        "choices": replay.choices,
-    }
+        trials = measure(place.config(rng_seed, **CHANGES[change])).summary["seeds_germinated"]
+    row = {"change": change, "rng_seed": rng_seed}
+    return {**row, "trials": trials, "choices": replay.choices}
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what the runs of one task tell."""
+    """Return what the runs tell."""
     runs = {(row["change"], row["rng_seed"]): row for row in rows}
     plain = [row for row in rows if row["change"] == DEFAULT]
     late = [[c for c in row["choices"] if c["settled"] >= SETTLED] for row in plain]
@@ -133,19 +127,15 @@ def table(rows: Sequence[Row]) -> dict[str, Any]:
         "median_trials": statistics.median(row["trials"] for row in plain),
         "late_choices": [len(choices) for choices in late],
         "differ": {" / ".join(pair): _differing(late, *pair) for pair in pairs},
-        "runs_changed": {
-            change: [
-                sum(_choices(runs[change, s]) != _choices(runs[DEFAULT, s]) for s in seeds),
-                len(seeds),
-            ]
-            for change in list(CHANGES)[1:]
-            if (seeds := [s for name, s in runs if name == change and (DEFAULT, s) in runs])
-        },
+        "runs_changed": {change: _changed(runs, change) for change in list(CHANGES)[1:]},
     }
 
 
-def _choices(row: Row) -> list[tuple[int, list[str]]]:
-    return [(choice["epoch"], choice["chosen"]) for choice in row["choices"]]
+def _changed(runs: Mapping[tuple[str, int], Row], change: str) -> list[int]:
+    """Return how many runs choose otherwise with a change, and of how many."""
+    seeds = [seed for name, seed in runs if name == change and (DEFAULT, seed) in runs]
+    made = {key: [(c["epoch"], c["chosen"]) for c in row["choices"]] for key, row in runs.items()}
+    return [sum(made[change, s] != made[DEFAULT, s] for s in seeds), len(seeds)]
 
 
 def _differing(late: Sequence[Sequence[Row]], one: str, other: str) -> Mapping[str, Any]:
@@ -163,26 +153,21 @@ def _differing(late: Sequence[Sequence[Row]], one: str, other: str) -> Mapping[s
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
-    parser.add_argument("--tasks", nargs="+", choices=WITHOUT_FILES, default=["digits"])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.seeds)
-    wanted: list[Cell] = [(t, c, s) for c in given.changes for s in seeds for t in given.tasks]
     command = f"python -m experiments.choices --seeds {given.seeds} --first {given.first}"
     cells = Cells(given.out, command)
+    wanted: list[Cell] = [(change, seed) for change in given.changes for seed in seeds]
     cells.fill(cell, wanted, given.processes)
-    rows = list(cells.results.values())
-    found = {task: table([row for row in rows if row["task"] == task]) for task in given.tasks}
-    cells.write(tables=found)
-    for task, values in found.items():
-        print(task, json.dumps(values, indent=1), sep="\n")
+    found = table(list(cells.results.values()))
+    cells.write(table=found)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

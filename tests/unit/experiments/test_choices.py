@@ -112,7 +112,8 @@ def test_the_table_counts_choices_after_the_third_settled_trial() -> None:
     assert blind["share"][0] == pytest.approx(1 / 3)
     assert blind["by_run"][0] == pytest.approx(1 / 4)
     assert found["differ"]["ucb / thompson"]["are"] == 0
-    assert found["runs_changed"] == {"c=8": [1, 2]}
+    assert found["runs_changed"]["c=8"] == [1, 2]
+    assert found["runs_changed"]["c=0.5"] == [0, 0]
 
 
 def test_runs_are_compared_under_every_reward_and_two_constants() -> None:
