@@ -35,19 +35,24 @@ class SeedChange:
 
     seed: index of the seed; None for a germination whose seed the strategy chooses.
     blueprint: for a germination; None takes the blueprint that the chosen seed is bound to.
+    offered: for a germination of a named seed, the blueprints of which the strategy chooses one.
     alpha_target: for a germination or a retarget, in (0, 1].
     rests: for a cull; False lets the seed pass straight to DORMANT, so that the same plan can
         germinate it again.
     expected_gain: for a germination, the relative gain expected of the blueprint there; None
         before the strategy has chosen, and when nothing is known yet.
+    is_optional: for a germination whose seed the strategy chooses; it happens only if the strategy
+        expects a reward of at least 0 of its choice.
     """
 
     action: Action
     seed: int | None = None
     blueprint: str | None = None
+    offered: tuple[str, ...] = ()
     alpha_target: float = 1.0
     rests: bool = True
     expected_gain: float | None = None
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,12 +67,14 @@ class Prospect:
     """A blueprint that could replace a kernel of a slot.
 
     expected_gain: relative gain that the strategy expects of it; None when nothing is known.
+    first_order: L1 norm of its kernel's gradient at birth, None when not measured.
     fits: whether the run can pay for its trial once the kernel is gone.
     risk: as `SeedState.risk`.
     """
 
     blueprint: str
     expected_gain: float | None
+    first_order: float | None = None
     fits: bool = True
     risk: float = 0.0
 
@@ -159,13 +161,18 @@ class SlotState:
         return tuple(seed for seed in self.seeds if seed.is_live)
 
 
-def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
-    """Return the blueprint that the culled seed with index `seed` tries next.
+def free_bindings(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> list[str]:
+    """Return the blueprints that the culled seed with index `seed` may try next.
 
-    It is the next one in the catalogue's order that no seed of the slot is bound to, or just the
-    next one if all are bound.  `bound` holds the blueprint of each seed of the slot, in order.
+    Those that no other seed of the slot is bound to, in the catalogue's order after the seed's own,
+    which is last.  `bound` holds the blueprint of each seed of the slot, in order.
     """
     own = catalogue.index(bound[seed])
-    turn = [catalogue[(own + step) % len(catalogue)] for step in range(1, len(catalogue) + 1)]
-    free = [name for name in turn if name not in bound]
-    return (free or turn)[0]
+    turn = [*catalogue[own + 1 :], *catalogue[: own + 1]]
+    others = [*bound[:seed], *bound[seed + 1 :]]
+    return [name for name in turn if name not in others] or turn
+
+
+def next_binding(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> str:
+    """Return the first of `free_bindings`, for a seed of whose blueprints nothing is known."""
+    return free_bindings(catalogue, bound, seed)[0]

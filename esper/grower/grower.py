@@ -23,6 +23,7 @@ from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
 from esper.grower.adapt import Adapted, Adapter, culls_instead
+from esper.grower.binding import bind_rested
 from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_finite, check_open, check_step, check_trained
 from esper.grower.costs import Costs
@@ -254,7 +255,8 @@ class Grower:
         self.emit(*health(self.host))
         self.emit(*self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
-        self.emit(*advance_epoch(self.host, metrics, rest_epochs, blended_loss))
+        moves = advance_epoch(self.host, metrics, rest_epochs, blended_loss)
+        self.emit(*bind_rested(moves, self.host, self.ledger))
 
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of the policy that safety accepts."""

@@ -119,6 +119,7 @@ class Prospects:
             Prospect(
                 blueprint=name,
                 expected_gain=gains[name],
+                first_order=first_order.get(name),
                 fits=name in fitting,
                 risk=request.recipe.risk,
             )

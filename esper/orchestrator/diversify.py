@@ -9,15 +9,16 @@ from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.request import PlanRequest
 
 NUM_SEEDS = 2
-"""Seeds that germinate if the decision names no number."""
+"""Seeds that germinate at most if the decision names no number."""
 
 
 @dataclass(frozen=True)
 class Diversify(Orchestrator):
     """Germinates as many seeds as the decision asks for, each with a different blueprint.
 
-    The strategy chooses the seeds.  The plan holds at most one germination per blueprint that a
-    dormant seed is bound to.
+    Without a number one germinates, and a second if the strategy expects a reward of at least 0 of
+    it, as soon as rewards are known.  The strategy chooses the seeds.  The plan holds at most one
+    germination per blueprint that a dormant seed is bound to.
 
     initial_blend: alpha target in (0, 1].
     """
@@ -33,5 +34,4 @@ class Diversify(Orchestrator):
 
     def adapt(self, request: PlanRequest) -> Plan:
         """Return the plan that germinates different blueprints, or an empty one."""
-        count = request.decision.num_seeds
-        return request.germination(NUM_SEEDS if count is None else count, self.initial_blend)
+        return request.wanted(1, NUM_SEEDS, self.initial_blend)

@@ -17,7 +17,7 @@ class Replace(Orchestrator):
 
     One plan holds both, so the seed does not rest in between.  It is the seed that the decision
     names, else the worst one under a threshold; a seed with an unknown score is not bad.  The
-    blueprint is the one with the largest expected gain.  In a slot without a live seed, a decision
+    strategy chooses the blueprint.  In a slot without a live seed, a decision
     to add germinates one seed, and any other decision gives an empty plan.
 
     min_performance_threshold: score in [0, 1] under which a seed is bad (see `request`).
@@ -45,15 +45,15 @@ class Replace(Orchestrator):
         if worst is None:
             limit = self.min_performance_threshold
             return request.nothing(f"no live seed is known to score under {limit:g}")
-        other = best_alternative(request, worst)
-        if other is None:
+        offered = alternatives(request, worst)
+        if not offered:
             return request.nothing(f"no other blueprint is on offer for seed {worst.seed}")
         changes = (
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
-            SeedChange(action=Action.GERMINATE, seed=worst.seed, blueprint=other),
+            SeedChange(action=Action.GERMINATE, seed=worst.seed, offered=offered),
         )
-        reason = request.decision.reason
-        return request.plan(changes, f"{reason}: {other} in place of {worst.bound}")
+        words = f"{' or '.join(offered)} in place of {worst.bound}"
+        return request.plan(changes, f"{request.decision.reason}: {words}")
 
     def _worst(self, request: PlanRequest) -> SeedState | None:
         """Return the live seed with the lowest score under the threshold."""
@@ -63,22 +63,13 @@ class Replace(Orchestrator):
         return min(bad, key=lambda pair: (pair[0], pair[1].seed))[1] if bad else None
 
 
-def best_alternative(request: PlanRequest, seed: SeedState) -> str | None:
-    """Return the blueprint in place of a seed's with the largest expected gain; None without any.
+def alternatives(request: PlanRequest, seed: SeedState) -> tuple[str, ...]:
+    """Return the blueprints on offer in place of a seed's, in the catalogue's order after its own.
 
-    The slot's prospects say what is expected; without them the ledger does, and unknown counts
-    as 0.  Ties go to the catalogue's order after the seed's own.  Blueprints that live or kept
-    seeds of the slot hold are not on offer.
+    Those that live or kept seeds of the slot hold are not on offer.
     """
     slot = request.slot
     held = {each.bound for each in slot.seeds if each.stage in LIVE | BLENDED}
     own = slot.spec.catalogue.index(seed.bound)
     turn = slot.spec.catalogue[own + 1 :] + slot.spec.catalogue[:own]
-    offered = [name for name in turn if name not in held | set(request.decision.barred)]
-    known = {each.blueprint: each.expected_gain for each in slot.prospects}
-
-    def expected(name: str) -> float:
-        gain = known.get(name, request.knowledge.predicted_gain(slot.spec, name))
-        return 0.0 if gain is None else gain
-
-    return max(offered, key=expected, default=None)
+    return tuple(name for name in turn if name not in held | set(request.decision.barred))

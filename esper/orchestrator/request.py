@@ -10,12 +10,12 @@ is a veto.  A seed without any measurement has no score: unknown is not bad.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.plan import Action, Plan, SeedChange
-from esper.contracts.slot import SeedState, SlotSpec, SlotState
+from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import ALLOWED_MOVES, SeedStage
 
 VERDICTS = {
@@ -32,9 +32,6 @@ class Knowledge(Protocol):
 
     def composite(self, slot: str, seed: int, /) -> float | None:
         """Return the score in [0, 1] of the seed's present activation, None when unknown."""
-
-    def predicted_gain(self, spec: SlotSpec, blueprint: str, /) -> float | None:
-        """Return the relative gain expected of a blueprint there, None when unknown."""
 
 
 def measured_score(seed: SeedState) -> float | None:
@@ -79,6 +76,18 @@ class PlanRequest:
     def nothing(self, why: str) -> Plan:
         """Return an empty plan with the reason `why`."""
         return self.plan((), f"nothing to do in slot '{self.slot.spec.name}': {why}")
+
+    def wanted(self, least: int, most: int, alpha_target: float) -> Plan:
+        """Return a plan of as many germinations as the decision names.
+
+        If it names no number, of up to `most`, of which those after the first `least` are optional.
+        """
+        number = self.decision.num_seeds
+        if number is not None:
+            return self.germination(number, alpha_target)
+        plan = self.germination(most, alpha_target)
+        further = (replace(change, is_optional=True) for change in plan.changes[least:])
+        return replace(plan, changes=(*plan.changes[:least], *further))
 
     def germination(self, count: int, alpha_target: float) -> Plan:
         """Return a plan of up to `count` germinations, whose seeds the strategy chooses later.

@@ -38,6 +38,7 @@ class Heuristic(PenaltyRules, VerdictRules, GrowthRules, TriggerRules):
     words: ClassVar[tuple[str, ...]] = (AUTO, *Adaptation)
 
     max_live_seeds_per_slot: int = 1
+    seeds_per_adaptation: int | None = None
     adaptation: str = AUTO
 
     def build(self, rng_seed: int) -> "HeuristicPolicy":

@@ -6,6 +6,7 @@ of earlier ones.  It is shrunk towards its pool (see `pooling`), which has those
 kind and placement.  Only runs of the same task family and reward model count.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -178,6 +179,11 @@ class Ledger:
     def noise(self) -> float:
         """Standard deviation of an arm's rewards, mapped to [0, 1] as those of `arm`."""
         return self._scale.noise
+
+    @property
+    def break_even(self) -> float:
+        """A reward of 0, mapped to [0, 1] as those of `arm`; infinite while none is known."""
+        return self._scale.unit(0.0) if self._scale.count else math.inf
 
     def summary(self, spec: SlotSpec, blueprint: str) -> RewardSummary:
         """Return this run's rewards of `blueprint` in a slot, unmapped; no score reads it."""

@@ -11,7 +11,7 @@ from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selectio
 from esper.contracts.slot import SlotState, next_binding
 from esper.strategy.base import Context, Strategy, View
 from esper.strategy.ledger import Ledger
-from esper.strategy.prior import NO_PRIOR, first_order_priors
+from esper.strategy.prior import NO_PRIOR, Prior, first_order_priors
 from esper.strategy.viability import SelectionInputs, Viability, leaving, viable
 
 _Offer = dict[int, str]  # blueprint by seed
@@ -29,7 +29,8 @@ class Selector:
     def choose(self, plan: Plan, inputs: SelectionInputs) -> tuple[Plan, tuple[Selection, ...]]:
         """Return `plan` with every germination filled in, and one selection per germination.
 
-        A germination without a viable seed is dropped, and its selection gives the reason.  A seed
+        A germination without a viable seed is dropped, and its selection gives the reason.  An
+        optional one of which a reward below 0 is expected is dropped with those after it.  A seed
         that the plan names stays.  The germinations get different seeds and different blueprints.
         """
         filled = plan
@@ -39,12 +40,18 @@ class Selector:
                 continue
             selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
+            if selection.seed is None and change.is_optional:
+                break
             if selection.seed is not None:
                 chosen = replace(change, seed=selection.seed, blueprint=selection.blueprint)
                 changes = (*filled.changes[:index], chosen, *filled.changes[index + 1 :])
                 filled = replace(filled, changes=changes)
         if any(selection.seed is None for selection in selections):
-            changes = tuple(change for change in filled.changes if change.seed is not None)
+            changes = tuple(
+                change
+                for change in filled.changes
+                if change.action is not Action.GERMINATE or change.blueprint is not None
+            )
             filled = replace(filled, changes=changes)
         return filled, tuple(selections)
 
@@ -78,6 +85,8 @@ class Selector:
         self, change: SeedChange, inputs: SelectionInputs, plan: Plan, num_made: int
     ) -> Selection:
         select = partial(Selection, strategy=self.strategy.name, slot=plan.slot)
+        if change.seed is not None and change.offered:
+            return self._best(self._named(change, inputs), {}, inputs, num_made, change)
         if change.seed is not None:
             blueprint = change.blueprint or _next_blueprint(change.seed, inputs.state, plan)
             return select(seed=change.seed, blueprint=blueprint, reason="named by the plan")
@@ -85,7 +94,10 @@ class Selector:
         if offer:
             # What was measured is the blueprint that a seed is bound to, not one of the plan.
             weight = self.strategy.first_order_weight if change.blueprint is None else 0.0
-            return self._best(offer, refused, inputs, num_made, weight)
+            # Ranked among all that were measured: what an earlier change took still counts.
+            priors = first_order_priors(inputs.first_order, weight)
+            arms = [(seed, name, priors.get(seed, NO_PRIOR)) for seed, name in offer.items()]
+            return self._best(arms, refused, inputs, num_made, change)
         # The fallback waives the rest alone; the other limits still apply.
         spare, _ = self._offer(change, inputs, plan, rested=False)
         reason = f"no viable seed: {_in_words(refused)}"
@@ -93,42 +105,48 @@ class Selector:
             return select(seed=0, blueprint=spare[0], reason=f"fallback to seed 0, {reason}")
         return select(reason=reason)
 
+    def _named(self, change: SeedChange, inputs: SelectionInputs) -> list[tuple[int, str, Prior]]:
+        """Return the arms of the blueprints that a plan offers to the seed that it names."""
+        assert change.seed is not None
+        known = {p.blueprint: p.first_order for p in inputs.state.prospects}
+        scores = {name: score for name in change.offered if (score := known.get(name)) is not None}
+        priors = first_order_priors(scores, self.strategy.first_order_weight)
+        return [(change.seed, name, priors.get(name, NO_PRIOR)) for name in change.offered]
+
     def _best(
         self,
-        offer: _Offer,
+        offer: list[tuple[int, str, Prior]],
         refused: dict[int, str],
         inputs: SelectionInputs,
         num_made: int,
-        weight: float,
+        change: SeedChange,
     ) -> Selection:
         spec = inputs.state.spec
-        measured = {s: inputs.first_order[s] for s in offer if s in inputs.first_order}
-        priors = first_order_priors(measured, weight)
         selections = self.ledger.selections + num_made
         context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
         strategy = self.strategy
         features = context.features if strategy.is_contextual else ()
         view = View(strategy.window_size, strategy.latest_size, features)
         arms = [
-            self.ledger.arm(spec, seed, blueprint, priors.get(seed, NO_PRIOR), view)
-            for seed, blueprint in offer.items()
+            self.ledger.arm(spec, seed, blueprint, prior, view) for seed, blueprint, prior in offer
         ]
         scores = self.strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
-        is_chosen = scores[best] > -math.inf
+        least = self.ledger.break_even if change.is_optional else 0.0
+        why_not = _why_not(strategy.name, arms[best], scores[best], least)
         others = tuple(
             [
                 Alternative(seed=arm.seed, blueprint=arm.blueprint, score=_finite(score))
                 for i, (arm, score) in enumerate(zip(arms, scores, strict=True))
-                if i != best or not is_chosen
+                if i != best or why_not
             ]
         )
         select = partial(
             Selection, strategy=self.strategy.name, slot=spec.name, alternatives=others
         )
-        if not is_chosen:
-            return select(reason=f"{self.strategy.name} wants none of the viable")
-        reason = _why(arms[best], scores[best], scores)
+        if why_not:
+            return select(reason=why_not)
+        reason = _why(arms[best], scores[best], scores, "blueprint" if change.offered else "seed")
         return select(
             seed=arms[best].seed,
             blueprint=arms[best].blueprint,
@@ -164,6 +182,16 @@ def _next_blueprint(seed: int, state: SlotState, plan: Plan) -> str:
     return bound[seed]
 
 
+def _why_not(strategy: str, arm: ArmStats, score: float, least: float) -> str | None:
+    """Return why not even the best arm germinates, None if it does."""
+    if score == -math.inf:
+        return f"{strategy} wants none of the viable"
+    if arm.mean_reward < least:
+        standing = f"{arm.blueprint} has standing {arm.mean_reward:.2f}"
+        return f"{strategy} wants no more: {standing}, and a reward of 0 {least:.2f}"
+    return None
+
+
 def _argmax(scores: list[float], arms: list[ArmStats]) -> int:
     highest = max(scores)
     tied = [index for index, score in enumerate(scores) if score == highest]
@@ -178,9 +206,9 @@ def _finite(score: float) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
+def _why(arm: ArmStats, score: float, scores: list[float], kind: str) -> str:
     if len(scores) == 1:
-        return "the only viable seed"
+        return f"the only viable {kind}"
     if score == math.inf:
         order = "first-order score" if arm.first_order is not None else "index"
         return f"untried, first by {order} of {scores.count(math.inf)} untried"
@@ -188,7 +216,7 @@ def _why(arm: ArmStats, score: float, scores: list[float]) -> str:
     standing = f"standing among all rewards {arm.mean_reward:.2f} (0 worst, 1 best)"
     tries = "1 trial" if arm.own_trials == 1 else f"{arm.own_trials:.3g} trials"
     prior = f" and a prior worth {arm.prior_trials:.2g}" if arm.prior_trials else ""
-    return f"highest score of {len(scores)} viable seeds; {standing}, from {tries} here{prior}"
+    return f"highest score of {len(scores)} viable {kind}s; {standing}, from {tries} here{prior}"
 
 
 def _in_words(refused: dict[int, str]) -> str:

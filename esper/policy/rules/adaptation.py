@@ -132,8 +132,8 @@ def _replaced(
         kind=DecisionKind.ADAPT,
         adaptation=Adaptation.REPLACE,
         reason=f"{cull.reason}; {hope}",
-        risk=risk_of(observation, best.risk),
-        # What does not fit is not what the plan should take.
+        risk=risk_of(observation, min(each.risk for each in fitting)),
+        # What does not fit is not what the strategy should take.
         barred=(*barred, *(each.blueprint for each in slot.prospects if not each.fits)),
     )
 

@@ -31,7 +31,8 @@ class GrowthRules(Rules):
 
     embargo_epochs_after_cull: epochs after a cull in which no seed of the slot germinates.
     max_live_seeds_per_slot: no further seed germinates in a slot with this many live seeds.
-    adaptation, seeds_per_adaptation: the requested adaptation, one of `words`, and number of seeds.
+    adaptation, seeds_per_adaptation: the requested adaptation, one of `words`, and number of seeds;
+        None leaves the number to the orchestrator.
     grow_until: share of the budget in which seeds germinate, in [0, 1].
     """
 
@@ -40,7 +41,7 @@ class GrowthRules(Rules):
     embargo_epochs_after_cull: int = 5
     max_live_seeds_per_slot: int = 2
     adaptation: str = "add_neurons"
-    seeds_per_adaptation: int = 3
+    seeds_per_adaptation: int | None = 3
     grow_until: float = 0.6
 
     def __post_init__(self) -> None:
@@ -49,8 +50,10 @@ class GrowthRules(Rules):
         share = self.grow_until
         require(0 <= share <= 1, "policy.grow_until", "in [0, 1]", share)
         require(word in self.words, "policy.adaptation", f"one of {', '.join(self.words)}", word)
-        for key in ("max_live_seeds_per_slot", "seeds_per_adaptation"):
-            require(getattr(self, key) >= 1, f"policy.{key}", ">= 1", getattr(self, key))
+        live, number = self.max_live_seeds_per_slot, self.seeds_per_adaptation
+        require(live >= 1, "policy.max_live_seeds_per_slot", ">= 1", live)
+        valid = number is None or number >= 1
+        require(valid, "policy.seeds_per_adaptation", ">= 1 or null", number)
         super().__post_init__()
 
     @property
@@ -131,12 +134,12 @@ def request_growth(
     slots, closed = growable_slots(observation, rules, decisions)
     if not slots:
         return wait(f"{trigger.reason}, but no slot can grow: {closed}")
-    slot = choose(slots)
+    slot, wanted = choose(slots), rules.seeds_per_adaptation
     return Decision(
         kind=DecisionKind.ADAPT,
         slot=slot.spec.name,
         adaptation=rules.addition,
-        num_seeds=min(rules.seeds_per_adaptation, len(slot.seeds)),
+        num_seeds=None if wanted is None else min(wanted, len(slot.seeds)),
         reason=trigger.reason,
     )
 

@@ -1,5 +1,6 @@
 """Different blueprints side by side."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ def test_as_many_seeds_germinate_as_wanted_and_dormant(
 ) -> None:
     observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
     plan = Diversify().plan(decide("add_neurons", num_seeds=num_seeds), observation, known())
-    assert plan.changes == (SeedChange(action=Action.GERMINATE, alpha_target=1.0),) * planned
+    one = SeedChange(action=Action.GERMINATE, alpha_target=1.0)
+    further = replace(one, is_optional=num_seeds is None)
+    assert plan.changes == (one, further, further, further)[:planned]
 
 
 def test_only_dormant_seeds_with_a_blueprint_of_their_own_count(

@@ -9,8 +9,9 @@ from esper.contracts.plan import Action, SeedChange
 from esper.orchestrator.ensemble import Ensemble
 
 
-def germinate(alpha_target: float) -> SeedChange:
-    return SeedChange(action=Action.GERMINATE, alpha_target=alpha_target)
+def germinate(alpha_target: float, *, is_optional: bool = False) -> SeedChange:
+    change = SeedChange(action=Action.GERMINATE, alpha_target=alpha_target)
+    return replace(change, is_optional=is_optional)
 
 
 @pytest.mark.parametrize(("num_seeds", "planned"), [(None, 4), (3, 3), (1, 1)])
@@ -19,7 +20,9 @@ def test_dormant_seeds_that_the_strategy_chooses_share_alpha(
 ) -> None:
     observation = observe("DORMANT", "DORMANT", "DORMANT", "DORMANT")
     plan = Ensemble().plan(decide("add_layer", num_seeds=num_seeds), observation, known())
-    assert plan.changes == (germinate(1 / planned),) * planned
+    is_open = num_seeds is None
+    further = germinate(1 / planned, is_optional=is_open)
+    assert plan.changes == (*(germinate(1 / planned),) * 2, further, further)[:planned]
     assert plan.exceeds_concurrency
 
 

@@ -1,48 +1,39 @@
 """The worst seed gets another kernel."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from esper.contracts.plan import Action, SeedChange
-from esper.contracts.slot import Prospect
 from esper.orchestrator.replace import Replace
 
 
-def exchange(seed: int, blueprint: str) -> tuple[SeedChange, ...]:
+def exchange(seed: int, *offered: str) -> tuple[SeedChange, ...]:
     return (
         SeedChange(action=Action.CULL, seed=seed, rests=False),
-        SeedChange(action=Action.GERMINATE, seed=seed, blueprint=blueprint),
+        SeedChange(action=Action.GERMINATE, seed=seed, offered=offered),
     )
 
 
-def test_the_worst_live_seed_under_the_threshold_gets_the_blueprint_with_the_largest_gain(
+def test_the_worst_live_seed_under_the_threshold_gets_a_blueprint_that_no_seed_holds(
     observe: Any, decide: Any, known: Any
 ) -> None:
-    observation = observe("SHADOWING", "BLENDING", "SHADOWING", bound=("affine", "mlp", "lora"))
-    knowledge = known({0: 0.25, 1: 0.1, 2: 0.9}, gains={"gated_mlp": 0.07, "affine": 0.5})
-    plan = Replace().plan(decide(risk=0.2), observation, knowledge)
-    assert plan.changes == exchange(1, "gated_mlp")
+    observation = observe("SHADOWING", "BLENDING", "DORMANT", bound=("affine", "mlp", "lora"))
+    plan = Replace().plan(decide(risk=0.2), observation, known({0: 0.25, 1: 0.1}))
+    assert plan.changes == exchange(1, "lora", "gated_mlp")
+    assert plan.reasoning.endswith("lora or gated_mlp in place of mlp")
     assert (plan.kind, plan.slot, plan.risk) == ("replace", "block", 0.2)
     assert plan.expected_improvement is None, "not known before kernels are ranked"
     assert not plan.exceeds_concurrency
 
 
-def test_a_named_seed_is_replaced_by_what_the_slot_promises_most(
+def test_a_named_seed_is_replaced_even_if_another_one_is_worse(
     observe: Any, decide: Any, known: Any
 ) -> None:
     observation = observe("PROBATIONARY", "PROBATIONARY", bound=("affine", "mlp"))
-    prospects = (
-        Prospect(blueprint="lora", expected_gain=0.01),
-        Prospect(blueprint="gated_mlp", expected_gain=0.02),
-    )
-    slot = replace(observation.slots[0], prospects=prospects)
-    observation = replace(observation, slots=(slot,))
-    # The ledger would take `lora`, and seed 1 scores worse.
-    knowledge = known({0: 0.9, 1: 0.0}, gains={"lora": 0.5})
+    knowledge = known({0: 0.9, 1: 0.0})
     plan = Replace().plan(decide(seed=0), observation, knowledge)
-    assert plan.changes == exchange(0, "gated_mlp")
+    assert plan.changes == exchange(0, "lora", "gated_mlp")
     barred = Replace().plan(decide(seed=0, barred=("gated_mlp",)), observation, knowledge)
     assert barred.changes == exchange(0, "lora")
 
@@ -74,12 +65,13 @@ def test_a_seed_without_a_record_is_scored_by_what_its_kernel_was_measured_to_br
     observe: Any, decide: Any, known: Any
 ) -> None:
     observation = observe("SHADOWING", "SHADOWING", seeds={1: {"ablation": -0.05}})
-    assert Replace().plan(decide(), observation, known()).changes == exchange(1, "lora")
+    changes = Replace().plan(decide(), observation, known()).changes
+    assert changes == exchange(1, "lora", "gated_mlp")
 
 
 def test_a_barred_blueprint_is_passed_over(observe: Any, decide: Any, known: Any) -> None:
     plan = Replace().plan(decide(barred=("mlp", "affine")), observe("SHADOWING"), known({0: 0.0}))
-    assert plan.changes == exchange(0, "lora")
+    assert plan.changes == exchange(0, "lora", "gated_mlp")
 
 
 def test_a_seed_stays_when_no_other_blueprint_is_on_offer(

@@ -220,7 +220,7 @@ class World:
                 for seed in slot.seeds
                 if seed.stage is SeedStage.DORMANT and seed.bound not in decision.barred
             ]
-            for chosen in able[: decision.num_seeds]:
+            for chosen in able[: decision.num_seeds or 1]:
                 slot = self._germinated(slot, chosen)
         else:
             assert decision.seed is not None

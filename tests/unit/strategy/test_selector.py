@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.plan import Action, SeedChange
+from esper.contracts.slot import Prospect
 from esper.contracts.stage import SeedStage
 from esper.strategy.base import Strategy
 from esper.strategy.fixed import Fixed
@@ -199,6 +200,55 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     assert not filled.changes
     assert selection.reason == "fixed wants none of the viable"
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
+
+
+def test_an_optional_germination_needs_a_reward_of_at_least_zero(
+    make_state: Make, make_plan: Make, make_entry: Make
+) -> None:
+    ledger = Ledger()
+    # Mean 0, deviation 2: standings 0.25, 0.75 and 0.5, as that of a reward of 0.
+    for index, (name, reward) in enumerate({"a": -2.0, "b": 2.0, "c": 0.0}.items()):
+        ledger.record(make_entry(str(index), blueprint=name, reward=reward))
+    selector = _selector(UCB(exploration_constant=0.0), ledger)
+    more = replace(GERMINATE, is_optional=True)
+    inputs = SelectionInputs(state=make_state(3), epoch=0)
+    filled, selections = selector.choose(make_plan(GERMINATE, more, more, more), inputs)
+    assert filled.germinations == [(1, "b"), (2, "c")]
+    assert [selection.seed for selection in selections] == [1, 2, None]
+    assert selections[-1].reason == "ucb wants no more: a has standing 0.25, and a reward of 0 0.50"
+    assert [(a.seed, a.score) for a in selections[-1].alternatives] == [(0, pytest.approx(0.25))]
+    assert _selector().choose(make_plan(GERMINATE, more), inputs)[0].germinations == [(0, "a")]
+    # The first one is not optional, however little is expected of it.
+    worst = SelectionInputs(state=make_state(1), epoch=0)
+    assert selector.choose(make_plan(GERMINATE, more), worst)[0].germinations == [(0, "a")]
+
+
+def test_the_strategy_chooses_what_a_named_seed_gets(
+    make_state: Make, make_plan: Make, make_entry: Make
+) -> None:
+    ledger = Ledger()
+    for index, (name, reward) in enumerate({"e": 1.0, "f": 5.0, "g": 3.0}.items()):
+        ledger.record(make_entry(str(index), blueprint=name, reward=reward))
+    cull = SeedChange(action=Action.CULL, seed=2, rests=False)
+    offer = SeedChange(action=Action.GERMINATE, seed=2, offered=("e", "f", "g"))
+    scores = {"e": 9.0, "f": 2.0, "g": 1.0}
+    prospects = tuple(
+        Prospect(blueprint=name, expected_gain=0.1, first_order=score)
+        for name, score in scores.items()
+    )
+    state = replace(make_state(4, s2={"stage": SeedStage.TRAINING}), prospects=prospects)
+    inputs = SelectionInputs(state=state, epoch=0)
+    for weight, chosen in ((0.0, "f"), (50.0, "e")):
+        strategy = UCB(exploration_constant=0.0, first_order_weight=weight)
+        plan, (selection,) = _selector(strategy, ledger).choose(make_plan(cull, offer), inputs)
+        assert plan.germinations == [(2, chosen)]
+        assert plan.changes[0] == cull
+        assert {each.blueprint for each in selection.alternatives} == {"e", "f", "g"} - {chosen}
+        assert selection.reason.startswith("highest score of 3 viable blueprints")
+    # A strategy that wants no such seed leaves the cull.
+    plan, (selection,) = _selector(Fixed(), ledger).choose(make_plan(cull, offer), inputs)
+    assert plan.changes == (cull,)
+    assert selection.reason == "fixed wants none of the viable"
 
 
 def test_other_changes_pass_untouched(make_state: Make, make_plan: Make) -> None:

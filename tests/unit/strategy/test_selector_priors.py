@@ -35,19 +35,34 @@ def test_a_first_order_score_is_the_prior_mean_of_an_arm(
         scores = {each.seed: each.score for each in (chosen, *chosen.alternatives)}
         return [scores[seed] for seed in range(3)]
 
-    # Rewards 1 and 5 map to 0.5 -+ 2 / (4 * sqrt(8)); ranks 0, 1 and 0.5 count as a trial each.
-    unit = 2 / (4 * 8**0.5)
+    # Rewards 1 and 5 map to 0.5 -+ 2 / (4 * sqrt(8)); the priors of three ranks are
+    # 0.5 -+ 0.25 / sqrt(2/3) and 0.5, and count as a trial each.
+    unit, worst, best = 2 / (4 * 8**0.5), 0.5 - 0.25 * 1.5**0.5, 0.5 + 0.25 * 1.5**0.5
     low, high = 0.5 - unit, 0.5 + unit
     known = {0: 10.0, 1: 30.0, 2: 20.0}
-    assert means(known) == pytest.approx([low / 2, (high + 1) / 2, 0.5])
-    assert means(known, weight=3.0) == pytest.approx([low / 4, (high + 3) / 4, 0.5])
+    assert means(known) == pytest.approx([(low + worst) / 2, (high + best) / 2, 0.5])
+    assert means(known, weight=3.0) == pytest.approx(
+        [(low + 3 * worst) / 4, (high + 3 * best) / 4, 0.5]
+    )
     assert means(known, weight=0.0) == [pytest.approx(low), pytest.approx(high), None]
     # Without a score, an arm of which nothing is known comes first.
     assert means({0: 10.0, 1: 30.0}) == [
-        pytest.approx(low / 2),
-        pytest.approx((high + 1) / 2),
+        pytest.approx((low + 0.25) / 2),
+        pytest.approx((high + 0.75) / 2),
         None,
     ]
+
+
+def test_what_a_plan_takes_leaves_the_ranks_of_the_others(
+    make_state: Make, make_plan: Make
+) -> None:
+    inputs = SelectionInputs(state=make_state(3), epoch=0, first_order={0: 1.0, 1: 3.0, 2: 2.0})
+    _, selections = _selector(UCB(exploration_constant=0.0)).choose(
+        make_plan(num_germinations=3), inputs
+    )
+    step = 0.25 * 1.5**0.5
+    assert [each.seed for each in selections] == [1, 2, 0]
+    assert [each.score for each in selections] == pytest.approx([0.5 + step, 0.5, 0.5 - step])
 
 
 def test_a_reason_names_the_prior(make_state: Make, make_plan: Make) -> None:
@@ -55,7 +70,7 @@ def test_a_reason_names_the_prior(make_state: Make, make_plan: Make) -> None:
     _, (selection,) = _selector().choose(make_plan(), inputs)
     assert (selection.seed, selection.reason) == (
         1,
-        "highest score of 3 viable seeds; standing among all rewards 1.00 (0 worst, 1 best), "
+        "highest score of 3 viable seeds; standing among all rewards 0.81 (0 worst, 1 best), "
         "from 0 trials here and a prior worth 1",
     )
 

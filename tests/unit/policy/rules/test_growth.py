@@ -122,8 +122,10 @@ def test_a_slot_that_rests_says_so_before_what_it_costs() -> None:
     assert closed == "'block' rests until epoch 99"
 
 
-@pytest.mark.parametrize(("wanted", "num_seeds"), [(1, 1), (2, 2), (3, 2), (99, 2)])
-def test_a_request_asks_for_no_more_seeds_than_the_slot_has(wanted: int, num_seeds: int) -> None:
+@pytest.mark.parametrize(("wanted", "num_seeds"), [(1, 1), (2, 2), (3, 2), (99, 2), (None, None)])
+def test_a_request_asks_for_no_more_seeds_than_the_slot_has(
+    wanted: int | None, num_seeds: int | None
+) -> None:
     rules = GrowthRules(seeds_per_adaptation=wanted)
     decision = request_growth(make_observation(), NOW, rules, [], lambda slots: slots[0])
     assert decision.num_seeds == num_seeds
@@ -175,7 +177,7 @@ def test_waiting_is_said_only_where_nothing_else_is() -> None:
             {"adaptation": "replace"},
             "policy.adaptation must be one of add_neurons, add_layer, got replace",
         ),
-        ({"seeds_per_adaptation": 0}, "policy.seeds_per_adaptation must be >= 1"),
+        ({"seeds_per_adaptation": 0}, "policy.seeds_per_adaptation must be >= 1 or null"),
         ({"grow_until": 1.5}, r"policy.grow_until must be in \[0, 1\], got 1.5"),
         ({"grow_until": math.nan}, r"policy.grow_until must be in \[0, 1\], got nan"),
     ],

@@ -1,0 +1,174 @@
+"""Measure whether rewards and strategies decide which kernels default runs try.
+
+    python -m experiments.choices --seeds 20
+
+Every choice of a default run is made again at once, with the same offer, first-order scores and
+random numbers: without the rewards of this run (`blind`; those of other runs and of a prior stay),
+and by each strategy.  A choice is the set of blueprints that one plan germinates; those that the
+plan itself names do not count.  Shares are over the choices after the third settled trial, with
+Wilson's interval, and as the mean over runs with a bootstrap over rng seeds.
+
+Then whole runs are compared: with each reward model, and with exploration constants 0.5 and 8.
+
+Writes `experiments/results/choices.json` and prints the table.  A stopped command goes on where it
+was.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from esper.contracts.plan import Plan
+from esper.reward.gain import Gain
+from esper.reward.sparse import Sparse
+from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.ledger import Ledger
+from esper.strategy.performance_weighted import PerformanceWeighted
+from esper.strategy.selector import Selector
+from esper.strategy.thompson import Thompson
+from esper.strategy.ucb import UCB
+from esper.strategy.viability import SelectionInputs
+from experiments.cells import Cell, Cells
+from experiments.measured import measure
+from experiments.stats import bootstrap, rate
+from experiments.tasks import TUNING_SPLIT_SEED, Place
+
+RESULT = Path(__file__).parent / "results" / "choices.json"
+SETTLED = 3
+"""Settled trials of a run after which its choices count."""
+
+STRATEGIES = (UCB(), Thompson(), EpsilonGreedy(), PerformanceWeighted())
+DEFAULT = "default"
+CHANGES: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "reward=gain": {"reward": Gain()},
+    "reward=sparse": {"reward": Sparse()},
+    "c=0.5": {"strategy": UCB(exploration_constant=0.5)},
+    "c=8": {"strategy": UCB(exploration_constant=8.0)},
+}
+_CHOOSE = Selector.choose
+_REWARDS = ("scale", "arms", "pools", "latest", "entries")
+"""Parts of a ledger's state that rewards change."""
+
+Row = dict[str, Any]
+
+
+class Replay:
+    """Makes every choice of a run again; `choices` has a row for each."""
+
+    def __init__(self) -> None:
+        self.choices: list[Row] = []
+        self._start: dict[str, Any] | None = None
+
+    def note(self, selector: Selector, plan: Plan, inputs: SelectionInputs) -> None:
+        """Add the choice that a selector is about to make; its state does not change."""
+        ledger = selector.ledger
+        self._start = self._start or ledger.state_dict()
+        if all(change.seed is not None and not change.offered for change in plan.changes):
+            return
+        blank = Ledger(ledger.task_family, ledger.reward_model)
+        known = {**ledger.state_dict(), **{part: self._start[part] for part in _REWARDS}}
+        blank.load_state_dict(known)
+        others = {each.name: replace(selector, strategy=each) for each in STRATEGIES}
+        arms = {"chosen": selector, "blind": replace(selector, ledger=blank), **others}
+        made = {name: _chosen(arm, plan, inputs) for name, arm in arms.items()}
+        if made["chosen"]:
+            settled = len(ledger.entries_of_run())
+            self.choices.append({"epoch": inputs.epoch, "settled": settled, **made})
+
+
+def _chosen(selector: Selector, plan: Plan, inputs: SelectionInputs) -> list[str]:
+    """Return the blueprints that a selector would choose, sorted; its rng does not advance."""
+    rng = Random()
+    rng.setstate(selector.rng.getstate())
+    filled, _ = _CHOOSE(replace(selector, rng=rng), plan, inputs)
+    return sorted(blueprint for _, blueprint in filled.germinations)
+
+
+@contextmanager
+def replayed() -> Iterator[Replay]:
+    """Replay the choices of the runs inside the `with` block."""
+    replay = Replay()
+
+    def choose(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
+        replay.note(selector, plan, inputs)
+        return _CHOOSE(selector, plan, inputs)
+
+    setattr(Selector, _CHOOSE.__name__, choose)
+    try:
+        yield replay
+    finally:
+        setattr(Selector, _CHOOSE.__name__, _CHOOSE)
+
+
+def cell(change: str, rng_seed: int) -> Row:
+    """Return the choices of a default run with a change, and its number of trials."""
+    place = Place("digits", split_seed=TUNING_SPLIT_SEED)
+    with replayed() as replay:
+        trials = measure(place.config(rng_seed, **CHANGES[change])).summary["seeds_germinated"]
+    row = {"change": change, "rng_seed": rng_seed}
+    return {**row, "trials": trials, "choices": replay.choices}
+
+
+def table(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what the runs tell."""
+    runs = {(row["change"], row["rng_seed"]): row for row in rows}
+    plain = [row for row in rows if row["change"] == DEFAULT]
+    late = [[c for c in row["choices"] if c["settled"] >= SETTLED] for row in plain]
+    pairs = [("chosen", "blind"), *combinations([each.name for each in STRATEGIES], 2)]
+    return {
+        "median_trials": statistics.median(row["trials"] for row in plain),
+        "late_choices": [len(choices) for choices in late],
+        "differ": {" / ".join(pair): _differing(late, *pair) for pair in pairs},
+        "runs_changed": {change: _changed(runs, change) for change in list(CHANGES)[1:]},
+    }
+
+
+def _changed(runs: Mapping[tuple[str, int], Row], change: str) -> list[int]:
+    """Return how many runs choose otherwise with a change, and of how many."""
+    seeds = [seed for name, seed in runs if name == change and (DEFAULT, seed) in runs]
+    made = {key: [(c["epoch"], c["chosen"]) for c in row["choices"]] for key, row in runs.items()}
+    return [sum(made[change, s] != made[DEFAULT, s] for s in seeds), len(seeds)]
+
+
+def _differing(late: Sequence[Sequence[Row]], one: str, other: str) -> Mapping[str, Any]:
+    """Return the share of choices that differ, and its mean over runs that have any."""
+    differ = [[choice[one] != choice[other] for choice in choices] for choices in late if choices]
+    found = {"of": sum(map(len, differ)), "are": sum(map(sum, differ))}
+    if not differ:
+        return found
+    shares = {
+        "share": rate(found["are"], found["of"]),
+        "by_run": bootstrap([statistics.fmean(run) for run in differ]),
+    }
+    return {**found, **{name: [s.value, s.low, s.high] for name, s in shares.items()}}
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--changes", nargs="+", choices=CHANGES, default=list(CHANGES))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    given = parser.parse_args()
+    seeds = range(given.first, given.first + given.seeds)
+    command = f"python -m experiments.choices --seeds {given.seeds} --first {given.first}"
+    cells = Cells(given.out, command)
+    wanted: list[Cell] = [(change, seed) for change in given.changes for seed in seeds]
+    cells.fill(cell, wanted, given.processes)
+    found = table(list(cells.results.values()))
+    cells.write(table=found)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
