@@ -10,7 +10,7 @@ seeds share it.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -214,8 +214,8 @@ def _credit(trial: Trial, seed: Seed, look: Look, share: float, options: Attribu
     activation.gain = _part(share, comparison.gain)
     activation.gain_error = _part(share, comparison.error)
     activation.accuracy_gain = _part(share, comparison.accuracy_gain)
-    bar = options.bar(look, activation.gain_error, again=activation.blends_again)
-    activation.look = replace(look, bar=bar)
+    error, again = activation.gain_error, activation.blends_again
+    activation.look = options.with_bars(look, error, again=again)
     if own is not None:
         window = "short" if activation.gains else "immediate"
         point = GainPoint(epochs_since=look.age, gain=share * own, window=window)

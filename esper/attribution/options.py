@@ -1,7 +1,7 @@
 """Options of attribution: how a kernel's gain is measured, when, and what bar it must pass."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from esper.contracts.checks import require, require_one_of, require_types
 from esper.contracts.slot import Look
@@ -80,12 +80,22 @@ class Attribution:
         """The least relative gain of a kept kernel."""
         return MIN_GAIN[self.method] if self.min_gain is None else self.min_gain
 
+    @property
+    def shown(self) -> float:
+        """The share of a kernel's lasting gain that the method shows, > 0."""
+        return SHOWN[self.method]
+
     def bar(self, look: Look, error: float | None, *, again: bool = False) -> float:
         """Return the gain that a kernel must exceed at a look, from its gain's standard error."""
         ages = self.ages_of(again=again)
         past = sum(age <= look.age for age in ages)
         factor = 1.0 if look.is_last else math.sqrt(len(ages) / past)
         return max(self.least_gain, factor * self.standard_errors * (error or 0.0))
+
+    def with_bars(self, look: Look, error: float | None, *, again: bool = False) -> Look:
+        """Return a look with the bars of a gain's standard error."""
+        last = self.bar(replace(look, is_last=True), error)
+        return replace(look, bar=self.bar(look, error, again=again), last_bar=last)
 
     def check_stages(self, growth: Growth) -> None:
         """Refuse a first look before the end of SHADOWING.
@@ -139,6 +149,7 @@ class Attribution:
             age=age,
             is_last=is_end or not later,
             bar=self.least_gain,
+            last_bar=self.least_gain,
             least=self.least_gain,
-            shown=SHOWN[self.method],
+            shown=self.shown,
         )

@@ -39,6 +39,8 @@ class Outcome:
     gains: the gain at every look, oldest first; also at those after it was kept.
     accuracy_gain: validation accuracy over the reference (the twin; else ablation), a fraction.
     loss_reduction: gain in units of the validation loss.
+    asked_gain: gain that verdicts ask of it at least: the least one, and the price of its FLOPs.
+    shown: share of a lasting gain that `gain`, `gains` and `asked_gain` show, > 0.
     flops_before, flops_after: forward FLOPs a sample of the network without and with the seed.
     parameters_before, parameters_after: parameters of the network without and with the seed.
     loss_variance: variance of the validation loss since germination.
@@ -64,6 +66,8 @@ class Outcome:
     gains: tuple[GainPoint, ...] = ()
     accuracy_gain: float | None = None
     loss_reduction: float | None = None
+    asked_gain: float = 0.0
+    shown: float = 1.0
     flops_before: float = 0.0
     flops_after: float = 0.0
     parameters_before: int = 0
@@ -80,6 +84,12 @@ class Outcome:
     def succeeded(self) -> bool:
         """True when the settled gain is above 0; unmeasured or rolled back is no success."""
         return self.gain is not None and self.gain > 0 and not self.rolled_back
+
+    @property
+    def added_flops(self) -> float:
+        """FLOPs of the kernel, relative to those without it; 0 when these were not measured."""
+        before = self.flops_before
+        return max(0.0, self.flops_after - before) / before if before > 0 else 0.0
 
     @property
     def latest_gain(self) -> float | None:

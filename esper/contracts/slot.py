@@ -49,6 +49,7 @@ class Look:
     is_last: True if no further look follows.
     is_unpaid: True if it is the last because the trial may cost no more.
     bar: relative gain that the seed must exceed to be kept, its price taken off before.
+    last_bar: the bar if this were the last look.
     least: the part of the bar that does not depend on the standard error.
     shown: share of a kernel's lasting gain that the method of attribution shows, > 0.
     """
@@ -57,6 +58,7 @@ class Look:
     age: int
     is_last: bool
     bar: float
+    last_bar: float = 0.0
     least: float = 0.0
     shown: float = 1.0
     is_unpaid: bool = False
@@ -68,6 +70,7 @@ class Prospect:
 
     expected_gain: relative gain that the strategy expects of it; None when nothing is known.
     first_order: L1 norm of its kernel's gradient at birth, None when not measured.
+    added_flops: as `SeedState.added_flops`.
     fits: whether the run can pay for its trial once the kernel is gone.
     risk: as `SeedState.risk`.
     """
@@ -75,6 +78,7 @@ class Prospect:
     blueprint: str
     expected_gain: float | None
     first_order: float | None = None
+    added_flops: float = 0.0
     fits: bool = True
     risk: float = 0.0
 

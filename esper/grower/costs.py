@@ -153,8 +153,7 @@ class Costs:
                 break
             assert life.look is not None
             last = replace(life.look, is_last=True, is_unpaid=True)
-            bar = self.attribution.bar(last, life.gain_error, again=life.blends_again)
-            life.look = replace(last, bar=bar)
+            life.look = self.attribution.with_bars(last, life.gain_error)
 
     def affords_later_looks(self, num_kernels: int, epoch: int) -> bool:
         """Return whether so many kept kernels can be looked at again in the epoch after `epoch`.

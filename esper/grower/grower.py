@@ -96,7 +96,7 @@ class Grower:
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
         self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
         pipeline = chosen.pipeline(rng_seed)
-        prospects = Prospects(self.costs, pipeline, self.ledger)
+        prospects = Prospects(self.costs, pipeline, self.ledger, chosen.verdict_rules)
         self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
@@ -295,7 +295,7 @@ class Grower:
 
     def _settle(self) -> None:
         """Reward every seed that was fossilized or culled since the last call."""
-        for outcome in self.trials.settle(self.epoch):
+        for outcome in map(self.options.priced, self.trials.settle(self.epoch)):
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
 
     def _prepare(self) -> None:

@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any, TypedDict
@@ -15,6 +15,7 @@ from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
+from esper.contracts.outcome import Outcome
 from esper.grower.family import family_of
 from esper.grower.settle import Settler
 from esper.growth.coin import Coin
@@ -26,6 +27,7 @@ from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
 from esper.policy.base import Policy, PolicyOption
+from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
 from esper.signals.options import Signals
@@ -142,6 +144,18 @@ class GrowerOptions(ControlOptions):
         priors = pool_priors(self.store.prior)
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
         return Settler(self.reward, policy, store, run_id, family, priors)
+
+    @property
+    def verdict_rules(self) -> VerdictRules:
+        """The rules of the policy's verdicts; the usual ones for a policy that has none of them."""
+        return self.policy if isinstance(self.policy, VerdictRules) else VerdictRules()
+
+    def priced(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with the gain that verdicts ask of it, which its reward reads."""
+        rules, shown = self.verdict_rules, self.attribution.shown
+        least = max(self.attribution.least_gain, rules.min_improvement_to_fossilize)
+        price = flops_price(rules.price, shown, outcome.added_flops)
+        return replace(outcome, asked_gain=least + price, shown=shown)
 
     @property
     def cooldown_epochs(self) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 from esper.attribution.first_order import Loss, first_order_scores
 from esper.attribution.modes import Key
+from esper.contracts.decision import DecisionKind
 from esper.contracts.event import KernelBuilt
-from esper.contracts.slot import Look, Prospect, SeedState, SlotState
+from esper.contracts.slot import Prospect, SeedState, SlotState
 from esper.contracts.stage import BLENDED, LIVE, SeedStage
 from esper.grower.costs import Costs
 from esper.growth.host import Host
@@ -15,6 +16,7 @@ from esper.growth.slot import Activation
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
 from esper.kernels.request import Request
+from esper.policy.rules.verdict import VerdictRules, judge_seed
 from esper.strategy.expectation import expected_gains
 from esper.strategy.ledger import Ledger
 
@@ -45,23 +47,17 @@ def rank(host: Host, kernels: Mapping[Key, Kernel], loss: Loss | None) -> Ranked
     return Ranked({}, failed)
 
 
-def _is_kept(look: Look | None, gain: float | None, epoch: int) -> bool:
-    return look is not None and look.epoch == epoch and gain is not None and gain > look.bar
-
-
-def _may_leave(seed: SeedState) -> bool:
-    """Return whether this epoch's look at a live seed may cull it."""
-    if seed.look is None:
-        return False
-    is_harmful = seed.gain is not None and seed.gain <= 0
-    return is_harmful or (seed.look.is_last and (seed.gain is None or seed.gain <= seed.look.bar))
-
-
 class Prospects:
-    """What kernels promise: the best of each idle slot, and those in place of a culled one."""
+    """What kernels promise: the best of each idle slot, and those in place of a culled one.
 
-    def __init__(self, costs: Costs, pipeline: KernelPipeline, ledger: Ledger) -> None:
+    `rules` are those of the verdicts, which decide what leaves and what the run will pay for.
+    """
+
+    def __init__(
+        self, costs: Costs, pipeline: KernelPipeline, ledger: Ledger, rules: VerdictRules
+    ) -> None:
         self.host, self.costs, self.pipeline, self.ledger = costs.host, costs, pipeline, ledger
+        self.rules = rules
         self._scores: dict[str, tuple[int, float]] = {}
 
     def scored(
@@ -81,21 +77,37 @@ class Prospects:
     def replacing(
         self, states: tuple[SlotState, ...], epoch: int, loss: Loss | None
     ) -> tuple[SlotState, ...]:
-        """Return the slots with what could replace the kernels that this epoch's looks may cull."""
+        """Return the slots with what could replace the kernels that this epoch's looks cull."""
+        live = [seed for state in states for seed in state.live if seed.look is not None]
+        verdicts = [(seed, judge_seed(seed, self.rules)) for seed in live]
+        judged = [(seed, each.kind) for seed, each in verdicts if each is not None]
+        kept = [self._activation(s) for s, kind in judged if kind is DecisionKind.FOSSILIZE]
+        culled = [seed for seed, kind in judged if kind is DecisionKind.CULL]
         return tuple(
-            replace(state, prospects=self._in_place_of(state, leaving, epoch, loss))
-            if (leaving := [seed for seed in state.live if _may_leave(seed)])
+            replace(state, prospects=self._in_place_of(state, leaving, kept, epoch, loss))
+            if (leaving := [seed for seed in culled if seed.slot == state.spec.name])
             else state
             for state in states
         )
 
+    def _activation(self, seed: SeedState) -> Activation:
+        return self.host.seed(seed.slot, seed.seed).activation
+
     def _in_place_of(
-        self, state: SlotState, leaving: Sequence[SeedState], epoch: int, loss: Loss | None
+        self,
+        state: SlotState,
+        leaving: Sequence[SeedState],
+        kept: Sequence[Activation],
+        epoch: int,
+        loss: Loss | None,
     ) -> tuple[Prospect, ...]:
-        """Return the prospects of a slot, the most promising first."""
+        """Return the prospects of a slot, the most promising first.
+
+        `kept` are live kernels of any slot that are fossilized, which the run then pays for.
+        """
         slot, place_of = state.spec.name, leaving[0].seed
-        without = [self.host.seed(slot, seed.seed).activation for seed in leaving]
-        affordable_flops = self.costs.affordable_flops(epoch, 1, without, self._kept(epoch))
+        without = [self._activation(seed) for seed in leaving]
+        affordable_flops = self.costs.affordable_flops(epoch, 1, without, kept)
         held = {seed.bound for seed in state.seeds if seed.stage in LIVE | BLENDED}
         requests: dict[str, Request] = {}
         kernels: dict[Key, Kernel] = {}
@@ -115,22 +127,19 @@ class Prospects:
         first_order = {kernels[key].blueprint: score for key, score in scores.items()}
         fitting = {kernel.blueprint for kernel in kernels.values()}
         gains = expected_gains(self.ledger, state, list(requests), first_order)
+        settled_flops = self.host.settled_flops
         prospects = [
             Prospect(
                 blueprint=name,
                 expected_gain=gains[name],
                 first_order=first_order.get(name),
+                added_flops=request.cost.flops / settled_flops if settled_flops > 0 else 0.0,
                 fits=name in fitting,
                 risk=request.recipe.risk,
             )
             for name, request in requests.items()
         ]
         return tuple(sorted(prospects, key=lambda each: -(each.expected_gain or 0.0)))
-
-    def _kept(self, epoch: int) -> list[Activation]:
-        """Return the live kernels that this epoch's looks may keep, which the run then pays for."""
-        lives = [seed.activation for seed in self.host.seeds() if seed.stage in LIVE]
-        return [life for life in lives if _is_kept(life.look, life.gain, epoch)]
 
     def _is_stale(self, slot: str, epoch: int) -> bool:
         return slot not in self._scores or epoch - self._scores[slot][0] >= REFRESH_EPOCHS

@@ -15,7 +15,8 @@ from esper.orchestrator.request import PlanRequest
 class Replace(Orchestrator):
     """Culls a live seed and germinates it with another blueprint.
 
-    One plan holds both, so the seed does not rest in between.  It is the seed that the decision
+    One plan holds both, so the seed does not rest in between, and the alpha target stays, so that
+    the seeds of an ensemble go on sharing alpha evenly.  It is the seed that the decision
     names, else the worst one under a threshold; a seed with an unknown score is not bad.  The
     strategy chooses the blueprint.  In a slot without a live seed, a decision
     to add germinates one seed, and any other decision gives an empty plan.
@@ -50,7 +51,12 @@ class Replace(Orchestrator):
             return request.nothing(f"no other blueprint is on offer for seed {worst.seed}")
         changes = (
             SeedChange(action=Action.CULL, seed=worst.seed, rests=False),
-            SeedChange(action=Action.GERMINATE, seed=worst.seed, offered=offered),
+            SeedChange(
+                action=Action.GERMINATE,
+                seed=worst.seed,
+                offered=offered,
+                alpha_target=worst.alpha_target,
+            ),
         )
         words = f"{' or '.join(offered)} in place of {worst.bound}"
         return request.plan(changes, f"{request.decision.reason}: {words}")

@@ -21,7 +21,7 @@ class Specialize(Orchestrator):
     add germinates one seed at `initial_blend`, which later decisions raise, and any other decision
     gives an empty plan.
 
-    alpha_step: rise of the alpha target, up to 1.0; None: those that are kept share alpha evenly.
+    alpha_step: rise of the alpha target, up to 1.0; None: the target is 1 / the live seeds left.
     initial_blend: alpha target in (0, 1] of the seed that germinates in an empty slot.
     """
 
@@ -48,7 +48,8 @@ class Specialize(Orchestrator):
         num_kept = (len(ranked) + 1) // 2
         kept, rest = ranked[:num_kept], ranked[num_kept:]
         movable = [seed for seed in kept if seed.stage in RETARGETABLE]
-        targets = {seed.seed: self._target(seed, num_kept) for seed in movable}
+        num_left = len(request.slot.live) - len(rest)
+        targets = {seed.seed: self._target(seed, num_left) for seed in movable}
         moved = [seed for seed in movable if targets[seed.seed] != seed.alpha_target]
         changes = [
             SeedChange(action=Action.RETARGET, seed=seed.seed, alpha_target=targets[seed.seed])
@@ -63,10 +64,10 @@ class Specialize(Orchestrator):
         )
         return request.plan(changes, reasoning)
 
-    def _target(self, seed: SeedState, num_kept: int) -> float:
+    def _target(self, seed: SeedState, num_left: int) -> float:
         """Return the seed's next alpha target, rounded so that repeated steps reach 1 exactly."""
         if self.alpha_step is None:
-            return 1 / num_kept
+            return 1 / num_left
         return min(1.0, round(seed.alpha_target + self.alpha_step, 12))
 
 

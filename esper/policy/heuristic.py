@@ -115,7 +115,7 @@ class HeuristicPolicy(Policy):
             decisions = with_removals(decisions, removals(observation, decisions))
         if word in (AUTO, Adaptation.REPLACE):
             rules, penalties = self.options, self._penalties
-            decisions = with_replacements(decisions, observation, rules, penalties)
+            decisions = with_replacements(decisions, observation, rules, rules, penalties)
         return decisions
 
     def _weighed(self, request: Decision, observation: Observation) -> Decision:

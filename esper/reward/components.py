@@ -1,9 +1,10 @@
 """The six components of the multi-metric reward, each before weighting.
 
-Symbols: g gain, rise(x) = (x after - x before) / x before, 0 when x before is unknown.
+Symbols: g lasting gain less what verdicts ask, rise(x) = (x after - x before) / x before, 0 when
+x before is unknown.
 
     component   value                                                             range
-    accuracy    temporally weighted g / gain_unit (see `temporal`); 0 unmeasured  to 1 / gain_unit
+    accuracy    temporally weighted g / gain_unit (see `temporal`)                any
     speed       -rise(FLOPs) of the whole step, but -0.5 when more than 10 %      [-0.5, 1]
                 slower; with clock "wall" +0.2 for a kernel under 0.5 ms,         (wall: to 1.2)
                 +0.1 under 1 ms
@@ -12,25 +13,32 @@ Symbols: g gain, rise(x) = (x after - x before) / x before, 0 when x before is u
                 - min(loss variance / 10, 0.5)
     cost        mean of log(1 + rise) of FLOPs and of parameters; a fall counts   [0, inf)
                 as 0
-    risk        mean of min(1, gain_error / gain_unit), 1 when unknown;           [0, 1]
+    risk        mean of min(1, error of g / gain_unit), 1 when unknown;           [0, 1]
                 share of errors not recovered; min(1, loss variance)
 
 The error rate is errors per epoch since germination, at most 1.  The recovery rate is 1 without
 errors, so that a recovered error never scores higher than none.  Cost and risk are magnitudes,
-subtracted by their sign in `SIGNS`.  Only accuracy depends on the gain.
+subtracted by their sign in `SIGNS`.  Only accuracy depends on the gain, and an unmeasured one
+counts as 0.  A lasting gain is the one measured / the share that the method shows.
 """
+
+from collections.abc import Mapping
 
 from esper.contracts.outcome import Outcome
 from esper.reward.evidence import added_flops, added_parameters, relative_rise
-from esper.reward.temporal import age
+from esper.reward.temporal import age, weighted_gain
 
 SIGNS = {"accuracy": 1, "speed": 1, "memory": 1, "stability": 1, "cost": -1, "risk": -1}
 """Sign of each component in the weighted sum, in order."""
 
 
-def accuracy(weighted: float | None, gain_unit: float) -> float:
-    """Return the temporally weighted gain in units; 0 when it was never measured."""
-    return 0.0 if weighted is None else weighted / gain_unit
+def accuracy(outcome: Outcome, weights: Mapping[str, float], gain_unit: float) -> float:
+    """Return the lasting gain, less what verdicts ask of it, in units.
+
+    `weights` are those of `WINDOWS`, as for `weighted_gain`.
+    """
+    gain = (weighted_gain(outcome, weights) or 0.0) - outcome.asked_gain
+    return gain / (outcome.shown * gain_unit)
 
 
 def speed(outcome: Outcome, *, wall_clock: bool = False) -> float:
@@ -72,6 +80,6 @@ def cost(outcome: Outcome) -> float:
 
 def risk(outcome: Outcome, gain_unit: float) -> float:
     """Return the mean of the gain's doubt, the errors not recovered and the loss variance."""
-    error = gain_unit if outcome.gain_error is None else outcome.gain_error
-    doubt = min(1.0, error / gain_unit)
+    error = outcome.gain_error
+    doubt = 1.0 if error is None else min(1.0, error / (outcome.shown * gain_unit))
     return (doubt + (1 - _recovery_rate(outcome)) + min(1.0, outcome.loss_variance)) / 3

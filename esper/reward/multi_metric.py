@@ -3,7 +3,8 @@
     total = tanh(scale * sum of weight * component), cost and risk subtracted      in [-1, 1]
 
 See `components` for the formulas.  With the defaults a kernel that adds half of the FLOPs and of
-the parameters breaks even at a gain of about 2.5 %; a 20 % gain then gives about 0.7.
+the parameters breaks even at a lasting gain of about 2.5 % more than verdicts ask, which is the
+least gain and the price of its FLOPs; 20 % more then give about 0.7.
 """
 
 import math
@@ -14,7 +15,6 @@ from esper.contracts.checks import require
 from esper.contracts.outcome import WINDOWS, Outcome, Reward
 from esper.reward.components import SIGNS, accuracy, cost, memory, risk, speed, stability
 from esper.reward.evidence import confidence, credited, who
-from esper.reward.temporal import weighted_gain
 
 _CLOCKS = ("flops", "wall")
 
@@ -26,7 +26,7 @@ class MultiMetric:
     accuracy_weight: > 0; the other components' weights: >= 0.
     immediate_weight, short_weight, medium_weight, long_weight: weights > 0 of the gain at the
         first look, at later looks, 2 and 5 epochs after keeping, and 10 epochs after it.
-    gain_unit: relative gain > 0 that counts as 1 in the accuracy component.
+    gain_unit: relative lasting gain > 0 that counts as 1 in the accuracy component.
     scale: > 0, factor of the weighted sum.
     clock: "flops" counts FLOPs only; "wall" adds a bonus for a quick kernel by its measured
         latency, so that runs are no longer exactly repeatable.
@@ -61,7 +61,7 @@ class MultiMetric:
         """Return the reward of a settled outcome."""
         windows = {name: getattr(self, f"{name}_weight") for name in WINDOWS}
         components = {
-            "accuracy": accuracy(weighted_gain(outcome, windows), self.gain_unit),
+            "accuracy": accuracy(outcome, windows, self.gain_unit),
             "speed": speed(outcome, wall_clock=self.clock == "wall"),
             "memory": memory(outcome),
             "stability": stability(outcome),
@@ -77,7 +77,8 @@ class MultiMetric:
             components=components,
             confidence=confidence(outcome),
             explanation=(
-                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; {', '.join(words)}"
+                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}, of which verdicts ask "
+                f"{outcome.asked_gain:.2%}; {', '.join(words)}"
             ),
         )
 

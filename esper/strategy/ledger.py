@@ -23,7 +23,7 @@ from esper.contracts.ledger import (
 )
 from esper.contracts.slot import SlotSpec
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
-from esper.strategy.pooling import NOTHING, POOL_WEIGHT, pool_weight, shrunk_mean
+from esper.strategy.pooling import NOTHING, POOL_WEIGHT, Tally, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -196,12 +196,12 @@ class Ledger:
         record = self._records.get((slot, seed))
         return record.composite() if record else None
 
-    def predicted_gain(self, spec: SlotSpec, blueprint: str) -> float | None:
-        """Return the relative gain to expect of `blueprint` in a slot; None when unknown."""
+    def gains(self, spec: SlotSpec, blueprint: str) -> tuple[Tally, Tally]:
+        """Return the relative gains of `blueprint` in a slot, and in all slots like it."""
         kind, placement = spec.kind, spec.placement
         own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
         pool = self._pools.get((kind, placement, blueprint), _EMPTY)
-        return shrunk_mean(own.gains, pool.gains)
+        return own.gains, pool.gains
 
     def entries_of_run(self) -> list[LedgerEntry]:
         """Return the last 1,000 entries that this run recorded, oldest first."""

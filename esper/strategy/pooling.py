@@ -41,6 +41,11 @@ class Tally:
             return None
         return weight * step * (value - self.total / self.count)
 
+    def add_all(self, other: "Tally") -> None:
+        """Count the values of another tally."""
+        self.count += other.count
+        self.total += other.total
+
 
 def pool_weight(num_others: float) -> float:
     """Return how many own trials `num_others` trials in similar slots are worth."""

@@ -2,8 +2,8 @@
 
 add_layer       when it is time to grow, and no trial of the run has settled in the slot
 remove_neurons  when two or more seeds of the slot are undecided from `UNDECIDED_AGE` on
-replace         when a look culls a seed, and the strategy expects more of another blueprint
-                than the least gain of a kept kernel
+replace         when a look culls a seed, and a verdict would keep another blueprint if it gained
+                what the strategy expects, with the same standard error
 add_neurons     when it is time to grow otherwise
 """
 
@@ -13,9 +13,10 @@ from statistics import NormalDist
 
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
-from esper.contracts.slot import Prospect, SeedState, SlotState
+from esper.contracts.slot import SeedState, SlotState
 from esper.policy.rules.growth import GrowthRules, last_epoch
 from esper.policy.rules.penalties import Penalties
+from esper.policy.rules.verdict import VerdictRules, would_keep
 
 UNDECIDED_AGE = 6
 """Age of a look from which on several undecided seeds of a slot are too many."""
@@ -48,7 +49,11 @@ def with_removals(verdicts: list[Decision], removed: list[Decision]) -> list[Dec
 
 
 def with_replacements(
-    decisions: list[Decision], observation: Observation, rules: GrowthRules, penalties: Penalties
+    decisions: list[Decision],
+    observation: Observation,
+    rules: GrowthRules,
+    verdict_rules: VerdictRules,
+    penalties: Penalties,
 ) -> list[Decision]:
     """Return the decisions with the first cull of each slot made a replacement where that pays.
 
@@ -64,7 +69,7 @@ def with_replacements(
         if decision.kind is DecisionKind.CULL and decision.slot not in changed:
             assert decision.slot is not None, "a cull names its slot"
             slot = observation.slot(decision.slot)
-            result.append(_replaced(decision, slot, observation, penalties))
+            result.append(_replaced(decision, slot, observation, verdict_rules, penalties))
             if result[-1].kind is DecisionKind.ADAPT:
                 changed.add(decision.slot)
         else:
@@ -106,18 +111,21 @@ def _spread(seeds: list[SeedState]) -> float:
 
 
 def _replaced(
-    cull: Decision, slot: SlotState, observation: Observation, penalties: Penalties
+    cull: Decision,
+    slot: SlotState,
+    observation: Observation,
+    rules: VerdictRules,
+    penalties: Penalties,
 ) -> Decision:
     """Return the decision to replace a culled seed, or to cull it."""
     seed = next(seed for seed in slot.seeds if seed.seed == cull.seed)
     if seed.look is None:
         return cull
-    names = [each.blueprint for each in slot.prospects]
-    barred = penalties.barred(slot.spec.catalogue, names)
+    barred = penalties.barred(slot.spec.catalogue, [each.blueprint for each in slot.prospects])
     promising = [
         each
         for each in slot.prospects
-        if each.blueprint not in barred and _gain(each) > seed.look.least
+        if each.blueprint not in barred and would_keep(each, seed, rules)
     ]
     if not promising:
         return cull
@@ -125,18 +133,15 @@ def _replaced(
     if not fitting:
         reason = f"{cull.reason}; safety.max_cost pays for no trial of {promising[0].blueprint}"
         return replace(cull, reason=reason)
-    best = fitting[0]
-    hope = f"{best.blueprint} is expected to gain {_gain(best):.4g} > {seed.look.least:.4g}"
+    wanted = [each.blueprint for each in fitting]
+    gain, bar = fitting[0].expected_gain, seed.look.last_bar
+    hope = f"{wanted[0]} is expected to gain {gain:.4g} > {bar:.4g}"
     return replace(
         cull,
         kind=DecisionKind.ADAPT,
         adaptation=Adaptation.REPLACE,
         reason=f"{cull.reason}; {hope}",
         risk=risk_of(observation, min(each.risk for each in fitting)),
-        # What does not fit is not what the strategy should take.
-        barred=(*barred, *(each.blueprint for each in slot.prospects if not each.fits)),
+        # The strategy chooses only among what is worth a trial, and fits.
+        barred=tuple(name for name in slot.spec.catalogue if name not in wanted),
     )
-
-
-def _gain(prospect: Prospect) -> float:
-    return -math.inf if prospect.expected_gain is None else prospect.expected_gain

@@ -17,13 +17,13 @@ the same with every method.  A seed without a measured gain is not kept.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
-from esper.contracts.slot import SeedState
+from esper.contracts.slot import Prospect, SeedState
 from esper.contracts.stage import BLENDED, LIVE, SeedStage
 from esper.policy.base import Rules
 
@@ -63,8 +63,13 @@ class VerdictRules(Rules):
 
 def judge(observation: Observation, rules: VerdictRules) -> list[Decision]:
     """Return the verdicts that are due on live seeds, in order of slots and seeds."""
-    decisions = (harm(seed, rules) or verdict(seed, rules) for seed in observation.live_seeds)
+    decisions = (judge_seed(seed, rules) for seed in observation.live_seeds)
     return [decision for decision in decisions if decision is not None]
+
+
+def judge_seed(seed: SeedState, rules: VerdictRules) -> Decision | None:
+    """Return the verdict that is due on a live seed, None if none is."""
+    return harm(seed, rules) or verdict(seed, rules)
 
 
 def harm(seed: SeedState, rules: VerdictRules) -> Decision | None:
@@ -114,12 +119,35 @@ def verdict(seed: SeedState, rules: VerdictRules) -> Decision | None:
     return _decision(DecisionKind.WAIT, seed, f"{short}: look again later", sure)
 
 
+def would_keep(prospect: Prospect, seed: SeedState, rules: VerdictRules) -> bool:
+    """Return whether a kernel that gains what is expected of a prospect is kept at a last look.
+
+    Its gain has the standard error of that of `seed`, in whose place it would be.
+    """
+    assert seed.look is not None, "a seed is replaced at a look"
+    look = replace(seed.look, is_last=True, is_unpaid=False, bar=seed.look.last_bar)
+    gain, flops = prospect.expected_gain, prospect.added_flops
+    foreseen = verdict(replace(seed, gain=gain, added_flops=flops, look=look), rules)
+    return foreseen is not None and foreseen.kind is DecisionKind.FOSSILIZE
+
+
+def flops_price(price: float, shown: float, added_flops: float) -> float:
+    """Return the gain, as shown, that a kernel must bring for its FLOPs.
+
+    Args:
+        price: gain that a doubling must bring.
+        shown: share of a lasting gain that is shown.
+        added_flops: FLOPs of the kernel, relative to those of the network without it.
+    """
+    return shown * price * math.log2(1 + added_flops)
+
+
 def priced_gain(seed: SeedState, price: float) -> float | None:
     """Return the gain less the price of the seed's FLOPs; None if it was not measured."""
     assert seed.look is not None, "a price is taken at a look"
     if seed.gain is None or seed.gain_error is None:
         return None
-    gain = seed.gain - seed.look.shown * price * math.log2(1 + seed.added_flops)
+    gain = seed.gain - flops_price(price, seed.look.shown, seed.added_flops)
     return gain if math.isfinite(gain) and math.isfinite(seed.gain_error) else None
 
 

@@ -44,7 +44,8 @@ def test_each_method_has_looks_and_a_bar_of_its_own(
 ) -> None:
     options = Attribution(method=method)
     assert (options.ages, options.least_gain) == (ages, least)
-    look = Look(epoch=10, age=4, is_last=False, bar=least, least=least, shown=shown)
+    bars = {"bar": least, "last_bar": least, "least": least}
+    look = Look(epoch=10, age=4, is_last=False, shown=shown, **bars)
     assert options.due(4, 10, 50) == look
     given = Attribution(method=method, looks=(5,), min_gain=0.0)
     assert (given.ages, given.least_gain) == ((5,), 0.0)
@@ -93,6 +94,15 @@ def test_fewer_standard_errors_are_asked_for_at_later_looks() -> None:
     bars = [bar(age, 10 + age) for age in (4, 6, 9)]
     assert bars == pytest.approx([0.02 * math.sqrt(3), 0.02 * math.sqrt(3 / 2), 0.02])
     assert bar(5, 38) == 0.02, "the last look is put forward by the end"
+
+
+def test_a_look_has_its_bar_and_the_one_it_would_have_as_the_last() -> None:
+    options = Attribution(standard_errors=2.0)
+    first = options.due(4, 14, epochs=50)
+    assert first is not None
+    look = options.with_bars(first, error=0.01)
+    assert (look.bar, look.last_bar) == (pytest.approx(0.02 * math.sqrt(3)), 0.02)
+    assert not look.is_last
 
 
 def test_the_bar_is_never_under_the_least_gain() -> None:

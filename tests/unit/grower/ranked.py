@@ -12,6 +12,7 @@ from esper.growth.host import Host
 from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline
+from esper.policy.rules.verdict import VerdictRules
 from esper.safety.options import Safety
 from esper.strategy.ledger import Ledger
 
@@ -48,8 +49,8 @@ class Asked:
         return loss(model)
 
 
-def prospects_of(host: Host, max_cost: float = 99.0) -> Prospects:
+def prospects_of(host: Host, max_cost: float = 99.0, price: float = 0.0) -> Prospects:
     """Return the prospects of a run of 40 epochs that has trained one."""
     costs = Costs(host, Attribution(), Safety(max_cost=max_cost), 40, len(X))
     costs.add(costs.begin_epoch(100), 50)
-    return Prospects(costs, KernelPipeline(Kernels(), 0), Ledger())
+    return Prospects(costs, KernelPipeline(Kernels(), 0), Ledger(), VerdictRules(price=price))

@@ -39,6 +39,15 @@ def test_what_was_expected_of_a_kernel_is_part_of_its_outcome() -> None:
     assert second.expected_gain == plan.expected_improvement == plan.changes[1].expected_gain
 
 
+def test_a_seed_of_an_ensemble_is_replaced_at_its_share_of_alpha() -> None:
+    layer = replace(adapt("0", 3), adaptation=Adaptation.ADD_LAYER)
+    run = go(policy=script(e2=[layer], e6=[REPLACE]), safety=LAVISH)
+    (plan,) = [plan for plan in run.told.of(EventKind.PLAN) if plan.kind == "replace"]
+    assert plan.changes[1].alpha_target == 1 / 3
+    seen = [s for s in run.told.of(EventKind.PERFORMANCE) if s.seed == 0 and s.age == 4]
+    assert [each.alpha for each in seen] == pytest.approx([1 / 3] * 2)
+
+
 def test_a_replacement_that_is_refused_is_a_cull() -> None:
     dear = replace(REPLACE, risk=0.95)
     run = go(policy=script(e2=[adapt("0", 1)], e6=[dear]), safety=LAVISH)

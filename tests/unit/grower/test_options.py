@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -26,6 +26,8 @@ from esper.safety.options import Safety
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
+from tests.unit.policy.builders import make_outcome
+from tests.unit.scripted import script
 
 KEYS = [each.name for each in fields(ControlOptions)]
 
@@ -137,6 +139,28 @@ def test_what_cannot_be_is_one_line_that_names_it(given: dict[str, Any], message
 
 def model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "shown"),
+    [
+        # Twice the FLOPs: the least gain and the price, of which muting shows a quarter.
+        ({"policy": Heuristic(price=0.04)}, 0.005 + 0.25 * 0.04, 0.25),
+        (
+            {"policy": Heuristic(price=0.04), "attribution": Attribution(method="twin")},
+            0.02 + 0.04,
+            1.0,
+        ),
+        ({"policy": Heuristic(min_improvement_to_fossilize=0.03)}, 0.03 + 0.25 * 0.01, 0.25),
+        ({"policy": script()}, 0.005 + 0.25 * 0.01, 0.25),
+    ],
+)
+def test_an_outcome_says_what_verdicts_asked_of_it(
+    given: dict[str, Any], asked: float, shown: float
+) -> None:
+    outcome = replace(make_outcome(), flops_before=100.0, flops_after=200.0)
+    priced = GrowerOptions.of(given).priced(outcome)
+    assert (priced.asked_gain, priced.shown) == (pytest.approx(asked), shown)
 
 
 def test_a_model_is_prepared_as_chosen() -> None:

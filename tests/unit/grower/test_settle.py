@@ -56,11 +56,11 @@ def test_a_seed_that_was_not_part_of_the_network_is_judged_as_any_other(reward: 
 def test_the_gain_of_before_the_rollback_is_expected_of_nobody() -> None:
     settlement = make_settlement("gain")
     settled(settlement, harmful())
-    assert settlement.ledger.predicted_gain(SPEC, "mlp") is None
+    assert settlement.ledger.gains(SPEC, "mlp")[0].count == 0
     (entry,) = settlement.ledger.entries_of_run()
     assert (entry.reward, entry.success, entry.accuracy_improvement) == (-1.0, False, None)
     settled(settlement, harmful(rolled_back=False, activation=2))
-    assert settlement.ledger.predicted_gain(SPEC, "mlp") == 0.3
+    assert settlement.ledger.gains(SPEC, "mlp")[0].total == 0.3
 
 
 def test_a_strategy_sees_the_blueprint_that_broke_the_network_as_the_worst() -> None:

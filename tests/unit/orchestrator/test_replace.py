@@ -38,6 +38,15 @@ def test_a_named_seed_is_replaced_even_if_another_one_is_worse(
     assert barred.changes == exchange(0, "lora")
 
 
+def test_a_seed_of_an_ensemble_is_replaced_at_its_share_of_alpha(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    third = {index: {"alpha_target": 1 / 3} for index in range(3)}
+    observation = observe(*["PROBATIONARY"] * 3, seeds=third)
+    plan = Replace().plan(decide(seed=1), observation, known())
+    assert [change.alpha_target for change in plan.changes[1:]] == [1 / 3]
+
+
 def test_a_named_seed_that_is_not_live_is_left_alone(observe: Any, decide: Any, known: Any) -> None:
     plan = Replace().plan(decide(seed=1), observe("SHADOWING", "DORMANT"), known({0: 0.0}))
     assert not plan.changes

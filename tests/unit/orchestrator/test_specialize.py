@@ -43,6 +43,16 @@ def test_those_that_are_kept_can_share_alpha_evenly(
     )
 
 
+def test_a_live_seed_that_was_not_measured_yet_keeps_its_share(
+    observe: Any, decide: Any, known: Any
+) -> None:
+    third = {index: {"alpha_target": 1 / 3} for index in range(3)}
+    observation = observe("PROBATIONARY", "PROBATIONARY", "TRAINING", seeds=third)
+    knowledge = known({0: 0.6, 1: 0.5})
+    plan = Specialize(alpha_step=None).plan(decide("remove_neurons"), observation, knowledge)
+    assert plan.changes == (raise_to(0, 0.5), cull(1))
+
+
 @pytest.mark.parametrize("stage", ["GERMINATED", "TRAINING", "BLENDING"])
 def test_a_better_seed_in_an_earlier_stage_just_stays(
     observe: Any, decide: Any, known: Any, stage: str

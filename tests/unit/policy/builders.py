@@ -35,9 +35,12 @@ def make_look(
     bar: float = 0.02,
     least: float = 0.0,
     shown: float = 1.0,
+    last_bar: float = 0.017,
 ) -> Look:
     """Return a look at epoch 10."""
-    return Look(epoch=10, age=age, is_last=is_last, bar=bar, least=least, shown=shown)
+    return Look(
+        epoch=10, age=age, is_last=is_last, bar=bar, last_bar=last_bar, least=least, shown=shown
+    )
 
 
 def make_seed(stage: SeedStage = SeedStage.DORMANT, **changes: Any) -> SeedState:

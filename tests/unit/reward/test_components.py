@@ -5,13 +5,31 @@ from typing import Any
 
 import pytest
 
+from esper.contracts.outcome import WINDOWS
 from esper.reward.components import SIGNS, accuracy, cost, memory, risk, speed, stability
 from esper.reward.multi_metric import MultiMetric
 
+EVEN = dict.fromkeys(WINDOWS, 1.0)
+
 
 @pytest.mark.parametrize(("gain", "value"), [(0.2, 4.0), (-0.05, -1.0), (0.0, 0.0), (None, 0.0)])
-def test_accuracy_counts_gains_in_units(gain: float | None, value: float) -> None:
-    assert accuracy(gain, gain_unit=0.05) == pytest.approx(value)
+def test_accuracy_counts_gains_in_units(settle: Any, gain: float | None, value: float) -> None:
+    assert accuracy(settle(gain=gain), EVEN, gain_unit=0.05) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("gain", "value"), [(0.03, 1.6), (0.01, 0.0), (None, -0.8)])
+def test_what_verdicts_ask_is_taken_off_and_the_rest_counts_as_the_lasting_gain(
+    settle: Any, gain: float | None, value: float
+) -> None:
+    # 0.02 more than asked is 0.08 of lasting gain if a quarter is shown: 1.6 units of 0.05.
+    outcome = settle(gain=gain, asked_gain=0.01, shown=0.25)
+    assert accuracy(outcome, EVEN, gain_unit=0.05) == pytest.approx(value)
+
+
+def test_the_doubt_is_that_of_the_lasting_gain(settle: Any) -> None:
+    # 0.01 / 0.25 is 0.8 units, a third of the risk.
+    outcome = settle(gain_error=0.01, shown=0.25)
+    assert risk(outcome, gain_unit=0.05) == pytest.approx(0.8 / 3)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from esper.contracts.ledger import LedgerEntry, Measurement, RewardSummary
 from esper.contracts.slot import Placement, SlotKind
 from esper.strategy.base import Context, View
 from esper.strategy.ledger import Ledger
+from esper.strategy.pooling import Tally
 from esper.strategy.prior import Prior
 from esper.strategy.thompson import Thompson
 
@@ -187,18 +188,20 @@ def test_a_reward_that_comes_later_moves_the_arms_seen_before(
 def test_an_unmeasured_reward_is_no_trial(make_entry: Make, make_spec: Make) -> None:
     ledger = _ledger(make_entry, [{"reward": None, "loss_reduction": 0.1}])
     assert ledger.arm(make_spec(), 0, "a").trials == 0
-    assert ledger.predicted_gain(make_spec(), "a") == 0.1
+    assert ledger.gains(make_spec(), "a") == (Tally(1, 0.1), Tally(1, 0.1))
 
 
-def test_the_predicted_gain_is_the_mean_of_known_gains(make_entry: Make, make_spec: Make) -> None:
+def test_known_gains_are_those_of_the_slot_and_of_all_like_it(
+    make_entry: Make, make_spec: Make
+) -> None:
     ledger = _ledger(
         make_entry,
         [{"loss_reduction": 0.1}, {"loss_reduction": 0.3}, {"loss_reduction": None}],
     )
-    assert ledger.predicted_gain(make_spec(), "a") == pytest.approx(0.2)
-    # Two trials in another slot are all that is known of this one.
-    assert ledger.predicted_gain(make_spec(name="other"), "a") == pytest.approx(0.2)
-    assert ledger.predicted_gain(make_spec(), "b") is None
+    both = Tally(2, pytest.approx(0.4))
+    assert ledger.gains(make_spec(), "a") == (both, both)
+    assert ledger.gains(make_spec(name="other"), "a") == (Tally(), both)
+    assert ledger.gains(make_spec(), "b") == (Tally(), Tally())
 
 
 def test_the_composite_score_is_of_the_present_activation() -> None:

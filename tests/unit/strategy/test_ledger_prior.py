@@ -9,6 +9,7 @@ import pytest
 from esper.contracts.ledger import UNKNOWN, PoolPrior
 from esper.strategy.base import View
 from esper.strategy.ledger import Ledger
+from esper.strategy.pooling import Tally
 from esper.strategy.regression import MIDDLE
 
 Make = Callable[..., Any]
@@ -36,8 +37,8 @@ def test_a_prior_counts_as_its_trials_with_its_means(make_spec: Make) -> None:
     # Trials elsewhere count for less than one each: 4 * 3 / (4 + 3).
     assert arm.trials == arm.prior_trials == pytest.approx(12 / 7)
     assert arm.mean_reward == pytest.approx(0.5 + 1 / (4 * 1.2**0.5))
-    assert ledger.predicted_gain(make_spec(), "a") == pytest.approx(0.1)
-    assert ledger.predicted_gain(make_spec(), "b") is None
+    assert ledger.gains(make_spec(), "a") == (Tally(), Tally(3, pytest.approx(0.3)))
+    assert ledger.gains(make_spec(), "b") == (Tally(), Tally())
     assert ledger.arm(make_spec(), 0, "b").trials == 0
 
 

@@ -1,5 +1,6 @@
 """Which change a slot gets, by its state."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ ADAPT, CULL, WAIT = DecisionKind.ADAPT, DecisionKind.CULL, DecisionKind.WAIT
 
 
 def ripe(gain: float | None, error: float = 0.01, **look: Any) -> SeedState:
-    """Return a seed at a look whose bar is 0.02 and whose least gain is 0.005."""
+    """Return a seed at a look whose bar is 0.02, 0.017 at the last, and least gain 0.005."""
     found = make_look(**{"least": 0.005, **look})
     return make_seed(SeedStage.PROBATIONARY, gain=gain, gain_error=error, look=found)
 
@@ -91,8 +92,9 @@ def test_seeds_without_a_gain_are_alike() -> None:
     assert decision.confidence == 1.0
 
 
-GOOD = Prospect(blueprint="mlp", expected_gain=0.02, risk=0.3)
-FAIR = Prospect(blueprint="lora", expected_gain=0.01, risk=0.1)
+GOOD = Prospect(blueprint="mlp", expected_gain=0.03, risk=0.3)
+FAIR = Prospect(blueprint="lora", expected_gain=0.02, risk=0.1)
+POOR = Prospect(blueprint="norm", expected_gain=0.01)
 
 
 def replaced(
@@ -102,15 +104,16 @@ def replaced(
     for name in culled:
         penalties.add(name)
     found = verdicts(observation)
-    return with_replacements(found, observation, GrowthRules(**rules), penalties)
+    return with_replacements(found, observation, GrowthRules(**rules), VerdictRules(), penalties)
 
 
 def test_a_culled_seed_is_replaced_by_what_promises_most() -> None:
-    (decision,) = replaced(seen(ripe(-0.01), prospects=(GOOD, FAIR)))
+    (decision,) = replaced(seen(ripe(-0.01), prospects=(GOOD, FAIR, POOR)))
     assert (decision.kind, decision.slot, decision.seed) == (ADAPT, "block", 0)
     assert decision.adaptation is Adaptation.REPLACE
-    assert decision.reason == "gain -0.01 <= 0 at age 6; mlp is expected to gain 0.02 > 0.005"
-    assert (decision.risk, decision.barred) == (0.25, ()), "the time over; FAIR risks less"
+    assert decision.reason == "gain -0.01 <= 0 at age 6; mlp is expected to gain 0.03 > 0.017"
+    assert decision.risk == 0.25, "the time over; FAIR risks less"
+    assert decision.barred == ("affine", "gated_mlp", "norm"), "only what promises enough is tried"
     # The gain is 1.5 standard errors under the least one.
     assert decision.confidence == pytest.approx(0.9332, abs=1e-4)
 
@@ -118,25 +121,39 @@ def test_a_culled_seed_is_replaced_by_what_promises_most() -> None:
 def test_a_barred_blueprint_replaces_nothing_while_another_can() -> None:
     twice = ("mlp", "mlp")
     (decision,) = replaced(seen(ripe(-0.01), prospects=(GOOD, FAIR)), culled=twice)
-    assert "lora is expected to gain 0.01" in decision.reason
-    assert decision.barred == ("mlp",)
+    assert "lora is expected to gain 0.02" in decision.reason
+    assert decision.barred == ("affine", "mlp", "gated_mlp", "norm")
 
 
-@pytest.mark.parametrize("expected", [None, -0.01, 0.005])
-def test_without_the_hope_to_beat_the_bar_a_cull_is_a_cull(expected: float | None) -> None:
-    prospects = (Prospect(blueprint="mlp", expected_gain=expected),)
-    (decision,) = replaced(seen(ripe(-0.01), prospects=prospects))
-    assert (decision.kind, decision.reason) == (CULL, "gain -0.01 <= 0 at age 6")
+@pytest.mark.parametrize(
+    ("expected", "added_flops", "error", "last_bar"),
+    [
+        (None, 0.0, 0.01, 0.017),
+        (-0.01, 0.0, 0.01, 0.017),
+        (0.017, 0.0, 0.01, 0.017),
+        (0.026, 1.0, 0.01, 0.017),  # 0.016 after the price of a doubling
+        (0.0065, 0.0, 0.003, 0.0051),  # half an error over the least gain: confidence 0.69
+        (0.03, 0.0, None, 0.005),  # how well a gain is known here was not measured
+    ],
+)
+def test_without_the_hope_to_be_kept_a_cull_is_a_cull(
+    expected: float | None, added_flops: float, error: float | None, last_bar: float
+) -> None:
+    prospect = Prospect(blueprint="mlp", expected_gain=expected, added_flops=added_flops)
+    seed = replace(ripe(-0.01, is_last=True, last_bar=last_bar), gain_error=error)
+    (decision,) = replaced(seen(seed, prospects=(prospect,)))
+    assert decision.kind is CULL
+    assert "mlp" not in decision.reason
 
 
 def test_a_trial_that_the_run_cannot_pay_is_not_asked_for_and_the_cull_says_so() -> None:
-    dear = Prospect(blueprint="mlp", expected_gain=0.02, fits=False)
+    dear = Prospect(blueprint="mlp", expected_gain=0.03, fits=False)
     (decision,) = replaced(seen(ripe(-0.01), prospects=(dear,)))
     assert decision.kind is CULL
     assert decision.reason.endswith("<= 0 at age 6; safety.max_cost pays for no trial of mlp")
     (decision,) = replaced(seen(ripe(-0.01), prospects=(dear, FAIR)))
     assert decision.kind is ADAPT
-    assert decision.barred == ("mlp",), "the plan must not take it"
+    assert "mlp" in decision.barred, "the plan must not take it"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +190,7 @@ def test_a_slot_that_keeps_its_better_half_gets_no_replacement() -> None:
     observation = seen(ripe(0.01), ripe(-0.01), ripe(0.01), prospects=(GOOD,))
     found = with_removals(verdicts(observation), removed(observation))
     penalties = Penalties(PenaltyRules())
-    decisions = with_replacements(found, observation, GrowthRules(), penalties)
+    decisions = with_replacements(found, observation, GrowthRules(), VerdictRules(), penalties)
     assert [d.adaptation for d in decisions] == [None, Adaptation.REMOVE_NEURONS]
 
 
