@@ -6,16 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esper.contracts.decision import Decision, DecisionKind
-from esper.contracts.slot import Prospect
 from esper.contracts.stage import SeedStage
-from esper.policy.rules.verdict import (
-    VerdictRules,
-    harm,
-    judge,
-    priced_gain,
-    verdict,
-    would_keep,
-)
+from esper.policy.rules.verdict import VerdictRules, harm, judge, priced_gain, verdict
 from tests.unit.policy.builders import make_look, make_observation, make_seed, make_slot
 
 FOSSILIZE, CULL, WAIT = DecisionKind.FOSSILIZE, DecisionKind.CULL, DecisionKind.WAIT
@@ -102,19 +94,6 @@ def test_a_kernel_is_kept_cheap_and_not_at_twice_the_flops() -> None:
     assert kinds == [FOSSILIZE, WAIT, WAIT], "a gain above 0 may still grow"
     free = judged(VerdictRules(price=0.0), gain=0.024, added_flops=7.0, look=look)
     assert free.kind is FOSSILIZE
-
-
-@pytest.mark.parametrize(
-    ("expected", "added", "is_kept"),
-    [(0.018, 0.0, True), (0.017, 0.0, False), (0.027, 1.0, False), (0.028, 1.0, True)],
-)
-def test_a_prospect_is_judged_as_at_a_last_look(
-    expected: float, added: float, *, is_kept: bool
-) -> None:
-    # The look at the seed, not its last, has a bar of 0.03; a doubling of FLOPs costs 0.01.
-    seed = make_seed(SeedStage.PROBATIONARY, gain=-0.1, look=make_look(4, bar=0.03))
-    prospect = Prospect(blueprint="mlp", expected_gain=expected, added_flops=added)
-    assert would_keep(prospect, seed, VerdictRules()) is is_kept
 
 
 def test_reasons_carry_the_numbers() -> None:
