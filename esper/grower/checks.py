@@ -15,6 +15,7 @@ from esper.growth.host import Host
 from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
 from esper.logger.bus import EventBus
+from esper.probe.tensors import weights_norm
 
 
 def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
@@ -69,16 +70,16 @@ def check_open(epoch: int, epochs: int, *, is_read_out: bool) -> None:
 
 
 def check_trained(host: Host, batch_size: BatchSize) -> None:
-    """Check that the network was trained since the last control step.
+    """Check how the network was trained since the last control step.
 
     Raises:
-        ValueError: if the optimizer took no step, or the model was not in train mode.
+        ValueError: if it was trained by another optimizer, or was not in train mode.
     """
     kind = type(host.optimizer).__name__
-    if not host.steps_in_epoch:
+    if not host.steps_in_epoch and weights_norm(host.model) != host.begun_with:
         raise ValueError(
-            f"the {kind} that the grower was given took no step since its last control step: train "
-            "with it, and call `step` after each epoch"
+            f"the weights changed since the last control step, but the {kind} that the grower was "
+            "given took no step: train with it"
         )
     if batch_size.is_in_eval_mode:
         raise ValueError(

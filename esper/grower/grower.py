@@ -131,8 +131,8 @@ class Grower:
                 untrained kernels.
 
         Raises:
-            ValueError: if the budget is over, the optimizer took no step since the last control
-                step, or `evaluate` returns no loss per sample.
+            ValueError: if the budget is over, another optimizer trained the model, or `evaluate`
+                returns no loss per sample.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
         check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)

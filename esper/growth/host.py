@@ -25,6 +25,7 @@ from esper.growth.slot import Activation, Seed, Slot
 from esper.growth.steps import KernelSteps
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
+from esper.probe.tensors import weights_norm
 
 _S = SeedStage
 _SHOWN = 8
@@ -40,6 +41,7 @@ class Host:
     base_flops: forward FLOPs a sample of the bare model.
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
+    begun_with: norm of the weights at the start of this epoch.
     is_followed: whether a twin needs the network's learning rates.
     schedule_state: learning rates and the like at each step of this epoch, recorded for twins.
     last_schedule: those of the epoch before; twins train that epoch after the network did.
@@ -72,6 +74,7 @@ class Host:
         self.given_schedule: list[param_groups.ScheduleState] = []
         self.op_log: list[HostOp] = []
         self.closed: list[ClosedSeed] = []
+        self.begun_with = weights_norm(model)
         self._listen()
 
     def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
@@ -261,6 +264,7 @@ class Host:
         """Prepare the first step of an epoch, after a change of stages or of the seeds' records."""
         self.steps.toss(self.global_step)
         self.inputs.record(wanted=any(seed.stage in LIVE for seed in self.steps.blended()))
+        self.begun_with = weights_norm(self.model)
 
     def set_alpha(self, seed: Seed, alpha: float) -> None:
         """Set a seed's blend factor in its record and in the slot."""

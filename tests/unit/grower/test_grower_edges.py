@@ -215,6 +215,13 @@ def test_a_loop_that_reports_no_training_is_seen_by_its_validation_losses() -> N
     assert report.observation.curve_source == "validation"
 
 
+def test_an_epoch_without_a_step_costs_nothing_and_ends_nothing() -> None:
+    grower, _ = make_grower(policy="heuristic")
+    reports = [grower.step(losses) for _ in range(9)]
+    assert {report.flops for report in reports} == {0.0}
+    assert not [seed for report in reports for seed in report.observation.live_seeds]
+
+
 @pytest.mark.parametrize(("looks", "last"), [((4, 6, 9), 9), ((6,), 7)])
 def test_seeds_germinate_while_a_look_and_an_epoch_after_it_fit(
     looks: tuple[int, ...], last: int
