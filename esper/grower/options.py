@@ -97,7 +97,7 @@ class GrowerOptions(ControlOptions):
         for key, default in vars(ControlOptions()).items():
             value, kind = getattr(self, key), type(default)
             valid = key in GROUPS or isinstance(value, kind)
-            require(valid, key, f"a {kind.__module__}.{kind.__name__}", repr(value))
+            require(valid, key, f"an object of {kind.__module__}.{kind.__name__}", repr(value))
         self.attribution.check_stages(self.growth)
 
     def _check_types(self) -> None:
@@ -145,8 +145,8 @@ class GrowerOptions(ControlOptions):
             if key in MOVED:
                 raise ConfigError(f"Grower has no option '{key}': it {MOVED[key]}")
             if key not in allowed:
-                near = get_close_matches(key, allowed, n=1) or [", ".join(sorted(allowed))]
-                raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")
+                near = get_close_matches(key, allowed, n=1) or _with_key(key) or sorted(allowed)
+                raise ConfigError(f"Grower has no option '{key}' (did you mean: {', '.join(near)})")
         options = {
             key: option_of(key, value) if key in GROUPS else value for key, value in given.items()
         }
@@ -158,6 +158,15 @@ class GrowerOptions(ControlOptions):
             return cls(**options)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+
+def _with_key(key: str) -> list[str]:
+    """Return how each default option that has the key takes it."""
+    return [
+        f"{group}={type(option).__name__}({key}=...) of {type(option).__module__}"
+        for group, option in vars(ControlOptions()).items()
+        if is_dataclass(option) and key in {each.name for each in fields(option)}
+    ]
 
 
 def option_of(group: str, value: Any) -> Any:
