@@ -1,5 +1,6 @@
 """Check what a `Grower` and its `step` are given besides options and model."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -76,7 +77,8 @@ def check_trained(host: Host, batch_size: BatchSize) -> None:
         ValueError: if it was trained by another optimizer, or was not in train mode.
     """
     kind = type(host.optimizer).__name__
-    if not host.steps_in_epoch and weights_norm(host.model) != host.begun_with:
+    # Weights that are not finite are the governor's: such a loop may have skipped its steps.
+    if not host.steps_in_epoch and weights_norm(host.model) not in (host.begun_with, math.inf):
         raise ValueError(
             f"the weights changed since the last control step, but the {kind} that the grower was "
             "given took no step: train with it"

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from esper.contracts.errors import ConfigError
 from esper.grower.grower import Grower
+from esper.probe.tensors import weights_norm
 from tests.unit.scripted import TRAIN, adapt, losses, make_grower, make_model, script, train
 
 FINE: dict[str, Any] = {"example_input": TRAIN[0][:4], "epochs": 9}
@@ -87,6 +88,17 @@ def test_training_with_another_optimizer_is_refused() -> None:
     assert (grower.epoch, len(told.events)) == (1, heard)
     train(model, own)
     grower.step(losses)
+
+
+def test_weights_that_broke_in_an_epoch_without_a_step_are_the_governors() -> None:
+    grower, _ = make_grower()
+    model = grower.host.model
+    train(model, grower.host.optimizer)
+    grower.step(losses)
+    before = weights_norm(model)
+    nn.init.constant_(next(model.parameters()), float("nan"))
+    assert grower.step(losses).has_rolled_back
+    assert weights_norm(model) == before
 
 
 def test_training_in_eval_mode_is_refused() -> None:
