@@ -9,6 +9,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from esper.contracts.errors import ConfigError
+from esper.contracts.metrics import TrainReport
 from esper.grower.grower import Grower
 from esper.probe.tensors import weights_norm
 from tests.unit.scripted import TRAIN, adapt, losses, make_grower, make_model, script, train
@@ -97,7 +98,7 @@ def test_weights_that_broke_in_an_epoch_without_a_step_are_the_governors() -> No
     grower.step(losses)
     before = weights_norm(model)
     nn.init.constant_(next(model.parameters()), float("nan"))
-    assert grower.step(losses).has_rolled_back
+    assert grower.step(losses, trained=TrainReport(is_finite=False)).has_rolled_back
     assert weights_norm(model) == before
 
 
