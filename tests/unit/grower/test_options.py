@@ -112,7 +112,10 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
             {"growth": Growth(on_cull="twin")},
             "growth.on_cull=twin needs attribution.method=twin, got muting",
         ),
-        ({"growth": {"ramp": "linear"}}, "growth must be an object of esper.growth.options.Growth, got {"),
+        (
+            {"growth": {"ramp": "linear"}},
+            "growth must be an object of esper.growth.options.Growth, got {",
+        ),
         ({"governor": "off"}, "governor must be an object of .*GovernorOptions, got 'off'"),
         ({"viability": None}, "viability must be an object of .*Viability, got None"),
     ],
