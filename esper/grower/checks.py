@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from esper.contracts.checks import require
+from esper.contracts.checks import is_whole, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
 from esper.growth.host import Host
@@ -25,8 +24,8 @@ def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
     Raises:
         ValueError: naming the argument, what it must be, and what it is.
     """
-    require(_is_whole(epochs) and epochs >= 1, "epochs", "a whole number >= 1", repr(epochs))
-    require(_is_whole(rng_seed), "rng_seed", "a whole number", repr(rng_seed))
+    require(is_whole(epochs) and epochs >= 1, "epochs", "a whole number >= 1", repr(epochs))
+    require(is_whole(rng_seed), "rng_seed", "a whole number", repr(rng_seed))
     require(bus is None or isinstance(bus, EventBus), "bus", "an esper.EventBus", repr(bus))
 
 
@@ -109,7 +108,3 @@ def _require(valid: bool, key: str, rule: str, value: object) -> None:
     """As `require`; prints a value only if it is refused, because one can hold a data set."""
     if not valid:
         require(valid, key, rule, repr(value))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from numbers import Real
 from typing import Any, TypedDict
 
 from torch.optim.lr_scheduler import LRScheduler
 
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
-from esper.contracts.checks import require
+from esper.contracts.checks import is_real, require
 from esper.contracts.errors import ConfigError
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
@@ -103,7 +102,7 @@ class GrowerOptions(ControlOptions):
     def _check_types(self) -> None:
         """Check the options that no class of their own checks."""
         guess, key = self.chance_loss, self.run_id
-        is_loss = guess is None or (_is_real(guess) and 0 < guess < math.inf)
+        is_loss = guess is None or (is_real(guess) and 0 < guess < math.inf)
         require(is_loss, "chance_loss", "> 0 and finite, or None", repr(guess))
         require(key is None or isinstance(key, str), "run_id", "a text or None", repr(key))
         is_list = isinstance(self.schedulers, list | tuple)
@@ -185,7 +184,3 @@ def option_of(group: str, value: Any) -> Any:
             f"{group} must be an option with a method `{_METHODS[group]}`, got {value!r}{belongs}"
         )
     return value
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
