@@ -26,9 +26,19 @@ def require_one_of(key: str, value: str, allowed: Collection[str]) -> None:
     require(value in allowed, key, f"one of {', '.join(allowed)}", repr(value))
 
 
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number, of NumPy too; a truth is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> bool:
+    """Return whether a value is a real number, of NumPy too; a truth is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def require_whole(key: str, value: int, least: int) -> None:
     """Raise ValueError `<key> must be a whole number >= <least>, got <value>` unless it is one."""
-    valid = isinstance(value, int) and value >= least
+    valid = is_whole(value) and value >= least
     require(valid, key, f"a whole number >= {least}", repr(value))
 
 
@@ -49,8 +59,6 @@ def _is_of(value: Any, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         is_list = isinstance(value, tuple | list)
         return is_list and all(_is_of(each, get_args(kind)[0]) for each in value)
-    if kind not in (int, float):
-        return isinstance(value, kind)
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, Real if kind is float else Integral)
+    if kind in (int, float):
+        return is_real(value) if kind is float else is_whole(value)
+    return isinstance(value, kind)

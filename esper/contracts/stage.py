@@ -47,6 +47,9 @@ BLENDED = frozenset({_S.BLENDING, _S.SHADOWING, _S.PROBATIONARY, _S.FOSSILIZED})
 ON_TRIAL = frozenset({_S.SHADOWING, _S.PROBATIONARY})
 """Stages in which a blended kernel is on trial: muted at random, and measured."""
 
+MARKS = {_S.GERMINATED: "+", _S.BLENDING: ">", _S.FOSSILIZED: "*", _S.CULLED: "x"}
+"""Signs of the moves that users see, by the stage that a seed enters."""
+
 RETARGETABLE = ON_TRIAL
 """Stages from which a seed can go back to BLENDING for a new alpha target."""
 

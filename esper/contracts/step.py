@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from esper.contracts.event import LifecycleMove
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
+from esper.contracts.stage import MARKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,23 @@ class StepReport:
     attribution_ms: float
 
     def __repr__(self) -> str:
-        accuracy = self.metrics.val_accuracy
-        scores = [f"loss {self.metrics.val_loss:.4g}"]
-        scores += [] if accuracy is None else [f"accuracy {accuracy:.4g}"]
-        if self.has_rolled_back:
-            scores.append("rolled back")
         moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]
-        return f"StepReport({', '.join([f'epoch {self.metrics.epoch}', *scores, *moves])})"
+        return f"StepReport({', '.join([*self._scores, *moves])})"
+
+    def __str__(self) -> str:
+        """Return the scores, and a line for each germination, blending and verdict."""
+        lines = [
+            f"  {MARKS[move.to_stage]} {move.slot} seed {move.seed} {move.to_stage.lower()} "
+            f"({move.blueprint}): {move.reason}"
+            for move in self.moves
+            if move.to_stage in MARKS
+        ]
+        return "\n".join([", ".join(self._scores), *lines])
+
+    @property
+    def _scores(self) -> list[str]:
+        metrics = self.metrics
+        scores = [f"epoch {metrics.epoch}", f"loss {metrics.val_loss:.4g}"]
+        if metrics.val_accuracy is not None:
+            scores.append(f"accuracy {metrics.val_accuracy:.4g}")
+        return [*scores, "rolled back"] if self.has_rolled_back else scores

@@ -13,6 +13,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan
 from esper.grower.prospects import rank
 from esper.grower.review import Reviewer, host_memory_mb
+from esper.growth.apply import Applied
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
@@ -115,6 +116,13 @@ class Candidates:
             attempts = (*events, error.attempt)
             return Chosen(chosen, {}, attempts, probe_ms, inputs.features, refusal)
         return Chosen(chosen, kernels_of_plan, events, probe_ms, inputs.features)
+
+    def note(self, chosen: Chosen, applied: Applied) -> None:
+        """Count the germinations of a plan in the ledger, with their context."""
+        for built in applied.built:
+            activation = self.host.seed(built.slot, built.seed).activations
+            self.selector.ledger.note_activation(built.slot, built.seed)
+            self.selector.ledger.note_context(built.slot, built.seed, activation, chosen.context)
 
     def _offer(self, plan: Plan, decision: Decision, inputs: SelectionInputs) -> _Offer:
         """Build the kernels that the strategy may choose from."""

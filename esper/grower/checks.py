@@ -1,20 +1,21 @@
 """Check what a `Grower` and its `step` are given besides options and model."""
 
+import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from esper.contracts.checks import require
+from esper.contracts.checks import is_whole, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
 from esper.growth.host import Host
 from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
 from esper.logger.bus import EventBus
+from esper.probe.tensors import weights_norm
 
 
 def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
@@ -23,8 +24,8 @@ def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
     Raises:
         ValueError: naming the argument, what it must be, and what it is.
     """
-    require(_is_whole(epochs) and epochs >= 1, "epochs", "a whole number >= 1", repr(epochs))
-    require(_is_whole(rng_seed), "rng_seed", "a whole number", repr(rng_seed))
+    require(is_whole(epochs) and epochs >= 1, "epochs", "a whole number >= 1", repr(epochs))
+    require(is_whole(rng_seed), "rng_seed", "a whole number", repr(rng_seed))
     require(bus is None or isinstance(bus, EventBus), "bus", "an esper.EventBus", repr(bus))
 
 
@@ -69,16 +70,17 @@ def check_open(epoch: int, epochs: int, *, is_read_out: bool) -> None:
 
 
 def check_trained(host: Host, batch_size: BatchSize) -> None:
-    """Check that the network was trained since the last control step.
+    """Check how the network was trained since the last control step.
 
     Raises:
-        ValueError: if the optimizer took no step, or the model was not in train mode.
+        ValueError: if it was trained by another optimizer, or was not in train mode.
     """
     kind = type(host.optimizer).__name__
-    if not host.steps_in_epoch:
+    # Weights that are not finite are the governor's: such a loop may have skipped its steps.
+    if not host.steps_in_epoch and weights_norm(host.model) not in (host.begun_with, math.inf):
         raise ValueError(
-            f"the {kind} that the grower was given took no step since its last control step: train "
-            "with it, and call `step` after each epoch"
+            f"the weights changed since the last control step, but the {kind} that the grower was "
+            "given took no step: train with it"
         )
     if batch_size.is_in_eval_mode:
         raise ValueError(
@@ -106,7 +108,3 @@ def _require(valid: bool, key: str, rule: str, value: object) -> None:
     """As `require`; prints a value only if it is refused, because one can hold a data set."""
     if not valid:
         require(valid, key, rule, repr(value))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

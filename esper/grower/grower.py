@@ -126,12 +126,11 @@ class Grower:
                 needs it.  Twins get the network's learning rates, and its batches if these depend
                 only on the epoch's number or on the global random state.
             trained: the numbers of the training, as far as known.
-            loss: returns a model's scalar loss on training samples, for a backward pass that ranks
-                untrained kernels.
+            loss: returns a model's scalar loss on training samples; its gradient ranks kernels.
 
         Raises:
-            ValueError: if the budget is over, the optimizer took no step since the last control
-                step, or `evaluate` returns no loss per sample.
+            ValueError: if the budget is over, another optimizer trained the model, or `evaluate`
+                returns no loss per sample.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
         check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
@@ -284,10 +283,7 @@ class Grower:
         self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)
-            for built in adapted.applied.built:
-                self.ledger.note_activation(built.slot, built.seed)
-                activation = self.host.seed(built.slot, built.seed).activations
-                self.ledger.note_context(built.slot, built.seed, activation, chosen.context)
+            self.candidates.note(chosen, adapted.applied)
             return chosen.probe_ms
         culls = culls_instead(decision)
         self.emit(*culls)

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
-from numbers import Real
 from typing import Any, TypedDict
 
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from esper.attribution.options import Attribution
 from esper.blueprint.options import Blueprints
-from esper.contracts.checks import require
+from esper.contracts.checks import is_real, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.outcome import Outcome
 from esper.grower.family import family_of
@@ -108,13 +107,13 @@ class GrowerOptions(ControlOptions):
         for key, default in vars(ControlOptions()).items():
             value, kind = getattr(self, key), type(default)
             valid = key in GROUPS or isinstance(value, kind)
-            require(valid, key, f"a {kind.__module__}.{kind.__name__}", repr(value))
+            require(valid, key, f"an object of {kind.__module__}.{kind.__name__}", repr(value))
         self.attribution.check_stages(self.growth)
 
     def _check_types(self) -> None:
         """Check the options that no class of their own checks."""
         guess, key = self.chance_loss, self.run_id
-        is_loss = guess is None or (_is_real(guess) and 0 < guess < math.inf)
+        is_loss = guess is None or (is_real(guess) and 0 < guess < math.inf)
         require(is_loss, "chance_loss", "> 0 and finite, or None", repr(guess))
         require(key is None or isinstance(key, str), "run_id", "a text or None", repr(key))
         family = self.task_family
@@ -184,8 +183,8 @@ class GrowerOptions(ControlOptions):
             if key in MOVED:
                 raise ConfigError(f"Grower has no option '{key}': it {MOVED[key]}")
             if key not in allowed:
-                near = get_close_matches(key, allowed, n=1) or [", ".join(sorted(allowed))]
-                raise ConfigError(f"Grower has no option '{key}' (did you mean: {near[0]})")
+                near = get_close_matches(key, allowed, n=1) or _with_key(key) or sorted(allowed)
+                raise ConfigError(f"Grower has no option '{key}' (did you mean: {', '.join(near)})")
         options = {
             key: option_of(key, value) if key in GROUPS else value for key, value in given.items()
         }
@@ -197,6 +196,15 @@ class GrowerOptions(ControlOptions):
             return cls(**options)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+
+def _with_key(key: str) -> list[str]:
+    """Return how each default option that has the key takes it."""
+    return [
+        f"{group}={type(option).__name__}({key}=...) of {type(option).__module__}"
+        for group, option in vars(ControlOptions()).items()
+        if is_dataclass(option) and key in {each.name for each in fields(option)}
+    ]
 
 
 def option_of(group: str, value: Any) -> Any:
@@ -215,7 +223,3 @@ def option_of(group: str, value: Any) -> Any:
             f"{group} must be an option with a method `{_METHODS[group]}`, got {value!r}{belongs}"
         )
     return value
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -25,6 +25,7 @@ from esper.growth.slot import Activation, Seed, Slot
 from esper.growth.steps import KernelSteps
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
+from esper.probe.tensors import weights_norm
 
 _S = SeedStage
 _SHOWN = 8
@@ -41,6 +42,7 @@ class Host:
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
     looks_again: whether kept kernels are compared with the network at the end of the next epoch.
+    begun_with: norm of the weights at the start of this epoch.
     is_followed: whether a twin needs the network's learning rates.
     schedule_state: learning rates and the like at each step of this epoch, recorded for twins.
     last_schedule: those of the epoch before; twins train that epoch after the network did.
@@ -74,6 +76,7 @@ class Host:
         self.given_schedule: list[param_groups.ScheduleState] = []
         self.op_log: list[HostOp] = []
         self.closed: list[ClosedSeed] = []
+        self.begun_with = weights_norm(model)
         self._listen()
 
     def place(self, specs: Sequence[SlotSpec], num_seeds: int) -> None:
@@ -264,10 +267,7 @@ class Host:
         self.steps.toss(self.global_step)
         is_compared = any(seed.stage in LIVE for seed in self.steps.blended())
         self.inputs.record(wanted=is_compared or self.looks_again)
-
-    def set_alpha(self, seed: Seed, alpha: float) -> None:
-        """Set a seed's blend factor in its record and in the slot."""
-        self.steps.set_alpha(seed, alpha)
+        self.begun_with = weights_norm(self.model)
 
     def end_epoch(self) -> None:
         """Close an epoch of training; its number of steps sets the length of later ramps."""

@@ -13,7 +13,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
-from esper.contracts.stage import SeedStage
+from esper.contracts.stage import MARKS, SeedStage
 from esper.logger.format import (
     count,
     decimal,
@@ -30,12 +30,6 @@ HEADER = f"{'epoch':>9}  {'train loss':>10}  {'val loss':>10}  {'val acc':>8}  {
 _BUDGETS = frozenset(
     {"budget", "parameter_budget", "memory_budget", "max_live_seeds", "max_changes_per_epoch"}
 )
-_MOVES = {
-    SeedStage.GERMINATED: ("+", "germinated"),
-    SeedStage.BLENDING: (">", "blending"),
-    SeedStage.FOSSILIZED: ("*", "fossilized"),
-    SeedStage.CULLED: ("x", "culled"),
-}
 
 
 def epoch_line(line: Mapping[str, Any], epochs: int | None) -> str:
@@ -86,9 +80,8 @@ class EventLines:
         return f"! {place(built.slot, built.seed)}: {built.blueprint} refused: {built.error}"
 
     def _move(self, move: LifecycleMove) -> str | None:
-        if move.to_stage not in _MOVES:
+        if move.to_stage not in MARKS:
             return None
-        sign, word = _MOVES[move.to_stage]
         key = move.slot, move.seed
         facts = [move.blueprint]
         if move.to_stage is SeedStage.GERMINATED:
@@ -97,7 +90,8 @@ class EventLines:
                 facts.append(plural(self._parameters[key], "parameter"))
         if move.to_stage in (SeedStage.FOSSILIZED, SeedStage.CULLED) and key in self._gains:
             facts.append(_gain(self._gains[key]))
-        line = f"{sign} {place(*key)} {word} ({', '.join(facts)})"
+        word = move.to_stage.lower()
+        line = f"{MARKS[move.to_stage]} {place(*key)} {word} ({', '.join(facts)})"
         return f"{line}: {move.reason}" if move.reason else line
 
 

@@ -3,6 +3,7 @@
 In contrast to a state dict, they include buffers that are not persistent or None.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,12 @@ def copied(tree: Any, seen: dict[int, Tensor] | None = None) -> Any:
     if isinstance(tree, Tensor):
         return seen[id(tree)] if id(tree) in seen else seen.setdefault(id(tree), tree.clone())
     return tree
+
+
+def weights_norm(model: nn.Module) -> float:
+    """Return the L2 norm of all parameters; infinite if it is not finite."""
+    norms = [float(weight.detach().abs().double().norm()) for weight in model.parameters()]
+    return math.inf if any(map(math.isnan, norms)) else math.hypot(*norms)
 
 
 def tensors_of(model: nn.Module) -> Tensors:

@@ -24,6 +24,8 @@ _MARKS = {
     "CULLED": ("X", STAGE_COLOURS["CULLED"], "culled"),
 }
 _MAX_ROWS = 60
+_STRIP_ROW = 0.06
+"""Height of a row of marks, as a share of the height of the curves."""
 _INCHES_PER_CHARACTER = 0.075
 _LONGEST_LABEL = 36
 _BAR = 0.46
@@ -47,7 +49,8 @@ def accuracy_figure(run: Run) -> Figure:
     ):
         values = [_number(line.get(key)) for line in run.metrics]
         axes.plot(epochs, values, color=colour, linewidth=1.6, label=words)
-    _mark_growth(figure, axes, run, f"val_{measure}")
+    _mark_read_out(axes, run)
+    _mark_growth(figure, axes, run)
     _epoch_axis(axes, run)
     if has_accuracy:
         _accuracy_axis(axes, run)
@@ -57,21 +60,29 @@ def accuracy_figure(run: Run) -> Figure:
     return figure
 
 
-def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
-    """Mark each change on the curve; several at one epoch are stacked."""
-    height = {line["epoch"]: _number(line.get(key)) for line in run.metrics}
+def _mark_read_out(axes: Axes, run: Run) -> None:
+    """Mark the epoch of the network that the run ended with."""
+    epoch = (run.summary or {}).get("read_out_epoch")
+    if epoch is not None:
+        axes.axvline(epoch, color=INK, linewidth=1.0, linestyle=":", label="network at the end")
+
+
+def _mark_growth(figure: Figure, axes: Axes, run: Run) -> None:
+    """Mark each change in a strip below the curves; several at one epoch are stacked."""
+    points: dict[str, list[tuple[int, int]]] = {stage: [] for stage in _MARKS}
     stacked: dict[int, int] = {}
-    points: dict[str, list[tuple[int, float, int]]] = {stage: [] for stage in _MARKS}
     for move in run.of_kind("lifecycle"):
         epoch, stage = move["epoch"], move["to_stage"]
-        if stage in _MARKS and math.isfinite(height.get(epoch, math.nan)):
-            level = stacked[epoch] = stacked.get(epoch, -1) + 1
-            points[stage].append((epoch, height[epoch], level))
+        if stage in _MARKS:
+            points[stage].append((epoch, stacked.get(epoch, 0)))
+            stacked[epoch] = stacked.get(epoch, 0) + 1
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - _STRIP_ROW * (high - low) * max(stacked.values(), default=0), high)
     for stage, (marker, colour, words) in _MARKS.items():
-        for number, (epoch, value, level) in enumerate(points[stage]):
+        for number, (epoch, level) in enumerate(points[stage]):
             axes.plot(
                 [epoch],
-                [value],
+                [0.0],
                 marker=marker,
                 color=colour,
                 markeredgecolor="white",
@@ -79,7 +90,9 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run, key: str) -> None:
                 linestyle="none",
                 label=words if number == 0 else None,
                 zorder=3 + level,
-                transform=offset_copy(axes.transData, figure, y=9.0 * level, units="points"),
+                transform=offset_copy(
+                    axes.get_xaxis_transform(), figure, y=7.0 + 9.0 * level, units="points"
+                ),
             )
 
 

@@ -93,5 +93,5 @@ def grow(host: Host, num_seeds: int) -> None:
         seed = host.seed(slot, index)
         assert seed.activation.ramp is not None, "blending has just begun"
         seed.activation.ramp.step = seed.activation.ramp.num_steps
-        host.set_alpha(seed, 1.0)
+        host.steps.set_alpha(seed, 1.0)
         host.advance(slot, index, SeedStage.SHADOWING, None, "benchmark")

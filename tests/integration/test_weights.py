@@ -159,7 +159,7 @@ def test_the_kept_kernel_has_a_say_in_what_the_network_says(watched: Watched) ->
     host.model.eval()
     with torch.no_grad():
         grown = host.model(x)
-        host.set_alpha(host.seed(slot, seed), 0.0)
+        host.steps.set_alpha(host.seed(slot, seed), 0.0)
         without = host.model(x)
-        host.set_alpha(host.seed(slot, seed), 1.0)
+        host.steps.set_alpha(host.seed(slot, seed), 1.0)
     assert not torch.allclose(grown, without, atol=0.1)

@@ -9,7 +9,9 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from esper.contracts.errors import ConfigError
+from esper.contracts.metrics import TrainReport
 from esper.grower.grower import Grower
+from esper.probe.tensors import weights_norm
 from tests.unit.scripted import TRAIN, adapt, losses, make_grower, make_model, script, train
 
 FINE: dict[str, Any] = {"example_input": TRAIN[0][:4], "epochs": 9}
@@ -74,19 +76,30 @@ def test_hits_for_losses_are_refused_before_the_epoch_counts() -> None:
     assert grower.epoch == 0
 
 
-def test_an_epoch_without_a_step_of_the_growers_optimizer_is_refused() -> None:
+def test_training_with_another_optimizer_is_refused() -> None:
     grower, told = make_grower()
     model, own = grower.host.model, grower.host.optimizer
     train(model, own)
     grower.step(losses)
     heard = len(told.events)
     train(model, SGD(model.parameters(), lr=0.1))
-    message = "^the Adam that the grower was given took no step since its last control step"
+    message = "^the weights changed .* but the Adam that the grower was given took no step"
     with pytest.raises(ValueError, match=message):
         grower.step(losses)
     assert (grower.epoch, len(told.events)) == (1, heard)
     train(model, own)
     grower.step(losses)
+
+
+def test_weights_that_broke_in_an_epoch_without_a_step_are_the_governors() -> None:
+    grower, _ = make_grower()
+    model = grower.host.model
+    train(model, grower.host.optimizer)
+    grower.step(losses)
+    before = weights_norm(model)
+    nn.init.constant_(next(model.parameters()), float("nan"))
+    assert grower.step(losses, trained=TrainReport(is_finite=False)).has_rolled_back
+    assert weights_norm(model) == before
 
 
 def test_training_in_eval_mode_is_refused() -> None:

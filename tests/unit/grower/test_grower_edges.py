@@ -218,6 +218,13 @@ def test_a_loop_that_reports_no_training_is_seen_by_its_validation_losses() -> N
     assert report.observation.curve_source == "validation"
 
 
+def test_an_epoch_without_a_step_costs_nothing_and_ends_nothing() -> None:
+    grower, _ = make_grower(policy="heuristic")
+    reports = [grower.step(losses) for _ in range(9)]
+    assert {report.flops for report in reports} == {0.0}
+    assert not [seed for report in reports for seed in report.observation.live_seeds]
+
+
 @pytest.mark.parametrize(("looks", "last"), [((4, 6, 9), 9), ((6,), 7)])
 def test_seeds_germinate_while_a_look_and_an_epoch_after_it_fit(
     looks: tuple[int, ...], last: int
@@ -263,6 +270,9 @@ def test_the_store_is_let_go_of(tmp_path: Any) -> None:
 def test_an_option_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no option 'stratgy' \(did you mean: strategy\)"):
         make_grower(stratgy="ucb")
+    message = r"no option 'max_cost' \(did you mean: safety=Safety\(max_cost=...\) of esper.safety"
+    with pytest.raises(ConfigError, match=message):
+        make_grower(max_cost=2.0)
     assert isinstance(make_grower()[0].options, GrowerOptions)
 
 
@@ -276,6 +286,10 @@ def test_a_grower_its_host_and_its_reports_print_what_they_are() -> None:
     metrics = run.reports[1].metrics
     scores = f"epoch 2, loss {metrics.val_loss:.4g}, accuracy {metrics.val_accuracy:.4g}"
     assert repr(run.reports[1]) == f"StepReport({scores}, 0/0 -> GERMINATED, 0/0 -> TRAINING)"
+    germinated, _ = run.reports[1].moves
+    line = f"  + 0 seed 0 germinated ({germinated.blueprint}): {germinated.reason}"
+    assert str(run.reports[1]) == f"{scores}\n{line}"
+    assert str(run.reports[0]).startswith("epoch 1, loss ")
     assert repr(host.slots["0"]) == "Slot(0, seeds TRAINING, DORMANT, DORMANT, DORMANT)"
     run = go(policy=script(e2=[adapt("0", 1)], e6=[verdict(DecisionKind.FOSSILIZE, "0", 0)]))
     kernel = run.grower.host.seed("0", 0).activation.blueprint

@@ -93,7 +93,7 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ({"policy": 3}, "policy must be a name or an option object, got 3"),
         ({"blueprint": "nonsense"}, "unknown blueprint 'nonsense'"),
         ({"blueprint": ("mlp", "standard")}, "'standard' stands alone"),
-        ({"blueprint": 5}, "blueprint must be a .*Blueprints, got 5"),
+        ({"blueprint": 5}, "blueprint must be an object of .*Blueprints, got 5"),
         ({"slots": ()}, "model.slots must be auto or a list of module paths"),
         ({"slots": ("a", "a")}, "model.slots must name each path once"),
         ({"placement": "beside"}, "model.placement must be one of auto, series, parallel"),
@@ -117,8 +117,8 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
         ),
         ({"policy": Heuristic}, "policy must be a name or an option object, got <class"),
         ({"grow_until": 0.5}, r"no option 'grow_until': it is .* policy=Heuristic\(grow_until=0.6"),
-        ({"attribution": "twin"}, "attribution must be a .*Attribution, got 'twin'"),
-        ({"run": "last"}, "run must be a .*ReadOut, got 'last'"),
+        ({"attribution": "twin"}, "attribution must be an object of .*Attribution, got 'twin'"),
+        ({"run": "last"}, "run must be an object of .*ReadOut, got 'last'"),
         (
             {"growth": Growth(shadowing_epochs=3)},
             r"attribution.looks must start at 5 or later, .* got \[4, 6, 9\]",
@@ -127,9 +127,12 @@ def test_slots_come_as_a_word_as_one_path_or_as_several(given: Any, slots: Any) 
             {"growth": Growth(on_cull="twin")},
             "growth.on_cull=twin needs attribution.method=twin, got muting",
         ),
-        ({"growth": {"ramp": "linear"}}, "growth must be a esper.growth.options.Growth, got {"),
-        ({"governor": "off"}, "governor must be a .*GovernorOptions, got 'off'"),
-        ({"viability": None}, "viability must be a .*Viability, got None"),
+        (
+            {"growth": {"ramp": "linear"}},
+            "growth must be an object of esper.growth.options.Growth, got {",
+        ),
+        ({"governor": "off"}, "governor must be an object of .*GovernorOptions, got 'off'"),
+        ({"viability": None}, "viability must be an object of .*Viability, got None"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_names_it(given: dict[str, Any], message: str) -> None:

@@ -50,7 +50,7 @@ def test_germination_changes_no_logit_whatever_the_blueprint(name: str, placemen
                 host.blend(slot, 0, 1.0, None, "")
                 assert torch.equal(host.model(x), expected), blueprint
                 if blueprint != "frozen_random":
-                    host.set_alpha(host.seed(slot, 0), 1.0)
+                    host.steps.set_alpha(host.seed(slot, 0), 1.0)
                     assert torch.equal(host.model(x), expected), blueprint
                 host.cull(slot, 0, 1, "")
                 for stage in (_S.EMBARGOED, _S.RESETTING, _S.DORMANT):

@@ -1,13 +1,14 @@
 """All tensors of a network are restored: tied, replaced and unset buffers too."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from esper.contracts.errors import CheckpointError
-from esper.probe.tensors import check_names, put_tensors, tensors_of
+from esper.probe.tensors import check_names, put_tensors, tensors_of, weights_norm
 
 
 def test_weights_that_do_not_fit_are_refused_by_name() -> None:
@@ -85,3 +86,14 @@ def test_a_buffer_that_is_a_view_of_one_value_is_put_back() -> None:
     model[0].cache = torch.ones(1).expand(3)
     put_tensors(model, before)
     assert model[0].cache.tolist() == [0, 0, 0]
+
+
+def test_the_norm_of_the_weights_counts_each_of_them_and_is_infinite_if_one_is_broken() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 1))
+    for weight, value in zip(model.parameters(), (2.0, 0.0, -1.0, 4.0), strict=True):
+        nn.init.constant_(weight, value)
+    # 2 * 2^2 + 2 * 1^2 + 4^2
+    assert weights_norm(model) == pytest.approx(math.sqrt(26), rel=1e-12)
+    assert weights_norm(nn.ReLU()) == 0.0
+    nn.init.constant_(model[1].bias, math.nan)
+    assert weights_norm(model) == math.inf

@@ -45,6 +45,25 @@ def test_the_accuracy_curve_is_marked_where_the_network_changed(
     assert labels == ["training", "validation", "germinated", "fossilized", "culled"]
 
 
+def test_marks_of_one_epoch_are_stacked_below_the_curves_and_the_read_out_is_a_line() -> None:
+    metrics = tuple({"epoch": e, "val_loss": 1.0, "val_accuracy": 0.1 * e} for e in range(1, 6))
+    events = tuple(
+        {"kind": "lifecycle", "epoch": 3, "to_stage": "GERMINATED", "slot": "a", "seed": seed}
+        for seed in range(3)
+    )
+    run = run_of(metrics=metrics, events=events, summary={"read_out_epoch": 4})
+    figure = accuracy_figure(run)
+    figure.canvas.draw()
+    [axes] = figure.axes
+    marks = [line for line in axes.lines if line.get_marker() == "^"]
+    [read_out] = [line for line in axes.lines if line.get_label() == "network at the end"]
+    assert list(read_out.get_xdata()) == [4, 4]
+    heights = [mark.get_transform().transform((3.0, 0.0))[1] for mark in marks]
+    curve = axes.transData.transform((3.0, 0.1))[1]
+    assert len(heights) == 3
+    assert axes.bbox.y0 < heights[0] < heights[1] < heights[2] < curve
+
+
 def test_where_accuracy_is_unknown_the_loss_is_drawn() -> None:
     metrics = tuple({"epoch": e, "val_loss": 1.0 / e, "val_accuracy": None} for e in (1, 2, 3))
     [axes] = accuracy_figure(run_of(metrics=metrics)).axes
