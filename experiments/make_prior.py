@@ -5,7 +5,7 @@
 Each run is the default one of its task on the splits of `split_seed=0`, with an rng seed from 100
 on, without store and prior.  So no run depends on another, and the same command at the same commit
 writes the same file.  Seeds are chosen at random, so that every blueprint is tried, and how often
-does not depend on what it brought.
+does not depend on what it brought.  Each trial is judged by every reward model.
 
 Writes `esper/store/prior.json`, and each finished run's trials to `results/prior_runs.json`, so
 that a stopped command goes on where it was.
@@ -22,8 +22,14 @@ from typing import Any
 import esper
 from esper.config import RunConfig
 from esper.contracts.ledger import LedgerEntry, PoolPrior
+from esper.contracts.outcome import GainPoint, Outcome
+from esper.grower.settle import event_of
+from esper.reward.gain import Gain
+from esper.reward.multi_metric import MultiMetric
+from esper.reward.sparse import Sparse
 from esper.run.config_file import config_values
 from esper.run.ledger_file import read_ledger
+from esper.run.load import load_run
 from esper.run.run import run
 from esper.run.summary import git_sha
 from esper.store.pools import summarise
@@ -37,6 +43,7 @@ FIRST_SEED = 100
 
 OUT = Path(esper.__file__).parent / "store" / FILE
 RUNS = Path(__file__).parent / "results" / "prior_runs.json"
+MODELS = (MultiMetric(), Gain(), Sparse())
 _NAME = "prior"
 
 
@@ -52,8 +59,27 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         run(config, Path(folder), _NAME)
         entries = read_ledger(Path(folder))
-    key = f"{task}/{rng_seed}"
-    return [asdict(replace(entry, run=key, latency_ms=None)) for entry in entries]
+        outcomes = _outcomes(load_run(Path(folder)).events)
+    found: list[dict[str, Any]] = []
+    for model in MODELS:
+        key = f"{task}/{rng_seed}/{model.name}"
+        for entry in entries:
+            judged = model.judge(outcomes[entry.event])
+            named = replace(entry, run=key, reward_model=model.name, latency_ms=None)
+            found.append(asdict(replace(named, reward=judged.total, weight=judged.weight)))
+    return found
+
+
+def _outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
+    """Return the last outcome of each activation, by its key in the ledger."""
+    outcomes: dict[str, Outcome] = {}
+    for event in events:
+        if event["kind"] == "reward":
+            saved = event["outcome"]
+            gains = tuple(GainPoint(**point) for point in saved["gains"])
+            outcome = Outcome(**{**saved, "gains": gains})
+            outcomes[event_of(outcome)] = outcome
+    return outcomes
 
 
 def rows_of(entries: Iterable[LedgerEntry]) -> list[PoolPrior]:

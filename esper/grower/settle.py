@@ -118,7 +118,7 @@ class Settler:
         reward = self.reward.judge(outcome)
         self.outcomes[index] = outcome
         self.store.write(
-            [self.ledger.revise(self.run_id, _event_of(outcome), reward.total, reward.weight)]
+            [self.ledger.revise(self.run_id, event_of(outcome), reward.total, reward.weight)]
         )
         kept_for = look.epochs_after_keeping
         judged = Judgement(outcome=outcome, reward=reward, epochs_after_keeping=kept_for)
@@ -172,7 +172,7 @@ class Settler:
         is_valid = not outcome.rolled_back
         return LedgerEntry(
             run=self.run_id,
-            event=_event_of(outcome),
+            event=event_of(outcome),
             slot=outcome.slot,
             seed=outcome.seed,
             slot_kind=outcome.slot_kind,
@@ -193,6 +193,6 @@ class Settler:
         )
 
 
-def _event_of(outcome: Outcome) -> str:
+def event_of(outcome: Outcome) -> str:
     """Return the key of an activation in its run's ledger."""
     return f"{outcome.slot}/{outcome.seed}/{outcome.activation}"

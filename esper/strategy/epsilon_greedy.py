@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, Context, Strategy, require_weight
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EpsilonGreedy(Strategy):
 
     epsilon: float = 0.1
     decay_rate: float = 0.995
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         require(0 <= self.epsilon <= 1, "strategy.epsilon", "in [0, 1]", self.epsilon)

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, Context, Strategy, require_weight
 
 _SMALLEST_DRAW = 2.0**-60
 
@@ -29,7 +29,7 @@ class Exp3(Strategy):
     name: ClassVar[str] = "exp3"
 
     exploration: float = 0.2
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         require(0 < self.exploration <= 1, "strategy.exploration", "in (0, 1]", self.exploration)

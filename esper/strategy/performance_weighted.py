@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import MAX_WINDOW, Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, MAX_WINDOW, Context, Strategy, require_weight
 
 _FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
@@ -35,7 +35,7 @@ class PerformanceWeighted(Strategy):
     window_size: int = 20
     decay_factor: float = 0.9
     temperature: float = 1.0
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         size, temperature = self.window_size, self.temperature

@@ -12,8 +12,8 @@ more than POOL_WEIGHT.
 
 from dataclasses import dataclass
 
-POOL_WEIGHT = 4.0
-"""Most trials that all similar slots together are worth."""
+POOL_WEIGHT = 1.0
+"""Most trials that all similar slots together are worth (`python -m experiments.weights`)."""
 
 NOTHING = 1e-9
 """Weight below which values count as none: the rest that rounding leaves of a difference."""

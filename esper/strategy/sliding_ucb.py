@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import MAX_WINDOW, Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, MAX_WINDOW, Context, Strategy, require_weight
 from esper.strategy.reward_scale import SPREAD
 
 
@@ -30,7 +30,7 @@ class SlidingUCB(Strategy):
 
     latest_size: int = 100
     exploration_constant: float = 2.0
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         size, c = self.latest_size, self.exploration_constant

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, Context, Strategy, require_weight
 
 _LEAST_NOISE = 0.005
 
@@ -26,7 +26,7 @@ class Thompson(Strategy):
 
     prior_alpha: float = 1.0
     prior_beta: float = 1.0
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         for key, value in (("prior_alpha", self.prior_alpha), ("prior_beta", self.prior_beta)):

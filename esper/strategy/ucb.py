@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
-from esper.strategy.base import Context, Strategy, require_weight
+from esper.strategy.base import FIRST_ORDER_WEIGHT, Context, Strategy, require_weight
 from esper.strategy.reward_scale import SPREAD
 
 
@@ -23,7 +23,7 @@ class UCB(Strategy):
     name: ClassVar[str] = "ucb"
 
     exploration_constant: float = 2.0
-    first_order_weight: float = 1.0
+    first_order_weight: float = FIRST_ORDER_WEIGHT
 
     def __post_init__(self) -> None:
         c = self.exploration_constant

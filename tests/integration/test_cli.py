@@ -58,7 +58,7 @@ def test_showing_a_configuration_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     shown = yaml.safe_load(done.stdout.rpartition("torch:")[0])
-    assert shown["strategy"] == {"prior_alpha": 1.0, "prior_beta": 1.0, "first_order_weight": 1.0}
+    assert shown["strategy"] == {"prior_alpha": 1.0, "prior_beta": 1.0, "first_order_weight": 0.25}
     assert done.stdout.endswith("torch: False\n")
 
 
@@ -191,7 +191,7 @@ def test_options_of_ones_own_are_found_in_a_folder_of_ones_own() -> None:
     assert code_of("train", *TINY, "--config-dir", "own", "strategy=bold") == 0
     run_dir = only("runs/train/*")
     config = yaml.safe_load((run_dir / ".hydra" / "config.yaml").read_text())
-    assert config["strategy"] == {"exploration_constant": 9.0, "first_order_weight": 1.0}
+    assert config["strategy"] == {"exploration_constant": 9.0, "first_order_weight": 0.25}
     assert load_run(run_dir).config.strategy == UCB(exploration_constant=9.0)
 
 

@@ -148,11 +148,13 @@ def test_each_strategy_chooses_in_its_own_way(runs: dict[str, Run]) -> None:
 
     assert {selection["seed"] for selection in chosen("fixed")} == {0, None}
     assert [selection["seed"] for selection in chosen("round_robin")][:4] == [0, 1, 2, 3]
-    # Before any trial the means are the ranks of the first-order scores, each worth one trial.
+    # Before any trial the means are the ranks of the first-order scores, with the deviation 0.25.
     means = first_scores("epsilon_greedy")
-    assert sorted(means.values()) == pytest.approx([0, 1 / 3, 2 / 3, 1])
-    bonus = 0.25 * math.sqrt(2 * math.log(4))
-    assert first_scores("ucb") == pytest.approx({s: mean + bonus for s, mean in means.items()})
+    step = 0.25 / math.sqrt(1.25)
+    ranks = [0.5 + step * (rank - 1.5) for rank in range(4)]
+    assert sorted(means.values()) == pytest.approx(ranks)
+    # All priors together are worth one trial, whose logarithm is 0.
+    assert first_scores("ucb") == pytest.approx(means)
     assert all(0 < selection["score"] < 1 for selection in chosen("thompson"))
     orders = {tuple(each["seed"] for each in chosen(name)) for name in OPTIONS["strategy"]}
     assert len(orders) > 3

@@ -1,6 +1,7 @@
 """What each option does that others do not, seen in the runs that exercise them all."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -163,12 +164,13 @@ def test_a_store_hands_on_what_was_learned(runs: dict[str, Run], done: dict[str,
     snapshot = (again.path / "ledger_snapshot.json").read_text(encoding="utf-8")
     assert f'"blueprint": "{tried}"' in snapshot
     (chosen,) = again.of("selection")
-    # At first the means are the ranks of the first-order scores, from 0 to 1; a trial moves one.
+    # At first the means are the ranks of the first-order scores; a trial moves one.
     scores = {each["blueprint"]: each["score"] for each in (chosen, *chosen["alternatives"])}
     (before,) = first.of("selection")
     priors = {each["blueprint"]: each["score"] for each in (before, *before["alternatives"])}
     assert priors.keys() == scores.keys()
-    assert sorted(priors.values())[0] == pytest.approx(sorted(priors.values())[-1] - 1)
+    lowest, *_, highest = sorted(priors.values())
+    assert highest - lowest == pytest.approx(3 * 0.25 / math.sqrt(1.25))
     assert scores[tried] < max(scores.values())
     assert chosen["blueprint"] != tried
 

@@ -120,7 +120,7 @@ def test_the_folder_of_hydra_says_how_to_repeat_the_run(
 ) -> None:
     config = yaml.safe_load((run.path / ".hydra" / "config.yaml").read_text())
     assert config["rng_seed"] == run.summary["rng_seed"]
-    assert config["strategy"] == {"exploration_constant": 2.0, "first_order_weight": 1.0}
+    assert config["strategy"] == {"exploration_constant": 2.0, "first_order_weight": 0.25}
     overrides = yaml.safe_load((run.path / ".hydra" / "overrides.yaml").read_text())
     assert overrides == default_command[1:]
 
@@ -128,7 +128,7 @@ def test_the_folder_of_hydra_says_how_to_repeat_the_run(
 def test_the_checked_options_are_plain_values_with_the_names_of_the_groups(run: Run) -> None:
     config = strict_json((run.path / "config.json").read_text(encoding="utf-8"))
     assert config["rng_seed"] == run.summary["rng_seed"]
-    options = {"exploration_constant": 2.0, "first_order_weight": 1.0}
+    options = {"exploration_constant": 2.0, "first_order_weight": 0.25}
     assert config["strategy"] == {"name": "ucb", **options}
     manifest = (run.path / "checkpoints" / "last" / "manifest.json").read_text(encoding="utf-8")
     assert strict_json(manifest)["facts"]["config"] == config

@@ -11,6 +11,7 @@ from esper.store.prior import read_prior
 from experiments.make_prior import make, trials
 
 EPOCHS = 8
+REWARDS = ("multi_metric", "gain", "sparse")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,8 @@ def entries() -> list[LedgerEntry]:
 
 def test_the_trials_of_a_run_do_not_depend_on_place_or_clock(entries: list[LedgerEntry]) -> None:
     assert entries
-    assert {(entry.run, entry.latency_ms) for entry in entries} == {("spirals/100", None)}
+    runs = {(entry.run, entry.latency_ms) for entry in entries}
+    assert runs == {(f"spirals/100/{model}", None) for model in REWARDS}
     again = [LedgerEntry(**value) for value in trials("spirals", EPOCHS, 100)]
     assert again == entries
 
@@ -32,7 +34,11 @@ def test_the_file_holds_every_trial_and_how_it_was_made(
     rows = make(one, {"spirals": entries}, EPOCHS, "the command")
     make(two, {"spirals": entries[::-1]}, EPOCHS, "the command")
     assert one.read_bytes() == two.read_bytes()
-    assert {(row.task_family, row.reward_model) for row in rows} == {("vector", "multi_metric")}
+    assert {(row.task_family, row.reward_model) for row in rows} == {
+        ("vector", model) for model in REWARDS
+    }
+    means = {(row.blueprint, row.mean_reward) for row in rows}
+    assert len(means) == len(rows), "each model judges in its own way"
     assert sum(row.trials for row in rows) == sum(e.reward is not None for e in entries)
     assert {row.blueprint for row in read_prior(one)} == {e.blueprint for e in entries}
     made = json.loads(one.read_text())

@@ -138,9 +138,9 @@ def test_kernels_are_ranked_at_birth_where_a_loss_is_given() -> None:
     train(grower.host.model, grower.host.optimizer)
     grower.step(losses, train, loss=loss)
     (selection,) = told.of(EventKind.SELECTION)
-    # The highest first-order score has the prior mean 1, which counts as one trial.
+    # The highest of four first-order scores, 1.5 of their steps above the middle.
     assert selection.reason.endswith(
-        "1.00 (0 worst, 1 best), from 0 trials here and a prior worth 1"
+        "0.84 (0 worst, 1 best), from 0 trials here and a prior worth 0.25"
     )
     assert selection.seed is not None
 

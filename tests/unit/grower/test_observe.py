@@ -17,6 +17,7 @@ from esper.grower.prospects import Prospects
 from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline
+from esper.policy.rules.verdict import VerdictRules
 from esper.safety.options import GovernorOptions, Safety
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
@@ -40,7 +41,7 @@ def observer_of(epochs: int = 14, **attribution: Any) -> Observer:
     costs = Costs(host, method, Safety(max_cost=9.0), epochs, len(X))
     costs.begin_epoch(100)
     governor = Governor(Trials(host, method), GovernorOptions(), None)
-    prospects = Prospects(costs, KernelPipeline(Kernels(), 0), Ledger())
+    prospects = Prospects(costs, KernelPipeline(Kernels(), 0), Ledger(), VerdictRules())
     return Observer(costs, governor, prospects, Signals())
 
 

@@ -25,7 +25,7 @@ def test_each_group_has_the_name_of_its_option() -> None:
         "name": "thompson",
         "prior_alpha": 3.0,
         "prior_beta": 1.0,
-        "first_order_weight": 1.0,
+        "first_order_weight": 0.25,
     }
     assert values["model"]["slots"] == ["auto"]
     assert values["epochs"] == 40

@@ -46,17 +46,17 @@ def test_each_failure_in_a_slot_lowers_what_its_untried_blueprints_promise(
     for number, (name, gain) in enumerate([("a", -0.01), ("b", -0.01), ("c", -0.02)]):
         ledger.record(make_entry(f"here {number}", blueprint=name, loss_reduction=gain))
         found.append(expected_gains(ledger, make_state(), ["d"], {"d": 1.0})["d"])
-    # The one elsewhere is worth 4 * 1 / (4 + 1) trials of 0.06: 0.048 over 0.8, and so on.
-    expected = [0.048 / 0.8, 0.038 / 1.8, 0.028 / 2.8, 0.008 / 3.8]
+    # The one elsewhere is worth 1 / (1 + 1) trials of 0.06: 0.03 over 0.5, and so on.
+    expected = [0.03 / 0.5, 0.02 / 1.5, 0.01 / 2.5, -0.01 / 3.5]
     assert found == pytest.approx(expected)
 
 
 def test_own_trials_count_more_than_those_elsewhere(make_state: Any, make_entry: Any) -> None:
     ledger = ledger_of(make_entry, ("a", 0.06), slot="elsewhere")
     ledger.record(make_entry("here", blueprint="a", loss_reduction=-0.06))
-    # (-0.06 + 0.8 * 0.06) / 1.8 is both the mean of `a` and what is typical.
+    # (-0.06 + 0.5 * 0.06) / 1.5 is both the mean of `a` and what is typical.
     found = expected_gains(ledger, make_state(), ["a"], {"a": 1.0})
-    assert found == pytest.approx({"a": -0.012 / 1.8})
+    assert found == pytest.approx({"a": -0.02})
 
 
 def test_own_trials_outweigh_the_prior_the_more_there_are(make_state: Any, make_entry: Any) -> None:

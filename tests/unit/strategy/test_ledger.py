@@ -56,19 +56,19 @@ def test_an_arm_is_its_own_record_shrunk_towards_like_slots(
             {"slot": "conv", "seed": 0, "blueprint": "a", "slot_kind": "feature_map", "reward": 4},
         ],
     )
-    # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4).  The one trial elsewhere is worth 4/5.
+    # Rewards 1 3 5 7 4: mean 4, deviation sqrt(20 / 4).  The one trial elsewhere is worth 1/2.
     arm = ledger.arm(make_spec(), 0, "a", Prior(0.1), View(window_size=20))
     half = 0.5
     width = 4 * 5**0.5
-    assert (arm.own_trials, arm.prior_trials, arm.trials) == (1, 0.8, 1.8)
+    assert (arm.own_trials, arm.prior_trials, arm.trials) == (1, 0.5, 1.5)
     assert (arm.selections, arm.first_order) == (3, 0.1)
     assert arm.prior_mean == pytest.approx(half - 1 / width)
-    assert arm.mean_reward == pytest.approx(half - (3 + 0.8 * 1) / 1.8 / width)
+    assert arm.mean_reward == pytest.approx(half - (3 + 0.5 * 1) / 1.5 / width)
     assert arm.recent_rewards == pytest.approx((half - 3 / width,))
     series = make_spec(placement=Placement.SERIES)
     images = make_spec(kind=SlotKind.FEATURE_MAP)
     arms = [ledger.arm(spec, 1, "a") for spec in (series, images)]
-    assert [(arm.own_trials, arm.trials) for arm in arms] == [(1, 1), (0, 0.8)]
+    assert [(arm.own_trials, arm.trials) for arm in arms] == [(1, 1), (0, 0.5)]
     summary = ledger.summary(make_spec(name="other"), "a")
     assert summary == RewardSummary(trials=1, mean=3.0, standard_error=None)
 
@@ -85,12 +85,12 @@ def test_a_blueprint_that_helps_one_slot_and_harms_another_is_two_arms(
     left, right, new = (
         ledger.arm(make_spec(name=name), 0, "a") for name in ("left", "right", "new")
     )
-    # 8 trials of its own, and 8 of the other slot, worth 32/12; a new slot takes the mean of both.
-    shift = (8 - 32 / 12) / (8 + 32 / 12)
+    # 8 trials of its own, and 8 of the other slot, worth 8/9; a new slot takes the mean of both.
+    shift = (8 - 8 / 9) / (8 + 8 / 9)
     spread = (16 * 1.01 / 15) ** 0.5
     assert left.mean_reward == pytest.approx(0.5 + shift / 4 / spread)
     assert right.mean_reward == pytest.approx(0.5 - shift / 4 / spread)
-    assert (new.mean_reward, new.trials) == (pytest.approx(0.5), pytest.approx(64 / 20))
+    assert (new.mean_reward, new.trials) == (pytest.approx(0.5), pytest.approx(16 / 17))
 
 
 def test_a_first_order_score_counts_as_trials(make_entry: Make, make_spec: Make) -> None:

@@ -69,10 +69,10 @@ def test_a_prediction_moves_by_what_its_slot_differs(make_entry: Make, make_spec
         ledger.arm(spec, 0, "a", view=View(features=(1.0, 0.0, 0.0, 0.0)))
         for spec in (make_spec(name=name) for name in ("left", "right"))
     ]
-    shift = (8 - 32 / 12) / (8 + 32 / 12) / 4 / (16 / 15) ** 0.5
+    shift = (8 - 8 / 9) / (8 + 8 / 9) / 4 / (16 / 15) ** 0.5
     assert [arm.predicted for arm in arms] == pytest.approx([0.5 + shift, 0.5 - shift])
     # 16 trials and the ridge, and the slot's own 8 with the weight of the pool.
-    assert arms[0].uncertainty == pytest.approx(1 / 17 + 1 / 12)
+    assert arms[0].uncertainty == pytest.approx(1 / 17 + 1 / 9)
 
 
 def test_a_strategy_without_a_context_predicts_the_mean(make_entry: Make, make_spec: Make) -> None:

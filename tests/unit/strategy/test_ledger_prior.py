@@ -34,8 +34,8 @@ def test_a_prior_counts_as_its_trials_with_its_means(make_spec: Make) -> None:
     # Rewards 3 3 3 1 1 1: mean 2, deviation sqrt(6 / 5).
     arm = ledger.arm(make_spec(), 0, "a")
     assert (arm.own_trials, arm.selections) == (0, 0)
-    # Trials elsewhere count for less than one each: 4 * 3 / (4 + 3).
-    assert arm.trials == arm.prior_trials == pytest.approx(12 / 7)
+    # Trials elsewhere count for less than one in all: 3 / (1 + 3).
+    assert arm.trials == arm.prior_trials == pytest.approx(3 / 4)
     assert arm.mean_reward == pytest.approx(0.5 + 1 / (4 * 1.2**0.5))
     assert ledger.gains(make_spec(), "a") == (Tally(), Tally(3, pytest.approx(0.3)))
     assert ledger.gains(make_spec(), "b") == (Tally(), Tally())
@@ -60,7 +60,7 @@ def test_real_trials_overrule_a_prior(make_spec: Make, make_entry: Make) -> None
     for event in range(30):
         ledger.record(make_entry(str(event), reward=float(event % 2), blueprint="ab"[event % 2]))
     better, worse = ledger.arm(make_spec(), 1, "b"), ledger.arm(make_spec(), 0, "a")
-    assert better.trials == worse.trials == pytest.approx(15 + 12 / 7)
+    assert better.trials == worse.trials == pytest.approx(15 + 3 / 4)
     assert better.mean_reward > worse.mean_reward
 
 

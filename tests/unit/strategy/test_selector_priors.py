@@ -71,7 +71,7 @@ def test_a_reason_names_the_prior(make_state: Make, make_plan: Make) -> None:
     assert (selection.seed, selection.reason) == (
         1,
         "highest score of 3 viable seeds; standing among all rewards 0.81 (0 worst, 1 best), "
-        "from 0 trials here and a prior worth 1",
+        "from 0 trials here and a prior worth 0.25",
     )
 
 
