@@ -19,6 +19,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,12 @@ _CHOOSE = Selector.choose
 Trial = dict[str, Any]
 
 
-def cell(task: str, epochs: int, rng_seed: int, cifar: str | None = None) -> list[Trial]:
+def cell(task: str, epochs: int, rng_seed: int, cifar: Path | None = None) -> list[Trial]:
     """Return the trials of a run, oldest first, with the rank of each kernel's score.
 
     A rank is in standard deviations, 0 in the middle; None if it was not measured with others.
     """
-    place = Place(task, epochs, TUNING_SPLIT_SEED, Path(cifar) if cifar else None)
+    place = Place(task, epochs, TUNING_SPLIT_SEED, cifar)
     with tempfile.TemporaryDirectory() as folder, ranked() as ranks:
         run(place.config(rng_seed, strategy=Random()), Path(folder), "weights")
         entries = read_ledger(Path(folder))
@@ -150,13 +151,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     cells = Cells(given.out, f"python -m experiments.weights --seeds {given.seeds}")
-    folder = str(given.cifar) if given.cifar else None
     wanted: list[Cell] = [
-        (task, given.epochs, seed, folder)
+        (task, given.epochs, seed)
         for seed in range(FIRST_SEED, FIRST_SEED + given.seeds)
         for task in task_names(given.cifar)
     ]
-    found = table(cells.fill(cell, wanted, given.processes))
+    found = table(cells.fill(partial(cell, cifar=given.cifar), wanted, given.processes))
     cells.write(first_order_and_pool=found)
     print(json.dumps(found, indent=1))
 
