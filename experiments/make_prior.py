@@ -32,8 +32,9 @@ from esper.run.ledger_file import read_ledger
 from esper.run.load import load_run
 from esper.run.run import run
 from esper.run.summary import git_sha
+from esper.store.memory import Memory
 from esper.store.pools import summarise
-from esper.store.prior import FILE, write_prior
+from esper.store.prior import FILE, NONE, write_prior
 from esper.strategy.random import Random
 from experiments.cells import Cell, Cells
 from experiments.tasks import TUNING_SPLIT_SEED, WITHOUT_FILES, Place
@@ -47,15 +48,14 @@ MODELS = (MultiMetric(), Gain(), Sparse())
 _NAME = "prior"
 
 
-def config_of(task: str, epochs: int, rng_seed: int) -> RunConfig:
-    """Return the configuration of a run."""
-    place = Place(task, epochs, split_seed=TUNING_SPLIT_SEED)
-    return place.config(rng_seed, strategy=Random())
+def config_of(place: Place, rng_seed: int) -> RunConfig:
+    """Return the configuration of a run that is fair to every arm."""
+    return place.config(rng_seed, strategy=Random(), store=Memory(prior=NONE))
 
 
 def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
     """Return the ledger entries of one run, without what depends on place and clock."""
-    config = config_of(task, epochs, rng_seed)
+    config = config_of(Place(task, epochs, TUNING_SPLIT_SEED), rng_seed)
     with tempfile.TemporaryDirectory() as folder:
         run(config, Path(folder), _NAME)
         entries = read_ledger(Path(folder))
@@ -105,7 +105,8 @@ def make(
     out: Path, found: Mapping[str, Sequence[LedgerEntry]], epochs: int, command: str
 ) -> list[PoolPrior]:
     """Write the prior of the entries of each task, and return its rows."""
-    configs = {task: config_of(task, epochs, FIRST_SEED) for task in found}
+    places = {task: Place(task, epochs, TUNING_SPLIT_SEED) for task in found}
+    configs = {task: config_of(place, FIRST_SEED) for task, place in places.items()}
     rows = rows_of(chain(*found.values()))
     made = {
         "command": command,

@@ -28,12 +28,11 @@ from esper.run.ledger_file import read_ledger
 from esper.run.run import run
 from esper.strategy.pooling import Tally
 from esper.strategy.prior import first_order_priors
-from esper.strategy.random import Random
 from esper.strategy.reward_scale import SPREAD
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
-from experiments.make_prior import FIRST_SEED
+from experiments.make_prior import FIRST_SEED, config_of
 from experiments.tasks import TUNING_SPLIT_SEED, Place, task_names
 
 RESULT = Path(__file__).parent / "results" / "weights.json"
@@ -52,7 +51,7 @@ def cell(task: str, epochs: int, rng_seed: int, cifar: Path | None = None) -> li
     """
     place = Place(task, epochs, TUNING_SPLIT_SEED, cifar)
     with tempfile.TemporaryDirectory() as folder, ranked() as ranks:
-        run(place.config(rng_seed, strategy=Random()), Path(folder), "weights")
+        run(config_of(place, rng_seed), Path(folder), "weights")
         entries = read_ledger(Path(folder))
     found: list[Trial] = []
     for entry in entries:

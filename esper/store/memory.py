@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
-from esper.store.prior import NONE, check_prior
+from esper.store.prior import SHIPPED, check_prior
 
 MAX_ENTRIES = 1_000
 """Number of entries kept; few suffice, because a run reads its store only at the start."""
@@ -18,7 +18,7 @@ class Memory:
     prior: as in `StoreOption`.
     """
 
-    prior: str = NONE
+    prior: str = SHIPPED
 
     def __post_init__(self) -> None:
         check_prior(self.prior)

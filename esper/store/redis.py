@@ -18,7 +18,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.remote.outbox import Outbox
 from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
-from esper.store.prior import NONE, check_prior
+from esper.store.prior import SHIPPED, check_prior
 
 _SCHEMA = 3
 _PAGE = 500
@@ -46,7 +46,7 @@ class Redis:
     url: str | None = None
     key: str = "esper"
     timeout_s: float = 0.5
-    prior: str = NONE
+    prior: str = SHIPPED
 
     def __post_init__(self) -> None:
         check("store", self.url, self.timeout_s)

@@ -14,7 +14,7 @@ from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
 from esper.rundir.layout import SNAPSHOT
 from esper.store.export import Export, read_export
-from esper.store.prior import NONE, check_prior
+from esper.store.prior import SHIPPED, check_prior
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Snapshot:
     """
 
     path: str = SNAPSHOT
-    prior: str = NONE
+    prior: str = SHIPPED
 
     def __post_init__(self) -> None:
         require(self.path != "", "store.path", "a file or a run directory", "''")

@@ -20,7 +20,7 @@ from esper.contracts.event import Recovery
 from esper.contracts.ledger import LedgerEntry
 from esper.remote.outbox import Outbox
 from esper.store.codec import to_entry
-from esper.store.prior import NONE, check_prior
+from esper.store.prior import SHIPPED, check_prior
 
 SCHEMA_VERSION = 3
 
@@ -63,7 +63,7 @@ class SQLite:
 
     path: str = "esper.db"
     timeout_s: float = 2.0
-    prior: str = NONE
+    prior: str = SHIPPED
 
     def __post_init__(self) -> None:
         require(self.path != "", "store.path", "a file", "''")

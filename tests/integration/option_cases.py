@@ -13,6 +13,8 @@ TOKENS = (
     "data=text data.max_windows=40 data.context=16 data.batch_size=8 model=transformer "
     f"training.steps_per_epoch=4 {LAVISH}"
 )
+COLD = "store.prior=none"
+"""Only rewards of the run itself, and of its store, are known."""
 EARLY = "policy=schedule policy.fractions=[0.08] policy.seeds_per_adaptation=1"
 EVERY = (
     "epochs=10 policy=schedule policy.fractions=[0.08] policy.seeds_per_adaptation=9 "
@@ -92,7 +94,7 @@ CASES: dict[str, str] = {
         f"epochs=8 training.steps_per_epoch=4 {EARLY} {LAVISH} data=digits model=custom "
         "model.factory=mine:build logger=tensorboard"
     ),
-    "store": f"{DENSE} epochs=10 {EARLY} store=sqlite store.path=../ledger.db",
+    "store": f"{DENSE} epochs=10 {EARLY} {COLD} store=sqlite store.path=../ledger.db",
     "redis": f"{DENSE} epochs=10 {EARLY} store=redis logger=redis logger.stream=case",
 }
 """Overrides by case; all run with `logger=none` unless they name another logger."""
@@ -110,13 +112,13 @@ STRATEGIES = (
     "random",
     "round_robin",
 )
-SWEEP = f"{DENSE} {OFTEN} strategy={','.join(STRATEGIES)}"
+SWEEP = f"{DENSE} {OFTEN} {COLD} strategy={','.join(STRATEGIES)}"
 """A sweep; the job of strategy `ucb` is the case `strategy_ucb`, and so on."""
 
 AGAIN = f"{CASES['store']} rng_seed=1"
 """A second run, which starts from the ledger of the first one."""
 
-SNAPSHOT = f"{DENSE} epochs=10 {EARLY} rng_seed=1 store=snapshot store.path="
+SNAPSHOT = f"{DENSE} epochs=10 {EARLY} {COLD} rng_seed=1 store=snapshot store.path="
 """The second run again, from its snapshot of the ledger; its folder is appended to this."""
 
 SERVED = "served.json"

@@ -20,6 +20,7 @@ from tests.integration.resumable import WHAT, WHEN
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ["logger=none", *f"{DENSE} epochs=10 {EARLY}".split()]
+COLD = "store.prior=none"
 SHARED = ["store=sqlite", "store.path=ledger.db"]
 HOST = ["model=custom", "model.factory=tests.integration.resumable:make_host", "model.slots=[body]"]
 
@@ -32,7 +33,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_job_of_a_sweep_learns_from_those_before_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["hydra.sweep.dir=sweep", "rng_seed=0,1,2", "strategy.first_order_weight=0"]
+    sweep = ["hydra.sweep.dir=sweep", "rng_seed=0,1,2", "strategy.first_order_weight=0", COLD]
     assert code_of("train", "-m", *PROFILE, *SHARED, *sweep) == 0
     said = capfd.readouterr().out
     jobs = [Run(tmp_path / "sweep" / str(job)) for job in range(3)]
@@ -89,7 +90,7 @@ def test_a_shipped_prior_decides_what_a_first_run_tries(tmp_path: Path) -> None:
     shutil.copytree(Path(package.__file__).parent, copy / "esper")
     shutil.copytree(ROOT / "conf", copy / "conf")
     names = ("affine", "bottleneck", "frozen_random", "gated_mlp", "lora", "mlp", "norm", "noop")
-    cold = esper(tmp_path / "cold", ["train", *PROFILE]).run
+    cold = esper(tmp_path / "cold", ["train", *PROFILE, COLD]).run
     offered = {each["blueprint"] for each in cold.of("selection")[0]["alternatives"]}
     offered.add(cold.of("selection")[0]["blueprint"])
     assert offered <= set(names)

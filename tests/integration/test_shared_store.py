@@ -85,9 +85,9 @@ def test_each_job_says_what_it_read_and_that_others_ran_beside_it(jobs: list[Run
 def test_what_a_job_read_does_make_a_difference(jobs: list[Run], tmp_path: Path) -> None:
     read = ["store=snapshot", f"store.path={jobs[2].path}"]
     # Without first-order scores an arm of which nothing was read has no score, and comes first.
-    blind = "strategy.first_order_weight=0"
-    cold = alone(tmp_path / "cold", 2, "store=memory", blind)
-    warm = alone(tmp_path / "warm", 2, *read, blind)
+    blind = ("strategy.first_order_weight=0", "store.prior=none")
+    cold = alone(tmp_path / "cold", 2, "store=memory", *blind)
+    warm = alone(tmp_path / "warm", 2, *read, *blind)
     untried, known = (
         {
             arm["blueprint"]

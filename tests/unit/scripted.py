@@ -17,10 +17,13 @@ from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.safety.options import Safety
+from esper.store.memory import Memory
 
 EPOCHS = 14
 LAVISH = Safety(max_cost=9.0)
 """Kernels are large beside the network of these runs."""
+PLAIN: dict[str, Any] = {"safety": LAVISH, "store": Memory(prior="none")}
+"""Every kernel can be paid, and no earlier run is known."""
 Table = dict[int, list[Decision]]
 
 
@@ -150,7 +153,7 @@ def make_grower(
         optimizer(learning, lr=0.02),
         epochs=epochs,
         bus=told.bus,
-        **{"example_input": TRAIN[0][:4], "run_id": "test", "safety": LAVISH, **options},
+        **{"example_input": TRAIN[0][:4], "run_id": "test", **PLAIN, **options},
     )
     return grower, told
 

@@ -178,7 +178,7 @@ def test_a_broken_network_is_refused(tmp_path: Path, finished: tuple[Path, dict[
 
 
 def test_a_second_run_starts_from_what_the_first_one_learned(tmp_path: Path) -> None:
-    store = SQLite(path=str(tmp_path / "esper.db"))
+    store = SQLite(path=str(tmp_path / "esper.db"), prior="none")
     first, second = tmp_path / "first", tmp_path / "second"
     for run_dir in (first, second):
         run_dir.mkdir()

@@ -102,12 +102,17 @@ def test_none_expects_nothing() -> None:
 
 @pytest.mark.parametrize("option", [Memory, SQLite, Redis, Snapshot])
 def test_every_store_names_its_prior(option: Any) -> None:
-    assert option().prior == "none"
+    assert option().prior == "shipped"
     with pytest.raises(ValueError, match=r"store\.prior must be one of none, shipped, got 'mine'"):
         option(prior="mine")
 
 
-@pytest.mark.skipif(shipped().is_file(), reason="this package ships a prior")
-def test_a_prior_that_is_not_shipped_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"store\.prior must be none: .* got shipped"):
-        check_prior("shipped")
+def test_the_shipped_prior_is_whole_and_says_how_it_was_made() -> None:
+    check_prior("shipped")
+    rows = read_prior(shipped())
+    assert {row.reward_model for row in rows} == {"multi_metric", "gain", "sparse"}
+    assert {row.task_family for row in rows} == {"image", "tokens", "vector"}
+    made = json.loads(shipped().read_text(encoding="utf-8"))
+    assert made["command"].startswith("python -m experiments.make_prior ")
+    assert {config["rng_seed"] for config in made["config"].values()} == {100}
+    assert pool_priors("shipped") == weighed(rows)
