@@ -138,7 +138,7 @@ def blended(
     grow(host, slot, seed, blueprint)
     record = host.seed(slot, seed)
     host.blend(slot, seed, alpha, None, "a test wants it")
-    host.set_alpha(record, alpha)
+    host.steps.set_alpha(record, alpha)
     kernel = kernel_of(host, slot, seed)
     awaken(kernel)
     return kernel

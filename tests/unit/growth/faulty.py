@@ -114,7 +114,7 @@ def plant(host: Host, slot: str, seed: int, blueprint: str, *, alpha: float | No
     awaken(kernel, rng_seed=seed + 1)
     if alpha is not None:
         host.blend(slot, seed, alpha, None, "a test wants it")
-        host.set_alpha(host.seed(slot, seed), alpha)
+        host.steps.set_alpha(host.seed(slot, seed), alpha)
     return kernel
 
 

@@ -223,7 +223,7 @@ def test_a_kernel_is_averaged_from_its_germination_to_its_end() -> None:
 def test_alpha_is_not_averaged() -> None:
     host = make_host("mlp")
     blended(host, "block1", alpha=0.5)
-    host.set_alpha(host.seed("block1", 0), 0.75)
+    host.steps.set_alpha(host.seed("block1", 0), 0.75)
     host.average.update(4)
     with host.average.applied():
         state = host.model.state_dict()

@@ -215,7 +215,7 @@ def test_a_host_may_change_the_output_of_a_slot_in_place(placement: str) -> None
     assert all(torch.equal(found[key], bare[key]) for key in bare)
 
     host.blend("0", 0, 1.0, None, "")
-    host.set_alpha(host.seed("0", 0), 0.5)
+    host.steps.set_alpha(host.seed("0", 0), 0.5)
     model(x).square().sum().backward()
     assert not torch.equal(model(x), output)
 

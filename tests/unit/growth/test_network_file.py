@@ -39,7 +39,7 @@ def fossil(host: Host, slot: str, seed: int, blueprint: str, alpha: float) -> No
     grow(host, slot, seed, blueprint, alpha)
     awaken(kernel_of(host, slot, seed), rng_seed=seed)
     host.blend(slot, seed, alpha, None, "")
-    host.set_alpha(host.seed(slot, seed), alpha)
+    host.steps.set_alpha(host.seed(slot, seed), alpha)
     for stage in (SeedStage.SHADOWING, SeedStage.PROBATIONARY, SeedStage.FOSSILIZED):
         host.advance(slot, seed, stage, None, "")
 
