@@ -97,13 +97,14 @@ def _advance(
 def cull_overdue(host: Host, epoch: int, epochs: int) -> list[LifecycleMove]:
     """Cull seeds without a verdict at their last look, and all live seeds an epoch before the end.
 
+    A seed that blends again since has further looks.
     Nothing is removed after the last epoch, because the network could not recover from it.
     """
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         if seed.stage not in LIVE or epoch >= epochs:
             continue
-        look = seed.activation.look
+        look = None if seed.stage is _S.BLENDING else seed.activation.look
         if epoch == epochs - 1:
             moves += cull_and_embargo(host, seed, epoch, "no verdict an epoch before the end")
         elif look is not None and look.epoch == epoch and look.is_last:

@@ -9,7 +9,7 @@ from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.policy.base import Policy
-from esper.policy.rules.adaptation import removals, risk_of, with_removals, with_replacements
+from esper.policy.rules.adaptation import risk_of, with_removals, with_replacements
 from esper.policy.rules.counters import GerminationCounter, SettledTrials, UnmetRequests
 from esper.policy.rules.growth import AUTO, GrowthRules, combine, request_growth
 from esper.policy.rules.order import most_promising, offers
@@ -112,7 +112,7 @@ class HeuristicPolicy(Policy):
         """Return the verdicts, with removals and replacements where these are to happen."""
         word, decisions = self.options.adaptation, verdicts
         if word in (AUTO, Adaptation.REMOVE_NEURONS):
-            decisions = with_removals(decisions, removals(observation, decisions))
+            decisions = with_removals(decisions, observation, self.options)
         if word in (AUTO, Adaptation.REPLACE):
             rules, penalties = self.options, self._penalties
             decisions = with_replacements(decisions, observation, rules, rules, penalties)

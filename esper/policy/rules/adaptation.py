@@ -16,36 +16,36 @@ from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotState
 from esper.policy.rules.growth import GrowthRules, last_epoch
 from esper.policy.rules.penalties import Penalties
-from esper.policy.rules.verdict import VerdictRules, would_keep
+from esper.policy.rules.verdict import VerdictRules, harm, would_keep
 
 UNDECIDED_AGE = 6
 """Age of a look from which on several undecided seeds of a slot are too many."""
 
 
-def removals(observation: Observation, verdicts: list[Decision]) -> list[Decision]:
-    """Return a decision to keep the better half for each slot with several undecided seeds.
+def with_removals(
+    decisions: list[Decision], observation: Observation, rules: VerdictRules
+) -> list[Decision]:
+    """Return the decisions, with one to keep the better half of each slot with undecided seeds.
 
-    There is none once a kernel that blends again would not be looked at in time.
+    It takes the place of the verdicts on these.  A seed is undecided if it waits for its next look,
+    or is culled only because the run cannot pay for that look; the better half must be paid for.
+    Nothing is removed once a kernel that blends again would not be looked at in time.
     """
-    waiting = {(each.slot, each.seed) for each in verdicts if each.kind is DecisionKind.WAIT}
     if not (observation.may_blend_again and observation.may_grow):
-        return []
-    decisions: list[Decision] = []
+        return decisions
+    verdicts = {(each.slot, each.seed): each.kind for each in decisions}
+    settled: set[tuple[str | None, int | None]] = set()
+    removals: list[Decision] = []
     for slot in observation.slots:
-        seeds = [seed for seed in slot.live if (seed.slot, seed.seed) in waiting]
-        old = [s for s in seeds if s.look is not None and s.look.age >= UNDECIDED_AGE]
-        if len(old) > 1:
-            decisions.append(_removal(slot, old, observation))
-    return decisions
-
-
-def with_removals(verdicts: list[Decision], removed: list[Decision]) -> list[Decision]:
-    """Return the verdicts and the removals, which take the place of verdicts to wait."""
-    slots = {decision.slot for decision in removed}
-    kept = [
-        each for each in verdicts if each.kind is not DecisionKind.WAIT or each.slot not in slots
-    ]
-    return [*kept, *removed]
+        here = [(seed, verdicts.get((seed.slot, seed.seed))) for seed in slot.live]
+        undecided = [seed for seed, kind in here if _is_undecided(seed, kind, rules)]
+        looks = [seed.look for seed in undecided if seed.look is not None]
+        is_old = sum(look.age >= UNDECIDED_AGE for look in looks) > 1
+        if is_old and 2 * sum(look.is_unpaid for look in looks) <= len(looks):
+            removals.append(_removal(slot, undecided, observation))
+            settled.update((seed.slot, seed.seed) for seed in undecided)
+    kept = [each for each in decisions if (each.slot, each.seed) not in settled]
+    return [*kept, *removals]
 
 
 def with_replacements(
@@ -86,6 +86,14 @@ def _has_time(observation: Observation, rules: GrowthRules) -> bool:
     is_known = math.isfinite(observation.metrics.val_loss) and not observation.is_suspect
     in_time = observation.epoch <= last_epoch(rules, observation.epochs)
     return observation.may_grow and in_time and is_known
+
+
+def _is_undecided(seed: SeedState, kind: DecisionKind | None, rules: VerdictRules) -> bool:
+    """Return whether the evidence of a look neither keeps nor culls a seed, by its verdict."""
+    if seed.look is None or harm(seed, rules) is not None:
+        return False
+    is_short = kind is DecisionKind.CULL and seed.look.is_unpaid and (seed.gain or 0.0) > 0
+    return kind is DecisionKind.WAIT or is_short
 
 
 def _removal(slot: SlotState, seeds: list[SeedState], observation: Observation) -> Decision:

@@ -37,6 +37,14 @@ def test_seeds_without_a_verdict_at_their_last_look_are_culled() -> None:
     assert cull_overdue(host, 9, 20) == []
 
 
+def test_a_seed_that_blends_again_has_further_looks() -> None:
+    host = make_host("mlp")
+    on_trial(host, "block1", 0, look_of(9, is_last=True))
+    host.advance("block1", 0, _S.PROBATIONARY, None, "")
+    host.blend("block1", 0, 0.5, None, "")
+    assert cull_overdue(host, 9, 20) == []
+
+
 @pytest.mark.parametrize(("epochs", "num_culled"), [(9, 0), (10, 4), (11, 0)])
 def test_all_live_seeds_are_culled_an_epoch_before_the_end_and_none_after_it(
     epochs: int, num_culled: int

@@ -36,10 +36,18 @@ def make_look(
     least: float = 0.0,
     shown: float = 1.0,
     last_bar: float = 0.017,
+    is_unpaid: bool = False,
 ) -> Look:
     """Return a look at epoch 10."""
     return Look(
-        epoch=10, age=age, is_last=is_last, bar=bar, last_bar=last_bar, least=least, shown=shown
+        epoch=10,
+        age=age,
+        is_last=is_last,
+        bar=bar,
+        last_bar=last_bar,
+        least=least,
+        shown=shown,
+        is_unpaid=is_unpaid,
     )
 
 

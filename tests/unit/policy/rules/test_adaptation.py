@@ -9,7 +9,7 @@ from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.slot import Prospect, SeedState
 from esper.contracts.stage import SeedStage
-from esper.policy.rules.adaptation import removals, risk_of, with_removals, with_replacements
+from esper.policy.rules.adaptation import risk_of, with_removals, with_replacements
 from esper.policy.rules.growth import GrowthRules
 from esper.policy.rules.penalties import Penalties, PenaltyRules
 from esper.policy.rules.verdict import VerdictRules, judge
@@ -34,20 +34,23 @@ def verdicts(observation: Observation) -> list[Decision]:
     return judge(observation, VerdictRules())
 
 
+def decided(observation: Observation) -> list[Decision]:
+    return with_removals(verdicts(observation), observation, VerdictRules())
+
+
 def removed(observation: Observation) -> list[Decision]:
-    return removals(observation, verdicts(observation))
+    return [decision for decision in decided(observation) if decision.kind is ADAPT]
 
 
 def test_two_undecided_seeds_of_age_six_are_too_many() -> None:
     observation = seen(ripe(0.01), ripe(0.015), make_seed())
-    (decision,) = removed(observation)
+    (decision,) = decided(observation)
     assert (decision.kind, decision.slot, decision.seed) == (ADAPT, "block", None)
     assert decision.adaptation is Adaptation.REMOVE_NEURONS
     assert decision.reason == "2 seeds are undecided at age 6"
     # 0.005 apart, with an error of 0.01 each: 0.354 standard errors.
     assert decision.confidence == pytest.approx(0.638, abs=1e-3)
     assert decision.risk == 0.25
-    assert with_removals(verdicts(observation), [decision]) == [decision]
 
 
 @pytest.mark.parametrize(
@@ -74,14 +77,42 @@ def test_nothing_blends_again_when_no_look_would_follow() -> None:
 
 def test_other_verdicts_in_the_slot_stay_and_come_first() -> None:
     observation = seen(ripe(0.01), ripe(-0.01), ripe(0.01))
-    decisions = with_removals(verdicts(observation), removed(observation))
+    decisions = decided(observation)
     assert [(d.kind, d.seed) for d in decisions] == [(CULL, 1), (ADAPT, None)]
+
+
+def unpaid(gain: float, **changes: Any) -> SeedState:
+    """Return a seed whose next look the run cannot pay for."""
+    return replace(ripe(gain, is_last=True, is_unpaid=True), **changes)
+
+
+def test_a_seed_that_is_culled_only_for_its_cost_is_undecided() -> None:
+    (decision,) = decided(seen(ripe(0.015), unpaid(0.01)))
+    assert decision.adaptation is Adaptation.REMOVE_NEURONS
+    assert decision.reason == "2 seeds are undecided at age 6"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "kinds"),
+    [
+        # One of two that are kept could not be paid for.
+        ((ripe(0.015), unpaid(0.01), unpaid(0.01)), [WAIT, CULL, CULL]),
+        ((unpaid(0.01), unpaid(0.01)), [CULL, CULL]),
+        # It would be culled at any cost.
+        ((ripe(0.015), unpaid(0.01, improvement=-0.1)), [WAIT, CULL]),
+        ((ripe(0.015), unpaid(-0.01)), [WAIT, CULL]),
+    ],
+)
+def test_other_culls_leave_nobody_undecided(
+    seeds: tuple[SeedState, ...], kinds: list[DecisionKind]
+) -> None:
+    assert [decision.kind for decision in decided(seen(*seeds))] == kinds
 
 
 def test_verdicts_to_wait_in_other_slots_stay() -> None:
     slots = (make_slot("a", (ripe(0.01),)), make_slot("b", (ripe(0.01), ripe(0.01))))
     observation = make_observation(slots=slots)
-    decisions = with_removals(verdicts(observation), removed(observation))
+    decisions = decided(observation)
     assert [(d.kind, d.slot) for d in decisions] == [(WAIT, "a"), (ADAPT, "b")]
 
 
@@ -188,7 +219,7 @@ def test_a_slot_gets_one_replacement_after_all_other_verdicts() -> None:
 
 def test_a_slot_that_keeps_its_better_half_gets_no_replacement() -> None:
     observation = seen(ripe(0.01), ripe(-0.01), ripe(0.01), prospects=(GOOD,))
-    found = with_removals(verdicts(observation), removed(observation))
+    found = decided(observation)
     penalties = Penalties(PenaltyRules())
     decisions = with_replacements(found, observation, GrowthRules(), VerdictRules(), penalties)
     assert [d.adaptation for d in decisions] == [None, Adaptation.REMOVE_NEURONS]
