@@ -11,7 +11,7 @@ Every run is the default one but for how blueprints are chosen:
     first_order  the highest first-order score on offer, without it; `by 1st order` shows that it is
     ledger       as `shipped`, with a ledger that the runs of a sequence share, one after the other
 
-`--also thompson` adds another strategy with the shipped prior, as `thompson+prior`.
+`--conditions` takes `thompson+prior` too: any other strategy with the shipped prior.
 
 The verdict is the test loss at equal cost, paired by rng seed, as `experiments.choosing_table`
 defines it; the losses at the end of both runs are beside it.  `better` and `worse` mean that the
@@ -152,10 +152,9 @@ def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> d
     """Run what the file lacks, and return the tables."""
     seeds = range(given.first, given.first + given.seeds)
     firsts = range(given.first, given.first + given.sequences * given.runs, given.runs)
-    epochs = {**dict.fromkeys(tasks, given.epochs), **dict(given.epochs_of)}
     run = partial(run_cell, cifar=given.cifar)
     wanted: list[Cell] = [
-        (task, epochs[task], condition, seed)
+        (task, given.epochs, condition, seed)
         for seed in seeds
         for task in tasks
         for condition in given.conditions
@@ -163,14 +162,14 @@ def evaluate(cells: Cells, given: argparse.Namespace, tasks: Sequence[str]) -> d
     rows = cells.fill(run, wanted, given.processes)
     shared = [task for task in given.ledger_tasks if task in tasks]
     wanted = [
-        (task, epochs[task], SHIPPED, first + number)
+        (task, given.epochs, SHIPPED, first + number)
         for task in shared
         for first in firsts
         for number in range(given.runs)
     ]
     alone = cells.fill(run, wanted, given.processes)
     wanted = [
-        (LEDGER, task, epochs[task], first, given.runs) for task in shared for first in firsts
+        (LEDGER, task, given.epochs, first, given.runs) for task in shared for first in firsts
     ]
     ledger = partial(ledger_cell, cifar=given.cifar)
     sequences = cells.fill(ledger, wanted, given.processes)
@@ -190,10 +189,9 @@ def parsed() -> argparse.Namespace:
     add("--seeds", type=int, default=20)
     add("--first", type=int, default=0)
     add("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    add("--conditions", nargs="+", choices=CONDITIONS, default=CONDITIONS)
-    add("--also", nargs="+", choices=OPTIONS["strategy"], default=(), metavar="STRATEGY")
+    others = [name + WITH_PRIOR for name in OPTIONS["strategy"]]
+    add("--conditions", nargs="+", choices=(*CONDITIONS, *others), default=CONDITIONS)
     add("--epochs", type=int, default=40)
-    add("--epochs-of", nargs="+", type=_of_task, default=(), metavar="TASK=EPOCHS")
     add("--sequences", type=int, default=4, help="of runs that share a ledger; 0 for none")
     add("--runs", type=int, default=10, help="in a sequence, at least 2")
     add("--ledger-tasks", nargs="+", choices=TASKS, default=("digits",))
@@ -201,19 +199,14 @@ def parsed() -> argparse.Namespace:
     add("--processes", type=int, default=2)
     add("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    given.conditions = [*given.conditions, *(name + WITH_PRIOR for name in given.also)]
     if given.seeds < 1 or given.sequences < 0 or given.runs < 2:
         parser.error("--seeds must be >= 1, --sequences >= 0, --runs >= 2")
-    for condition in given.conditions:
-        changes_of(condition)
+    try:
+        for condition in (*given.conditions, *([SHIPPED] if given.sequences else [])):
+            changes_of(condition)
+    except ValueError as error:
+        parser.error(str(error))
     return given
-
-
-def _of_task(text: str) -> tuple[str, int]:
-    task, _, epochs = text.partition("=")
-    if task not in TASKS or not epochs.isdigit():
-        raise argparse.ArgumentTypeError(f"TASK=EPOCHS with a task of {', '.join(TASKS)}: {text}")
-    return task, int(epochs)
 
 
 def main() -> None:
@@ -223,7 +216,9 @@ def main() -> None:
     tasks = [task for task in given.tasks if task in possible]
     command = (
         f"python -m experiments.choosing --seeds {given.seeds} --first {given.first} "
-        f"--tasks {' '.join(tasks)} --conditions {' '.join(given.conditions)}"
+        f"--tasks {' '.join(tasks)} --conditions {' '.join(given.conditions)} "
+        f"--epochs {given.epochs} --sequences {given.sequences} --runs {given.runs} "
+        f"--ledger-tasks {' '.join(given.ledger_tasks)}"
     )
     cells = Cells(given.out, command)
     found = evaluate(cells, given, tasks)

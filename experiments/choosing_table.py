@@ -85,7 +85,7 @@ def ledger_table(sequences: Sequence[Sequence[Row]], alone: Sequence[Row]) -> di
     Each sequence holds the rows of its runs in order, `alone` those of all of them without.  The
     first run of a sequence finds an empty ledger, so it counts in `first` only.  `mean` is over the
     later ones, each sequence with equal weight; its interval resamples sequences, as those of
-    `by_run` do.
+    `by_run` do, and is too narrow with few of them.
     """
     runs = {(row["task"], row["rng_seed"]): row for row in alone}
     found: dict[str, Any] = {}
