@@ -157,7 +157,9 @@ class Ledger:
         predicted, uncertainty = mean, 1 / (1 + trials)
         if view.features:
             predicted, uncertainty = self._predict(own, pool, prior, view.features)
-        num_latest, latest_mean = self._latest_of(own, view.latest_size)
+        num_latest, latest_mean = (0, 0.5)
+        if view.latest_size:
+            num_latest, latest_mean = self._latest_of(own, view.latest_size)
         return ArmStats(
             seed=seed,
             blueprint=blueprint,
@@ -263,7 +265,7 @@ class Ledger:
 
     def _latest_of(self, own: ArmRecord, size: int) -> tuple[int, float]:
         """Return number and mean, mapped, of an arm's rewards among the last `size` of all."""
-        count = self._latest[-size:].count(own.index) if size else 0
+        count = self._latest[-size:].count(own.index)
         return count, self._scale.unit(sum(own.recent[-count:]) / count) if count else 0.5
 
     def _count(self, entry: LedgerEntry) -> None:

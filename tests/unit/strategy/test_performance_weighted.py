@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -71,7 +70,7 @@ def test_only_the_window_counts() -> None:
 
 def test_a_prior_counts_as_so_many_recent_rewards() -> None:
     strategy = PerformanceWeighted(decay_factor=0.5)
-    arm = replace(_arm(0, 0.0, 0.9), prior_trials=1.5, prior_mean=0.2)
+    arm = _arm(0, 0.0, 0.9)._replace(prior_trials=1.5, prior_mean=0.2)
     # (0.5 * 0 + 1 * 0.9 + 1.5 * 0.2) / (1.5 + 1.5)
     assert strategy._recent_score(arm) == pytest.approx(0.4)
 
