@@ -22,6 +22,7 @@ from esper.contracts.ledger import (
     RewardSummary,
 )
 from esper.contracts.slot import SlotSpec
+from esper.strategy.ageing import aged
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
 from esper.strategy.pooling import NOTHING, POOL_WEIGHT, Tally, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
@@ -59,7 +60,7 @@ class Ledger:
             for entry in entries
             if entry.run != run and self._is_comparable(entry)
         }
-        for entry in fresh.values():
+        for entry in aged(list(fresh.values())):
             self._count(entry)
         return len(fresh)
 

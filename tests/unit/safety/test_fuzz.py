@@ -38,7 +38,7 @@ def test_nothing_that_breaks_a_rule_is_carried_out_and_nothing_else_is_refused()
 
 def test_what_is_carried_out_and_refused_adds_up() -> None:
     tally = fuzz(Random(1), 1000)
-    counts: Counter[str] = Counter()  # by the word before the slash
+    counts: Counter[str] = Counter()
     for name, number in tally.counts.items():
         counts[name.split("/")[0]] += number
     assert tally.plans == tally.executed + counts["plan"]
