@@ -9,17 +9,19 @@ as in a first-order autoregressive process, with its weight as it was.  The deca
 
     (n * own mean + w * others' mean + mean of all) / (n + w + 1)
 
-where a trial counts decay^k in n and w (see `pooling`).
+where a trial counts decay^k in n and w (see `pooling`).  It must be better than chance allows: the
+errors over N rewards, squared, must fall below N^(-1/N) of those without decay, which is the charge
+of the Bayesian information criterion for one parameter (Schwarz 1978).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from esper.contracts.ledger import LedgerEntry
 from esper.strategy.pooling import NOTHING, Tally, pool_weight
 
-DECAYS = (1.0, 0.95, 0.9, 0.8, 0.65)
-"""Shares of a reward that may be left a run later; the first is taken when several are as good."""
+DECAYS = (0.95, 0.9, 0.8, 0.65)
+"""Shares of a reward that may be left a run later, besides all of it."""
 
 
 def aged(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
@@ -42,13 +44,15 @@ def aged(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     ]
 
 
-def best_decay(entries: Iterable[LedgerEntry]) -> float:
+def best_decay(entries: Sequence[LedgerEntry]) -> float:
     """Return the decay that would have predicted best; every entry has a reward."""
     runs: dict[str, list[LedgerEntry]] = {}
     for entry in entries:
         runs.setdefault(entry.run, []).append(entry)
     errors = {decay: _squared_errors(list(runs.values()), decay) for decay in DECAYS}
-    return min(DECAYS, key=errors.__getitem__)
+    best, count = min(DECAYS, key=errors.__getitem__), max(1, len(entries))
+    bar = _squared_errors(list(runs.values()), 1.0) / count ** (1 / count)
+    return best if errors[best] < bar else 1.0
 
 
 def _squared_errors(runs: Sequence[Sequence[LedgerEntry]], decay: float) -> float:

@@ -90,8 +90,8 @@ def test_a_drifting_world_is_told_from_a_still_one(history: Make) -> None:
                 worths = [memory * worth + fresh * rng.gauss(0.0, 1.0) for worth in worths]
                 runs.append([rng.gauss(worths[index % 2], 1.0) for index in range(8)])
             found[world] += best_decay(history(*runs)) < 1
-    assert found["drift"] >= 18
-    assert found["still"] <= 4
+    assert found["drift"] >= 10
+    assert found["still"] <= 1
 
 
 def test_a_ledger_starts_from_faded_rewards(history: Make, make_spec: Make) -> None:
