@@ -66,15 +66,21 @@ def test_without_a_second_run_nothing_fades(history: Make) -> None:
     assert aged([]) == []
 
 
+def changed_places(history: Make) -> list[LedgerEntry]:
+    """Return entries of 12 runs; after the sixth two arms change places, one reward is unknown."""
+    entries: list[LedgerEntry] = history(*[[1.0, -1.0]] * 6, *[[-1.0, 1.0]] * 5, [-1.0, 1.0, None])
+    return entries
+
+
 def test_of_a_reward_that_is_old_less_is_left(history: Make) -> None:
-    # Every run the arms change places, so that the past is worse than nothing.
-    entries = history([1.0, -1.0], [-1.0, 1.0, None], [1.0, -1.0], [-1.0, 1.0])
+    entries = changed_places(history)
     now = aged(entries)
-    least = DECAYS[-1]
-    expected = [sign * least**age for age in (4, 3, 2, 1) for sign in (1.0, -1.0)]
-    signs = [1, 1, -1, -1, 1, 1, -1, -1]
+    # Their mean is 0.
+    signs = [1.0, -1.0] * 6 + [-1.0, 1.0] * 6
+    ages = [age for age in range(12, 0, -1) for _ in "ab"]
+    expected = [sign * DECAYS[-1] ** age for sign, age in zip(signs, ages, strict=True)]
     rewards = [entry.reward for entry in now if entry.reward is not None]
-    assert rewards == pytest.approx([s * e for s, e in zip(signs, expected, strict=True)])
+    assert rewards == pytest.approx(expected)
     assert [entry.weight for entry in now] == [entry.weight for entry in entries]
     assert [entry.event for entry in now] == [entry.event for entry in entries]
 
@@ -95,10 +101,11 @@ def test_a_drifting_world_is_told_from_a_still_one(history: Make) -> None:
 
 
 def test_a_ledger_starts_from_faded_rewards(history: Make, make_spec: Make) -> None:
-    entries = history([1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, 1.0])
+    entries = changed_places(history)
     ledger, expected = Ledger(), Ledger()
     assert ledger.warm_start(entries, "now") == len(entries)
     for entry in aged(entries):
         expected.record(entry)
     assert ledger.arm(make_spec(), 0, "a") == expected.arm(make_spec(), 0, "a")
+    # As many rewards of a were 1 as -1, and the latter are the latest.
     assert ledger.arm(make_spec(), 0, "a").mean_reward < 0.5
