@@ -1,11 +1,12 @@
 """The statistics of one arm: a slot with a blueprint, and the seed that is bound to it there."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmStats:
+class ArmStats(NamedTuple):
     """Summary of what is known of an arm; rewards are mapped to [0, 1] by the ledger's scale.
+
+    A named tuple, because a selection makes one of every viable seed.
 
     trials: weight of all that is known, in trials: `own_trials + prior_trials`.
     mean_reward: mean over all of that; 0.5 when nothing is known.

@@ -162,7 +162,7 @@ class SlotState:
     @property
     def live(self) -> tuple[SeedState, ...]:
         """The live seeds, whose kernels are neither fossilized nor culled yet."""
-        return tuple(seed for seed in self.seeds if seed.is_live)
+        return tuple([seed for seed in self.seeds if seed.stage in LIVE])
 
 
 def free_bindings(catalogue: Sequence[str], bound: Sequence[str], seed: int) -> list[str]:

@@ -22,6 +22,7 @@ from esper.contracts.ledger import (
     RewardSummary,
 )
 from esper.contracts.slot import SlotSpec
+from esper.strategy.ageing import aged
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
 from esper.strategy.pooling import NOTHING, POOL_WEIGHT, Tally, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
@@ -59,7 +60,7 @@ class Ledger:
             for entry in entries
             if entry.run != run and self._is_comparable(entry)
         }
-        for entry in fresh.values():
+        for entry in aged(list(fresh.values())):
             self._count(entry)
         return len(fresh)
 
@@ -157,7 +158,9 @@ class Ledger:
         predicted, uncertainty = mean, 1 / (1 + trials)
         if view.features:
             predicted, uncertainty = self._predict(own, pool, prior, view.features)
-        num_latest, latest_mean = self._latest_of(own, view.latest_size)
+        num_latest, latest_mean = (0, 0.5)
+        if view.latest_size:
+            num_latest, latest_mean = self._latest_of(own, view.latest_size)
         return ArmStats(
             seed=seed,
             blueprint=blueprint,
@@ -263,7 +266,7 @@ class Ledger:
 
     def _latest_of(self, own: ArmRecord, size: int) -> tuple[int, float]:
         """Return number and mean, mapped, of an arm's rewards among the last `size` of all."""
-        count = self._latest[-size:].count(own.index) if size else 0
+        count = self._latest[-size:].count(own.index)
         return count, self._scale.unit(sum(own.recent[-count:]) / count) if count else 0.5
 
     def _count(self, entry: LedgerEntry) -> None:

@@ -1,10 +1,17 @@
-"""Softmax over recency-weighted, standardised scores.
+"""Softmax over recency-weighted scores, standardised by their standard error.
 
 score = (sum_i decay^i * r_i + m * prior mean) / (sum_i decay^i + m) over the last `window_size`
         rewards in the slot, i = 0 the latest, and a prior worth m trials;
-z     = (score - mean) / standard deviation over the tried arms;
+z     = (score - best score) / standard error;
 share = softmax(z * (1 + urgency) / temperature), drawn as argmax of z / T + Gumbel noise (Gumbel
 1954), which needs no exponential of a score and so overflows at none.
+
+The standard error is the root mean square of those of the tried arms,
+
+    noise * sqrt(sum_i decay^(2 i) + m) / (sum_i decay^i + m)
+
+with the standard deviation `noise` of one reward.  So shares are even while trials cannot tell the
+arms apart, and turn to the better ones as evidence grows.
 """
 
 import math
@@ -19,7 +26,6 @@ from esper.contracts.arm import ArmStats
 from esper.contracts.checks import require
 from esper.strategy.base import FIRST_ORDER_WEIGHT, MAX_WINDOW, Context, Strategy, require_weight
 
-_FLAT = 1e-12
 _SMALLEST_DRAW = 2.0**-60
 
 
@@ -46,43 +52,34 @@ class PerformanceWeighted(Strategy):
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return a perturbed score per arm, whose argmax is a softmax draw; advances `rng`."""
-        tried = standardised([self._recent_score(arm) for arm in arms if arm.trials])
-        best = max(tried, default=0.0)
+        tried = [self._recent_score(arm) for arm in arms if arm.trials]
+        best, error = 0.0, 1.0
+        if tried:
+            best = max(score for score, _ in tried)
+            error = context.noise * math.sqrt(sum(each for _, each in tried) / len(tried))
         known = iter(tried)
         sharpness = (1 + context.urgency) / self.temperature
         log, draw = math.log, rng.random
         # A draw of exactly 0 has no logarithm.
         return [
-            (next(known) if arm.trials else best) * sharpness - log(-log(draw() or _SMALLEST_DRAW))
+            ((next(known)[0] - best) / error * sharpness if arm.trials else 0.0)
+            - log(-log(draw() or _SMALLEST_DRAW))
             for arm in arms
         ]
 
-    def _recent_score(self, arm: ArmStats) -> float:
+    def _recent_score(self, arm: ArmStats) -> tuple[float, float]:
+        """Return the score of a tried arm, and its variance relative to that of one reward."""
         rewards = arm.recent_rewards[-self.window_size :]
         if not rewards:
-            return arm.mean_reward
-        weights, count = _weights(self.decay_factor, len(rewards))
+            return arm.mean_reward, 1 / arm.trials
+        weights, count, squares = _weights(self.decay_factor, len(rewards))
         total: float = sum(map(mul, weights, rewards)) + arm.prior_trials * arm.prior_mean
-        return total / (count + arm.prior_trials)
-
-
-def standardised(values: Sequence[float]) -> list[float]:
-    """Return `values` at mean 0 and standard deviation 1; zeros if they do not differ."""
-    largest = max(map(abs, values), default=0.0)
-    if largest == 0:
-        return [0.0] * len(values)
-    # Divided first, because the square of a large value would overflow.
-    scaled = [value / largest for value in values]
-    mean = sum(scaled) / len(scaled)
-    centred = [value - mean for value in scaled]
-    deviation = math.sqrt(sum(map(mul, centred, centred)) / len(centred))
-    if deviation <= _FLAT:
-        return [0.0] * len(values)
-    return [value / deviation for value in centred]
+        count += arm.prior_trials
+        return total / count, (squares + arm.prior_trials) / (count * count)
 
 
 @lru_cache(maxsize=MAX_WINDOW)
-def _weights(decay_factor: float, count: int) -> tuple[tuple[float, ...], float]:
-    """Return `count` weights, the latest last and 1, and their sum."""
+def _weights(decay_factor: float, count: int) -> tuple[tuple[float, ...], float, float]:
+    """Return `count` weights, the latest last and 1, their sum, and that of their squares."""
     weights = tuple([decay_factor**age for age in reversed(range(count))])
-    return weights, sum(weights)
+    return weights, sum(weights), sum(map(mul, weights, weights))

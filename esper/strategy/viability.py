@@ -82,6 +82,9 @@ def viable(
         if change.action is Action.GERMINATE and change.seed is not None
     }
     full = None if plan.exceeds_concurrency else _full(options, inputs.state, plan, taken)
+    planned = sum(inputs.flops.get(each, 0.0) for each in taken)
+    limits = inputs.affordable_flops
+    most = limits[min(len(taken), len(limits) - 1)]
     seeds: list[int] = []
     refused: dict[int, str] = {}
     for seed in inputs.state.seeds:
@@ -90,7 +93,7 @@ def viable(
             or full
             or (_rest(options, inputs.epoch, seed) if rested else None)
             or _memory(inputs, taken, seed.seed)
-            or _cost(inputs, taken, seed.seed)
+            or _cost(inputs.flops.get(seed.seed, 0.0), planned, most, limits[0])
         )
         if reason is None:
             seeds.append(seed.seed)
@@ -123,14 +126,11 @@ def _rest(options: Viability, epoch: int, seed: SeedState) -> str | None:
     return f"rests until epoch {until}" if epoch < until else None
 
 
-def _cost(inputs: SelectionInputs, taken: set[int], seed: int) -> str | None:
-    limits, own = inputs.affordable_flops, inputs.flops.get(seed, 0.0)
-    flops = own + sum(inputs.flops.get(each, 0.0) for each in taken - {seed})
-    most = limits[min(len(taken), len(limits) - 1)]
-    if flops > most:
-        return f"would make {flops:.4g} FLOPs of the {most:.4g} that may be added"
-    if own > limits[0]:
-        return f"takes {own:.4g} FLOPs of the {limits[0]:.4g} that a kernel may"
+def _cost(own: float, planned: float, most: float, most_alone: float) -> str | None:
+    if own + planned > most:
+        return f"would make {own + planned:.4g} FLOPs of the {most:.4g} that may be added"
+    if own > most_alone:
+        return f"takes {own:.4g} FLOPs of the {most_alone:.4g} that a kernel may"
     return None
 
 

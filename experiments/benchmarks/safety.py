@@ -34,7 +34,7 @@ class Tally:
     wrongly_executed: executed, but the decision or its plan breaks a rule.
     wrongly_refused: refused, but neither breaks a rule.
     counts: refusals by rule, as `decision/<rule>` and `plan/<rule>`, and executed decisions by
-        kind, as `done/<kind>`.
+        kind or adaptation, as `done/cull` or `done/add_layer`.
     """
 
     decisions: int = 0
@@ -80,6 +80,7 @@ def _act(
     if decision.kind is DecisionKind.WAIT:
         tally.counts["done/wait"] += 1
         return world
+    what = decision.adaptation or decision.kind
     plan = random_plan(rng, decision, world.seen)
     tally.plans += 1
     after = carried_out(plan, decision, world)
@@ -95,11 +96,12 @@ def _act(
     )
     if refusal is not None:
         tally.counts[f"plan/{refusal.rule}"] += 1
+        tally.counts[f"refused/{what}"] += 1
         tally.wrongly_refused += after is not None
         return world
     tally.executed += 1
     tally.wrongly_executed += not is_fine or after is None
-    tally.counts[f"done/{decision.kind}"] += 1
+    tally.counts[f"done/{what}"] += 1
     return world if after is None else after
 
 

@@ -219,13 +219,15 @@ def _replacement(rng: Random, seed: int, slot: SlotState) -> list[SeedChange]:
 
 
 def _named(rng: Random, changes: Sequence[SeedChange], slot: SlotState) -> list[SeedChange]:
-    """Fill in the seeds of germinations as a strategy would, in random order."""
+    """Fill in the seeds and blueprints of germinations as a strategy would, in random order."""
     dormant = [seed for seed in slot.seeds if seed.stage is SeedStage.DORMANT]
     rng.shuffle(dormant)
-    return [_filled(change, dormant) for change in changes]
+    return [_filled(rng, change, dormant) for change in changes]
 
 
-def _filled(change: SeedChange, dormant: list[SeedState]) -> SeedChange:
+def _filled(rng: Random, change: SeedChange, dormant: list[SeedState]) -> SeedChange:
+    if change.offered:
+        return replace(change, blueprint=rng.choice(change.offered))
     if change.action is not Action.GERMINATE or change.seed is not None:
         return change
     seed = dormant.pop()

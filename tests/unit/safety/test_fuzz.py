@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esper.contracts.decision import DecisionKind
+from esper.contracts.decision import Adaptation
 from esper.safety.decision_rules import DECISION_RULES
 from esper.safety.plan_rules import PLAN_RULES
 from experiments.benchmarks.safety import Tally, fuzz, fuzzed, live_through
@@ -30,7 +30,9 @@ def test_nothing_that_breaks_a_rule_is_carried_out_and_nothing_else_is_refused()
     rules = [f"decision/{rule.__name__}" for rules in DECISION_RULES.values() for rule in rules]
     rules += [f"plan/{rule.__name__}" for rule in PLAN_RULES]
     assert [name for name in rules if not tally.counts[name]] == []
-    assert all(tally.counts[f"done/{kind}"] >= 100 for kind in DecisionKind)
+    assert all(tally.counts[f"done/{kind}"] >= 100 for kind in ("wait", "cull", "fossilize"))
+    for outcome in ("done", "refused"):
+        assert all(tally.counts[f"{outcome}/{word}"] >= 30 for word in Adaptation)
     assert tally.executed >= 900
 
 
@@ -40,6 +42,7 @@ def test_what_is_carried_out_and_refused_adds_up() -> None:
     for name, number in tally.counts.items():
         counts[name.split("/")[0]] += number
     assert tally.plans == tally.executed + counts["plan"]
+    assert counts["refused"] == counts["plan"]
     assert counts["done"] == tally.executed + tally.counts["done/wait"]
     assert tally.decisions == counts["decision"] + tally.plans + tally.counts["done/wait"]
 
