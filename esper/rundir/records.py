@@ -27,7 +27,7 @@ _MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
-    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward"),
+    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward", "history"),
     "decision": ("decision_kind", "reason"),
     "safety": ("rule", "reason", "decision"),
     "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),

@@ -202,6 +202,21 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
 
 
+def test_the_reason_names_what_became_of_the_seed_before(
+    make_state: Make, make_plan: Make
+) -> None:
+    ledger = Ledger()
+    selector = _selector(ledger=ledger)
+    inputs = SelectionInputs(state=make_state(1), epoch=30)
+    _, (first,) = selector.choose(make_plan(), inputs)
+    assert first.reason == "the only viable seed"
+    ledger.note_activation("block", 0, 4)
+    ledger.note_activation("block", 0, 12)
+    _, (third,) = selector.choose(make_plan(), inputs)
+    past = "this seed was tried 2 times before, 0 of them failed, last at epoch 12"
+    assert third.reason == f"the only viable seed; {past}"
+
+
 def test_an_optional_germination_needs_a_reward_of_at_least_zero(
     make_state: Make, make_plan: Make, make_entry: Make
 ) -> None:
@@ -215,7 +230,9 @@ def test_an_optional_germination_needs_a_reward_of_at_least_zero(
     filled, selections = selector.choose(make_plan(GERMINATE, more, more, more), inputs)
     assert filled.germinations == [(1, "b"), (2, "c")]
     assert [selection.seed for selection in selections] == [1, 2, None]
-    assert selections[-1].reason == "ucb wants no more: a has standing 0.25, and a reward of 0 0.50"
+    assert selections[-1].reason == (
+        "ucb wants no more: a has standing 0.25 (0 worst, 1 best), and a reward of 0 has 0.50"
+    )
     assert [(a.seed, a.score) for a in selections[-1].alternatives] == [(0, pytest.approx(0.25))]
     assert _selector().choose(make_plan(GERMINATE, more), inputs)[0].germinations == [(0, "a")]
     # The first one is not optional, however little is expected of it.
