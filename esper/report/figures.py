@@ -49,13 +49,13 @@ def accuracy_figure(run: Run) -> Figure:
     ):
         values = [_number(line.get(key)) for line in run.metrics]
         axes.plot(epochs, values, color=colour, linewidth=1.6, label=words)
-    _mark_read_out(axes, run)
-    _mark_growth(figure, axes, run)
     _epoch_axis(axes, run)
     if has_accuracy:
         _accuracy_axis(axes, run)
     else:
         axes.set_ylabel("loss")
+    _mark_read_out(axes, run)
+    _mark_growth(figure, axes, run)
     legend(axes, axes.get_legend_handles_labels()[0])
     return figure
 
@@ -76,8 +76,12 @@ def _mark_growth(figure: Figure, axes: Axes, run: Run) -> None:
         if stage in _MARKS:
             points[stage].append((epoch, stacked.get(epoch, 0)))
             stacked[epoch] = stacked.get(epoch, 0) + 1
-    low, high = axes.get_ylim()
-    axes.set_ylim(low - _STRIP_ROW * (high - low) * max(stacked.values(), default=0), high)
+    # As drawn: the axis of accuracies is not linear.
+    drawn = axes.yaxis.get_transform()
+    low, high = drawn.transform(axes.get_ylim())
+    low -= _STRIP_ROW * (high - low) * max(stacked.values(), default=0)
+    bottom, top = drawn.inverted().transform((low, high))
+    axes.set_ylim(bottom, top)
     for stage, (marker, colour, words) in _MARKS.items():
         for number, (epoch, level) in enumerate(points[stage]):
             axes.plot(

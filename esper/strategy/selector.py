@@ -228,7 +228,7 @@ def _past(history: SeedHistory) -> str:
         return ""
     times = "once" if history.activations == 1 else f"{history.activations} times"
     last = f"last at epoch {history.activated_epoch}"
-    return f"; this seed was tried {times} before, {history.failures} of them failed, {last}"
+    return f"; this seed was tried {times} before ({history.failures} failed), {last}"
 
 
 def _in_words(refused: dict[int, str]) -> str:

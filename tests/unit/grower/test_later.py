@@ -69,7 +69,8 @@ def test_the_same_trial_is_judged_again_2_5_and_10_epochs_after_keeping(run: Run
     assert (last.gain, last.settled_epoch) == (own[0].body.outcome.gain, 8)
     weights = (0.3, 0.4, 0.125, 0.125, 0.05)
     weighted = sum(w * point.gain for w, point in zip(weights, last.gains, strict=True))
-    assert own[-1].body.reward.components["accuracy"] == pytest.approx(weighted / 0.05)
+    lasting = (weighted - last.asked_gain) / last.shown
+    assert own[-1].body.reward.components["accuracy"] == pytest.approx(lasting / 0.05)
 
 
 def test_ledger_and_outcomes_hold_the_latest_and_nobody_learns_twice(run: Run) -> None:

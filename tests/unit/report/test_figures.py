@@ -48,7 +48,14 @@ def test_the_accuracy_curve_is_marked_where_the_network_changed(
 def test_marks_of_one_epoch_are_stacked_below_the_curves_and_the_read_out_is_a_line() -> None:
     metrics = tuple({"epoch": e, "val_loss": 1.0, "val_accuracy": 0.1 * e} for e in range(1, 6))
     events = tuple(
-        {"kind": "lifecycle", "epoch": 3, "to_stage": "GERMINATED", "slot": "a", "seed": seed}
+        {
+            "kind": "lifecycle",
+            "epoch": 3,
+            "to_stage": "GERMINATED",
+            "slot": "a",
+            "seed": seed,
+            "blueprint": "mlp",
+        }
         for seed in range(3)
     )
     run = run_of(metrics=metrics, events=events, summary={"read_out_epoch": 4})
@@ -139,7 +146,7 @@ def test_the_accuracy_axis_shows_all_and_stretches_the_top(tmp_path: Path, make_
     assert heights[2] == pytest.approx(1.0)
     assert heights[1] - heights[0] > 0.2, "where a linear axis would give a tenth"
     lowest = min(min(line.get_ydata()) for line in axes.lines[:2])
-    assert axes.get_ylim()[0] == pytest.approx(lowest)
+    assert axes.get_ylim()[0] < lowest, "the marks of growth have a strip of their own"
 
 
 def test_a_run_without_a_mistake_can_be_drawn(tmp_path: Path) -> None:

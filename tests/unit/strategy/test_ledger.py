@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.contracts.ledger import LedgerEntry, Measurement, RewardSummary, SeedHistory
+from esper.contracts.ledger import LedgerEntry, Measurement, RewardSummary
 from esper.contracts.slot import Placement, SlotKind
 from esper.strategy.base import Context, View
 from esper.strategy.ledger import Ledger
@@ -213,26 +213,6 @@ def test_the_composite_score_is_of_the_present_activation() -> None:
     ledger.note_activation("block", 1, 9)
     assert ledger.composite("block", 1) is None
     assert ledger.selections == 2
-
-
-def test_grafts_and_failures_of_a_seed_survive_a_save(make_entry: Make) -> None:
-    ledger = Ledger()
-    assert ledger.history("block", 1) == SeedHistory()
-    for epoch, kept in ((4, False), (12, False), (20, True)):
-        ledger.note_activation("block", 1, epoch)
-        ledger.record(make_entry(str(epoch), slot="block", seed=1, fossilized=kept))
-    ledger.note_activation("block", 1, 30)
-    restored = Ledger()
-    restored.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
-    for each in (ledger, restored):
-        known = SeedHistory(activations=4, grafts=1, failures=2, activated_epoch=30)
-        assert each.history("block", 1) == known
-
-
-def test_other_runs_are_not_in_the_history_of_a_seed(make_entry: Make) -> None:
-    ledger = Ledger()
-    ledger.warm_start([make_entry("0", slot="block", seed=1, run="before")], "now")
-    assert ledger.history("block", 1) == SeedHistory()
 
 
 def test_an_event_counts_once(make_entry: Make, make_spec: Make) -> None:

@@ -202,21 +202,6 @@ def test_an_arm_that_the_strategy_refuses_is_not_chosen(make_state: Make, make_p
     assert [(a.seed, a.score) for a in selection.alternatives] == [(1, None), (2, None)]
 
 
-def test_the_reason_names_what_became_of_the_seed_before(
-    make_state: Make, make_plan: Make
-) -> None:
-    ledger = Ledger()
-    selector = _selector(ledger=ledger)
-    inputs = SelectionInputs(state=make_state(1), epoch=30)
-    _, (first,) = selector.choose(make_plan(), inputs)
-    assert first.reason == "the only viable seed"
-    ledger.note_activation("block", 0, 4)
-    ledger.note_activation("block", 0, 12)
-    _, (third,) = selector.choose(make_plan(), inputs)
-    past = "this seed was tried 2 times before, 0 of them failed, last at epoch 12"
-    assert third.reason == f"the only viable seed; {past}"
-
-
 def test_an_optional_germination_needs_a_reward_of_at_least_zero(
     make_state: Make, make_plan: Make, make_entry: Make
 ) -> None:
