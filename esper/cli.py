@@ -13,10 +13,30 @@ from esper.contracts.errors import EsperError
 
 app = typer.Typer(
     name="esper",
-    help="Train neural networks that grow while they train.",
     pretty_exceptions_enable=False,
 )
 app.add_typer(ledger.app, name="ledger")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from esper import __version__
+
+        typer.echo(f"esper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def esper(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Train neural networks that grow while they train."""
+
 
 HYDRA_FLAGS = (
     "Flags of Hydra pass through: -m (sweep), --cfg job|hydra|all, --resolve, --package, "
@@ -76,8 +96,8 @@ def report(
 
 
 @app.command()
-def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")]) -> None:
-    """Show slots, seeds, decisions, selections, rewards and ledger of runs in the terminal."""
+def inspect(runs: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps.")]) -> None:
+    """Show seeds, decisions, rewards and ledger of runs in the terminal, and the runs of sweeps."""
     from rich.console import Console
 
     from esper.report.inspect import inspect as inspect_run

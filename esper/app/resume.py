@@ -130,8 +130,8 @@ def check(run_dir: Path, config: RunConfig) -> None:
     """Check that a run can be resumed under a configuration; changes nothing.
 
     Raises:
-        EsperError: if another process trains it, or its checkpoints are broken or of another
-            configuration.
+        EsperError: if another process trains it, its checkpoints are broken or of another
+            configuration, or it is finished after more epochs.
         SystemExit: with code 0 if it is finished.
     """
     from esper.checkpoint.rotation import CheckpointRotation  # torch
@@ -142,12 +142,15 @@ def check(run_dir: Path, config: RunConfig) -> None:
         newest = CheckpointRotation(run_dir / CHECKPOINTS).latest()
     if newest is not None:
         facts = newest.saved.facts
-        # Fewer epochs are no error for a finished run: it is not trained then.
+        # Fewer epochs are refused below, with what to do about it.
         values = {**config_values(config), "epochs": max(config.epochs, over)}
         check_same(facts["config"], values, facts["epoch"])
     if config.epochs <= over:
         longer = f"to continue it, give it a longer budget: epochs={2 * over}"
-        typer.echo(f"{run_dir} is finished after {over} epochs; {longer}")
+        words = f"{run_dir} is finished after {over} epochs; {longer}"
+        if config.epochs < over:
+            raise ConfigError(f"{words}, got epochs={config.epochs}")
+        typer.echo(words)
         raise SystemExit(0)
 
 

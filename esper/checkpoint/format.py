@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from esper.checkpoint.tree import join, split
 from esper.contracts.errors import CheckpointError
 
-FORMAT = "esper-checkpoint-7"
+FORMAT = "esper-checkpoint-8"
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _PART = MANIFEST + ".part"
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from esper.contracts.ledger import SeedHistory
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.stage import SeedStage
 
@@ -156,6 +157,7 @@ class LedgerUpdate:
     trials, mean_reward: number and mean of the rewards of this run, each in [-1, 1].
     standard_error: that of the mean; None for a single trial.
     reward: the latest of them, that of `seed`.
+    history: of `seed`, whatever its blueprints were.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.LEDGER
@@ -167,6 +169,7 @@ class LedgerUpdate:
     mean_reward: float
     standard_error: float | None
     reward: float
+    history: SeedHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

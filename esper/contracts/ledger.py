@@ -105,6 +105,21 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedHistory:
+    """What became of a seed's activations in one run.
+
+    activations: number of germinations.
+    grafts, failures: number of settled activations that were kept for good, and of the others.
+    activated_epoch: end of the epoch at which it last germinated; None before.
+    """
+
+    activations: int = 0
+    grafts: int = 0
+    failures: int = 0
+    activated_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSummary:
     """Rewards in numbers, on the scale on which they were given.
 

@@ -117,11 +117,11 @@ class Candidates:
             return Chosen(chosen, {}, attempts, probe_ms, inputs.features, refusal)
         return Chosen(chosen, kernels_of_plan, events, probe_ms, inputs.features)
 
-    def note(self, chosen: Chosen, applied: Applied) -> None:
-        """Count the germinations of a plan in the ledger, with their context."""
+    def note(self, chosen: Chosen, applied: Applied, epoch: int) -> None:
+        """Count the germinations of a plan after `epoch` in the ledger, with their context."""
         for built in applied.built:
             activation = self.host.seed(built.slot, built.seed).activations
-            self.selector.ledger.note_activation(built.slot, built.seed)
+            self.selector.ledger.note_activation(built.slot, built.seed, epoch)
             self.selector.ledger.note_context(built.slot, built.seed, activation, chosen.context)
 
     def _offer(self, plan: Plan, decision: Decision, inputs: SelectionInputs) -> _Offer:

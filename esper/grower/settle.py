@@ -137,6 +137,7 @@ class Settler:
             mean_reward=known.mean,
             standard_error=known.standard_error,
             reward=judged.reward.total,
+            history=self.ledger.history(outcome.slot, outcome.seed),
         )
         return [judged, update, *self.store.drain()]
 

@@ -16,6 +16,7 @@ from esper.contracts.event import Event, EventKind
 from esper.logger.console_lines import HEADER, EventLines, epoch_line, final_lines
 from esper.logger.display import State, render
 from esper.logger.format import place
+from esper.logger.waiting import Waiting
 
 _SHORTEST_S = 0.25
 _SHARE = 50
@@ -50,6 +51,7 @@ class ConsoleSink:
         self._state = State(name="esper", epochs=None)
         self._events = EventLines()
         self._waiting: list[str] = []
+        self._why = Waiting()
         self._started = self._next_draw = 0.0
 
     def start(self, run: dict[str, Any]) -> None:
@@ -68,20 +70,24 @@ class ConsoleSink:
 
     def event(self, event: Event) -> None:
         """Buffer the line of an important event until the epoch's line is printed."""
+        self._why.take(event)
         words = self._events.of(event)
         if words is not None:
-            if not self._is_live:
-                self._waiting.append(words)
-            self._state.decisions.append(f"epoch {event.epoch}  {words}")
+            self._note(event.epoch, words)
         elif event.kind is EventKind.DECISION and event.body.kind is not DecisionKind.WAIT:
             words = f"{event.body.kind} {place(event.body.slot, event.body.seed)}"
             self._state.decisions.append(f"epoch {event.epoch}  {words}: {event.body.reason}")
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Print the epoch's line and its events, or draw if a drawing is due."""
+        """Print the epoch's line and its events, or draw if a drawing is due.
+
+        If the run has opened no trial for long, the reason is printed too, once.
+        """
         accuracy = line.get("val_accuracy")
         if accuracy is not None:
             self._state.best_accuracy = max(accuracy, self._state.best_accuracy or accuracy)
+        if (words := self._why.end_epoch(line["epoch"])) is not None:
+            self._note(line["epoch"], words)
         self._state.line = line
         self._state.done += 1
         if self._is_live:
@@ -98,8 +104,13 @@ class ConsoleSink:
             self._live.stop()
         if summary is not None:
             self._say("")
-            for words in final_lines(summary):
+            for words in final_lines(summary, self._why.most()):
                 self._say(words)
+
+    def _note(self, epoch: int, words: str) -> None:
+        if not self._is_live:
+            self._waiting.append(words)
+        self._state.decisions.append(f"epoch {epoch}  {words}")
 
     def _draw_if_due(self) -> None:
         before = time.monotonic()

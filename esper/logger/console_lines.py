@@ -118,13 +118,18 @@ def _governor(body: GovernorAction) -> str:
     return f"! governor: {done[body.action]}: {body.reason}{culled}"
 
 
-def final_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return the result, the kept kernels, the cost, and the folder and command to see more."""
+def final_lines(summary: Mapping[str, Any], why_waited: str | None = None) -> list[str]:
+    """Return the result, the kept kernels, the cost, and the folder and command to see more.
+
+    `why_waited`, as of `Waiting.most`, is told of a run that tried no kernel.
+    """
     lines = [_result(summary)]
     if summary.get("epochs_not_finite"):
         epochs = f"{summary['epochs_not_finite']} of {plural(summary.get('epochs') or 0, 'epoch')}"
         lines.append(f"The loss was not finite in {epochs}: lower training.lr.")
     lines += _grown(summary)
+    if why_waited is not None and summary.get("seeds_germinated") == 0:
+        lines.append(f"Nothing was tried. Reason in {why_waited}.")
     lines.append(_cost(summary))
     if ledger := ledger_line(summary):
         lines.append(f"{ledger[0].upper()}{ledger[1:]}.")

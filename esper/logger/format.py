@@ -1,10 +1,14 @@
 """Numbers as people read them; an unknown number is a dash."""
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, TypeGuard
 
 UNKNOWN = "-"
+
+# Not a digit of a name, such as 'block2' or '0'.
+_NUMBER = re.compile(r"(?<![\w'.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -64,6 +68,22 @@ def duration(seconds: float | None) -> str:
 def place(slot: str | None, seed: int | None = None) -> str:
     """Return `block2 seed 0`; the slot without a name is the host itself."""
     return (slot or "host") + ("" if seed is None else f" seed {seed}")
+
+
+def without_numbers(words: str) -> str:
+    """Return words with `#` for every number, so that those that differ only in numbers agree."""
+    return _NUMBER.sub("#", words)
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Return 7, 8, 9, 12 as `7 to 9, 12`; each number counts once."""
+    ends: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in ends)
 
 
 def scored(options: Iterable[Mapping[str, Any]]) -> str:

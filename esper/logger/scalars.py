@@ -103,7 +103,12 @@ class EventNumbers:
 
 def _rewards(update: LedgerUpdate) -> dict[str, float | None]:
     prefix = f"ledger/{update.slot or 'host'}/{update.blueprint}"
+    seed = f"slot/{update.slot or 'host'}/{update.seed}"
     return {
+        f"{seed}/activations": update.history.activations,
+        f"{seed}/grafts": update.history.grafts,
+        f"{seed}/failures": update.history.failures,
+        f"{seed}/activated_epoch": update.history.activated_epoch,
         f"{prefix}/trials": update.trials,
         f"{prefix}/mean_reward": update.mean_reward,
         f"{prefix}/standard_error": update.standard_error,

@@ -43,7 +43,8 @@ _COLUMNS = {
     EventKind.REWARD: "epoch outcome.slot outcome.seed outcome.blueprint outcome.fossilized "
     "outcome.gain outcome.gain_error reward.total reward.confidence reward.explanation "
     "epochs_after_keeping",
-    EventKind.LEDGER: "epoch slot seed blueprint trials mean_reward standard_error reward",
+    EventKind.LEDGER: "epoch slot seed blueprint trials mean_reward standard_error reward "
+    "history.activations history.grafts history.failures history.activated_epoch",
     EventKind.RECOVERY: "epoch where strategy error slot seed blueprint count recovered message",
     EventKind.GOVERNOR: "epoch action reason val_loss limit restored_epoch rollbacks culled",
 }

@@ -15,20 +15,22 @@ from esper.logger.format import (
     plural,
     scored,
     signed_percent,
+    without_numbers,
 )
 from esper.logger.promises import Promises
 from esper.logger.scalars import is_failure
-from esper.report.history import Row
+from esper.report.history import Row, Seed, grouped
 from esper.rundir.records import Run
 from esper.strategy.agreement import LEAST_PAIRS
 
-SELECTIONS = ("#epoch", "@where", "@chosen", "#score", "alternatives", "reason")
+SELECTIONS = ("#epoch", "@where", "@chosen", "#strategy\nscore", "alternatives", "reason")
 PROMISES = ("#epoch", "@seed", "@blueprint", "#expected gain", "#measured gain")
 REWARDS = (
     *("#epoch", "@seed", "@blueprint", "@verdict"),
-    *("#gain", "#later gain", "#score", "#reward", "explanation"),
+    *("#gain", "#later\ngain", "#composite", "#reward", "explanation"),
 )
 LEDGER = ("@where", "@blueprint", "#trials", "#mean reward", "#last reward")
+RECORDS = ("@seed", "#activations", "#kept", "#failed", "#last activation")
 BLUEPRINTS = ("@blueprint", "#tried", "#kept", "#culled", "#failures", "@penalty")
 
 Arm = tuple[str, str]
@@ -36,8 +38,11 @@ Arm = tuple[str, str]
 
 
 def selection_rows(run: Run) -> list[Row]:
-    """Return a row of `SELECTIONS` for every germination that was to be made."""
-    return [
+    """Return a row of `SELECTIONS` for every germination that was to be made.
+
+    Those that found no seed for reasons that differ in numbers at most are one row.
+    """
+    rows = [
         (
             event["epoch"],
             place(event["slot"]),
@@ -48,6 +53,10 @@ def selection_rows(run: Run) -> list[Row]:
         )
         for event in run.of_kind("selection")
     ]
+    return grouped(
+        ((row[1], without_numbers(row[-1])) if row[2] == UNKNOWN else number, row)
+        for number, row in enumerate(rows)
+    )
 
 
 def promises_of(run: Run) -> Promises:
@@ -93,7 +102,7 @@ def in_words(promises: Promises) -> str:
 def reward_rows(run: Run) -> list[Row]:
     """Return a row of `REWARDS` for every settled activation.
 
-    `score` is the ledger's composite score at its last look, in [0, 1].  A kept kernel that was
+    `composite` is the ledger's score at its last look, in [0, 1].  A kept kernel that was
     looked at again has its latest gain as `later gain`, and its latest reward.
     """
     scores: dict[tuple[str, int], float | None] = {}
@@ -131,6 +140,23 @@ def ledger_rows(run: Run) -> list[Row]:
             decimal(updates[-1]["reward"]),
         )
         for (slot, blueprint), updates in arms(run).items()
+    ]
+
+
+def record_rows(run: Run) -> list[Row]:
+    """Return a row of `RECORDS` for every seed of which an activation was settled."""
+    latest: dict[Seed, dict[str, Any]] = {}
+    for event in run.of_kind("ledger"):
+        latest[event["slot"], event["seed"]] = event["history"]
+    return [
+        (
+            place(slot, seed),
+            count(known["activations"]),
+            count(known["grafts"]),
+            count(known["failures"]),
+            count(known["activated_epoch"]),
+        )
+        for (slot, seed), known in sorted(latest.items())
     ]
 
 

@@ -3,10 +3,19 @@
 In the head of a table, `#` before a title marks a column of numbers and `@` one of names.
 """
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from esper.logger.format import count, decimal, place, signed_percent
+from esper.logger.format import (
+    count,
+    decimal,
+    place,
+    plural,
+    signed_percent,
+    spans,
+    without_numbers,
+)
 from esper.rundir.records import Run
 
 Row = tuple[Any, ...]
@@ -14,9 +23,10 @@ Seed = tuple[str, int]
 """Slot, and index of the seed in it."""
 
 DECISIONS = ("#epoch", "@decision", "@where", "reason")
+WAITS = ("#decisions", "epochs", "reason")
 SEEDS = (
     *("@slot", "#seed", "@stage", "#since", "@blueprint"),
-    *("#alpha", "#gain", "#ablation", "#score", "#tried"),
+    *("#alpha", "#gain", "#ablation", "#composite"),
 )
 
 
@@ -45,7 +55,7 @@ def seed_rows(run: Run) -> list[Row]:
     """Return a row of `SEEDS` for every seed of every slot that the run's events name.
 
     `since` is the epoch at which the seed entered its stage, unknown if it never germinated, and
-    `score` the ledger's composite score of the kernel at its last look, in [0, 1].
+    `composite` the ledger's composite score of the kernel at its last look, in [0, 1].
     """
     moves = _moves(run)
     looks = {(look["slot"], look["seed"]): look for look in run.of_kind("performance")}
@@ -65,21 +75,72 @@ def seed_rows(run: Run) -> list[Row]:
 
 
 def decision_rows(run: Run) -> list[Row]:
-    """Return a row of `DECISIONS` for every decision except to wait, and for every refusal."""
-    rows = []
-    for event in run.of_kind("decision", "safety"):
-        is_refused = event["kind"] == "safety"
-        decision = event["decision"] if is_refused else event
-        kind = decision.get("kind" if is_refused else "decision_kind")
-        if kind == "wait":
-            continue
-        change = (decision.get("adaptation") or "").replace("_", " ")
-        words = filter(None, (kind, change, "refused" if is_refused else None))
-        rule = event.get("rule", "").replace("_", " ")
-        reason = f"{rule}: {event['reason']}" if is_refused else event["reason"]
-        where = place(decision.get("slot"), decision.get("seed"))
-        rows.append((event["epoch"], " ".join(words), where, reason))
-    return rows
+    """Return a row of `DECISIONS` for every decision except to wait, and for every refusal.
+
+    Refusals are one row if at most the numbers of their reasons differ; so are requests to adapt a
+    slot that changed nothing.
+    """
+    changed = {(move["epoch"], move["slot"]) for move in run.of_kind("lifecycle")}
+    rows: list[tuple[Hashable, Row]] = []
+    for number, event in enumerate(run.of_kind("decision", "safety")):
+        if event["kind"] == "safety":
+            is_vain, row = True, _refusal_row(event)
+        else:
+            is_request = event["decision_kind"] == "adapt"
+            is_vain = is_request and (event["epoch"], event.get("slot")) not in changed
+            row = _decision_row(event, event["decision_kind"], event)
+        if event.get("decision_kind") != "wait":
+            rows.append(((*row[1:-1], without_numbers(row[-1])) if is_vain else number, row))
+    return grouped(rows)
+
+
+def _refusal_row(event: dict[str, Any]) -> Row:
+    epoch, words, where, _ = _decision_row(event, event["decision"]["kind"], event["decision"])
+    reason = f"{event['rule'].replace('_', ' ')}: {event['reason']}"
+    return epoch, f"{words} refused", where, reason
+
+
+def _decision_row(event: dict[str, Any], kind: str, decision: dict[str, Any]) -> Row:
+    change = (decision.get("adaptation") or "").replace("_", " ")
+    words = " ".join(filter(None, (kind, change)))
+    where = place(decision.get("slot"), decision.get("seed"))
+    return event["epoch"], words, where, decision.get("reason")
+
+
+def wait_rows(run: Run) -> list[Row]:
+    """Return a row of `WAITS` for all decisions to wait whose reasons differ in numbers at most.
+
+    The reason is that of the first.
+    """
+    waits: dict[str, list[tuple[int, str]]] = {}
+    for event in run.of_kind("decision"):
+        if event["decision_kind"] == "wait":
+            kind = without_numbers(event["reason"])
+            waits.setdefault(kind, []).append((event["epoch"], event["reason"]))
+    return [
+        (count(len(each)), spans(epoch for epoch, _ in each), each[0][1]) for each in waits.values()
+    ]
+
+
+def grouped(rows: Iterable[tuple[Hashable, Row]]) -> list[Row]:
+    """Return the first row of each key, whose reason tells how often and when there were more.
+
+    A row starts with its epoch and ends with its reason.
+    """
+    groups: dict[Hashable, list[Row]] = {}
+    for key, row in rows:
+        groups.setdefault(key, []).append(row)
+    return [(*group[0][:-1], f"{group[0][-1]}{_repeats(group)}") for group in groups.values()]
+
+
+def _repeats(group: list[Row]) -> str:
+    if len(group) == 1:
+        return ""
+    is_same = all(row[-1] == group[0][-1] for row in group)
+    first = "" if is_same else "; the numbers are those of the first"
+    epochs = {row[0] for row in group}
+    when = f"epoch{'s' if len(epochs) > 1 else ''} {spans(epochs)}"
+    return f" ({plural(len(group), 'time')}, {when}{first})"
 
 
 def _moves(run: Run) -> dict[Seed, list[dict[str, Any]]]:
@@ -117,5 +178,4 @@ def _seed_row(
         signed_percent(measured.get("ablation")),
         # A look at an earlier kernel of the seed says nothing about the present one.
         decimal(look.get("composite") if measured and look.get("epoch", 0) >= born else None, 2),
-        sum(move["to_stage"] == "GERMINATED" for move in moves),
     )

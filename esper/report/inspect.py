@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from esper.logger.display import STAGE_STYLES
-from esper.logger.format import count, decimal, percent
+from esper.logger.format import count, decimal, measured, percent, plural
 from esper.report.choices import (
     BLUEPRINTS,
     LEDGER,
     PROMISES,
+    RECORDS,
     REWARDS,
     SELECTIONS,
     blueprint_rows,
@@ -20,20 +21,61 @@ from esper.report.choices import (
     ledger_rows,
     promise_rows,
     promises_of,
+    record_rows,
     reward_rows,
     selection_rows,
 )
-from esper.report.history import DECISIONS, SEEDS, Row, decision_rows, seed_rows
-from esper.rundir.records import Run, RunState, load_run
+from esper.report.history import (
+    DECISIONS,
+    SEEDS,
+    WAITS,
+    Row,
+    decision_rows,
+    seed_rows,
+    wait_rows,
+)
+from esper.report.sweep import collect, metric_of
+from esper.rundir.records import Run, RunState, is_run, load_run
 
 
 def inspect(path: Path | str) -> RenderableType:
     """Return seeds, decisions, choices, rewards, ledger and blueprints of a run directory.
 
+    Of a sweep, or any other folder of runs, return the list of its runs.
+
     Raises:
-        DataError: if `path` is no run directory or one of its files is broken.
+        DataError: if `path` is neither, or one of its files is broken.
     """
-    run = load_run(path)
+    folder = Path(path)
+    if not is_run(folder) and any(is_run(each) for each in folder.glob("*/")):
+        return _jobs(folder)
+    return _run(load_run(folder))
+
+
+def _jobs(folder: Path) -> RenderableType:
+    jobs = collect(folder)
+    metric = metric_of(jobs)
+    rows = [
+        (
+            job.name,
+            job.status,
+            measured(metric, job.numbers.get(metric)),
+            count(job.numbers.get("seeds_fossilized")),
+            count(job.numbers.get("seeds_germinated")),
+            " ".join(f"{key}={value}" for key, value in job.overrides.items()),
+        )
+        for job in jobs
+    ]
+    head = ("@run", "@state", f"#{metric.replace('_', ' ')}", "#kept", "#tried", "options")
+    return Group(
+        Text(f"{folder}  {plural(len(jobs), 'run')}", style="bold"),
+        *titled_table("Runs", head, rows),
+        Text(f"one of them: esper inspect {folder / jobs[0].name}"),
+        Text(f"all of them: esper report {folder}"),
+    )
+
+
+def _run(run: Run) -> RenderableType:
     seeds = [
         (slot, seed, Text(stage, style=STAGE_STYLES.get(stage, "dim")), *rest)
         for slot, seed, stage, *rest in seed_rows(run)
@@ -42,13 +84,17 @@ def inspect(path: Path | str) -> RenderableType:
     return Group(
         _head(run),
         *titled_table("Slots and seeds", SEEDS, seeds),
+        *titled_table("Records of seeds", RECORDS, record_rows(run)),
         *titled_table("Decisions", DECISIONS, decision_rows(run)),
+        *titled_table("Waits", WAITS, wait_rows(run)),
         *titled_table("Selections", SELECTIONS, selection_rows(run)),
         *titled_table("Promises of plans", PROMISES, promise_rows(promises)),
         Text(in_words(promises), style="dim"),
         # The explanations are long, and in the report.
-        *titled_table("Rewards", REWARDS[:-1], [row[:-1] for row in reward_rows(run)]),
-        *titled_table("Ledger: rewards of each blueprint in each slot", LEDGER, ledger_rows(run)),
+        *titled_table(
+            "Rewards, each from -1 to 1", REWARDS[:-1], [row[:-1] for row in reward_rows(run)]
+        ),
+        *titled_table("Ledger: rewards of this run, each from -1 to 1", LEDGER, ledger_rows(run)),
         *titled_table("Blueprints", BLUEPRINTS, blueprint_rows(run)),
     )
 

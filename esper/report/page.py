@@ -11,6 +11,7 @@ from esper.report.choices import (
     BLUEPRINTS,
     LEDGER,
     PROMISES,
+    RECORDS,
     REWARDS,
     SELECTIONS,
     blueprint_rows,
@@ -18,10 +19,11 @@ from esper.report.choices import (
     ledger_rows,
     promise_rows,
     promises_of,
+    record_rows,
     reward_rows,
     selection_rows,
 )
-from esper.report.history import DECISIONS, decision_rows
+from esper.report.history import DECISIONS, WAITS, decision_rows, wait_rows
 from esper.rundir.records import Run
 
 
@@ -38,21 +40,37 @@ def run_page(run: Run, svgs: list[str]) -> str:
         html.section(
             "Decisions",
             html.table(DECISIONS, decision_rows(run), "Nothing was decided but to wait."),
-            _note(f"Decisions to wait, not listed: {waits}."),
+            html.folded(
+                f"Decisions to wait ({waits})",
+                html.table(WAITS, wait_rows(run), "No decision was to wait."),
+            ),
         ),
         html.section(
             "Selections",
             html.table(SELECTIONS, selection_rows(run), "No seed was to be chosen."),
-            _note("The score is the strategy's; seeds without one are not ranked by a number."),
+            _note(
+                "The score is the strategy's own and no reward; seeds without one are not ranked "
+                "by a number."
+            ),
         ),
         html.section("Promises of plans", _promises(run)),
         html.section(
-            "Rewards", html.table(REWARDS, reward_rows(run), "No activation was settled.")
+            "Rewards",
+            html.table(REWARDS, reward_rows(run), "No activation was settled."),
+            _note(
+                "Rewards are from -1 to 1. The composite score, from 0 to 1, is what orchestrators "
+                "rank the seeds of a slot by."
+            ),
         ),
         html.section(
             "Ledger",
             html.table(LEDGER, ledger_rows(run), "The ledger is empty."),
             _note("Rewards of this run, from -1 to 1; ± is the standard error of the mean."),
+        ),
+        html.section(
+            "Records of seeds",
+            html.table(RECORDS, record_rows(run), "No activation was settled."),
+            _note("Of this run, whatever the blueprints of a seed were; epochs count from 1."),
         ),
         html.section(
             "Blueprints",

@@ -14,7 +14,7 @@ import numpy as np
 
 from esper.contracts.errors import DataError
 from esper.logger.format import UNKNOWN, is_number, measured
-from esper.rundir.records import RunState, is_run, load_overrides, load_summary, state_of
+from esper.rundir.records import RunState, is_run, load_overrides, load_summary, missing, state_of
 
 _RESAMPLES = 4_000
 LEAST_JOBS = 5
@@ -70,7 +70,7 @@ def collect(sweep_dir: Path | str) -> list[Job]:
     """
     folder = Path(sweep_dir)
     if not folder.is_dir():
-        raise DataError(f"no sweep at {folder}: not a folder")
+        raise DataError(f"no run and no sweep at {folder}: {missing(folder)}")
     paths = [path for path in folder.iterdir() if path.is_dir() and is_run(path)]
     if not paths:
         raise DataError(f"no run and no sweep at {folder}: nothing in it has a .hydra folder")

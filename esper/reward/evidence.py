@@ -57,3 +57,8 @@ def credited(outcome: Outcome) -> str:
     error = "error unknown" if outcome.gain_error is None else f"± {outcome.gain_error:.1%}"
     later = "" if outcome.latest_gain is outcome.gain else f", later {outcome.latest_gain:+.1%}"
     return f"credited gain {outcome.gain:+.1%} ({error}){later}"
+
+
+def asked(outcome: Outcome) -> str:
+    """Return a description of the gain that verdicts ask of the seed at least."""
+    return f"of which verdicts ask {outcome.asked_gain:.2%}"

@@ -14,7 +14,7 @@ from typing import ClassVar
 from esper.contracts.checks import require
 from esper.contracts.outcome import WINDOWS, Outcome, Reward
 from esper.reward.components import SIGNS, accuracy, cost, memory, risk, speed, stability
-from esper.reward.evidence import confidence, credited, who
+from esper.reward.evidence import asked, confidence, credited, who
 
 _CLOCKS = ("flops", "wall")
 
@@ -77,8 +77,8 @@ class MultiMetric:
             components=components,
             confidence=confidence(outcome),
             explanation=(
-                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}, of which verdicts ask "
-                f"{outcome.asked_gain:.2%}; {', '.join(words)}"
+                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}, {asked(outcome)}; "
+                f"{', '.join(words)}"
             ),
         )
 

@@ -1,6 +1,6 @@
-"""Judges a seed by its latest gain, if it is kept.
+"""Judges a seed by its latest gain, less what verdicts ask of it, if it is kept.
 
-total = tanh(scale * gain) for a fossilized seed, 0 for any other      in [-1, 1]
+total = tanh(scale * (gain - asked)) for a fossilized seed, 0 for any other      in [-1, 1]
 """
 
 import math
@@ -9,16 +9,16 @@ from typing import ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.outcome import Outcome, Reward
-from esper.reward.evidence import confidence, credited, who
+from esper.reward.evidence import asked, confidence, credited, who
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """Rewards the latest gain of a fossilized seed and nothing else.
+    """Rewards what a fossilized seed gains beyond what verdicts ask, and nothing else.
 
-    A culled seed gets 0, whatever it cost; so does a fossilized one whose gain was never measured.
+    A culled seed gets 0, whatever it cost.  An unmeasured gain counts as 0.
 
-    scale: > 0, factor of the gain.
+    scale: > 0, factor of the difference.
     """
 
     name: ClassVar[str] = "sparse"
@@ -30,12 +30,17 @@ class Sparse:
 
     def judge(self, outcome: Outcome) -> Reward:
         """Return the reward of a settled outcome."""
-        kept = (outcome.latest_gain or 0.0) if outcome.fossilized else 0.0
-        total = math.tanh(self.scale * kept)
+        gain, cost = 0.0, 0.0
+        if outcome.fossilized:
+            gain, cost = outcome.latest_gain or 0.0, outcome.asked_gain
+        total = math.tanh(self.scale * (gain - cost))
         stays = "it stays" if outcome.fossilized else "it is gone, so it counts as 0"
         return Reward(
             total=total,
-            components={"accuracy": kept},
+            components={"accuracy": gain, "cost": cost},
             confidence=confidence(outcome),
-            explanation=f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}; {stays}",
+            explanation=(
+                f"{who(outcome)}: reward {total:+.3f}; {credited(outcome)}, {asked(outcome)}; "
+                f"{stays}"
+            ),
         )

@@ -27,7 +27,7 @@ _MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
-    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward"),
+    "ledger": (*_SEED, "trials", "mean_reward", "standard_error", "reward", "history"),
     "decision": ("decision_kind", "reason"),
     "safety": ("rule", "reason", "decision"),
     "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),
@@ -130,7 +130,7 @@ def load_run(path: Path | str) -> Run:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(f"no run at {folder}: not a folder")
+        raise DataError(f"no run at {folder}: {missing(folder)}")
     if is_sweep(folder):
         raise DataError(f"{folder} is a sweep, not a run; its jobs are {folder}/0 and so on")
     state = state_of(folder)
@@ -150,6 +150,11 @@ def load_run(path: Path | str) -> Run:
     return Run(
         path=folder, state=state, config=config, metrics=metrics, events=events, summary=summary
     )
+
+
+def missing(folder: Path) -> str:
+    """Return why a path is no folder, in words."""
+    return "it is not a folder" if folder.exists() else "it does not exist"
 
 
 def load_summary(folder: Path) -> dict[str, Any] | None:

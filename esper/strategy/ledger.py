@@ -20,6 +20,7 @@ from esper.contracts.ledger import (
     Measurement,
     PoolPrior,
     RewardSummary,
+    SeedHistory,
 )
 from esper.contracts.slot import SlotSpec
 from esper.strategy.ageing import aged
@@ -70,10 +71,10 @@ class Ledger:
             self._pools[prior.slot_kind, prior.placement, prior.blueprint].expect(prior)
             self._scale.add_many(prior.trials, prior.mean_reward, prior.spread)
 
-    def note_activation(self, slot: str, seed: int) -> None:
-        """Count that `seed` of `slot` germinated."""
+    def note_activation(self, slot: str, seed: int, epoch: int) -> None:
+        """Count that `seed` of `slot` germinated at the end of `epoch`."""
         self.selections += 1
-        self._records[slot, seed].activate()
+        self._records[slot, seed].activate(epoch)
 
     def note_context(
         self, slot: str, seed: int, activation: int, context: tuple[float, ...]
@@ -107,6 +108,7 @@ class Ledger:
         self._entries[key] = entry
         if len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
+        self._records[entry.slot, entry.seed].settle(is_graft=entry.fossilized)
         self._count(entry)
 
     def revise(self, run: str, event: str, reward: float, weight: float) -> LedgerEntry:
@@ -193,6 +195,11 @@ class Ledger:
         arm, entries = (spec.name, blueprint), self._entries.values()
         own = [entry for entry in entries if (entry.slot, entry.blueprint) == arm]
         return RewardSummary.of([entry.reward for entry in own if entry.reward is not None])
+
+    def history(self, slot: str, seed: int) -> SeedHistory:
+        """Return what became of a seed's activations in this run."""
+        record = self._records.get((slot, seed))
+        return SeedHistory() if record is None else record.history()
 
     def composite(self, slot: str, seed: int) -> float | None:
         """Return the composite score of a seed's present activation; None when nothing is known."""

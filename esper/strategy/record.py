@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior
+from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior, SeedHistory
 from esper.strategy.base import MAX_WINDOW
 from esper.strategy.pooling import Tally
 from esper.strategy.regression import MIDDLE, Regression
@@ -31,6 +31,9 @@ _MEMORY_HALVING_MB = 100.0
 class SeedRecord:
     """One seed's history in this run; always at most 1 KB as JSON.
 
+    activations: number of germinations.
+    grafts, failures: number of settled activations that were kept for good, and of the others.
+    activated_epoch: end of the epoch at which it last germinated; None before.
     accuracy, loss, memory: windows of the present activation only, because an earlier one may have
         had another blueprint; oldest first, rounded to three digits.
     contexts: the number of each of the last two activations, and its context; a seed may germinate
@@ -38,6 +41,9 @@ class SeedRecord:
     """
 
     activations: int = 0
+    grafts: int = 0
+    failures: int = 0
+    activated_epoch: int | None = None
     contexts: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
@@ -49,11 +55,17 @@ class SeedRecord:
         contexts = [(number, tuple(context)) for number, context in values["contexts"]]
         return cls(**{**values, "contexts": contexts})
 
-    def activate(self) -> None:
-        """Count an activation and empty the windows."""
+    def activate(self, epoch: int) -> None:
+        """Count an activation at the end of `epoch`, and empty the windows."""
         self.activations += 1
+        self.activated_epoch = epoch
         for window in (self.accuracy, self.loss, self.memory):
             window.clear()
+
+    def settle(self, *, is_graft: bool) -> None:
+        """Count a settled activation."""
+        self.grafts += is_graft
+        self.failures += not is_graft
 
     def note_context(self, activation: int, context: tuple[float, ...]) -> None:
         """Keep the context of an activation, rounded to four digits."""
@@ -69,6 +81,15 @@ class SeedRecord:
         _append(self.accuracy, measured.accuracy_improvement)
         _append(self.loss, measured.loss_reduction)
         _append(self.memory, measured.memory_mb)
+
+    def history(self) -> SeedHistory:
+        """Return the counts."""
+        return SeedHistory(
+            activations=self.activations,
+            grafts=self.grafts,
+            failures=self.failures,
+            activated_epoch=self.activated_epoch,
+        )
 
     def composite(self) -> float | None:
         """Return the composite score in [0, 1]; None when neither accuracy nor loss is known."""

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from esper.contracts.arm import ArmStats
+from esper.contracts.ledger import SeedHistory
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
 from esper.contracts.slot import SlotState, next_binding
 from esper.strategy.base import Context, Strategy, View
@@ -147,6 +148,7 @@ class Selector:
         if why_not:
             return select(reason=why_not)
         reason = _why(arms[best], scores[best], scores, "blueprint" if change.offered else "seed")
+        reason += _past(self.ledger.history(spec.name, arms[best].seed))
         return select(
             seed=arms[best].seed,
             blueprint=arms[best].blueprint,
@@ -187,8 +189,9 @@ def _why_not(strategy: str, arm: ArmStats, score: float, least: float) -> str | 
     if score == -math.inf:
         return f"{strategy} wants none of the viable"
     if arm.mean_reward < least:
-        standing = f"{arm.blueprint} has standing {arm.mean_reward:.2f}"
-        return f"{strategy} wants no more: {standing}, and a reward of 0 {least:.2f}"
+        standing = f"{arm.blueprint} has standing {arm.mean_reward:.2f} (0 worst, 1 best)"
+        other = f"a reward of 0 has {least:.2f}" if least < math.inf else "no reward is known yet"
+        return f"{strategy} wants no more: {standing}, and {other}"
     return None
 
 
@@ -217,6 +220,15 @@ def _why(arm: ArmStats, score: float, scores: list[float], kind: str) -> str:
     tries = "1 trial" if arm.own_trials == 1 else f"{arm.own_trials:.3g} trials"
     prior = f" and a prior worth {arm.prior_trials:.2g}" if arm.prior_trials else ""
     return f"highest score of {len(scores)} viable {kind}s; {standing}, from {tries} here{prior}"
+
+
+def _past(history: SeedHistory) -> str:
+    """Return what became of the seed's earlier activations, in words that continue a reason."""
+    if not history.activations:
+        return ""
+    times = "once" if history.activations == 1 else f"{history.activations} times"
+    last = f"last at epoch {history.activated_epoch}"
+    return f"; this seed was tried {times} before ({history.failures} failed), {last}"
 
 
 def _in_words(refused: dict[int, str]) -> str:

@@ -159,7 +159,7 @@ class Product:
             context=_features(progress),
         )
         self.entries.append(entry)
-        self.selector.ledger.note_activation(spec.name, arm)
+        self.selector.ledger.note_activation(spec.name, arm, 0)
         self.selector.ledger.record(entry)
 
 

@@ -134,7 +134,7 @@ def record_bytes(num_trials: int = 2000) -> dict[str, int]:
     for index in range(num_trials):
         seed = index % NUM_SEEDS
         reward = _reward(world, seed)
-        ledger.note_activation("block", seed)
+        ledger.note_activation("block", seed, index)
         ledger.note_context("block", seed, index, _FEATURES)
         for _ in range(WINDOW):
             measured = Measurement(

@@ -149,7 +149,7 @@ def _play(selector: Selector, rounds: range) -> list[int | None]:
         assert selection.strategy == selector.strategy.name
         assert selection.reason
         if selection.seed is not None:
-            selector.ledger.note_activation("block", selection.seed)
+            selector.ledger.note_activation("block", selection.seed, index)
             reward = world.gauss(0.1 * selection.seed, 0.1)
             selector.ledger.record(_entry(str(index), selection.seed, reward))
     return chosen

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from esper import load_run
+from esper import __version__, load_run
 from esper.strategy.ucb import UCB
 from tests.integration.in_process import TINY, code_of, only, summary_of
 
@@ -67,6 +67,11 @@ def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -
     assert "Usage: esper" in capsys.readouterr().out
 
 
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--version") == 0
+    assert capsys.readouterr().out == f"esper {__version__}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -74,7 +79,8 @@ def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -
         (["--nope"], "No such option: --nope"),
         (["doctor", "x"], "unexpected extra argument"),
         (["report"], "Missing argument"),
-        (["inspect", "nowhere"], "no run at nowhere"),
+        (["inspect", "nowhere"], "no run at nowhere: it does not exist"),
+        (["report", "nowhere"], "no run and no sweep at nowhere: it does not exist"),
         (["train", "--nope"], "unrecognized arguments: --nope"),
         (["train", "--resolve"], "--resolve needs --cfg"),
         (["train", "-m", "--cfg", "job"], "only one of"),

@@ -102,7 +102,7 @@ def test_a_policy_says_why_it_grew(runs: dict[str, Run], case: str, words: str) 
     [
         ("strategy_ucb", COMPONENTS),
         ("maps_series", {"accuracy", "cost"}),
-        ("tokens_parallel", {"accuracy"}),
+        ("tokens_parallel", {"accuracy", "cost"}),
     ],
 )
 def test_a_reward_tells_its_components(

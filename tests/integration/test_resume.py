@@ -127,8 +127,8 @@ def test_a_finished_run_says_so_and_goes_on_with_a_longer_budget_only(
     assert without_clock(lines[:12]) == without_clock(lines_of(whole / "metrics.jsonl"))
     assert summary_of(Path("run"))["epochs"] == 14
     capfd.readouterr()
-    assert code_of("train", "--resume", "run", "epochs=13") == 0
-    assert "is finished after 14 epochs" in capfd.readouterr().out
+    assert code_of("train", "--resume", "run", "epochs=13") == 1
+    assert "longer budget: epochs=28, got epochs=13\n" in capfd.readouterr().err
 
 
 def test_a_run_goes_on_under_its_own_configuration_only(

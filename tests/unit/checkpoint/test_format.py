@@ -32,7 +32,7 @@ def test_other_tools_can_read_the_files(folder: Path) -> None:
     assert list(tensors) == ["0000:weight"]
     assert json.loads((folder / STATE).read_text())["weight"] == {"$": ["tensor", "0000:weight"]}
     manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest["format"] == "esper-checkpoint-7"
+    assert manifest["format"] == "esper-checkpoint-8"
     assert manifest["facts"]["epoch"] == 3
     content = (folder / STATE).read_bytes()
     assert manifest["files"][STATE] == {"sha256": hashlib.sha256(content).hexdigest()}

@@ -154,25 +154,25 @@ def test_no_module_here_knows_how_to_unpickle() -> None:
         assert found is None
 
 
-@pytest.mark.parametrize("name", ["esper-checkpoint-6", "esper-checkpoint-8"])
+@pytest.mark.parametrize("name", ["esper-checkpoint-7", "esper-checkpoint-9"])
 def test_an_older_or_a_newer_format_is_refused_by_its_name(name: str, folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     del manifest["checksum"]
     seal(folder, {**manifest, "format": name})
     assert reason(folder) == (
-        f"{folder / MANIFEST} is of the format '{name}', wanted 'esper-checkpoint-7'"
+        f"{folder / MANIFEST} is of the format '{name}', wanted 'esper-checkpoint-8'"
     )
 
 
 def test_what_has_no_format_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text("[]\n")
-    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-7'")
+    assert reason(folder).endswith("is of the format None, wanted 'esper-checkpoint-8'")
 
 
 def test_a_manifest_of_our_format_without_its_content_is_refused(folder: Path) -> None:
-    seal(folder, {"format": "esper-checkpoint-7"})
+    seal(folder, {"format": "esper-checkpoint-8"})
     assert "does not hold a manifest" in reason(folder)
-    seal(folder, {"format": "esper-checkpoint-7", "facts": {}, "files": {}})
+    seal(folder, {"format": "esper-checkpoint-8", "facts": {}, "files": {}})
     assert reason(folder) == f"{folder / MANIFEST} does not know {TENSORS}"
 
 

@@ -1,5 +1,6 @@
 """Kept kernels are looked at again, and what was learned from them is revised."""
 
+import math
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_ledger_and_outcomes_hold_the_latest_and_nobody_learns_twice(run: Run) -
 
 
 def test_a_kernel_that_no_longer_helps_loses_its_reward() -> None:
-    reward = Gain(rent=0.0, scale=1.0)
+    reward = Gain(scale=1.0)
     grower, told = make_grower(**OPTIONS, reward=reward)
     torch.manual_seed(7)
     steps(grower, 9)
@@ -100,11 +101,13 @@ def test_a_kernel_that_no_longer_helps_loses_its_reward() -> None:
     first, second = told.of(EventKind.REWARD)
     assert first.reward.total > 0
     assert second.outcome.gains[-1] == GainPoint(epochs_since=8, gain=0.0, window="medium")
-    assert second.reward.total == 0
+    asked = second.outcome.asked_gain
+    assert second.reward.total == pytest.approx(math.tanh(-asked)), "no gain, but its price"
     assert "later +0.0%" in second.reward.explanation
-    assert [entry.reward for entry in grower.ledger.entries_of_run()] == [0.0]
+    entries = grower.ledger.entries_of_run()
+    assert [entry.reward for entry in entries] == [second.reward.total]
     spec = grower.host.slots["0"].spec
-    assert grower.ledger.summary(spec, "mlp").mean == 0
+    assert grower.ledger.summary(spec, "mlp").mean == second.reward.total
 
 
 def test_no_look_is_taken_beyond_the_cost_of_the_run() -> None:

@@ -36,6 +36,34 @@ def test_a_pipe_gets_plain_lines_without_codes(move: Any, line: Any) -> None:
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_run_without_a_trial_says_why_once_and_at_its_end(line: Any) -> None:
+    out = io.StringIO()
+    sink = ConsoleSink(Console(file=out))
+    sink.start({"name": "digits", "epochs": 9})
+    for epoch in range(1, 10):
+        reason = f"epoch {epoch} of 9 leaves no time for a trial"
+        sink.event(Event(epoch=epoch, body=Decision(kind=DecisionKind.WAIT, reason=reason)))
+        sink.epoch(line(epoch=epoch))
+    sink.close(SUMMARY | {"epochs": 9, "seeds_germinated": 0})
+    lines = [each.strip() for each in out.getvalue().splitlines()]
+    told = [each for each in lines if "no time" in each]
+    assert told == [
+        "~ no trial since epoch 1: epoch 6 of 9 leaves no time for a trial",
+        "Nothing was tried. Reason in 9 of 9 epochs: epoch 9 of 9 leaves no time for a trial.",
+    ]
+    assert lines[lines.index(told[0]) - 1].startswith("6/9")
+
+
+def test_a_run_with_a_trial_does_not_say_why_it_waited(line: Any) -> None:
+    out = io.StringIO()
+    sink = ConsoleSink(Console(file=out))
+    sink.start({"name": "digits", "epochs": 1})
+    sink.event(Event(epoch=1, body=Decision(kind=DecisionKind.WAIT, reason="calm")))
+    sink.epoch(line(epoch=1))
+    sink.close(SUMMARY | {"seeds_germinated": 1})
+    assert "calm" not in out.getvalue()
+
+
 def test_a_forced_colour_does_not_make_a_terminal_of_a_pipe(
     move: Any, line: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

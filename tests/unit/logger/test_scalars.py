@@ -12,6 +12,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
+from esper.contracts.ledger import SeedHistory
 from esper.contracts.outcome import Reward
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
@@ -68,6 +69,7 @@ def test_what_is_known_of_an_arm_is_reported_in_its_epoch_alone() -> None:
         mean_reward=-0.25,
         standard_error=None,
         reward=-0.25,
+        history=SeedHistory(activations=2, failures=1, activated_epoch=1),
     )
     numbers.take(Event(epoch=2, body=update))
     numbers.take(Event(epoch=2, body=PolicyUpdate(policy="p", values={"p/penalty/mlp": 2.0})))
@@ -77,6 +79,10 @@ def test_what_is_known_of_an_arm_is_reported_in_its_epoch_alone() -> None:
         "ledger/host/mlp/mean_reward": -0.25,
         "ledger/host/mlp/reward": -0.25,
         "p/penalty/mlp": 2.0,
+        "slot/host/1/activations": 2,
+        "slot/host/1/grafts": 0,
+        "slot/host/1/failures": 1,
+        "slot/host/1/activated_epoch": 1,
         "slot/block2/1/composite": 0.625,
     }
     assert numbers.of_epoch() == {}

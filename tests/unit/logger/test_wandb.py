@@ -181,7 +181,9 @@ def test_a_run_with_faults_raises_the_alarm_and_goes_on(tmp_path: Path, line: An
     [table] = tmp_path.glob("wandb/offline-run-*/files/media/table/events/ledger*.json")
     [update] = told.of(EventKind.LEDGER)
     mean = [update.reward, None, update.reward]
-    assert json.loads(table.read_text())["data"] == [[3, "0", 0, "bad", 1, *mean]]
+    assert json.loads(table.read_text())["data"] == [
+        [3, "0", 0, "bad", 1, *mean, 1, 0, 1, update.history.activated_epoch]
+    ]
 
 
 def test_an_alert_that_cannot_be_sent_costs_the_sink_and_not_the_run(

@@ -17,6 +17,7 @@ from esper.contracts.event import (
     LifecycleMove,
     SeedPerformance,
 )
+from esper.contracts.ledger import SeedHistory
 from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
 from esper.contracts.stage import SeedStage
@@ -203,8 +204,25 @@ def verdict(life: Activation) -> Iterator[Event]:
         mean_reward=reward.total,
         standard_error=None,
         reward=reward.total,
+        history=history_of(life),
     )
     yield Event(epoch=life.born + 6, body=update)
+
+
+def history_of(life: Activation) -> SeedHistory:
+    """Return what became of the seed of `life` up to its verdict."""
+    same = [
+        each
+        for each in LIVES
+        if (each.slot, each.seed) == (life.slot, life.seed) and each.born <= life.born
+    ]
+    grafts = sum(each.kept for each in same)
+    return SeedHistory(
+        activations=len(same),
+        grafts=grafts,
+        failures=len(same) - grafts,
+        activated_epoch=life.born,
+    )
 
 
 def epoch_line(epoch: int, lives: tuple[Activation, ...], shift: float) -> dict[str, Any]:

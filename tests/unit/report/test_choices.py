@@ -9,6 +9,7 @@ from esper.report.choices import (
     ledger_rows,
     promise_rows,
     promises_of,
+    record_rows,
     reward_rows,
     selection_rows,
 )
@@ -54,6 +55,40 @@ def test_a_selection_has_its_alternatives_with_their_scores_and_the_reason() -> 
     assert selection_rows(run_of(chosen, event("selection", 7, **none))) == [
         (6, "a", "mlp (seed 0)", "0.500", "conv (seed 1) 0.250, lora (seed 2)", "highest"),
         (7, "a", "-", "-", "", "all rest"),
+    ]
+
+
+def test_germinations_without_a_seed_for_one_reason_are_one_row() -> None:
+    def none(epoch: int, slot: str) -> dict[str, Any]:
+        reason = f"seed 0 rests until epoch {epoch + 3}"
+        empty = {"seed": None, "blueprint": None, "score": None, "alternatives": []}
+        return event("selection", epoch, reason=reason, **empty) | {"slot": slot}
+
+    chosen = [event("selection", 9, score=0.5, alternatives=[], reason="highest")] * 2
+    rows = selection_rows(run_of(none(6, "a"), none(6, "b"), none(7, "a"), *chosen))
+    assert [(row[0], row[1], row[5]) for row in rows] == [
+        (
+            6,
+            "a",
+            "seed 0 rests until epoch 9 (2 times, epochs 6 to 7; the numbers are those of the "
+            "first)",
+        ),
+        (6, "b", "seed 0 rests until epoch 9"),
+        (9, "a", "highest"),
+        (9, "a", "highest"),
+    ]
+
+
+def test_a_seed_has_the_history_of_its_last_settled_activation(
+    tmp_path: Path, make_run: Any
+) -> None:
+    rows = record_rows(load_run(make_run(tmp_path / "run")))
+    assert rows == [
+        ("block1 seed 0", "1", "1", "0", "4"),
+        ("block1 seed 3", "1", "0", "1", "16"),
+        ("block2 seed 1", "2", "1", "1", "19"),
+        ("block2 seed 2", "1", "1", "0", "10"),
+        ("head seed 0", "1", "0", "1", "12"),
     ]
 
 

@@ -26,9 +26,9 @@ def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: A
     lines = shown(make_run(tmp_path / "digits" / "1"))
     assert lines[0].startswith("digits 1  finished, 40 epochs")
     rows = [line.split() for line in lines]
-    kept = ["block1", "0", "FOSSILIZED", "10", "mlp", "1.00", "+6.2", "%", "+8.2", "%", "0.56", "1"]
+    kept = ["block1", "0", "FOSSILIZED", "10", "mlp", "1.00", "+6.2", "%", "+8.2", "%", "0.56"]
     assert kept in rows
-    assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "-", "0"] in rows
+    assert ["block2", "0", "DORMANT", "-", "-", "-", "-", "-", "-"] in rows
     assert any("adapt add neurons  block1" in line for line in lines)
     assert ["block2", "lora", "1", "-0.055", "-0.055"] in rows, "one scale, in [-1, 1]"
     reward = ["13", "block2", "seed", "1", "lora", "culled", "-1.1", "%", "±", "0.4", "-", "0.49"]
@@ -36,6 +36,11 @@ def test_it_shows_seeds_decisions_choices_and_ledger(tmp_path: Path, make_run: A
     chosen = "4 block1 mlp (seed 0) 0.710 noop (seed 3) 0.420 the highest draw of 4"
     assert chosen.split() in rows
     assert ["gated_mlp", "1", "1", "0", "0", "-"] in rows
+    assert ["block2", "seed", "1", "2", "1", "1", "19"] in rows, "tried twice, once kept"
+    refused = "8 adapt refused head cooldown: slot 'head' rests until 20"
+    assert any(" ".join(row).startswith(refused) for row in rows)
+    assert sum("rests until 20" in line for line in lines) == 1
+    assert any(row[-3:] == ["nothing", "to", "do"] for row in rows), "why it waited"
     assert "0 pairs of gains; a correlation needs 3." in lines
 
 
@@ -66,6 +71,18 @@ def test_names_with_brackets_are_not_taken_for_markup(tmp_path: Path, make_run: 
     for name in ("events.jsonl", "metrics.jsonl"):
         (path / name).write_text((path / name).read_text().replace("block1", "a[red].b[/]"))
     assert any(line.startswith("a[red].b[/] ") for line in shown(path))
+
+
+def test_a_folder_of_runs_lists_them_with_what_to_do_next(tmp_path: Path, make_run: Any) -> None:
+    for number in ("0", "1"):
+        make_run(tmp_path / "sweep" / number)
+    lines = shown(tmp_path / "sweep")
+    assert lines[0].endswith("sweep  2 runs")
+    (row,) = [line.split() for line in lines if line.startswith("1 ")]
+    assert row[:6] == ["1", "finished", "95.7", "%", "3", "6"]
+    told = "".join(lines)
+    assert f"esper inspect {tmp_path / 'sweep' / '0'}" in told
+    assert f"esper report {tmp_path / 'sweep'}" in told
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

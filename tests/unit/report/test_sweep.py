@@ -112,8 +112,11 @@ def test_a_folder_without_runs_is_no_sweep(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     with pytest.raises(DataError, match="no run and no sweep at"):
         collect(tmp_path)
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match=r"no run and no sweep at .*gone: it does not exist"):
         collect(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file: it is not a folder"):
+        collect(tmp_path / "file")
 
 
 def test_a_failed_job_keeps_its_error_in_the_csv(tmp_path: Path, make_sweep: Any) -> None:

@@ -24,9 +24,18 @@ def test_the_last_look_after_keeping_counts(settle: Any) -> None:
     assert Sparse().judge(settle(points=looks)).total == pytest.approx(math.tanh(-0.1))
 
 
-def test_an_unmeasured_gain_is_worth_nothing(settle: Any) -> None:
-    reward = Sparse().judge(settle(gain=None))
-    assert (reward.total, reward.confidence) == (0, 0)
+def test_what_verdicts_ask_is_taken_off_a_kept_seed_alone(settle: Any) -> None:
+    kept = Sparse().judge(settle(gain=0.1, asked_gain=0.04))
+    assert kept.total == pytest.approx(math.tanh(5 * 0.06))
+    assert kept.components == {"accuracy": 0.1, "cost": 0.04}
+    culled = Sparse().judge(settle(gain=0.1, asked_gain=0.04, fossilized=False))
+    assert (culled.total, culled.components) == (0, {"accuracy": 0, "cost": 0})
+
+
+def test_an_unmeasured_gain_counts_as_0(settle: Any) -> None:
+    reward = Sparse().judge(settle(gain=None, asked_gain=0.02))
+    assert reward.total == pytest.approx(math.tanh(-0.1))
+    assert reward.confidence == 0
     assert "gain not measured" in reward.explanation
 
 

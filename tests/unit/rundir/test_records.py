@@ -118,7 +118,7 @@ def test_a_run_that_never_began_says_why(tmp_path: Path) -> None:
 
 
 def test_no_folder_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no run at .*gone: not a folder"):
+    with pytest.raises(DataError, match=r"no run at .*gone: it does not exist"):
         load_run(tmp_path / "gone")
 
 

@@ -138,7 +138,7 @@ def _short_run(strategy: Strategy, rng_seed: int, limits: str, epochs: int = 120
         for change in selector.choose(plan, inputs)[0].changes:
             assert change.seed is not None
             born[change.seed] = used[change.seed] = epoch
-            ledger.note_activation("block", change.seed)
+            ledger.note_activation("block", change.seed, epoch)
     return sum(not ledger.arm(spec, seed, bound[seed]).selections for seed in range(4))
 
 

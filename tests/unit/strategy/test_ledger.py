@@ -38,7 +38,7 @@ def _ledger(make_entry: Make, settled: list[dict[str, Any]]) -> Ledger:
     ledger = Ledger()
     for index, values in enumerate(settled):
         entry = make_entry(str(index), **values)
-        ledger.note_activation(entry.slot, entry.seed)
+        ledger.note_activation(entry.slot, entry.seed, index)
         ledger.record(entry)
     return ledger
 
@@ -207,10 +207,10 @@ def test_known_gains_are_those_of_the_slot_and_of_all_like_it(
 def test_the_composite_score_is_of_the_present_activation() -> None:
     ledger = Ledger()
     assert ledger.composite("block", 1) is None
-    ledger.note_activation("block", 1)
+    ledger.note_activation("block", 1, 2)
     ledger.note_measurement("block", 1, Measurement(accuracy_improvement=0.02))
     assert ledger.composite("block", 1) == pytest.approx(0.7)
-    ledger.note_activation("block", 1)
+    ledger.note_activation("block", 1, 9)
     assert ledger.composite("block", 1) is None
     assert ledger.selections == 2
 

@@ -24,7 +24,7 @@ def test_the_context_of_a_settled_activation_is_kept_until_the_next_but_one() ->
     ledger = Ledger()
     assert ledger.context("block", 0, 1) == ()
     for activation in (1, 2, 3):
-        ledger.note_activation("block", 0)
+        ledger.note_activation("block", 0, 3 * activation)
         ledger.note_context("block", 0, activation, (1.0, 0.25, 0.5, activation / 10))
     restored = Ledger()
     restored.load_state_dict(json.loads(json.dumps(ledger.state_dict())))

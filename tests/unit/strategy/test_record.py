@@ -25,9 +25,16 @@ def test_windows_hold_20_and_start_afresh_with_an_activation() -> None:
         record.measure(Measurement(accuracy_improvement=step / 100, memory_mb=0.25))
     assert record.accuracy == [step / 100 for step in range(10, 30)]
     assert record.memory == [0.25] * 20
-    record.activate()
-    record.activate()
-    assert record == SeedRecord(activations=2)
+    record.activate(4)
+    record.activate(9)
+    assert record == SeedRecord(activations=2, activated_epoch=9)
+
+
+def test_what_was_kept_and_what_was_not_are_counted_apart() -> None:
+    record = SeedRecord()
+    for is_graft in (False, True, False):
+        record.settle(is_graft=is_graft)
+    assert (record.grafts, record.failures) == (1, 2)
 
 
 def test_the_composite_score_by_hand() -> None:
@@ -75,8 +82,8 @@ def _measurement(accuracy: float | None, loss: float | None, memory: float | Non
 
 @given(worst=st.floats(allow_nan=False, allow_infinity=False))
 def test_a_full_record_is_at_most_1_kb(worst: float) -> None:
-    record = SeedRecord(activations=10**6)
-    record.activate()
+    record = SeedRecord(activations=10**6, grafts=10**6, failures=10**6)
+    record.activate(10**6)
     for activation in (10**6, 10**6 + 1):
         record.note_context(activation, (1.0, 1 / 3, 1 / 7, 1 / 9))
     for value in (worst, -1.234567e-05, -0.000123456, -54321.9):

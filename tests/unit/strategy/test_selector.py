@@ -181,7 +181,9 @@ def test_an_optional_germination_needs_a_reward_of_at_least_zero(
     filled, selections = selector.choose(make_plan(GERMINATE, more, more, more), inputs)
     assert filled.germinations == [(1, "b"), (2, "c")]
     assert [selection.seed for selection in selections] == [1, 2, None]
-    assert selections[-1].reason == "ucb wants no more: a has standing 0.25, and a reward of 0 0.50"
+    assert selections[-1].reason == (
+        "ucb wants no more: a has standing 0.25 (0 worst, 1 best), and a reward of 0 has 0.50"
+    )
     assert [(a.seed, a.score) for a in selections[-1].alternatives] == [(0, pytest.approx(0.25))]
     assert _selector().choose(make_plan(GERMINATE, more), inputs)[0].germinations == [(0, "a")]
     # The first one is not optional, however little is expected of it.

@@ -1,0 +1,25 @@
+"""Numbers and sentences as people read them."""
+
+import pytest
+
+from esper.logger.format import spans, without_numbers
+
+
+def test_words_that_differ_in_numbers_alone_agree() -> None:
+    words = "'conv' in slot 'block2' needs 1.106e+05 FLOPs of the {} that 30 % of 1,226 leave, x {}"
+    first, other = words.format("1.138e+04", "-0.5"), words.format("7", "+2")
+    assert without_numbers(first) == without_numbers(other)
+    assert "'block2' needs # FLOPs of the # that # % of # leave" in without_numbers(first)
+
+
+@pytest.mark.parametrize("name", ["block2", "'0'", "layers.0", "resnet18"])
+def test_a_digit_of_a_name_is_no_number(name: str) -> None:
+    assert without_numbers(f"slot {name} rests until 12") == f"slot {name} rests until #"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [([], ""), ([7], "7"), ([9, 7, 8, 8, 12, 14, 15], "7 to 9, 12, 14 to 15")],
+)
+def test_epochs_in_a_row_are_one_span(numbers: list[int], words: str) -> None:
+    assert spans(numbers) == words
