@@ -165,7 +165,7 @@ def test_seeds_live_in_several_slots_and_several_in_one() -> None:
 
 
 def test_growing_something_that_does_nothing_is_not_felt_at_all() -> None:
-    idle = {"blueprint": ("noop",), "viability": Viability(fallback_to_zero=False)}
+    idle = {"blueprint": ("noop",)}
     grown = go(policy=script(e2=[adapt("0", 1)], e3=[adapt("3", 1)]), **idle)
     never = go(policy="never")
     assert len(grown.grower.settler.outcomes) == 2
