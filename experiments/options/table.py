@@ -91,7 +91,7 @@ SLOTS = {
     f"model=mlp model.hidden=[64,64,64] data=spirals data.num_samples=300 {EARLY}": """
         model/mlp.slots              [block2]  events.selection.slot
         model/mlp.num_seeds          2         events.selection.alternatives
-        model/mlp.placement          series    events.selection.score
+        model/mlp.placement          series    events.kernel.parameters
     """,
     f"data.val_fraction=0.05 data.test_fraction=0.05 {EARLY} training.steps_per_epoch=8": """
         model/cnn.slots              [block2]  events.selection.slot
@@ -185,16 +185,15 @@ POLICIES = {
         policy/heuristic.trigger                      slope  events.decision.reason
         policy/heuristic.plateau_epochs_to_germinate  1     events.decision.urgency
         policy/heuristic.embargo_epochs_after_cull    0     events.decision.reason
-        policy/heuristic.max_live_seeds_per_slot      3     events.decision.reason
         policy/heuristic.adaptation                   add_neurons  events.decision.adaptation
         policy/heuristic.seeds_per_adaptation         1     events.decision.num_seeds
         policy/heuristic.grow_until                   0.2   events.decision.reason
         policy/heuristic.price                        0.1   events.decision.reason
         policy/heuristic.min_improvement_to_fossilize  0.5  events.decision.reason
         policy/heuristic.confidence_to_fossilize      1     events.decision.reason
-        policy/heuristic.penalty_per_cull             1     events.policy_update.metrics
-        policy/heuristic.penalty_decay                0     events.policy_update.metrics
-        policy/heuristic.penalty_floor                2.2   events.policy_update.metrics
+        policy/heuristic.penalty_per_cull             1     events.policy_update.values
+        policy/heuristic.penalty_decay                0     events.policy_update.values
+        policy/heuristic.penalty_floor                2.2   events.policy_update.values
         policy/heuristic.penalty_limit                1     events.selection.reason
         policy/random.events                          1     events.decision.reason
         policy/random.embargo_epochs_after_cull       0     events.decision.reason
@@ -213,7 +212,7 @@ POLICIES = {
         policy/schedule.grow_until                    0.1   events.decision.reason
         policy/schedule.price                         0.1   events.decision.reason
         policy/schedule.min_improvement_to_fossilize  0.5   events.decision.reason
-        policy/schedule.confidence_to_fossilize       1     events.decision.reason
+        policy/schedule.confidence_to_fossilize       0     events.decision.reason
     """,
     HARMS: """
         policy/schedule.cull_if_accuracy_drops_by     1     events.lifecycle.reason
@@ -228,6 +227,7 @@ POLICIES = {
         signals.history_window                        2     events.decision.reason
     """,
     f"{GROWS} policy.trigger=fractions": """
+        policy/heuristic.max_live_seeds_per_slot      3     events.decision.reason
         policy/heuristic.fractions                    [0.3]  events.decision.reason
     """,
 }
@@ -257,12 +257,12 @@ CONTROL = {
         safety.max_live_seeds          1       events.safety.reason
         safety.max_risk                0.1     events.safety.reason
         safety.max_cost                1       summary.cost_ratio
-        safety.parameter_budget        500     events.safety.reason
+        safety.parameter_budget        4600    events.safety.reason
         safety.memory_budget_mb        0.1     events.selection.reason
     """,
     f"{GROWS} policy.trigger=plateau": """
         signals.plateau_threshold      0.5     events.decision.reason
-        signals.plateau_smoothing      0.9     events.decision.reason
+        signals.plateau_smoothing      0       events.decision.reason
     """,
     f"{GROWS} attribution.looks=[6,9]": """
         growth.training_epochs         2       metrics.train_loss
