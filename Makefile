@@ -8,10 +8,10 @@ EXTRAS := dev,sweep,tensorboard,redis,bench,data
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test check bench soak chaos clean
+.PHONY: help install train test check check-options bench soak chaos clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(STAMP) ## Make .venv with Esper and its tools in it
 
@@ -34,6 +34,9 @@ check: $(STAMP) ## Format, lint, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-options: $(STAMP) ## Show that each option changes what a run does; ARGS="--sample 3" is quick
+	$(BIN)/python -m experiments.options $(ARGS)
 
 bench: $(STAMP) ## Measure the figures that Esper promises
 	$(BIN)/python -m experiments.benchmarks $(ARGS)

@@ -50,9 +50,6 @@ BUILT_IN: dict[str, Blueprint] = {
     "frozen_random": frozen_random.BLUEPRINT,
 }
 
-CONTROLS = ("noop", "frozen_random")
-"""Blueprints that should never win; only the selection `all` offers them."""
-
 STANDARD: dict[Site, tuple[str, ...]] = {
     (SlotKind.DENSE, Placement.SERIES): ("mlp", "gated_mlp", "affine", "lora"),
     (SlotKind.DENSE, Placement.PARALLEL): ("mlp", "gated_mlp", "affine", "lora"),

@@ -20,13 +20,11 @@ class Auto(Orchestrator):
     add_neurons -> diversify, remove_neurons -> specialize with even shares of alpha, add_layer ->
     ensemble, replace -> replace.  The plan's kind is the name of the orchestrator that made it.
 
-    min_performance_threshold: of `replace`, for decisions that name no seed.
     initial_blend: of `diversify`.
     """
 
     name: ClassVar[str] = "auto"
 
-    min_performance_threshold: float = 0.3
     initial_blend: float = 1.0
 
     def __post_init__(self) -> None:
@@ -48,4 +46,4 @@ class Auto(Orchestrator):
             case Adaptation.ADD_LAYER:
                 return Ensemble()
             case _:
-                return Replace(min_performance_threshold=self.min_performance_threshold)
+                return Replace()

@@ -10,12 +10,12 @@ from esper.policy.rules.verdict import VerdictRules, judge
 
 
 @dataclass(frozen=True, kw_only=True)
-class Never(VerdictRules):
-    """Never germinates seeds; judges existing ones by the shared verdict."""
+class Never:
+    """Never germinates seeds; judges those of a loaded network by the usual verdict."""
 
     def build(self, rng_seed: int) -> "NeverPolicy":
         """Return a new policy; it makes no random choices."""
-        return NeverPolicy(self)
+        return NeverPolicy()
 
 
 class NeverPolicy(Policy):
@@ -23,9 +23,6 @@ class NeverPolicy(Policy):
 
     name: ClassVar[str] = "never"
 
-    def __init__(self, options: Never) -> None:
-        self.options = options
-
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, else to wait."""
-        return judge(observation, self.options) or [wait("this policy never grows")]
+        return judge(observation, VerdictRules()) or [wait("this policy never grows")]

@@ -59,17 +59,13 @@ class Selector:
     def candidates(self, plan: Plan, inputs: SelectionInputs) -> tuple[int, ...]:
         """Return the seeds that `choose` may offer, so that their kernels can be measured first.
 
-        The memory budget does not apply yet, because their memory is not measured yet.  Seed 0 is
-        included if it may have to serve as the fallback.
+        The memory budget does not apply yet, because their memory is not measured yet.
         """
         unweighed = replace(inputs, memory_budget_mb=None)
         offered: set[int] = set()
-        open_changes = [c for c in plan.changes if c.action is Action.GERMINATE and c.seed is None]
-        for change in open_changes:
-            offered.update(self._offer(change, unweighed, plan)[0])
-            if self.viability.fallback_to_zero and len(offered) < len(open_changes):
-                spare, _ = self._offer(change, unweighed, plan, rested=False)
-                offered.update({0} & spare.keys())
+        for change in plan.changes:
+            if change.action is Action.GERMINATE and change.seed is None:
+                offered.update(self._offer(change, unweighed, plan)[0])
         return tuple(sorted(offered))
 
     def state_dict(self) -> dict[str, Any]:
@@ -99,12 +95,7 @@ class Selector:
             priors = first_order_priors(inputs.first_order, weight)
             arms = [(seed, name, priors.get(seed, NO_PRIOR)) for seed, name in offer.items()]
             return self._best(arms, refused, inputs, num_made, change)
-        # The fallback waives the rest alone; the other limits still apply.
-        spare, _ = self._offer(change, inputs, plan, rested=False)
-        reason = f"no viable seed: {_in_words(refused)}"
-        if self.viability.fallback_to_zero and 0 in spare:
-            return select(seed=0, blueprint=spare[0], reason=f"fallback to seed 0, {reason}")
-        return select(reason=reason)
+        return select(reason=f"no viable seed: {_in_words(refused)}")
 
     def _named(self, change: SeedChange, inputs: SelectionInputs) -> list[tuple[int, str, Prior]]:
         """Return the arms of the blueprints that a plan offers to the seed that it names."""
@@ -157,10 +148,10 @@ class Selector:
         )
 
     def _offer(
-        self, change: SeedChange, inputs: SelectionInputs, plan: Plan, *, rested: bool = True
+        self, change: SeedChange, inputs: SelectionInputs, plan: Plan
     ) -> tuple[_Offer, dict[int, str]]:
         """Return the blueprint by viable seed, and the reason by refused seed."""
-        seeds, refused = viable(self.viability, inputs, plan, rested=rested)
+        seeds, refused = viable(self.viability, inputs, plan)
         if change.blueprint is not None:
             return dict.fromkeys(seeds, change.blueprint), refused
         planned = {c.blueprint for c in plan.changes}

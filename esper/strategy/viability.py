@@ -22,12 +22,10 @@ class Viability:
 
     min_dormant_epochs: epochs that a seed rests after its last use; a seed never used is rested.
     max_concurrent_seeds: live seeds a slot; None for 3.
-    fallback_to_zero: takes seed 0 before its rest is over when no seed is viable.
     """
 
     min_dormant_epochs: int = 5
     max_concurrent_seeds: int | None = None
-    fallback_to_zero: bool = True
 
     def __post_init__(self) -> None:
         rest, most = self.min_dormant_epochs, self.max_concurrent_seeds
@@ -66,7 +64,7 @@ class SelectionInputs:
 
 
 def viable(
-    options: Viability, inputs: SelectionInputs, plan: Plan, *, rested: bool = True
+    options: Viability, inputs: SelectionInputs, plan: Plan
 ) -> tuple[list[int], dict[int, str]]:
     """Return the seeds that may germinate now, and the reason for every other seed.
 
@@ -74,7 +72,6 @@ def viable(
         options: the limits.
         inputs: the slot and its memory.
         plan: the plan so far; the seeds that its germinations name are taken.
-        rested: False ignores the rest since the last use, for the fallback.
     """
     taken = {
         change.seed
@@ -91,7 +88,7 @@ def viable(
         reason = (
             _standing(seed, taken)
             or full
-            or (_rest(options, inputs.epoch, seed) if rested else None)
+            or _rest(options, inputs.epoch, seed)
             or _memory(inputs, taken, seed.seed)
             or _cost(inputs.flops.get(seed.seed, 0.0), planned, most, limits[0])
         )

@@ -204,7 +204,6 @@ def test_every_option_is_a_hydra_schema_with_a_cool_down(orchestrator: Orchestra
         (Specialize, "alpha_step", 0.0),
         (Specialize, "alpha_step", float("nan")),
         (Specialize, "initial_blend", 1.1),
-        (Auto, "min_performance_threshold", -0.1),
         (Auto, "initial_blend", float("nan")),
     ],
 )

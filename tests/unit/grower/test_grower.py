@@ -1,6 +1,6 @@
 """The grower in a user's loop: plain torch, dropout, shuffling by the global generator."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from esper.contracts.event import EventKind
 from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.options import Growth
 from esper.policy.schedule import Schedule
+from esper.safety.options import Safety
 from esper.strategy.viability import Viability
 from tests.unit.scripted import (
     EPOCHS,
@@ -164,8 +165,19 @@ def test_seeds_live_in_several_slots_and_several_in_one() -> None:
     assert all(len(names) == 2 for names in by_slot.values())
 
 
+@pytest.mark.parametrize(("limit", "grows"), [(0.2, False), (0.4, True)])
+def test_a_policy_of_ones_own_is_bound_by_the_uncertainty_that_it_states(
+    limit: float, grows: bool
+) -> None:
+    unsure = replace(adapt("0", 1), uncertainty=0.3)
+    done = go(policy=script(e2=[unsure]), safety=Safety(max_uncertainty=limit, max_cost=9.0))
+    refused = [refusal.rule for refusal in done.told.of(EventKind.SAFETY)]
+    assert refused == ([] if grows else ["uncertainty"])
+    assert bool(done.stages("0", 0)) is grows
+
+
 def test_growing_something_that_does_nothing_is_not_felt_at_all() -> None:
-    idle = {"blueprint": ("noop",), "viability": Viability(fallback_to_zero=False)}
+    idle = {"blueprint": ("noop",)}
     grown = go(policy=script(e2=[adapt("0", 1)], e3=[adapt("3", 1)]), **idle)
     never = go(policy="never")
     assert len(grown.grower.settler.outcomes) == 2

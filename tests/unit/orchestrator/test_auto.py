@@ -33,14 +33,14 @@ def test_each_adaptation_has_its_orchestrator(
 def test_it_plans_as_the_orchestrators_with_even_shares_of_alpha(
     observe: Any, decide: Any, known: Any
 ) -> None:
-    auto, knowledge = Auto(min_performance_threshold=0.7, initial_blend=0.5), known({0: 0.6})
+    auto, knowledge = Auto(initial_blend=0.5), known({0: 0.2})
     growing = observe("DORMANT", "DORMANT", "DORMANT")
     standing = observe("SHADOWING", seeds={0: {"alpha_target": 0.2}})
     pairs = (
         (Diversify(initial_blend=0.5), decide("add_neurons"), growing),
         (Specialize(alpha_step=None), decide("remove_neurons"), standing),
         (Ensemble(), decide("add_layer"), growing),
-        (Replace(min_performance_threshold=0.7), decide("replace"), standing),
+        (Replace(), decide("replace"), standing),
     )
     for orchestrator, decision, observation in pairs:
         plan = auto.plan(decision, observation, knowledge)

@@ -1,5 +1,3 @@
-import pytest
-
 from esper.contracts.decision import DecisionKind
 from esper.policy.never import Never
 from tests.unit.policy.builders import World
@@ -9,8 +7,3 @@ def test_it_never_grows_whatever_happens() -> None:
     world = World(Never().build(0), accuracy=lambda epoch: 0.5).run()
     assert {decision.kind for _, decision in world.decisions} == {DecisionKind.WAIT}
     assert len(world.decisions) == 40
-
-
-def test_a_bad_key_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"policy.cull_if_accuracy_drops_by"):
-        Never(cull_if_accuracy_drops_by=-1.0)

@@ -1,4 +1,4 @@
-"""The selector: ties, named seeds, several germinations, fallback, and its reasons."""
+"""The selector: ties, named seeds, several germinations, and its reasons."""
 
 import json
 import math
@@ -128,32 +128,12 @@ def test_barred_blueprints_are_not_offered(make_state: Make, make_plan: Make) ->
     )
 
 
-def test_the_fallback_waives_the_rest_of_seed_0_and_nothing_else(
+def test_without_a_viable_seed_the_answer_is_an_explicit_none(
     make_state: Make, make_plan: Make
 ) -> None:
-    def chosen(epoch: int = 3, barred: tuple[str, ...] = (), **seeds: Any) -> Any:
-        used = {f"s{index}": {"last_used_epoch": 2} for index in range(3)}
-        inputs = SelectionInputs(
-            state=make_state(3, **{**used, **seeds}), epoch=epoch, barred=barred
-        )
-        return _selector(max_concurrent_seeds=1).choose(make_plan(), inputs)
-
-    filled, (selection,) = chosen()
-    assert [(c.seed, c.blueprint) for c in filled.changes] == [(0, "a")]
-    assert selection.score is None
-    assert selection.reason.startswith("fallback to seed 0, no viable seed: seed 0 rests until")
-
-    live = {"stage": SeedStage.BLENDING}
-    for filled, (selection,) in (chosen(s0=live), chosen(s1=live), chosen(barred=("a",))):
-        assert not filled.changes
-        assert (selection.seed, selection.blueprint) == (None, None)
-        assert selection.reason.startswith("no viable seed: ")
-
-
-def test_without_fallback_the_answer_is_an_explicit_none(make_state: Make, make_plan: Make) -> None:
     state = make_state(1, s0={"last_used_epoch": 2})
     inputs = SelectionInputs(state=state, epoch=3)
-    filled, (selection,) = _selector(fallback_to_zero=False).choose(make_plan(), inputs)
+    filled, (selection,) = _selector().choose(make_plan(), inputs)
     assert not filled.changes
     assert selection.reason == "no viable seed: seed 0 rests until epoch 7"
 
@@ -209,18 +189,6 @@ def test_candidates_are_known_before_their_memory_is(make_state: Make, make_plan
     assert selector.candidates(make_plan(), inputs) == (0, 2)
     measured = replace(inputs, memory_mb={0: 9.0, 2: 1.0})
     assert selector.choose(make_plan(), measured)[1][0].seed == 2
-
-
-def test_seed_0_is_a_candidate_when_it_may_be_the_fallback(
-    make_state: Make, make_plan: Make
-) -> None:
-    state = make_state(3, s0={"last_used_epoch": 2}, s2={"last_used_epoch": 2})
-    inputs = SelectionInputs(state=state, epoch=3)
-    assert _selector().candidates(make_plan(), inputs) == (1,)
-    assert _selector().candidates(make_plan(num_germinations=2), inputs) == (0, 1)
-    assert _selector(fallback_to_zero=False).candidates(make_plan(num_germinations=2), inputs) == (
-        1,
-    )
 
 
 def test_choosing_changes_no_counts(make_state: Make, make_plan: Make) -> None:

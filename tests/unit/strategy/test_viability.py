@@ -43,7 +43,6 @@ def test_a_used_seed_rests(make_state: Make) -> None:
     state = make_state(3, s0={"last_used_epoch": 6}, s1={"last_used_epoch": 5})
     inputs = SelectionInputs(state=state, epoch=10)
     assert viable(Viability(), inputs, _plan()) == ([1, 2], {0: "rests until epoch 11"})
-    assert viable(Viability(), inputs, _plan(), rested=False) == ([0, 1, 2], {})
     assert viable(Viability(min_dormant_epochs=0), inputs, _plan())[0] == [0, 1, 2]
 
 
@@ -99,12 +98,6 @@ def test_no_kernel_takes_more_than_one_alone_may(make_state: Make) -> None:
     seeds, refused = viable(Viability(), inputs, _plan(_germinate(0)))
     assert seeds == [2]
     assert refused[1] == "takes 60 FLOPs of the 50 that a kernel may"
-
-
-def test_the_rest_is_waived_for_the_fallback_and_the_cost_is_not(make_state: Make) -> None:
-    state = make_state(2, s0={"last_used_epoch": 0}, s1={"last_used_epoch": 0})
-    inputs = SelectionInputs(state=state, epoch=1, flops={0: 2.0, 1: 1.0}, affordable_flops=(1.0,))
-    assert viable(Viability(), inputs, _plan(), rested=False)[0] == [1]
 
 
 def test_nothing_is_affordable_below_zero_but_what_is_not_measured_is_not_judged(

@@ -1,0 +1,285 @@
+"""The table of all options: the value other than the default, the command, the field that differs.
+
+Each block is a command and its rows, `key value field`; see `Row`.  Keys that are in no block are
+in `exempt.py`, with the reason.
+"""
+
+from experiments.options.row import Row
+
+DENSE = (
+    "data=spirals data.num_samples=300 model=mlp model.hidden=[64,64] training.steps_per_epoch=8"
+)
+"""A network in which kernels are small enough for the default limit of costs."""
+GROWS = f"{DENSE} epochs=24"
+LASTS = f"{DENSE} epochs=60"
+HARMS = (
+    "data=spirals data.num_samples=2000 data.noise=0.3 data.val_fraction=0.4 model=mlp "
+    "model.hidden=[64,64] training.lr=0.03 epochs=24"
+)
+"""Noise that a network learns by heart, so that its accuracy falls after a germination."""
+
+TASKS = {
+    "data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=4 epochs=2": """
+        epochs               3      metrics.epoch
+        rng_seed             1      metrics.val_loss
+    """,
+    "data=spirals model=mlp epochs=12": """
+        experiment           smoke  metrics.flops
+    """,
+    "training.steps_per_epoch=4 epochs=1": """
+        data/digits.batch_size       16        metrics.train_loss
+        data/digits.val_fraction     0.3       metrics.val_loss
+        data/digits.test_fraction    0.3       summary.test_loss
+        data/digits.split_seed       1         metrics.val_loss
+        model/cnn.hidden             [2,8]     summary.params_initial
+        model/cnn.channels           [8,8]     summary.params_initial
+        model/resnet.channels        [8,8]     summary.params_initial
+        model/resnet.blocks          2         summary.params_initial
+        model/resnet.norm            batch     metrics.val_loss
+    """,
+    "model=mlp training.steps_per_epoch=4 epochs=1": """
+        data/spirals.batch_size      16        metrics.train_loss
+        data/spirals.val_fraction    0.3       metrics.val_loss
+        data/spirals.test_fraction   0.3       summary.test_loss
+        data/spirals.split_seed      1         metrics.val_loss
+        data/spirals.num_samples     600       metrics.val_loss
+        data/spirals.num_classes     4         metrics.val_loss
+        data/spirals.turns           2         metrics.val_loss
+        data/spirals.noise           0.1       metrics.val_loss
+    """,
+    "data=spirals training.steps_per_epoch=4 epochs=1": """
+        model/mlp.hidden             [12,12]   summary.params_initial
+    """,
+    "data=spirals training.steps_per_epoch=4 epochs=1 model.hidden=[12,12]": """
+        model/mlp.width              16        summary.params_initial
+    """,
+    "model=transformer training.steps_per_epoch=2 epochs=1": """
+        data/text.batch_size         16        metrics.train_loss
+        data/text.val_fraction       0.2       metrics.val_loss
+        data/text.test_fraction      0.2       summary.test_loss
+        data/text.path               book.txt  metrics.val_loss
+        data/text.context            32        metrics.val_loss
+        data/text.max_characters     9000      metrics.val_loss
+        data/text.max_windows        320       metrics.val_loss
+    """,
+    "data=text data.max_windows=40 training.steps_per_epoch=2 epochs=1": """
+        model/transformer.layers     2         summary.params_initial
+        model/transformer.width      16        summary.params_initial
+        model/transformer.heads      2         metrics.val_loss
+        model/transformer.mlp_ratio  2.0       summary.params_initial
+    """,
+    "data=spirals training.steps_per_epoch=4 epochs=1 model.factory=own:narrow": """
+        model/custom.factory         own:wide  summary.params_initial
+    """,
+    "data=spirals data.num_samples=300 model=mlp epochs=4": """
+        training.optimizer           sgd       metrics.train_loss
+        training.lr                  0.02      metrics.train_loss
+        training.weight_decay        0.5       metrics.train_loss
+        training.schedule            cosine    metrics.learning_rate
+        training.decay_from          0.3       metrics.learning_rate
+        training.clip_norm           0.1       metrics.train_loss
+        training.steps_per_epoch     4         metrics.train_loss
+    """,
+    "data=spirals data.num_samples=300 model=mlp epochs=4 training.optimizer=sgd": """
+        training.momentum            0.5       metrics.train_loss
+    """,
+}
+"""Options of the task and its training, and of slots."""
+
+EARLY = "training.steps_per_epoch=2 epochs=6 policy=schedule policy.fractions=[0.1]"
+SLOTS = {
+    f"model=mlp model.hidden=[64,64,64] data=spirals data.num_samples=300 {EARLY}": """
+        model/mlp.slots              [block2]  events.selection.slot
+        model/mlp.num_seeds          2         events.selection.alternatives
+        model/mlp.placement          series    events.kernel.parameters
+    """,
+    f"data.val_fraction=0.05 data.test_fraction=0.05 {EARLY} training.steps_per_epoch=8": """
+        model/cnn.slots              [block2]  events.selection.slot
+        model/cnn.num_seeds          2         events.selection.alternatives
+        model/cnn.placement          series    events.selection.blueprint
+        model/resnet.slots           [stage1]  events.selection.slot
+        model/resnet.num_seeds       2         events.selection.alternatives
+        model/resnet.placement       series    events.selection.blueprint
+    """,
+    f"data=text data.max_windows=40 {EARLY}": """
+        model/transformer.slots      [block1.mlp]  events.selection.slot
+        model/transformer.num_seeds  2         events.selection.alternatives
+        model/transformer.placement  series    events.selection.blueprint
+    """,
+    f"data=spirals data.num_samples=300 model.factory=own:narrow {EARLY}": """
+        model/custom.slots           ['2']     events.selection.slot
+        model/custom.num_seeds       2         events.selection.alternatives
+        model/custom.placement       series    events.selection.blueprint
+    """,
+    f"{DENSE} {EARLY}": """
+        blueprint/standard.names     [affine]  events.selection.blueprint
+        blueprint/light.names        [mlp]     events.selection.blueprint
+        blueprint/all.names          [affine]  events.selection.blueprint
+    """,
+}
+"""Options of slots and of what they may hold."""
+
+CHOICES = {
+    GROWS: """
+        strategy/ucb.exploration_constant             0.5   events.selection.score
+        strategy/ucb.first_order_weight               0     events.selection.score
+        strategy/thompson.prior_alpha                 3     events.selection.score
+        strategy/thompson.prior_beta                  3     events.selection.score
+        strategy/thompson.first_order_weight          0     events.selection.score
+        strategy/epsilon_greedy.epsilon               1     events.selection.seed
+        strategy/epsilon_greedy.first_order_weight    0     events.selection.score
+        strategy/performance_weighted.temperature     0.1   events.selection.score
+        strategy/performance_weighted.first_order_weight  0  events.selection.score
+        strategy/sliding_ucb.exploration_constant     0.5   events.selection.score
+        strategy/sliding_ucb.first_order_weight       0     events.selection.score
+        strategy/exp3.exploration                     0.9   events.selection.score
+        strategy/exp3.first_order_weight              0     events.selection.score
+        strategy/linucb.alpha                         3     events.selection.score
+        strategy/linucb.first_order_weight            0     events.selection.score
+        strategy/linthompson.scale                    3     events.selection.score
+        strategy/linthompson.first_order_weight       0     events.selection.score
+        orchestrator/auto.adaptation_cooldown_epochs  4     events.decision.reason
+        orchestrator/auto.initial_blend               0.5   events.plan.changes
+        orchestrator/diversify.initial_blend          0.5   events.plan.changes
+        orchestrator/specialize.initial_blend         0.3   events.plan.changes
+        orchestrator/diversify.adaptation_cooldown_epochs   4  events.decision.reason
+        orchestrator/specialize.adaptation_cooldown_epochs  4  events.decision.reason
+        orchestrator/ensemble.adaptation_cooldown_epochs    4  events.decision.reason
+        orchestrator/replace.adaptation_cooldown_epochs     4  events.decision.reason
+        reward/multi_metric.accuracy_weight           2     events.reward.reward.total
+        reward/multi_metric.speed_weight              0     events.reward.reward.total
+        reward/multi_metric.memory_weight             0     events.reward.reward.total
+        reward/multi_metric.stability_weight          0     events.reward.reward.total
+        reward/multi_metric.cost_weight               0     events.reward.reward.total
+        reward/multi_metric.risk_weight               0     events.reward.reward.total
+        reward/multi_metric.immediate_weight          0.1   events.reward.reward.total
+        reward/multi_metric.short_weight              0.1   events.reward.reward.total
+        reward/multi_metric.medium_weight             0.1   events.reward.reward.total
+        reward/multi_metric.long_weight               0.5   events.reward.reward.total
+        reward/multi_metric.gain_unit                 0.1   events.reward.reward.total
+        reward/multi_metric.scale                     1     events.reward.reward.total
+        reward/multi_metric.clock                     wall  events.reward.reward.total
+        reward/gain.rent                              0.1   events.reward.reward.total
+        reward/gain.credit                            accuracy  events.reward.reward.total
+        reward/gain.per                               parameters  events.reward.reward.total
+        reward/gain.scale                             1     events.reward.reward.total
+        reward/sparse.scale                           1     events.reward.reward.total
+    """,
+    LASTS: """
+        strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
+        strategy/performance_weighted.window_size     1     events.selection.alternatives
+        strategy/performance_weighted.decay_factor    0.1   events.selection.alternatives
+        strategy/sliding_ucb.latest_size              1     events.selection.alternatives
+    """,
+    f"{GROWS} policy=schedule": """
+        orchestrator/replace.min_performance_threshold  1   events.plan.changes
+        orchestrator/specialize.alpha_step            0.4   events.plan.changes
+    """,
+}
+"""Options of what is tried, and of what a trial is worth."""
+
+POLICIES = {
+    GROWS: """
+        policy/heuristic.slope_share                  0.9   events.decision.reason
+        policy/heuristic.idle_epochs                  2     events.decision.reason
+        policy/heuristic.trigger                      slope  events.decision.reason
+        policy/heuristic.plateau_epochs_to_germinate  1     events.decision.urgency
+        policy/heuristic.embargo_epochs_after_cull    0     events.decision.reason
+        policy/heuristic.adaptation                   add_neurons  events.decision.adaptation
+        policy/heuristic.seeds_per_adaptation         1     events.decision.num_seeds
+        policy/heuristic.grow_until                   0.2   events.decision.reason
+        policy/heuristic.price                        0.1   events.decision.reason
+        policy/heuristic.min_improvement_to_fossilize  0.5  events.decision.reason
+        policy/heuristic.confidence_to_fossilize      1     events.decision.reason
+        policy/heuristic.penalty_per_cull             1     events.policy_update.values
+        policy/heuristic.penalty_decay                0     events.policy_update.values
+        policy/heuristic.penalty_floor                2.2   events.policy_update.values
+        policy/heuristic.penalty_limit                1     events.selection.reason
+        policy/random.events                          1     events.decision.reason
+        policy/random.embargo_epochs_after_cull       0     events.decision.reason
+        policy/random.max_live_seeds_per_slot         1     events.decision.reason
+        policy/random.adaptation                      add_layer  events.decision.adaptation
+        policy/random.seeds_per_adaptation            1     events.decision.num_seeds
+        policy/random.grow_until                      0.2   events.decision.reason
+        policy/random.price                           0.1   events.decision.reason
+        policy/random.min_improvement_to_fossilize    0.5   events.decision.reason
+        policy/random.confidence_to_fossilize         1     events.decision.reason
+        policy/schedule.fractions                     [0.3]  events.decision.reason
+        policy/schedule.embargo_epochs_after_cull     0     events.decision.reason
+        policy/schedule.max_live_seeds_per_slot       1     events.decision.reason
+        policy/schedule.adaptation                    add_layer  events.decision.adaptation
+        policy/schedule.seeds_per_adaptation          1     events.decision.num_seeds
+        policy/schedule.grow_until                    0.1   events.decision.reason
+        policy/schedule.price                         0.1   events.decision.reason
+        policy/schedule.min_improvement_to_fossilize  0.5   events.decision.reason
+        policy/schedule.confidence_to_fossilize       0     events.decision.reason
+    """,
+    HARMS: """
+        policy/schedule.cull_if_accuracy_drops_by     1     events.lifecycle.reason
+        policy/schedule.cull_after_epochs_without_improvement  9  events.lifecycle.reason
+    """,
+    f"{GROWS} policy.trigger=plateau": """
+        policy/heuristic.min_epochs_before_germinate  8     events.decision.reason
+    """,
+    f"{GROWS} policy.trigger=slope": """
+        policy/heuristic.slope_window                 1     events.decision.reason
+        policy/heuristic.slope_threshold              0.9   events.decision.reason
+        signals.history_window                        2     events.decision.reason
+    """,
+    f"{GROWS} policy.trigger=fractions": """
+        policy/heuristic.max_live_seeds_per_slot      3     events.decision.reason
+        policy/heuristic.fractions                    [0.3]  events.decision.reason
+    """,
+}
+"""Options of when to grow, and of verdicts."""
+
+CONTROL = {
+    GROWS: """
+        viability.min_dormant_epochs   10      events.lifecycle.epoch
+        viability.max_concurrent_seeds 1       events.selection.reason
+        growth.ramp                    cosine  metrics.train_loss
+        growth.isolation_lr_factor     1       metrics.train_loss
+        growth.lr_factor               2       metrics.train_loss
+        growth.warmup_epochs           2       metrics.train_loss
+        growth.shadowing_epochs        1       events.lifecycle.epoch
+        growth.divergence_factor       1       events.lifecycle.reason
+        attribution.method             twin    events.performance.method
+        attribution.mute_probability   0.2     metrics.train_loss
+        attribution.looks              [4]     events.performance.age
+        attribution.min_gain           0.5     events.decision.reason
+        attribution.standard_errors    9       events.decision.reason
+        run.read_out                   last    summary.test_loss
+        run.average                    0       summary.test_loss
+        kernels.max_flops              0       events.kernel.blueprint
+        safety.min_confidence          1       events.safety.reason
+        safety.max_adaptations_per_epoch 0     events.safety.reason
+        safety.max_changes_per_epoch   1       events.safety.reason
+        safety.max_live_seeds          1       events.safety.reason
+        safety.max_risk                0.1     events.safety.reason
+        safety.max_cost                1       summary.cost_ratio
+        safety.parameter_budget        4600    events.safety.reason
+        safety.memory_budget_mb        0.1     events.selection.reason
+    """,
+    f"{GROWS} policy.trigger=plateau": """
+        signals.plateau_threshold      0.5     events.decision.reason
+        signals.plateau_smoothing      0       events.decision.reason
+    """,
+    f"{GROWS} attribution.looks=[6,9]": """
+        growth.training_epochs         2       metrics.train_loss
+        growth.blending_epochs         2       metrics.train_loss
+    """,
+    f"{GROWS} attribution.method=twin": """
+        growth.on_cull                 twin    metrics.val_loss
+    """,
+}
+"""Options of how a kernel grows and is measured, and of what is allowed."""
+
+
+def _rows(table: dict[str, str]) -> list[Row]:
+    """Return the rows of blocks."""
+    lines = [(base, line) for base, text in table.items() for line in text.strip().splitlines()]
+    split = ((base, *line.split()) for base, line in lines)
+    return [Row(key=key, other=other, base=base, field=field) for base, key, other, field in split]
+
+
+ROWS = [row for table in (TASKS, SLOTS, CHOICES, POLICIES, CONTROL) for row in _rows(table)]
