@@ -5,7 +5,9 @@
 Each run is the default one of its task on the splits of `split_seed=0`, with an rng seed from 100
 on, without store and prior.  So no run depends on another, and the same command at the same commit
 writes the same file.  Seeds are chosen at random, so that every blueprint is tried, and how often
-does not depend on what it brought.  Each trial is judged by every reward model.
+does not depend on what it brought.  Each trial is judged by every reward model.  Those that begin
+in the first `EARLY` of a run count, because gains fall with time, and later choices know rewards of
+their own run.  There is a row for each half of a host's slots.
 
 Writes `esper/store/prior.json`, and each finished run's trials to `results/prior_runs.json`, so
 that a stopped command goes on where it was.
@@ -45,6 +47,9 @@ FIRST_SEED = 100
 OUT = Path(esper.__file__).parent / "store" / FILE
 RUNS = Path(__file__).parent / "results" / "prior_runs.json"
 MODELS = (MultiMetric(), Gain(), Sparse())
+EARLY = 0.25
+"""Share of the epochs in which the trials begin that count."""
+
 _NAME = "prior"
 
 
@@ -54,19 +59,27 @@ def config_of(place: Place, rng_seed: int) -> RunConfig:
 
 
 def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
-    """Return the ledger entries of one run, without what depends on place and clock."""
+    """Return the early ledger entries of one run, without what depends on place and clock.
+
+    Each has the further value `is_late`, which is true in the second half of the host's slots.
+    """
     config = config_of(Place(task, epochs, TUNING_SPLIT_SEED), rng_seed)
     with tempfile.TemporaryDirectory() as folder:
         run(config, Path(folder), _NAME)
         entries = read_ledger(Path(folder))
-        outcomes = _outcomes(load_run(Path(folder)).events)
+        loaded = load_run(Path(folder))
+    outcomes = _outcomes(loaded.events)
+    slots = list(dict.fromkeys(seed["slot"] for seed in loaded.metrics[0]["seeds"]))
+    late = slots[(len(slots) + 1) // 2 :]
+    early = [entry for entry in entries if entry.context[-1] <= EARLY]
     found: list[dict[str, Any]] = []
     for model in MODELS:
         key = f"{task}/{rng_seed}/{model.name}"
-        for entry in entries:
+        for entry in early:
             judged = model.judge(outcomes[entry.event])
             named = replace(entry, run=key, reward_model=model.name, latency_ms=None)
-            found.append(asdict(replace(named, reward=judged.total, weight=judged.weight)))
+            values = asdict(replace(named, reward=judged.total, weight=judged.weight))
+            found.append({**values, "is_late": entry.slot in late})
     return found
 
 
@@ -82,8 +95,8 @@ def _outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:
     return outcomes
 
 
-def rows_of(entries: Iterable[LedgerEntry]) -> list[PoolPrior]:
-    """Return a row for each pool of which a reward is known."""
+def rows_of(entries: Iterable[LedgerEntry], *, is_late: bool) -> list[PoolPrior]:
+    """Return a row for each pool of which a reward is known, of one half of the slots."""
     return [
         PoolPrior(
             task_family=pool.task_family,
@@ -95,6 +108,7 @@ def rows_of(entries: Iterable[LedgerEntry]) -> list[PoolPrior]:
             mean_reward=pool.mean_reward,
             spread=pool.spread or 0.0,
             mean_gain=pool.mean_gain,
+            is_late=is_late,
         )
         for pool in summarise(list(entries))
         if pool.mean_reward is not None
@@ -102,12 +116,16 @@ def rows_of(entries: Iterable[LedgerEntry]) -> list[PoolPrior]:
 
 
 def make(
-    out: Path, found: Mapping[str, Sequence[LedgerEntry]], epochs: int, command: str
+    out: Path, found: Mapping[str, Sequence[Mapping[str, Any]]], epochs: int, command: str
 ) -> list[PoolPrior]:
-    """Write the prior of the entries of each task, and return its rows."""
+    """Write the prior of the trials of each task, and return its rows."""
     places = {task: Place(task, epochs, TUNING_SPLIT_SEED) for task in found}
     configs = {task: config_of(place, FIRST_SEED) for task, place in places.items()}
-    rows = rows_of(chain(*found.values()))
+    halves: dict[bool, list[LedgerEntry]] = {False: [], True: []}
+    for trial in chain(*found.values()):
+        values = {name: value for name, value in trial.items() if name != "is_late"}
+        halves[trial["is_late"]].append(LedgerEntry(**values))
+    rows = [row for half, own in halves.items() for row in rows_of(own, is_late=half)]
     made = {
         "command": command,
         "esper": esper.__version__,
@@ -137,9 +155,9 @@ def main() -> None:
     )
     wanted: list[Cell] = [(task, given.epochs, seed) for seed in seeds for task in given.tasks]
     results = Cells(given.runs, command).fill(trials, wanted, given.processes)
-    found: dict[str, list[LedgerEntry]] = {task: [] for task in given.tasks}
+    found: dict[str, list[dict[str, Any]]] = {task: [] for task in given.tasks}
     for (task, *_), values in zip(wanted, results, strict=True):
-        found[task] += [LedgerEntry(**value) for value in values]
+        found[task] += values
     rows = make(given.out, found, given.epochs, command)
     print(f"{given.out}: {len(rows)} pools of {sum(row.trials for row in rows)} trials")
 

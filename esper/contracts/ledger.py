@@ -76,9 +76,10 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPrior:
-    """What a pool is expected to be before its first trial.
+    """What a blueprint is expected to bring in similar slots, before its first trial there.
 
-    task_family, reward_model, slot_kind, placement, blueprint: the key of the pool.
+    task_family, reward_model, slot_kind, placement, is_late, blueprint: where; the second half of a
+        host's slots is late.
     trials: number of rewards that it was made from, or that it counts as, >= 1.
     mean_reward, spread: mean and sample standard deviation (0 for one) of those rewards.
     mean_gain: mean relative gain; None if none was measured.
@@ -93,6 +94,7 @@ class PoolPrior:
     mean_reward: float
     spread: float
     mean_gain: float | None
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ class SlotSpec:
     in_shape: shape of the input of a kernel, without the batch dimension.
     out_shape: shape of the block's output, without the batch dimension.
     catalogue: names of the blueprints that may be tried here, in order.
+    is_late: whether it is in the second half of the host's slots.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SlotSpec:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     catalogue: tuple[str, ...]
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

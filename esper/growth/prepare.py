@@ -88,7 +88,8 @@ def _find_slots(model: nn.Module, example_input: Tensor, setup: HostSetup) -> li
     """Return the slots, each with the selected blueprints that fit it."""
     finder = SlotFinder(model, example_input, partial(catalogue.fitting, setup.selection))
     named = () if setup.slots == "auto" else setup.slots
-    return finder.listed(named, setup.placement) if named else finder.auto(setup.placement)
+    specs = finder.listed(named, setup.placement) if named else finder.auto(setup.placement)
+    return [replace(spec, is_late=2 * n >= len(specs) > 1) for n, spec in enumerate(specs)]
 
 
 def _check_budget(model: nn.Module, budget: int | None) -> None:

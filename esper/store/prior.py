@@ -18,10 +18,10 @@ from esper.contracts.errors import DataError
 from esper.contracts.ledger import PoolPrior
 from esper.rundir.layout import write_json
 
-PRIOR_WEIGHT = 3
-"""Number of trials that a pool's prior counts as at most, however many it was made from."""
+PRIOR_WEIGHT = 1
+"""Number of trials that a row counts as, however many it was made from."""
 
-FORMAT = 1
+FORMAT = 2
 NONE, SHIPPED = "none", "shipped"
 FILE = "prior.json"
 
@@ -75,7 +75,7 @@ def write_prior(path: Path, rows: Sequence[PoolPrior], made: Mapping[str, Any]) 
     """
     pools = sorted(
         ({name: _rounded(value) for name, value in asdict(row).items()} for row in rows),
-        key=lambda row: [row[name] for name in _TEXTS],
+        key=lambda row: [row[name] for name in (*_TEXTS, "is_late")],
     )
     write_json(path, {"format": FORMAT, **made, "pools": pools})
 
@@ -88,6 +88,7 @@ def _row(item: Any, where: str) -> PoolPrior:
     numbers = (row.mean_reward, row.spread, row.mean_gain)
     is_valid = (
         all(isinstance(getattr(row, name), str) for name in _TEXTS)
+        and type(row.is_late) is bool
         and type(row.trials) is int
         and row.trials >= 1
         and all(map(_is_number, numbers[:2]))

@@ -25,6 +25,7 @@ from esper.contracts.ledger import (
 from esper.contracts.slot import SlotSpec
 from esper.strategy.ageing import aged
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
+from esper.strategy.expected_pools import ExpectedPools
 from esper.strategy.pooling import NOTHING, POOL_WEIGHT, Tally, pool_weight, shrunk_mean
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
@@ -49,6 +50,7 @@ class Ledger:
         self._latest: list[int] = []
         self._scale = RewardScale()
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
+        self._expected = ExpectedPools()
 
     def warm_start(self, entries: Iterable[LedgerEntry], run: str) -> int:
         """Pool entries of other runs; return how many counted.
@@ -68,7 +70,7 @@ class Ledger:
     def start_from(self, priors: Iterable[PoolPrior]) -> None:
         """Count what comparable pools are expected to be; call it once, before the first trial."""
         for prior in filter(self._is_comparable, priors):
-            self._pools[prior.slot_kind, prior.placement, prior.blueprint].expect(prior)
+            self._expected.add(prior)
             self._scale.add_many(prior.trials, prior.mean_reward, prior.spread)
 
     def note_activation(self, slot: str, seed: int, epoch: int) -> None:
@@ -148,6 +150,7 @@ class Ledger:
         kind, placement = spec.kind, spec.placement
         own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
         pool = self._pools.get((kind, placement, blueprint), _EMPTY)
+        prior = self._expected.merged(spec, blueprint, prior, self._scale)
         scale, num_own, weight = self._scale, own.rewards.count, prior.trials
         known = weight * prior.mean
         if (others := pool.rewards.count - num_own) > NOTHING:
@@ -211,7 +214,7 @@ class Ledger:
         kind, placement = spec.kind, spec.placement
         own = self._arms.get((spec.name, kind, placement, blueprint), _UNTRIED)
         pool = self._pools.get((kind, placement, blueprint), _EMPTY)
-        return own.gains, pool.gains
+        return own.gains, self._expected.with_gains(spec, blueprint, pool.gains)
 
     def entries_of_run(self) -> list[LedgerEntry]:
         """Return the last 1,000 entries that this run recorded, oldest first."""
@@ -226,6 +229,7 @@ class Ledger:
             "arms": [[*map(str, key), asdict(arm)] for key, arm in self._arms.items()],
             "pools": [[*map(str, key), asdict(pool)] for key, pool in self._pools.items()],
             "latest": list(self._latest),
+            "expected": self._expected.state_dict(),
             "entries": [asdict(entry) for entry in self._entries.values()],
         }
 
@@ -242,6 +246,7 @@ class Ledger:
         for kind, placement, blueprint, values in state["pools"]:
             self._pools[kind, placement, blueprint] = Pool.of(values)
         self._latest = state["latest"]
+        self._expected.load_state_dict(state["expected"])
         entries = [
             LedgerEntry(**{**values, "context": tuple(values["context"])})
             for values in state["entries"]

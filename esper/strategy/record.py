@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from esper.contracts.ledger import LedgerEntry, Measurement, PoolPrior, SeedHistory
+from esper.contracts.ledger import LedgerEntry, Measurement, SeedHistory
 from esper.strategy.base import MAX_WINDOW
 from esper.strategy.pooling import Tally
-from esper.strategy.regression import MIDDLE, Regression
+from esper.strategy.regression import Regression
 
 WINDOW = 20
 """Number of measurements kept of a seed's present activation."""
@@ -171,17 +171,6 @@ class Pool:
                 self.regression.add(entry.context, entry.reward, entry.weight)
         if entry.loss_reduction is not None:
             self.gains.add(entry.loss_reduction)
-
-    def expect(self, prior: PoolPrior) -> None:
-        """Count a prior as its number of trials, each with the mean reward and gain.
-
-        It knows no context, so that the regression counts it in the middle of all.
-        """
-        for _ in range(prior.trials):
-            self.rewards.add(prior.mean_reward)
-            self.regression.add(MIDDLE, prior.mean_reward)
-            if prior.mean_gain is not None:
-                self.gains.add(prior.mean_gain)
 
     def revise(self, former: LedgerEntry, entry: LedgerEntry) -> None:
         """Replace a counted reward."""

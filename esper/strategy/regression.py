@@ -19,9 +19,6 @@ from esper.contracts.observation import Observation
 RIDGE = 1.0
 """Weight of the prior, which expects the same reward in every context."""
 
-MIDDLE = (1.0, *[0.5] * (CONTEXT_SIZE - 1))
-"""The context that is nearest to all others."""
-
 _DECADES = 6.0
 
 

@@ -1,12 +1,11 @@
 """The prior that is made from real runs: a function of the command, with every trial in it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from esper.contracts.ledger import LedgerEntry
 from esper.store.prior import read_prior
 from experiments.make_prior import make, trials
 
@@ -15,20 +14,20 @@ REWARDS = ("multi_metric", "gain", "sparse")
 
 
 @pytest.fixture(scope="module")
-def entries() -> list[LedgerEntry]:
-    return [LedgerEntry(**value) for value in trials("spirals", EPOCHS, 100)]
+def entries() -> list[dict[str, Any]]:
+    return trials("spirals", EPOCHS, 100)
 
 
-def test_the_trials_of_a_run_do_not_depend_on_place_or_clock(entries: list[LedgerEntry]) -> None:
+def test_the_trials_of_a_run_do_not_depend_on_place_or_clock(entries: list[dict[str, Any]]) -> None:
     assert entries
-    runs = {(entry.run, entry.latency_ms) for entry in entries}
+    runs = {(entry["run"], entry["latency_ms"]) for entry in entries}
     assert runs == {(f"spirals/100/{model}", None) for model in REWARDS}
-    again = [LedgerEntry(**value) for value in trials("spirals", EPOCHS, 100)]
-    assert again == entries
+    assert trials("spirals", EPOCHS, 100) == entries
+    assert {entry["is_late"] for entry in entries} == {False}, "it has one slot"
 
 
 def test_the_file_holds_every_trial_and_how_it_was_made(
-    tmp_path: Path, entries: list[LedgerEntry]
+    tmp_path: Path, entries: list[dict[str, Any]]
 ) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     rows = make(one, {"spirals": entries}, EPOCHS, "the command")
@@ -39,8 +38,8 @@ def test_the_file_holds_every_trial_and_how_it_was_made(
     }
     means = {(row.blueprint, row.mean_reward) for row in rows}
     assert len(means) == len(rows), "each model judges in its own way"
-    assert sum(row.trials for row in rows) == sum(e.reward is not None for e in entries)
-    assert {row.blueprint for row in read_prior(one)} == {e.blueprint for e in entries}
+    assert sum(row.trials for row in rows) == sum(e["reward"] is not None for e in entries)
+    assert {row.blueprint for row in read_prior(one)} == {e["blueprint"] for e in entries}
     made = json.loads(one.read_text())
     assert made["command"] == "the command"
     config = made["config"]["spirals"]
@@ -50,9 +49,12 @@ def test_the_file_holds_every_trial_and_how_it_was_made(
     assert config["store"] == {"name": "memory", "prior": "none"}
 
 
-def test_task_families_are_kept_apart(tmp_path: Path, entries: list[LedgerEntry]) -> None:
-    some = [e for e in entries if e.reward is not None][:1]
-    images = [replace(e, run="digits/100", task_family="image") for e in some]
+def test_task_families_are_kept_apart(tmp_path: Path, entries: list[dict[str, Any]]) -> None:
+    some = [e for e in entries if e["reward"] is not None][:1]
+    images = [{**e, "run": "digits/100", "task_family": "image", "is_late": True} for e in some]
     found = {"digits": images, "spirals": some}
     rows = make(tmp_path / "out.json", found, EPOCHS, "command")
-    assert [(row.task_family, row.trials) for row in rows] == [("image", 1), ("vector", 1)]
+    assert [(row.task_family, row.trials, row.is_late) for row in rows] == [
+        ("vector", 1, False),
+        ("image", 1, True),
+    ]

@@ -10,7 +10,7 @@ from esper.contracts.ledger import UNKNOWN, PoolPrior
 from esper.strategy.base import View
 from esper.strategy.ledger import Ledger
 from esper.strategy.pooling import Tally
-from esper.strategy.regression import MIDDLE
+from esper.strategy.prior import Prior
 
 Make = Callable[..., Any]
 
@@ -34,12 +34,28 @@ def test_a_prior_counts_as_its_trials_with_its_means(make_spec: Make) -> None:
     # Rewards 3 3 3 1 1 1: mean 2, deviation sqrt(6 / 5).
     arm = ledger.arm(make_spec(), 0, "a")
     assert (arm.own_trials, arm.selections) == (0, 0)
-    # Trials elsewhere count for less than one in all: 3 / (1 + 3).
-    assert arm.trials == arm.prior_trials == pytest.approx(3 / 4)
+    assert arm.trials == arm.prior_trials == 3
     assert arm.mean_reward == pytest.approx(0.5 + 1 / (4 * 1.2**0.5))
     assert ledger.gains(make_spec(), "a") == (Tally(), Tally(3, pytest.approx(0.3)))
     assert ledger.gains(make_spec(), "b") == (Tally(), Tally())
     assert ledger.arm(make_spec(), 0, "b").trials == 0
+
+
+def test_each_half_of_a_host_has_its_prior(make_spec: Make) -> None:
+    ledger = Ledger()
+    ledger.start_from([prior("a", 1.0, is_late=True), prior("b", 0.0)])
+    arms = {late: ledger.arm(make_spec(is_late=late), 0, "a").trials for late in (False, True)}
+    assert arms == {False: 0, True: 3}
+
+
+def test_a_first_order_score_counts_beside_a_prior(make_spec: Make) -> None:
+    ledger = Ledger()
+    ledger.start_from([prior("a", 1.0), prior("b", 0.0)])
+    # Three trials of each: mean 0.5, deviation sqrt(6 / 4 / 5).
+    arm = ledger.arm(make_spec(), 0, "a", Prior(7.0, 0.25, 1.0))
+    edge = 0.5 / (4 * 0.3**0.5)
+    assert (arm.trials, arm.first_order) == (4, 7.0)
+    assert arm.mean_reward == pytest.approx((0.25 + 3 * (0.5 + edge)) / 4)
 
 
 def test_priors_of_another_task_family_or_reward_model_do_not_count(make_spec: Make) -> None:
@@ -60,7 +76,7 @@ def test_real_trials_overrule_a_prior(make_spec: Make, make_entry: Make) -> None
     for event in range(30):
         ledger.record(make_entry(str(event), reward=float(event % 2), blueprint="ab"[event % 2]))
     better, worse = ledger.arm(make_spec(), 1, "b"), ledger.arm(make_spec(), 0, "a")
-    assert better.trials == worse.trials == pytest.approx(15 + 3 / 4)
+    assert better.trials == worse.trials == pytest.approx(15 + 3)
     assert better.mean_reward > worse.mean_reward
 
 
@@ -88,7 +104,7 @@ def test_a_prior_is_part_of_the_state(make_spec: Make) -> None:
     ledger.start_from([prior("a", 1.0, spread=0.5), prior("b", 0.0)])
     again.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
     for name in "abc":
-        view = View(features=MIDDLE)
+        view = View(features=(1.0, 0.5, 0.5, 0.5))
         assert again.arm(make_spec(), 0, name, view=view) == ledger.arm(
             make_spec(), 0, name, view=view
         )
