@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from esper.contracts.checks import require, require_one_of
+from esper.contracts.checks import require_one_of
 from esper.contracts.errors import DataError
 from esper.contracts.ledger import PoolPrior
 from esper.rundir.layout import write_json
@@ -29,15 +29,13 @@ _TEXTS = ("task_family", "reward_model", "slot_kind", "placement", "blueprint")
 
 
 def shipped() -> Traversable:
-    """Return the place of the prior's file in the package, whether or not it is there."""
+    """Return the place of the prior's file in the package."""
     return resources.files("esper.store") / FILE
 
 
 def check_prior(value: str) -> None:
-    """Raise ValueError unless `store.prior` is `none`, or `shipped` and the package has one."""
+    """Raise ValueError unless `store.prior` is `none` or `shipped`."""
     require_one_of("store.prior", value, (NONE, SHIPPED))
-    if value == SHIPPED:
-        require(shipped().is_file(), "store.prior", f"{NONE}: this Esper ships no prior", value)
 
 
 def pool_priors(value: str) -> list[PoolPrior]:
