@@ -11,8 +11,6 @@ EXEMPT = {
     "data/cifar10.*": "needs photographs, which are not part of the package",
     "policy/heuristic.cull_*": "is the rule of policy/schedule, whose rows drive it",
     "policy/random.cull_*": "is the rule of policy/schedule, whose rows drive it",
-    "store/memory.prior": "asks for the file of a prior, which this version does not ship",
-    "store/sqlite.prior": "asks for the file of a prior, which this version does not ship",
     "store/sqlite.path": "names a file",
     "store/sqlite.timeout_s": "speaks of a file that another process has locked",
     "store/redis.*": "needs a server",

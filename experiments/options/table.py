@@ -159,17 +159,21 @@ CHOICES = {
         reward/multi_metric.gain_unit                 0.1   events.reward.reward.total
         reward/multi_metric.scale                     1     events.reward.reward.total
         reward/multi_metric.clock                     wall  events.reward.reward.total
-        reward/gain.rent                              0.1   events.reward.reward.total
         reward/gain.credit                            accuracy  events.reward.reward.total
-        reward/gain.per                               parameters  events.reward.reward.total
         reward/gain.scale                             1     events.reward.reward.total
         reward/sparse.scale                           1     events.reward.reward.total
+        store/memory.prior                            none  events.selection.score
+        store/sqlite.prior                            none  events.selection.score
     """,
     LASTS: """
-        strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
-        strategy/performance_weighted.window_size     1     events.selection.alternatives
-        strategy/performance_weighted.decay_factor    0.1   events.selection.alternatives
         strategy/sliding_ucb.latest_size              1     events.selection.alternatives
+    """,
+    f"{LASTS} strategy.epsilon=1": """
+        strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
+    """,
+    f"{LASTS} blueprint.names=[affine,mlp]": """
+        strategy/performance_weighted.window_size     1     events.selection.score
+        strategy/performance_weighted.decay_factor    0.1   events.selection.score
     """,
     f"{GROWS} policy=schedule": """
         orchestrator/replace.min_performance_threshold  1   events.plan.changes

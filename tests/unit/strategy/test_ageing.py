@@ -40,8 +40,8 @@ def test_a_prediction_by_hand(history: Make) -> None:
     # The trial is a run old and counts half: 0.5 * 1 / (0.5 + 1).
     assert past.predict(run[0]) == pytest.approx(1 / 3)
     elsewhere = LedgerEntry(**{**_fields(run[0]), "slot": "other"})
-    # Half a trial of other slots is worth 4 * 0.5 / 4.5 trials.
-    shared = 2 / 4.5
+    # Half a trial of other slots is worth 0.5 / 1.5 trials.
+    shared = 0.5 / 1.5
     assert past.predict(elsewhere) == pytest.approx(shared / (shared + 1))
 
 
