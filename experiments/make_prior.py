@@ -15,7 +15,8 @@ that a stopped command goes on where it was.
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,7 @@ import esper
 from esper.config import RunConfig
 from esper.contracts.ledger import LedgerEntry, PoolPrior
 from esper.contracts.outcome import GainPoint, Outcome
+from esper.contracts.plan import Plan
 from esper.grower.settle import event_of
 from esper.reward.gain import Gain
 from esper.reward.multi_metric import MultiMetric
@@ -38,6 +40,8 @@ from esper.store.memory import Memory
 from esper.store.pools import summarise
 from esper.store.prior import FILE, NONE, write_prior
 from esper.strategy.random import Random
+from esper.strategy.selector import Selector
+from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
 from experiments.tasks import TUNING_SPLIT_SEED, WITHOUT_FILES, Place
 
@@ -64,13 +68,10 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
     Each has the further value `is_late`, which is true in the second half of the host's slots.
     """
     config = config_of(Place(task, epochs, TUNING_SPLIT_SEED), rng_seed)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, late_slots() as late:
         run(config, Path(folder), _NAME)
         entries = read_ledger(Path(folder))
-        loaded = load_run(Path(folder))
-    outcomes = _outcomes(loaded.events)
-    slots = list(dict.fromkeys(seed["slot"] for seed in loaded.metrics[0]["seeds"]))
-    late = slots[(len(slots) + 1) // 2 :]
+        outcomes = _outcomes(load_run(Path(folder)).events)
     early = [entry for entry in entries if entry.context[-1] <= EARLY]
     found: list[dict[str, Any]] = []
     for model in MODELS:
@@ -81,6 +82,24 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
             values = asdict(replace(named, reward=judged.total, weight=judged.weight))
             found.append({**values, "is_late": entry.slot in late})
     return found
+
+
+@contextmanager
+def late_slots() -> Iterator[set[str]]:
+    """Collect the slots of the second half of the host that the runs inside the block choose for."""
+    late: set[str] = set()
+    choose = Selector.choose
+
+    def noting(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
+        if inputs.state.spec.is_late:
+            late.add(plan.slot)
+        return choose(selector, plan, inputs)
+
+    setattr(Selector, choose.__name__, noting)
+    try:
+        yield late
+    finally:
+        setattr(Selector, choose.__name__, choose)
 
 
 def _outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:

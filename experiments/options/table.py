@@ -168,7 +168,7 @@ CHOICES = {
     LASTS: """
         strategy/sliding_ucb.latest_size              1     events.selection.alternatives
     """,
-    f"{LASTS} strategy.epsilon=1": """
+    f"{LASTS} rng_seed=1": """
         strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
     """,
     f"{LASTS} blueprint.names=[affine,mlp]": """
