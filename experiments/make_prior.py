@@ -1,6 +1,6 @@
 """Make the prior that the package ships: what blueprints brought in runs on tuning rng seeds.
 
-    python -m experiments.make_prior --seeds 20
+    python -m experiments.make_prior --seeds 16
 
 Each run is the default one of its task on the splits of `split_seed=0`, with an rng seed from 100
 on, without store and prior.  So no run depends on another, and the same command at the same commit
@@ -86,7 +86,7 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def late_slots() -> Iterator[set[str]]:
-    """Collect the slots of the second half of the host that the runs inside the block choose for."""
+    """Collect the slots of a host's second half for which the runs inside the block choose."""
     late: set[str] = set()
     choose = Selector.choose
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--tasks", nargs="+", choices=WITHOUT_FILES, default=WITHOUT_FILES)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--processes", type=int, default=2)
