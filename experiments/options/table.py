@@ -18,6 +18,13 @@ HARMS = (
 )
 """Noise that a network learns by heart, so that its accuracy falls after a germination."""
 
+REPEATS = (
+    f"{DENSE} epochs=80 blueprint.names=[affine,mlp,lora] policy=schedule "
+    "policy.fractions=[0.02,0.07,0.15,0.22,0.3,0.37,0.45,0.52] policy.embargo_epochs_after_cull=0 "
+    "policy.max_live_seeds_per_slot=4 viability.max_concurrent_seeds=4"
+)
+"""Few blueprints, which are tried several times and then compete."""
+
 TASKS = {
     "data=spirals data.num_samples=300 model=mlp training.steps_per_epoch=4 epochs=2": """
         epochs               3      metrics.epoch
@@ -171,7 +178,7 @@ CHOICES = {
     f"{LASTS} rng_seed=1": """
         strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
     """,
-    f"{LASTS} blueprint.names=[affine,mlp]": """
+    REPEATS: """
         strategy/performance_weighted.window_size     1     events.selection.score
         strategy/performance_weighted.decay_factor    0.1   events.selection.score
     """,
