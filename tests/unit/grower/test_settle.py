@@ -98,32 +98,35 @@ def test_expected_gains_are_compared_with_measured_ones_also_after_a_save() -> N
 
 
 @pytest.mark.parametrize(
-    ("reward", "best"), [("gain", "mlp"), ("multi_metric", "lora"), ("sparse", "conv")]
+    ("reward", "best"), [("gain", "lora"), ("multi_metric", "conv"), ("sparse", "mlp")]
 )
 def test_the_same_trials_lead_to_another_choice_under_each_reward_model(
     reward: str, best: str
 ) -> None:
-    """A cheap kernel that was culled, one that trebles the network, and a huge one."""
+    """A kernel that failed and was culled, one that trebles the network, and a modest one."""
     settlement = make_settlement(reward)
-    sizes: dict[str, tuple[float, int, bool]] = {
-        "lora": (0.06, 100, False),
-        "mlp": (0.10, 300, True),
-        "conv": (0.115, 3000, True),
+    # Beyond what is asked they gain 5.5, 5 and 4.5 %.
+    trials: dict[str, tuple[float, float, int, bool, int]] = {
+        "lora": (0.06, 0.005, 100, False, 3),
+        "mlp": (0.10, 0.05, 300, True, 0),
+        "conv": (0.05, 0.005, 100, True, 0),
     }
-    for number, (blueprint, (gain, size, is_kept)) in enumerate(sizes.items()):
+    for number, (blueprint, (gain, asked, size, is_kept, errors)) in enumerate(trials.items()):
         outcome = replace(
             make_outcome(blueprint),
             activation=number,
             gain=gain,
             gain_error=0.01,
+            asked_gain=asked,
             fossilized=is_kept,
+            errors=errors,
             flops_before=100.0,
             flops_after=float(size),
             parameters_before=100,
             parameters_after=size,
         )
         settled(settlement, outcome)
-    arms = [settlement.ledger.arm(SPEC, seed, name) for seed, name in enumerate(sizes)]
+    arms = [settlement.ledger.arm(SPEC, seed, name) for seed, name in enumerate(trials)]
     assert max(arms, key=lambda arm: arm.mean_reward).blueprint == best
 
 

@@ -56,11 +56,11 @@ def test_a_row_is_worth_a_few_trials() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ([], "is not of format 1"),
-        ({"format": 2, "pools": []}, "is not of format 1"),
-        ({"format": 1}, "must hold a list of pools"),
-        ({"format": 1, "pools": [{}]}, "pool 0: "),
-        ({"format": 1, "pools": [3]}, "pool 0: "),
+        ([], "is not of format 2"),
+        ({"format": 1, "pools": []}, "is not of format 2"),
+        ({"format": 2}, "must hold a list of pools"),
+        ({"format": 2, "pools": [{}]}, "pool 0: "),
+        ({"format": 2, "pools": [3]}, "pool 0: "),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, value: Any, words: str) -> None:
@@ -75,7 +75,13 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, value: Any, words: 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *[("trials", 0), ("trials", True), ("mean_reward", "much"), ("spread", -1.0)],
+        *[
+            ("trials", 0),
+            ("trials", True),
+            ("is_late", 1),
+            ("mean_reward", "much"),
+            ("spread", -1.0),
+        ],
         *[("mean_gain", "some"), ("blueprint", 3), ("mean_reward", 1e999)],
     ],
 )
