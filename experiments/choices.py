@@ -2,13 +2,16 @@
 
     python -m experiments.choices --seeds 20
 
-Every choice of a default run is made again at once, with the same offer, first-order scores and
-random numbers: without the rewards of this run (`blind`; those of other runs and of a prior stay),
-and by each strategy.  A choice is the set of blueprints that one plan germinates; those that the
-plan itself names do not count.  Shares are over the choices after the third settled trial, with
-Wilson's interval, and as the mean over runs with a bootstrap over rng seeds.
+Every choice of a default run is made again at once, with the same first-order scores and random
+numbers: by each strategy, and without the rewards of this run (`blind`; those of other runs and of
+a prior stay).  Without them the seeds that have rested are bound anew too, as the product binds
+them; a blueprint that was not measured then has its last first-order score, if it has one.  A
+choice is the set of blueprints that one plan germinates; those that the plan itself names do not
+count.  Shares are over the choices after the third settled trial, with Wilson's interval, and as
+the mean over runs with a bootstrap over rng seeds.
 
-Then whole runs are compared: with each reward model, and with exploration constants 0.5 and 8.
+Then whole runs are compared: with each reward model, and with exploration constants 0.5 and 8.  The
+kinds of change that default runs made are counted.
 
 Writes `experiments/results/choices.json` and prints the table.  A stopped command goes on where it
 was.
@@ -26,6 +29,8 @@ from random import Random
 from typing import Any
 
 from esper.contracts.plan import Plan
+from esper.contracts.slot import free_bindings
+from esper.contracts.stage import SeedStage
 from esper.reward.gain import Gain
 from esper.reward.sparse import Sparse
 from esper.strategy.epsilon_greedy import EpsilonGreedy
@@ -45,6 +50,9 @@ SETTLED = 3
 """Settled trials of a run after which its choices count."""
 
 STRATEGIES = (UCB(), Thompson(), EpsilonGreedy(), PerformanceWeighted())
+PLANS = ("diversify", "ensemble", "specialize", "replace")
+"""The plans of add_neurons, add_layer, remove_neurons and replace."""
+
 DEFAULT = "default"
 CHANGES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
@@ -66,6 +74,7 @@ class Replay:
     def __init__(self) -> None:
         self.choices: list[Row] = []
         self._start: dict[str, Any] | None = None
+        self._scores: dict[tuple[str, str], float] = {}
 
     def note(self, selector: Selector, plan: Plan, inputs: SelectionInputs) -> None:
         """Add the choice that a selector is about to make; its state does not change."""
@@ -76,12 +85,41 @@ class Replay:
         blank = Ledger(ledger.task_family, ledger.reward_model)
         known = {**ledger.state_dict(), **{part: self._start[part] for part in _REWARDS}}
         blank.load_state_dict(known)
+        for seed, score in inputs.first_order.items():
+            self._scores[plan.slot, inputs.state.seeds[seed].bound] = score
         others = {each.name: replace(selector, strategy=each) for each in STRATEGIES}
-        arms = {"chosen": selector, "blind": replace(selector, ledger=blank), **others}
+        arms = {"chosen": selector, **others}
         made = {name: _chosen(arm, plan, inputs) for name, arm in arms.items()}
+        unrewarded = replace(selector, ledger=blank)
+        made["blind"] = _chosen(unrewarded, plan, self._bound_anew(ledger, blank, inputs))
         if made["chosen"]:
             settled = len(ledger.entries_of_run())
             self.choices.append({"epoch": inputs.epoch, "settled": settled, **made})
+
+    def _bound_anew(
+        self, ledger: Ledger, blank: Ledger, inputs: SelectionInputs
+    ) -> SelectionInputs:
+        """Return the inputs with rested seeds bound to what a ledger without rewards expects."""
+        spec, seeds = inputs.state.spec, list(inputs.state.seeds)
+        last = {
+            entry.seed: entry.blueprint
+            for entry in ledger.entries_of_run()
+            if entry.slot == spec.name
+        }
+        for index, seed in enumerate(seeds):
+            if seed.stage is SeedStage.DORMANT and index in last:
+                bound = [each.bound for each in seeds]
+                bound[index] = last[index]
+                free = free_bindings(spec.catalogue, bound, index)
+                means = {name: blank.arm(spec, index, name).mean_reward for name in free}
+                seeds[index] = replace(seed, bound=max(means, key=means.__getitem__))
+        known = {
+            index: self._scores[spec.name, seeds[index].bound]
+            for index in inputs.first_order
+            if (spec.name, seeds[index].bound) in self._scores
+        }
+        state = replace(inputs.state, seeds=tuple(seeds))
+        return replace(inputs, state=state, first_order=known)
 
 
 def _chosen(selector: Selector, plan: Plan, inputs: SelectionInputs) -> list[str]:
@@ -112,9 +150,15 @@ def cell(change: str, rng_seed: int) -> Row:
     """Return the choices of a default run with a change, and its number of trials."""
     place = Place("digits", split_seed=TUNING_SPLIT_SEED)
     with replayed() as replay:
-        trials = measure(place.config(rng_seed, **CHANGES[change])).summary["seeds_germinated"]
-    row = {"change": change, "rng_seed": rng_seed}
-    return {**row, "trials": trials, "choices": replay.choices}
+        run = measure(place.config(rng_seed, **CHANGES[change]))
+    kinds = [e["plan_kind"] for e in run.events if e["kind"] == "plan" and e["changes"]]
+    return {
+        "change": change,
+        "rng_seed": rng_seed,
+        "trials": run.summary["seeds_germinated"],
+        "plans": {kind: kinds.count(kind) for kind in PLANS},
+        "choices": replay.choices,
+    }
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:
@@ -126,6 +170,7 @@ def table(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "median_trials": statistics.median(row["trials"] for row in plain),
         "late_choices": [len(choices) for choices in late],
+        "plans": {kind: [row["plans"][kind] for row in plain] for kind in PLANS},
         "differ": {" / ".join(pair): _differing(late, *pair) for pair in pairs},
         "runs_changed": {change: _changed(runs, change) for change in list(CHANGES)[1:]},
     }

@@ -3,12 +3,11 @@
     FLOPs so far + remaining epochs of the settled network + open trials + the new trial
         <= max_cost * FLOPs of the settled network trained for all epochs
 
-Most trials end early.  So an open trial that had no look yet counts until its first, and one that
-showed a gain until its last; a new kernel must fit until its last look.  Several kernels of an
-event count, new or without a look yet, until the look at which half of those still undecided are
-removed (`UNDECIDED_AGE`).  If more trials go on than the room holds, the look at the one with the
-least gain is its last (`mark_last_looks`).  Kept kernels are looked at again in the room that open
-trials leave.
+Most trials end early.  So an open trial that had no look yet counts until its first, one that
+showed a gain until its last, and a new event until its first look; but each of its kernels must fit
+until its last look if it is alone.  If more trials go on than the room holds, the look at the one
+with the least gain is its last (`mark_last_looks`).  Kept kernels are looked at again in the room
+that open trials leave.
 
 The settled network is the one without live kernels.  Training counts a forward pass and a backward
 pass of twice its cost; evaluations that a run without growth would make too are not counted.  A
@@ -27,7 +26,6 @@ from esper.contracts.stage import LIVE
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize
 from esper.growth.slot import Activation
-from esper.policy.rules.adaptation import UNDECIDED_AGE
 from esper.safety.options import Safety
 
 TRAINING = 1 + BACKWARD
@@ -106,14 +104,14 @@ class Costs:
     ) -> float:
         """Return the most forward FLOPs a sample of an event of new kernels after `epoch`.
 
-        A single kernel must fit until its last look, more of them together until half of them are
-        removed.  Each kernel of an event adds evaluations.  `without` are live kernels that leave
-        before, `kept` those that are fossilized before.  At most 0: no trial may be opened.
+        A single kernel must fit until its last look, more of them together until their first.  Each
+        kernel of an event adds evaluations.  `without` are live kernels that leave before, `kept`
+        those that are fossilized before.  At most 0: no trial may be opened.
         """
         events, settled_flops = self._events([*without, *kept]), self._settled_flops(kept)
         room, open_whole = self._room(events, epoch, kept, is_next=False)
         looks = self.attribution.ages
-        end = self._until(looks[-1] if num_kernels == 1 else UNDECIDED_AGE, looks, 0, epoch)
+        end = self._last(looks, 0, epoch) if num_kernels == 1 else self._next(looks, 0, epoch)
         whole, settled = self._passes(num_kernels, looks, 0, end, is_only=not events)
         live = sum(kernel.flops for kernels in events for kernel in kernels)
         room -= whole * (settled_flops + live) + settled * settled_flops
@@ -193,12 +191,8 @@ class Costs:
         for kernels in events:
             age, own = epoch - kernels[0].aged_from, sum(kernel.flops for kernel in kernels)
             looks = self.attribution.ages_of(again=kernels[0].blends_again)
-            until = age + 1
-            if not is_next and any(kernel.look is not None for kernel in kernels):
-                until = looks[-1]
-            elif not is_next and len(kernels) > 1:
-                until = UNDECIDED_AGE
-            end = self._until(until, looks, age, epoch)
+            shown = any(kernel.look is not None for kernel in kernels) and not is_next
+            end = (self._last if shown else self._next)(looks, age, epoch)
             is_only = is_next and len(events) == 1
             whole, settled = self._passes(len(kernels), looks, age, end, is_only=is_only)
             twin = self._twin_passes(age, end)
@@ -272,10 +266,14 @@ class Costs:
             return 0.0
         return TRAINING * (end - age) * self._epoch_samples + 2 * self.spent.num_evaluated
 
-    def _until(self, least_age: int, looks: tuple[int, ...], age: int, epoch: int) -> int:
-        """Return the age of a kernel at its first look from `least_age` on, or else its last."""
-        due = next((look for look in looks if look >= least_age), looks[-1])
+    def _next(self, looks: tuple[int, ...], age: int, epoch: int) -> int:
+        """Return the age of the next of the looks at a kernel; `age` itself after the last."""
+        due = next((look for look in looks if look > age), age)
         return max(age, min(due, self._left(age, epoch)))
+
+    def _last(self, looks: tuple[int, ...], age: int, epoch: int) -> int:
+        """Return the age of the last of the looks at a kernel."""
+        return max(age, min(looks[-1], self._left(age, epoch)))
 
     def _left(self, age: int, epoch: int) -> int:
         """Return the age of a kernel at the look that the end of the run makes the last."""

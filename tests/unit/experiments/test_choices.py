@@ -1,5 +1,6 @@
 """Choices of a run are made again, and what differs is counted."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from esper.strategy.ledger import Ledger
 from esper.strategy.selector import Selector
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import SelectionInputs, Viability
-from experiments.choices import CHANGES, STRATEGIES, replayed, table
+from experiments.choices import CHANGES, PLANS, STRATEGIES, replayed, table
 
 NAMES = ("a", "b", "c")
 SPEC = SlotSpec(
@@ -86,13 +87,34 @@ def test_replaying_leaves_the_random_numbers_of_the_run() -> None:
     assert selector.rng.random() == Random(3).random()
 
 
+def test_without_rewards_rested_seeds_are_bound_anew() -> None:
+    ledger = Ledger()
+    # The rewards of another run speak for a; that of this run speaks against it.
+    others = {"a": 5.0, "b": 1.0, "c": 2.0}
+    ledger.warm_start([entry("other", name, reward) for name, reward in others.items()], "run")
+    strategy = UCB(exploration_constant=0.0, first_order_weight=0.0)
+    selector = Selector(strategy, Viability(), ledger, Random(0))
+    first = replace(inputs(1), state=SlotState(spec=SPEC, seeds=SEEDS[:2]), first_order={})
+    bound_to_c = replace(SEEDS[0], bound="c")
+    later = replace(first, epoch=9, state=SlotState(spec=SPEC, seeds=(bound_to_c, SEEDS[1])))
+    with replayed() as replay:
+        selector.choose(plan(None), first)
+        ledger.record(entry("run", "a", -90.0))
+        filled, _ = selector.choose(plan(None), later)
+    assert filled.germinations == [(0, "c")]
+    assert replay.choices[1]["chosen"] == ["c"]
+    assert replay.choices[1]["blind"] == ["a"]
+
+
 def row(change: str, rng_seed: int, *choices: tuple[int, str, str]) -> dict[str, Any]:
     others = {strategy.name: ["a"] for strategy in STRATEGIES}
     made = [
         {"epoch": 9, "settled": settled, "chosen": [one], "blind": [blind], **others}
         for settled, one, blind in choices
     ]
-    return {"change": change, "rng_seed": rng_seed, "trials": 8 + rng_seed, "choices": made}
+    plans = {**dict.fromkeys(PLANS, 1), "specialize": rng_seed}
+    about = {"change": change, "rng_seed": rng_seed, "trials": 8 + rng_seed, "plans": plans}
+    return {**about, "choices": made}
 
 
 def test_the_table_counts_choices_after_the_third_settled_trial() -> None:
@@ -107,6 +129,8 @@ def test_the_table_counts_choices_after_the_third_settled_trial() -> None:
     )
     assert found["median_trials"] == 9
     assert found["late_choices"] == [2, 1, 0]
+    assert found["plans"]["specialize"] == [0, 1, 2]
+    assert found["plans"]["replace"] == [1, 1, 1]
     blind = found["differ"]["chosen / blind"]
     assert (blind["are"], blind["of"]) == (1, 3)
     assert blind["share"][0] == pytest.approx(1 / 3)

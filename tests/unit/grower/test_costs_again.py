@@ -37,8 +37,8 @@ def test_a_kernel_that_blends_again_has_looks_at_ages_4_and_7(
     activation.aged_from, activation.germinated_epoch = aged_from, 1
     settled = 50 if whole else 0
     room = (3600 - whole - settled) * network - (trained + whole) * activation.flops
-    room = room - 750 * network - 450 * activation.flops
-    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (1650 + whole))
+    room = room - 400 * network - 250 * activation.flops
+    assert costs_of(host).affordable_flops(10, 3) == pytest.approx(room / (1150 + whole))
 
 
 def test_a_kernel_blends_again_if_a_look_comes_before_the_last_quarter(host: Host) -> None:
@@ -72,8 +72,8 @@ def test_a_kernel_that_leaves_or_joins_the_network_makes_room(host: Host) -> Non
     life = host.seed("0", 0).activation
     costs = costs_of(host)
     without = costs.affordable_flops(10, 3, without=[life])
-    assert without == pytest.approx(2850 / 1650 * network)
+    assert without == pytest.approx(3200 / 1150 * network)
     # The run of a larger network may cost 1.3 times as much; 10 epochs of the smaller are spent.
     larger = network + life.flops
-    room = (1.3 * 40 - 30) * 300 * larger - 10 * 300 * network - 750 * larger
-    assert costs.affordable_flops(10, 3, kept=[life]) == pytest.approx(room / 1650)
+    room = (1.3 * 40 - 30) * 300 * larger - 10 * 300 * network - 400 * larger
+    assert costs.affordable_flops(10, 3, kept=[life]) == pytest.approx(room / 1150)

@@ -58,11 +58,11 @@ STEPS = 4
 
 
 def max_cost_for(host: Host, flops: float, num_kernels: int) -> float:
-    """Return the limit that leaves room for one kernel's last look, or the second look at two.
+    """Return the limit that leaves room for one kernel's last look, or for the first look at two.
 
-    They are of ages 9 and 6.  Coins may mute fewer steps than half, by two standard deviations.
+    They are of ages 9 and 4.  Coins may mute fewer steps than half, by two standard deviations.
     """
-    looks, on_trial = (3, 7) if num_kernels == 1 else (2, 4)
+    looks, on_trial = (3, 7) if num_kernels == 1 else (1, 2)
     muted = 0.5 - 2 * 0.5 / math.sqrt(on_trial * STEPS)
     whole = 40 * (looks * (2 * num_kernels - 1) + 1)
     trained = 3 * 48 * (2 + on_trial * (1 - muted))
