@@ -265,8 +265,10 @@ class Grower:
         requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, refused = self.reviewer.review(requests, observation)
         culls = [cull for each in refused for cull in culls_instead(each.decision)]
-        self.emit(*refused, *culls)
-        return [*accepted, *culls]
+        # What was accepted passes again; a cull must pass as any other.
+        accepted, refused_culls = self.reviewer.review([*accepted, *culls], observation)
+        self.emit(*refused, *culls, *refused_culls)
+        return accepted
 
     def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> float:
         """Plan a decision, choose its seeds and apply it; return the time of the ranking, in ms."""
