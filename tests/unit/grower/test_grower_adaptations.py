@@ -85,6 +85,16 @@ def test_a_replacement_that_is_refused_is_a_cull() -> None:
     )
 
 
+@pytest.mark.parametrize("orchestrator", ["diversify", "specialize", "ensemble"])
+def test_an_orchestrator_that_replaces_nothing_culls_the_seed_to_be_replaced(
+    orchestrator: str,
+) -> None:
+    policy = script(e2=[adapt("0", 1)], e6=[REPLACE])
+    run = go(policy=policy, safety=LAVISH, orchestrator=orchestrator)
+    assert run.stages("0", 0)[4:6] == ["PROBATIONARY", "CULLED"]
+    assert culled(run, epoch=6) == [0]
+
+
 def test_a_replacement_without_a_blueprint_that_is_safe_is_a_cull_too() -> None:
     barred = ("affine", "lora", "gated_mlp", "mlp", "norm")
     run = go(policy=script(e2=[adapt("0", 1)], e6=[replace(REPLACE, barred=barred)]), safety=LAVISH)
