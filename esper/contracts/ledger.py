@@ -23,7 +23,7 @@ class LedgerEntry:
     seed: index of the seed in its slot.
     slot_kind, placement, blueprint, task_family, reward_model: the key of the pool that counts it.
     task_family: kind of the task, such as `image`.
-    reward_model: name of the option that judged it; rewards of two models have different scales.
+    reward_model: what judged it: the name of the option, and what else gives rewards another scale.
     epoch: when it was settled.
     reward: on any scale, at most 1e100 in size.
     weight: share of a trial that the reward counts as, in (0, 1]; see `Reward.weight`.

@@ -30,7 +30,7 @@ class SlotSpec:
     in_shape: shape of the input of a kernel, without the batch dimension.
     out_shape: shape of the block's output, without the batch dimension.
     catalogue: names of the blueprints that may be tried here, in order.
-    is_late: whether it is in the second half of the host's slots.
+    is_late: whether it is in the second half of the slots, in the order of the host's modules.
     """
 
     name: str

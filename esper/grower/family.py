@@ -1,8 +1,12 @@
-"""Which tasks are alike enough for one run to learn from another's trials."""
+"""Which tasks and rewards are alike enough for one run to learn from another's trials."""
+
+from dataclasses import fields, is_dataclass
 
 from torch import Tensor
 
+from esper.attribution.options import Attribution
 from esper.contracts.data import InputKind
+from esper.reward.base import RewardModel
 
 _KINDS = {2: InputKind.VECTOR, 4: InputKind.IMAGE}
 
@@ -18,3 +22,20 @@ def family_of(example_input: Tensor) -> str:
         return InputKind.TOKENS.value
     kind = _KINDS.get(dimensions)
     return f"{dimensions}d" if kind is None else kind.value
+
+
+def reward_model_of(reward: RewardModel, method: str) -> str:
+    """Return the reward model of a run: `gain`, `gain scale=10`, or `gain method=twin`.
+
+    Options other than the defaults give rewards another scale, and other methods of attribution
+    show other shares of a gain, so that both are named.
+    """
+    words = [reward.name]
+    if is_dataclass(reward):
+        given = {each.name: (getattr(reward, each.name), each.default) for each in fields(reward)}
+        words += [
+            f"{name}={value}" if isinstance(value, bool | str) else f"{name}={value:g}"
+            for name, (value, default) in given.items()
+            if isinstance(value, bool | int | float | str) and value != default
+        ]
+    return " ".join(words if method == Attribution.method else [*words, f"method={method}"])

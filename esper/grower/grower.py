@@ -81,7 +81,7 @@ class Grower:
         check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
         chosen.attribution.check_epochs(epochs)
-        self.epoch, self.epochs, self.bus = 0, epochs, bus or EventBus()
+        self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
         self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
         self.trials = Trials(self.host, chosen.attribution)
         self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
@@ -100,7 +100,6 @@ class Grower:
         self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
-        self.num_decisions = 0
         self.statistics: Tensors = {}
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
@@ -258,15 +257,16 @@ class Grower:
         self.emit(*bind_rested(moves, self.host, self.ledger))
 
     def _decide(self, observation: Observation) -> list[Decision]:
-        """Return the decisions of the policy that safety accepts."""
+        """Return the decisions, and the culls in place of others, that safety accepts."""
         decisions = self.policy.decide(observation)
         self.emit(*decisions)
         self.num_decisions += len(decisions)
         requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, refused = self.reviewer.review(requests, observation)
         culls = [cull for each in refused for cull in culls_instead(each.decision)]
-        self.emit(*refused, *culls)
-        return [*accepted, *culls]
+        accepted, unfit = self.reviewer.review([*accepted, *culls], observation)
+        self.emit(*refused, *culls, *unfit)
+        return accepted
 
     def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> float:
         """Plan a decision, choose its seeds and apply it; return the time of the ranking, in ms."""

@@ -15,7 +15,7 @@ from esper.blueprint.options import Blueprints
 from esper.contracts.checks import is_real, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.outcome import Outcome
-from esper.grower.family import family_of
+from esper.grower.family import family_of, reward_model_of
 from esper.grower.settle import Settler
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
@@ -33,6 +33,7 @@ from esper.signals.options import Signals
 from esper.store.base import StoreOption
 from esper.store.prior import pool_priors
 from esper.strategy.base import Strategy
+from esper.strategy.ledger import Ledger
 from esper.strategy.viability import Viability
 
 _METHODS = {
@@ -140,9 +141,10 @@ class GrowerOptions(ControlOptions):
     def settler(self, policy: Policy, example_input: Tensor) -> Settler:
         """Return a settler, and open the store; raise DataError if it cannot be read."""
         family = self.task_family or family_of(example_input)
-        priors = pool_priors(self.store.prior)
+        ledger = Ledger(family, reward_model_of(self.reward, self.attribution.method))
+        ledger.start_from(pool_priors(self.store.prior))
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
-        return Settler(self.reward, policy, store, run_id, family, priors)
+        return Settler(self.reward, policy, store, run_id, ledger)
 
     @property
     def verdict_rules(self) -> VerdictRules:

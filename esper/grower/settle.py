@@ -1,7 +1,6 @@
 """Judge the outcome of a settled seed; ledger, store and policy learn from it."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
-from esper.contracts.ledger import UNKNOWN, LedgerEntry, Measurement, PoolPrior
+from esper.contracts.ledger import LedgerEntry, Measurement
 from esper.contracts.outcome import GainPoint, Outcome, Reward
 from esper.contracts.slot import SlotSpec
 from esper.growth.slot import Activation
@@ -56,7 +55,7 @@ class Settler:
     tally: counts over all of them.
     snapshot: entries of other runs that the store held at the start.
 
-    `priors` are what pools are expected to be before any entry.
+    `ledger` is empty but for its prior; None for one of an unknown task family.
     """
 
     def __init__(
@@ -65,16 +64,14 @@ class Settler:
         policy: Policy,
         store: Store,
         run_id: str,
-        task_family: str = UNKNOWN,
-        priors: Sequence[PoolPrior] = (),
+        ledger: Ledger | None = None,
     ) -> None:
         self.reward, self.policy, self.store, self.run_id = reward, policy, store, run_id
         self.outcomes: deque[Outcome] = deque(maxlen=MAX_ENTRIES)
         self.tally = Tally()
         # A restarted run ignores entries that it wrote before.
         self.snapshot = [entry for entry in store.load() if entry.run != run_id]
-        self.ledger = Ledger(task_family, reward.name)
-        self.ledger.start_from(priors)
+        self.ledger = Ledger(reward_model=reward.name) if ledger is None else ledger
         self.ledger.warm_start(self.snapshot, run_id)
 
     def record(self, performance: SeedPerformance, activation: Activation) -> SeedPerformance:

@@ -89,7 +89,10 @@ def _find_slots(model: nn.Module, example_input: Tensor, setup: HostSetup) -> li
     finder = SlotFinder(model, example_input, partial(catalogue.fitting, setup.selection))
     named = () if setup.slots == "auto" else setup.slots
     specs = finder.listed(named, setup.placement) if named else finder.auto(setup.placement)
-    return [replace(spec, is_late=2 * n >= len(specs) > 1) for n, spec in enumerate(specs)]
+    order = [name for name, _ in model.named_modules()]
+    ranked = sorted((spec.name for spec in specs), key=order.index)
+    late = {name for n, name in enumerate(ranked) if 2 * n >= len(ranked) > 1}
+    return [replace(spec, is_late=spec.name in late) for spec in specs]
 
 
 def _check_budget(model: nn.Module, budget: int | None) -> None:

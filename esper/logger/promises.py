@@ -44,9 +44,12 @@ class Promises:
     def settle(
         self, germinated_epoch: int, slot: str, seed: int, gain: float | None
     ) -> Promise | None:
-        """Note a settled gain; return the promise that it belongs to, None without one."""
+        """Note a settled gain; return the promise that it belongs to, None without one.
+
+        It counts once: a kept kernel is judged again at later looks, with the same settled gain.
+        """
         made = self._made.get((germinated_epoch, slot, seed))
-        if made is None or gain is None:
+        if made is None or made.measured is not None or gain is None:
             return None
         made.measured = gain
         self.agreement.add(made.expected, gain)

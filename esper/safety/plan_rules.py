@@ -29,7 +29,9 @@ def as_decided(review: PlanReview) -> str | None:
             fits = change.action is verdict and change.seed == decision.seed
         else:
             known = isinstance(change.action, Action) and change.action in _ADAPTING
-            is_named = decision.seed is None or change.seed == decision.seed
+            # A seed is named to be replaced, not to blend again.
+            is_replacing = change.seed == decision.seed and change.action is not Action.RETARGET
+            is_named = decision.seed is None or is_replacing
             fits = known and is_named and decision.kind is DecisionKind.ADAPT
         if not fits:
             return f"{change.action!s} of seed {change.seed} is not what {decision.kind} asks for"

@@ -32,7 +32,8 @@ class Selector:
 
         A germination without a viable seed is dropped, and its selection gives the reason.  An
         optional one of which a reward below 0 is expected is dropped with those after it.  A seed
-        that the plan names stays.  The germinations get different seeds and different blueprints.
+        that the plan names stays; if the strategy wants none of the blueprints offered to it, the
+        plan is empty.  The germinations get different seeds and different blueprints.
         """
         filled = plan
         selections: list[Selection] = []
@@ -41,6 +42,9 @@ class Selector:
                 continue
             selection = self._select(change, inputs, filled, len(selections))
             selections.append(selection)
+            if selection.seed is None and change.seed is not None:
+                # Without its germination a replacement is a cull, which is not this plan's.
+                return replace(plan, changes=()), tuple(selections)
             if selection.seed is None and change.is_optional:
                 break
             if selection.seed is not None:

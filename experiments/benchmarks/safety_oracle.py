@@ -155,7 +155,8 @@ def _is_asked_for(plan: Plan, decision: Decision) -> bool:
     if any(type(action) is not Action for action, _ in changes):
         return False
     if decision.kind is DecisionKind.ADAPT:
-        others = decision.seed is not None and any(seed != decision.seed for _, seed in changes)
+        steps = {(Action.CULL, decision.seed), (Action.GERMINATE, decision.seed)}
+        others = decision.seed is not None and not steps.issuperset(changes)
         return not others and Action.FOSSILIZE not in [action for action, _ in changes]
     verdict = (Action(decision.kind.value), decision.seed)
     return all(each == verdict for each in changes)

@@ -1,12 +1,17 @@
 """The task family of example inputs."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from esper.attribution.options import Attribution
 from esper.contracts.decision import DecisionKind
-from esper.grower.family import family_of
+from esper.grower.family import family_of, reward_model_of
+from esper.reward.gain import Gain
+from esper.reward.multi_metric import MultiMetric
+from esper.store.memory import Memory
 from tests.unit.scripted import EPOCHS, adapt, losses, make_grower, script, train, verdict
 
 
@@ -37,3 +42,22 @@ def test_the_entries_of_a_grower_name_family_reward_model_and_context() -> None:
 def test_a_family_of_ones_own_is_named() -> None:
     grower, _ = make_grower(task_family="speech")
     assert grower.ledger.task_family == "speech"
+
+
+def test_rewards_of_another_scale_are_of_another_model() -> None:
+    assert reward_model_of(MultiMetric(), "muting") == "multi_metric"
+    assert reward_model_of(MultiMetric(scale=10), "muting") == "multi_metric scale=10"
+    wall = MultiMetric(accuracy_weight=5.0, clock="wall")
+    assert reward_model_of(wall, "twin") == "multi_metric accuracy_weight=5 clock=wall method=twin"
+
+
+def test_the_shipped_prior_speaks_only_of_rewards_and_gains_of_its_own_scale() -> None:
+    def knows(**options: Any) -> bool:
+        grower, _ = make_grower(store=Memory(), **options)
+        return bool(grower.ledger.state_dict()["expected"])
+
+    assert knows()
+    assert knows(reward="gain")
+    assert not knows(reward=Gain(scale=50.0))
+    assert not knows(attribution=Attribution(method="ablation"))
+    assert not knows(task_family="speech")

@@ -1,22 +1,46 @@
 """The four adaptations in a user's loop: ensembles, removals, replacements."""
 
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, ClassVar
 
 import pytest
 
+from esper.contracts.arm import ArmStats
 from esper.contracts.decision import Adaptation, DecisionKind
 from esper.contracts.event import EventKind
 from esper.contracts.plan import Action
+from esper.contracts.stage import SeedStage
 from esper.safety.options import Safety
+from esper.strategy.base import Context, Strategy
 from tests.unit.scripted import LAVISH, Run, adapt, go, script, verdict
 
 REPLACE = replace(adapt("0"), adaptation=Adaptation.REPLACE, seed=0)
 REMOVE = replace(adapt("0"), adaptation=Adaptation.REMOVE_NEURONS)
 
 
+@dataclass(frozen=True)
+class Never(Strategy):
+    """Wants every seed, but not twice."""
+
+    name: ClassVar[str] = "never_again"
+
+    def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
+        return [-math.inf if arm.selections else 0.0 for arm in arms]
+
+
 def replaced(safety: Safety = LAVISH) -> Run:
     """Return a run in which seed 0 of slot '0' germinates in epoch 2 and is replaced in 6."""
     return go(policy=script(e2=[adapt("0", 1)], e6=[REPLACE]), safety=safety)
+
+
+def culled(run: Run, epoch: int) -> list[int]:
+    """Return the seeds of slot '0' that were culled after an epoch."""
+    moves = [event for event in run.told.events if event.kind is EventKind.LIFECYCLE]
+    here = [each.body for each in moves if each.epoch == epoch and each.body.slot == "0"]
+    return [move.seed for move in here if move.to_stage is SeedStage.CULLED]
 
 
 def test_a_replaced_seed_germinates_at_once_with_another_blueprint() -> None:
@@ -61,11 +85,49 @@ def test_a_replacement_that_is_refused_is_a_cull() -> None:
     )
 
 
+@pytest.mark.parametrize("orchestrator", ["diversify", "specialize", "ensemble"])
+def test_an_orchestrator_that_replaces_nothing_culls_the_seed_to_be_replaced(
+    orchestrator: str,
+) -> None:
+    policy = script(e2=[adapt("0", 1)], e6=[REPLACE])
+    run = go(policy=policy, safety=LAVISH, orchestrator=orchestrator)
+    assert run.stages("0", 0)[4:6] == ["PROBATIONARY", "CULLED"]
+    assert culled(run, epoch=6) == [0]
+
+
 def test_a_replacement_without_a_blueprint_that_is_safe_is_a_cull_too() -> None:
     barred = ("affine", "lora", "gated_mlp", "mlp", "norm")
     run = go(policy=script(e2=[adapt("0", 1)], e6=[replace(REPLACE, barred=barred)]), safety=LAVISH)
     assert run.stages("0", 0)[4:6] == ["PROBATIONARY", "CULLED"]
     assert "GERMINATED" not in run.stages("0", 0)[5:]
+
+
+def test_a_replacement_that_the_strategy_does_not_want_is_a_cull_after_which_the_seed_rests() -> (
+    None
+):
+    second = replace(REPLACE, seed=1)
+    run = go(policy=script(e2=[adapt("0", 2)], e6=[second]), safety=LAVISH, strategy=Never())
+    assert run.stages("0", 1)[4:8] == ["PROBATIONARY", "CULLED", "EMBARGOED", "RESETTING"]
+    assert culled(run, epoch=6) == [1]
+    chosen = [plan.kind for plan in run.told.of(EventKind.PLAN) if plan.changes]
+    assert chosen == ["diversify", "verdict"]
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ({"slot": "nowhere"}, ["slot_exists", "slot_exists"]),
+        ({"slot": None}, ["slot_exists", "slot_exists"]),
+        ({"seed": 9}, ["seed_exists", "seed_exists"]),
+        ({"learned": True, "confidence": 0.01}, ["confidence", "confidence"]),
+    ],
+)
+def test_the_cull_in_place_of_a_refused_replacement_must_pass_too(
+    change: dict[str, Any], rules: list[str]
+) -> None:
+    run = go(policy=script(e2=[adapt("0", 1)], e6=[replace(REPLACE, **change)]), safety=LAVISH)
+    assert [refusal.rule for refusal in run.told.of(EventKind.SAFETY)] == rules
+    assert culled(run, epoch=6) == []
 
 
 def test_a_kernel_too_risky_for_the_limit_is_withheld() -> None:

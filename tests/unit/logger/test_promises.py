@@ -29,6 +29,14 @@ def test_a_gain_belongs_to_the_germination_of_its_epoch_slot_and_seed_alone() ->
     assert promises.settle(3, "a", 0, 0.1) is promises.made[0]
 
 
+def test_a_kernel_that_is_judged_again_counts_once() -> None:
+    promises = Promises()
+    promises.promise(3, "a", 0, "mlp", 0.05)
+    assert promises.settle(3, "a", 0, 0.1) is promises.made[0]
+    assert promises.settle(3, "a", 0, 0.1) is None
+    assert promises.agreement.pairs == 1
+
+
 def test_every_seed_of_a_plan_counts() -> None:
     promises = Promises()
     # Deviations -1 0 1 and -2 1 1: 3 / sqrt(2 * 6).

@@ -99,6 +99,7 @@ def test_a_replacement_of_a_named_seed_changes_no_other() -> None:
     named = replace(ADAPT, seed=0)
     assert broken_rule(*REPLACE, decision=named) is None
     assert broken_rule(*REPLACE, cull(1), decision=named) == "as_decided"
+    assert broken_rule(retarget(0), decision=named) == "as_decided"
 
 
 @pytest.mark.parametrize(("limit", "rule"), [(0.3, None), (0.29, "max_risk")])
