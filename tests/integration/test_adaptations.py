@@ -2,6 +2,7 @@
 
 import pytest
 
+from esper.contracts.stage import LIVE
 from tests.integration.harness import Done, Json, Run
 
 PLANS = {
@@ -49,7 +50,14 @@ def test_a_decision_to_remove_leads_to_a_plan_that_blends_again_and_culls(run: R
     assert removals, "a default run has one"
     for wish in removals:
         plan, *later = after(run, wish)
-        assert {change["action"] for change in plan["changes"]} == {"retarget", "cull"}
+        assert {change["action"] for change in plan["changes"]} <= {"retarget", "cull"}
+        assert "cull" in {change["action"] for change in plan["changes"]}
+        # Those left share alpha evenly; one that has its share already does not blend again.
+        (line,) = [each for each in run.metrics if each["epoch"] == wish["epoch"]]
+        here = [seed for seed in line["seeds"] if seed["slot"] == wish["slot"]]
+        left = [seed for seed in here if seed["stage"] in LIVE]
+        unequal = {seed["seed"] for seed in left if seed["alpha"] != 1 / len(left)}
+        assert unequal == {c["seed"] for c in plan["changes"] if c["action"] == "retarget"}
         moved = {(e["seed"], e["to_stage"]) for e in later if e["kind"] == "lifecycle"}
         stages = {"retarget": "BLENDING", "cull": "CULLED"}
         assert {(c["seed"], stages[c["action"]]) for c in plan["changes"]} <= moved
