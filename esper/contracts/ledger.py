@@ -80,7 +80,7 @@ class PoolPrior:
 
     task_family, reward_model, slot_kind, placement, is_late, blueprint: where; the second half of a
         host's slots is late.
-    trials: number of rewards that it was made from, or that it counts as, >= 1.
+    trials: number of rewards that it was made from, >= 1.
     mean_reward, spread: mean and sample standard deviation (0 for one) of those rewards.
     mean_gain: mean relative gain; None if none was measured.
     """

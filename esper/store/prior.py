@@ -7,7 +7,7 @@ model, slot kind, placement and blueprint, with numbers of all trials together, 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,9 +17,6 @@ from esper.contracts.checks import require_one_of
 from esper.contracts.errors import DataError
 from esper.contracts.ledger import PoolPrior
 from esper.rundir.layout import write_json
-
-PRIOR_WEIGHT = 1
-"""Number of trials that a row counts as, however many it was made from."""
 
 FORMAT = 2
 NONE, SHIPPED = "none", "shipped"
@@ -39,17 +36,12 @@ def check_prior(value: str) -> None:
 
 
 def pool_priors(value: str) -> list[PoolPrior]:
-    """Return what `store.prior` expects of pools, each worth at most `PRIOR_WEIGHT` trials.
+    """Return what `store.prior` expects of pools.
 
     Raises:
         DataError: if the shipped file is broken.
     """
-    return [] if value == NONE else weighed(read_prior(shipped()))
-
-
-def weighed(rows: Sequence[PoolPrior]) -> list[PoolPrior]:
-    """Return `rows` with at most `PRIOR_WEIGHT` trials each."""
-    return [replace(row, trials=min(row.trials, PRIOR_WEIGHT)) for row in rows]
+    return [] if value == NONE else read_prior(shipped())
 
 
 def read_prior(path: Traversable) -> list[PoolPrior]:

@@ -1,7 +1,8 @@
 """What a prior expects of arms: a row for each kind of slot, placement, half of the host, and name.
 
-A row counts as its trials: together with the first-order score before an arm's own trials, and with
-those of other slots in the gain that is expected of a blueprint.
+A row is worth what its trials are worth in another slot (see `pooling`): together with the
+first-order score before an arm's own trials, and with the trials of other slots in the gain that is
+expected of a blueprint.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from typing import Any
 
 from esper.contracts.ledger import PoolPrior
 from esper.contracts.slot import SlotSpec
-from esper.strategy.pooling import Tally
+from esper.strategy.pooling import Tally, pool_weight
 from esper.strategy.prior import Prior
 from esper.strategy.reward_scale import RewardScale
 
@@ -32,8 +33,9 @@ class ExpectedPools:
         row = self._of(spec, blueprint)
         if row is None:
             return prior
-        trials = prior.trials + row.trials
-        known = prior.trials * prior.mean + row.trials * scale.unit(row.mean_reward)
+        weight = pool_weight(row.trials)
+        trials = prior.trials + weight
+        known = prior.trials * prior.mean + weight * scale.unit(row.mean_reward)
         return Prior(prior.score, known / trials, trials)
 
     def with_gains(self, spec: SlotSpec, blueprint: str, gains: Tally) -> Tally:
@@ -41,7 +43,8 @@ class ExpectedPools:
         row = self._of(spec, blueprint)
         if row is None or row.mean_gain is None:
             return gains
-        return Tally(gains.count + row.trials, gains.total + row.trials * row.mean_gain)
+        weight = pool_weight(row.trials)
+        return Tally(gains.count + weight, gains.total + weight * row.mean_gain)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the rows, ready for JSON."""

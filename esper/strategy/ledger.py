@@ -71,7 +71,7 @@ class Ledger:
         """Count what comparable pools are expected to be; call it once, before the first trial."""
         for prior in filter(self._is_comparable, priors):
             self._expected.add(prior)
-            self._scale.expect(prior.trials, prior.mean_reward, prior.spread)
+            self._scale.expect(prior.mean_reward, prior.spread)
 
     def note_activation(self, slot: str, seed: int, epoch: int) -> None:
         """Count that `seed` of `slot` germinated at the end of `epoch`."""

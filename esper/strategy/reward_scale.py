@@ -65,12 +65,12 @@ class RewardScale:
         self._within = max(0.0, self._within + within)
         self._refresh()
 
-    def expect(self, count: int, mean: float, deviation: float) -> None:
-        """Count `count` rewards of which mean and standard deviation are expected."""
+    def expect(self, mean: float, deviation: float) -> None:
+        """Count one reward of which mean and standard deviation are expected."""
         step, before = mean - self.mean, self.count
-        self.count += count
-        self.mean += step * count / self.count
-        self._squares += deviation**2 * count + step**2 * before * count / self.count
+        self.count += 1
+        self.mean += step / self.count
+        self._squares += deviation**2 + step**2 * before / self.count
         self._refresh()
 
     @property

@@ -15,7 +15,6 @@ from statistics import fmean, stdev
 
 from esper.contracts.ledger import UNKNOWN, PoolPrior
 from esper.options import OPTIONS
-from esper.store.prior import weighed
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.regret_worlds import Problem, Product, World
 
@@ -81,7 +80,7 @@ def expected_pools(problem: Problem, rng: Random) -> list[PoolPrior]:
                 mean_gain=None,
             )
         )
-    return weighed(pools)
+    return pools
 
 
 def _misses(strategy: str, number: int, has_prior: bool) -> list[bool]:

@@ -37,7 +37,7 @@ def test_a_prior_knows_blueprints_but_no_slot() -> None:
     error = (WORLD.slot_spread**2 + WORLD.noise**2) ** 0.5 / PRIOR_TRIALS**0.5
     for pool, shared in zip(pools, problem.shared, strict=True):
         assert pool.mean_reward == pytest.approx(shared, abs=4 * error)
-        assert pool.trials == 1
+        assert pool.trials == PRIOR_TRIALS
 
 
 @pytest.mark.parametrize("has_prior", [False, True])

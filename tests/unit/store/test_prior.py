@@ -10,12 +10,10 @@ from esper.contracts.errors import DataError
 from esper.contracts.ledger import PoolPrior
 from esper.store.memory import Memory
 from esper.store.prior import (
-    PRIOR_WEIGHT,
     check_prior,
     pool_priors,
     read_prior,
     shipped,
-    weighed,
     write_prior,
 )
 from esper.store.redis import Redis
@@ -46,11 +44,6 @@ def test_the_same_rows_give_the_same_bytes_in_any_order(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
     assert read_prior(one) == [row(), row(blueprint="b", mean_gain=0.333333)]
     assert json.loads(one.read_text())["command"] == "made"
-
-
-def test_a_row_is_worth_a_few_trials() -> None:
-    assert weighed([row(), row(trials=1)]) == [row(trials=PRIOR_WEIGHT), row(trials=1)]
-    assert row().trials > PRIOR_WEIGHT
 
 
 @pytest.mark.parametrize(
@@ -121,4 +114,4 @@ def test_the_shipped_prior_is_whole_and_says_how_it_was_made() -> None:
     made = json.loads(shipped().read_text(encoding="utf-8"))
     assert made["command"].startswith("python -m experiments.make_prior ")
     assert {config["rng_seed"] for config in made["config"].values()} == {100}
-    assert pool_priors("shipped") == weighed(rows)
+    assert pool_priors("shipped") == rows

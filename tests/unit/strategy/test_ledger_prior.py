@@ -31,12 +31,12 @@ def prior(blueprint: str, mean_reward: float, **values: Any) -> PoolPrior:
 def test_a_prior_counts_as_its_trials_with_its_means(make_spec: Make) -> None:
     ledger = Ledger()
     ledger.start_from([prior("a", 3.0, mean_gain=0.1), prior("b", 1.0, placement="series")])
-    # Rewards 3 3 3 1 1 1: mean 2, deviation sqrt(6 / 5).
+    # A reward of 3 and one of 1: mean 2, deviation sqrt(2).  Three trials elsewhere are worth 3/4.
     arm = ledger.arm(make_spec(), 0, "a")
     assert (arm.own_trials, arm.selections) == (0, 0)
-    assert arm.trials == arm.prior_trials == 3
-    assert arm.mean_reward == pytest.approx(0.5 + 1 / (4 * 1.2**0.5))
-    assert ledger.gains(make_spec(), "a") == (Tally(), Tally(3, pytest.approx(0.3)))
+    assert arm.trials == arm.prior_trials == 0.75
+    assert arm.mean_reward == pytest.approx(0.5 + 1 / (4 * 2**0.5))
+    assert ledger.gains(make_spec(), "a") == (Tally(), Tally(0.75, pytest.approx(0.075)))
     assert ledger.gains(make_spec(), "b") == (Tally(), Tally())
     assert ledger.arm(make_spec(), 0, "b").trials == 0
 
@@ -45,17 +45,17 @@ def test_each_half_of_a_host_has_its_prior(make_spec: Make) -> None:
     ledger = Ledger()
     ledger.start_from([prior("a", 1.0, is_late=True), prior("b", 0.0)])
     arms = {late: ledger.arm(make_spec(is_late=late), 0, "a").trials for late in (False, True)}
-    assert arms == {False: 0, True: 3}
+    assert arms == {False: 0, True: 0.75}
 
 
 def test_a_first_order_score_counts_beside_a_prior(make_spec: Make) -> None:
     ledger = Ledger()
     ledger.start_from([prior("a", 1.0), prior("b", 0.0)])
-    # Three trials of each: mean 0.5, deviation sqrt(6 / 4 / 5).
+    # A reward of 1 and one of 0: mean 0.5, deviation sqrt(0.5).
     arm = ledger.arm(make_spec(), 0, "a", Prior(7.0, 0.25, 1.0))
-    edge = 0.5 / (4 * 0.3**0.5)
-    assert (arm.trials, arm.first_order) == (4, 7.0)
-    assert arm.mean_reward == pytest.approx((0.25 + 3 * (0.5 + edge)) / 4)
+    edge = 0.5 / (4 * 0.5**0.5)
+    assert (arm.trials, arm.first_order) == (1.75, 7.0)
+    assert arm.mean_reward == pytest.approx((0.25 + 0.75 * (0.5 + edge)) / 1.75)
 
 
 def test_priors_of_another_task_family_or_reward_model_do_not_count(make_spec: Make) -> None:
@@ -76,7 +76,7 @@ def test_real_trials_overrule_a_prior(make_spec: Make, make_entry: Make) -> None
     for event in range(30):
         ledger.record(make_entry(str(event), reward=float(event % 2), blueprint="ab"[event % 2]))
     better, worse = ledger.arm(make_spec(), 1, "b"), ledger.arm(make_spec(), 0, "a")
-    assert better.trials == worse.trials == pytest.approx(15 + 3)
+    assert better.trials == worse.trials == pytest.approx(15 + 0.75)
     assert better.mean_reward > worse.mean_reward
 
 

@@ -74,20 +74,19 @@ def test_the_state_survives_json() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [2.0], [0.5, 4.0, -1.0]])
-def test_expected_rewards_count_as_such_rewards_one_by_one(before: list[float]) -> None:
-    many = [1.0, 3.0, 5.0, 7.0]
-    at_once = _scale(before)
-    at_once.expect(4, 4.0, math.sqrt(20 / 4))
-    one_by_one = _scale([*before, *many])
-    assert at_once.count == one_by_one.count
-    assert at_once.mean == pytest.approx(one_by_one.mean)
-    assert at_once.deviation == pytest.approx(one_by_one.deviation)
-    assert at_once.unit(3.5) == pytest.approx(one_by_one.unit(3.5))
+def test_an_expected_reward_without_spread_counts_as_one(before: list[float]) -> None:
+    expecting = _scale(before)
+    expecting.expect(3.0, 0.0)
+    plain = _scale([*before, 3.0])
+    assert expecting.count == plain.count
+    assert expecting.mean == pytest.approx(plain.mean)
+    assert expecting.deviation == pytest.approx(plain.deviation)
+    assert expecting.unit(3.5) == pytest.approx(plain.unit(3.5))
 
 
-def test_a_single_expected_reward_has_its_spread() -> None:
+def test_an_expected_reward_has_its_spread() -> None:
     scale = RewardScale()
-    scale.expect(1, 0.0, 3.0)
-    scale.expect(1, 0.0, 1.0)
+    scale.expect(0.0, 3.0)
+    scale.expect(0.0, 1.0)
     # Squares 9 and 1 around 0, over 2 - 1.
     assert scale.deviation == pytest.approx(math.sqrt(10))
