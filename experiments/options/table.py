@@ -18,6 +18,8 @@ HARMS = (
 )
 """Noise that a network learns by heart, so that its accuracy falls after a germination."""
 
+KEEPS = "data=spirals model=mlp epochs=40"
+"""A small network, which keeps a kernel."""
 REPEATS = (
     f"{DENSE} epochs=80 blueprint.names=[affine,mlp,lora] policy=schedule "
     "policy.fractions=[0.02,0.07,0.15,0.22,0.3,0.37,0.45,0.52] policy.embargo_epochs_after_cull=0 "
@@ -135,7 +137,6 @@ CHOICES = {
         strategy/thompson.first_order_weight          0     events.selection.score
         strategy/epsilon_greedy.epsilon               1     events.selection.seed
         strategy/epsilon_greedy.first_order_weight    0     events.selection.score
-        strategy/performance_weighted.temperature     0.1   events.selection.score
         strategy/performance_weighted.first_order_weight  0  events.selection.score
         strategy/sliding_ucb.exploration_constant     0.5   events.selection.score
         strategy/sliding_ucb.first_order_weight       0     events.selection.score
@@ -179,6 +180,7 @@ CHOICES = {
         strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
     """,
     REPEATS: """
+        strategy/performance_weighted.temperature     0.1   events.selection.score
         strategy/performance_weighted.window_size     1     events.selection.score
         strategy/performance_weighted.decay_factor    0.1   events.selection.score
     """,
@@ -190,18 +192,21 @@ CHOICES = {
 """Options of what is tried, and of what a trial is worth."""
 
 POLICIES = {
+    KEEPS: """
+        policy/heuristic.confidence_to_fossilize      1     events.decision.reason
+        policy/schedule.confidence_to_fossilize       1     events.decision.reason
+        policy/heuristic.embargo_epochs_after_cull    15    events.decision.reason
+    """,
     GROWS: """
         policy/heuristic.slope_share                  0.9   events.decision.reason
         policy/heuristic.idle_epochs                  2     events.decision.reason
         policy/heuristic.trigger                      slope  events.decision.reason
         policy/heuristic.plateau_epochs_to_germinate  1     events.decision.urgency
-        policy/heuristic.embargo_epochs_after_cull    0     events.decision.reason
         policy/heuristic.adaptation                   add_neurons  events.decision.adaptation
         policy/heuristic.seeds_per_adaptation         1     events.decision.num_seeds
         policy/heuristic.grow_until                   0.2   events.decision.reason
         policy/heuristic.price                        0.1   events.decision.reason
         policy/heuristic.min_improvement_to_fossilize  0.5  events.decision.reason
-        policy/heuristic.confidence_to_fossilize      1     events.decision.reason
         policy/heuristic.penalty_per_cull             1     events.policy_update.values
         policy/heuristic.penalty_decay                0     events.policy_update.values
         policy/heuristic.penalty_floor                2.2   events.policy_update.values
@@ -223,7 +228,6 @@ POLICIES = {
         policy/schedule.grow_until                    0.1   events.decision.reason
         policy/schedule.price                         0.1   events.decision.reason
         policy/schedule.min_improvement_to_fossilize  0.5   events.decision.reason
-        policy/schedule.confidence_to_fossilize       0     events.decision.reason
     """,
     HARMS: """
         policy/schedule.cull_if_accuracy_drops_by     1     events.lifecycle.reason
@@ -245,6 +249,9 @@ POLICIES = {
 """Options of when to grow, and of verdicts."""
 
 CONTROL = {
+    KEEPS: """
+        safety.min_confidence          1       events.safety.reason
+    """,
     GROWS: """
         viability.min_dormant_epochs   10      events.lifecycle.epoch
         viability.max_concurrent_seeds 1       events.selection.reason
@@ -262,7 +269,6 @@ CONTROL = {
         run.read_out                   last    summary.test_loss
         run.average                    0       summary.test_loss
         kernels.max_flops              0       events.kernel.blueprint
-        safety.min_confidence          1       events.safety.reason
         safety.max_adaptations_per_epoch 0     events.safety.reason
         safety.max_changes_per_epoch   1       events.safety.reason
         safety.max_live_seeds          1       events.safety.reason
