@@ -173,10 +173,8 @@ CHOICES = {
         store/memory.prior                            none  events.selection.score
         store/sqlite.prior                            none  events.selection.score
     """,
-    LASTS: """
-        strategy/sliding_ucb.latest_size              1     events.selection.alternatives
-    """,
     f"{LASTS} rng_seed=1": """
+        strategy/sliding_ucb.latest_size              1     events.selection.alternatives
         strategy/epsilon_greedy.decay_rate            0.01  events.selection.alternatives
     """,
     REPEATS: """
