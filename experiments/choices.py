@@ -41,6 +41,7 @@ from esper.strategy.thompson import Thompson
 from esper.strategy.ucb import UCB
 from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
+from experiments.choosers import CHOOSE, choosing_by
 from experiments.measured import measure
 from experiments.stats import bootstrap, rate
 from experiments.tasks import TUNING_SPLIT_SEED, Place
@@ -61,7 +62,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "c=0.5": {"strategy": UCB(exploration_constant=0.5)},
     "c=8": {"strategy": UCB(exploration_constant=8.0)},
 }
-_CHOOSE = Selector.choose
 _REWARDS = ("scale", "arms", "pools", "latest", "entries")
 """Parts of a ledger's state that rewards change."""
 
@@ -126,7 +126,7 @@ def _chosen(selector: Selector, plan: Plan, inputs: SelectionInputs) -> list[str
     """Return the blueprints that a selector would choose, sorted; its rng does not advance."""
     rng = Random()
     rng.setstate(selector.rng.getstate())
-    filled, _ = _CHOOSE(replace(selector, rng=rng), plan, inputs)
+    filled, _ = CHOOSE(replace(selector, rng=rng), plan, inputs)
     return sorted(blueprint for _, blueprint in filled.germinations)
 
 
@@ -137,13 +137,10 @@ def replayed() -> Iterator[Replay]:
 
     def choose(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
         replay.note(selector, plan, inputs)
-        return _CHOOSE(selector, plan, inputs)
+        return CHOOSE(selector, plan, inputs)
 
-    setattr(Selector, _CHOOSE.__name__, choose)
-    try:
+    with choosing_by(choose):
         yield replay
-    finally:
-        setattr(Selector, _CHOOSE.__name__, _CHOOSE)
 
 
 def cell(change: str, rng_seed: int) -> Row:

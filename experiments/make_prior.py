@@ -43,6 +43,7 @@ from esper.strategy.random import Random
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
+from experiments.choosers import CHOOSE, choosing_by
 from experiments.tasks import TUNING_SPLIT_SEED, WITHOUT_FILES, Place
 
 FIRST_SEED = 100
@@ -88,18 +89,14 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
 def late_slots() -> Iterator[set[str]]:
     """Collect the slots of a host's second half for which the runs inside the block choose."""
     late: set[str] = set()
-    choose = Selector.choose
 
     def noting(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
         if inputs.state.spec.is_late:
             late.add(plan.slot)
-        return choose(selector, plan, inputs)
+        return CHOOSE(selector, plan, inputs)
 
-    setattr(Selector, choose.__name__, noting)
-    try:
+    with choosing_by(noting):
         yield late
-    finally:
-        setattr(Selector, choose.__name__, choose)
 
 
 def _outcomes(events: Iterable[Mapping[str, Any]]) -> dict[str, Outcome]:

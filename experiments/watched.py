@@ -15,8 +15,9 @@ from esper.grower.read_out import BestAverage
 from esper.run.task import scores
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
+from experiments.choosers import CHOOSE, choosing_by
 
-_KEEP, _CHOOSE = BestAverage.keep, Selector.choose
+_KEEP = BestAverage.keep
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,14 @@ def watched(test: Split) -> Iterator[Watch]:
         watch.score(best)
 
     def choose(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
-        filled, selections = _CHOOSE(selector, plan, inputs)
+        filled, selections = CHOOSE(selector, plan, inputs)
         for selection in selections:
             watch.note(selection, inputs)
         return filled, selections
 
     setattr(BestAverage, _KEEP.__name__, keep)
-    setattr(Selector, _CHOOSE.__name__, choose)
     try:
-        yield watch
+        with choosing_by(choose):
+            yield watch
     finally:
         setattr(BestAverage, _KEEP.__name__, _KEEP)
-        setattr(Selector, _CHOOSE.__name__, _CHOOSE)

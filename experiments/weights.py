@@ -32,6 +32,7 @@ from esper.strategy.reward_scale import SPREAD
 from esper.strategy.selector import Selector
 from esper.strategy.viability import SelectionInputs
 from experiments.cells import Cell, Cells
+from experiments.choosers import CHOOSE, choosing_by
 from experiments.make_prior import FIRST_SEED, config_of
 from experiments.tasks import TUNING_SPLIT_SEED, Place, task_names
 
@@ -39,7 +40,6 @@ RESULT = Path(__file__).parent / "results" / "weights.json"
 FIRST_ORDER = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
 POOL = (0.5, 1.0, 2.0, 4.0)
 MEAN_WEIGHT = 0.3
-_CHOOSE = Selector.choose
 
 Trial = dict[str, Any]
 
@@ -70,7 +70,7 @@ def ranked() -> Iterator[dict[tuple[str, int, str], list[float | None]]]:
     ranks: dict[tuple[str, int, str], list[float | None]] = {}
 
     def choose(selector: Selector, plan: Plan, inputs: SelectionInputs) -> Any:
-        filled, selections = _CHOOSE(selector, plan, inputs)
+        filled, selections = CHOOSE(selector, plan, inputs)
         priors = first_order_priors(inputs.first_order, 1.0)
         for seed, blueprint in filled.germinations:
             known = len(priors) > 1 and seed in priors
@@ -78,11 +78,8 @@ def ranked() -> Iterator[dict[tuple[str, int, str], list[float | None]]]:
             ranks.setdefault((plan.slot, seed, blueprint), []).append(rank)
         return filled, selections
 
-    setattr(Selector, _CHOOSE.__name__, choose)
-    try:
+    with choosing_by(choose):
         yield ranks
-    finally:
-        setattr(Selector, _CHOOSE.__name__, _CHOOSE)
 
 
 def errors(
