@@ -90,16 +90,16 @@ class Replay:
         others = {each.name: replace(selector, strategy=each) for each in STRATEGIES}
         arms = {"chosen": selector, **others}
         made = {name: _chosen(arm, plan, inputs) for name, arm in arms.items()}
-        unrewarded = replace(selector, ledger=blank)
-        made["blind"] = _chosen(unrewarded, plan, self._bound_anew(ledger, blank, inputs))
+        unrewarded = replace(selector, ledger=blank, rng=_copy(selector.rng))
+        made["blind"] = _chosen(unrewarded, plan, self._bound_anew(ledger, unrewarded, inputs))
         if made["chosen"]:
             settled = len(ledger.entries_of_run())
             self.choices.append({"epoch": inputs.epoch, "settled": settled, **made})
 
     def _bound_anew(
-        self, ledger: Ledger, blank: Ledger, inputs: SelectionInputs
+        self, ledger: Ledger, unrewarded: Selector, inputs: SelectionInputs
     ) -> SelectionInputs:
-        """Return the inputs with rested seeds bound to what a ledger without rewards expects."""
+        """Return the inputs with rested seeds bound by a selector that knows no rewards."""
         spec, seeds = inputs.state.spec, list(inputs.state.seeds)
         last = {
             entry.seed: entry.blueprint
@@ -111,8 +111,8 @@ class Replay:
                 bound = [each.bound for each in seeds]
                 bound[index] = last[index]
                 free = free_bindings(spec.catalogue, bound, index)
-                means = {name: blank.arm(spec, index, name).mean_reward for name in free}
-                seeds[index] = replace(seed, bound=max(means, key=means.__getitem__))
+                best = next(iter(unrewarded.expected(spec, index, free)))
+                seeds[index] = replace(seed, bound=best)
         known = {
             index: self._scores[spec.name, seeds[index].bound]
             for index in inputs.first_order
@@ -124,10 +124,14 @@ class Replay:
 
 def _chosen(selector: Selector, plan: Plan, inputs: SelectionInputs) -> list[str]:
     """Return the blueprints that a selector would choose, sorted; its rng does not advance."""
-    rng = Random()
-    rng.setstate(selector.rng.getstate())
-    filled, _ = CHOOSE(replace(selector, rng=rng), plan, inputs)
+    filled, _ = CHOOSE(replace(selector, rng=_copy(selector.rng)), plan, inputs)
     return sorted(blueprint for _, blueprint in filled.germinations)
+
+
+def _copy(rng: Random) -> Random:
+    copy = Random()
+    copy.setstate(rng.getstate())
+    return copy
 
 
 @contextmanager

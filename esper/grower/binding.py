@@ -1,4 +1,4 @@
-"""Bind seeds that are dormant again to the blueprint that the ledger expects most of."""
+"""Bind seeds that are dormant again to the blueprint that the strategy chooses."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -7,30 +7,30 @@ from esper.contracts.event import LifecycleMove
 from esper.contracts.slot import free_bindings
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.strategy.ledger import Ledger
+from esper.strategy.selector import Selector
 
 
-def bind_rested(moves: Iterable[LifecycleMove], host: Host, ledger: Ledger) -> list[LifecycleMove]:
+def bind_rested(
+    moves: Iterable[LifecycleMove], host: Host, selector: Selector
+) -> list[LifecycleMove]:
     """Bind each seed that a move made dormant; return the moves, with the reasons of the bindings.
 
     Each gets one of the blueprints that no other seed of its slot is bound to, its own included,
     so that as many blueprints as possible are on offer.  Equals go by the catalogue's order.
     """
     return [
-        _bound(move, host, ledger) if move.to_stage is SeedStage.DORMANT else move for move in moves
+        _bound(move, host, selector) if move.to_stage is SeedStage.DORMANT else move
+        for move in moves
     ]
 
 
-def _bound(move: LifecycleMove, host: Host, ledger: Ledger) -> LifecycleMove:
+def _bound(move: LifecycleMove, host: Host, selector: Selector) -> LifecycleMove:
     slot, index = host.slots[move.slot], move.seed
     bound = [seed.bound for seed in slot.seeds]
     bound[index] = move.blueprint
-    expected = {
-        name: ledger.arm(slot.spec, index, name).mean_reward
-        for name in free_bindings(slot.spec.catalogue, bound, index)
-    }
-    slot.seeds[index].bound = best = max(expected, key=lambda name: expected[name])
-    others = [f"{name} {mean:.2f}" for name, mean in expected.items() if name != best]
-    rest = f" ({', '.join(others)})" if others else ""
-    binding = f"bound to {best}, expected standing {expected[best]:.2f}{rest}"
-    return replace(move, reason=f"{move.reason}; {binding}")
+    free = free_bindings(slot.spec.catalogue, bound, index)
+    (best, expected), *rest = selector.expected(slot.spec, index, free).items()
+    slot.seeds[index].bound = best
+    others = ", ".join([f"{name} {mean:.2f}" for name, mean in rest])
+    why = f"bound to {best}, expected standing {expected:.2f}" + (f" ({others})" if others else "")
+    return replace(move, reason=f"{move.reason}; {why}")

@@ -254,7 +254,7 @@ class Grower:
         self.emit(*self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
         moves = advance_epoch(self.host, metrics, rest_epochs, blended_loss)
-        self.emit(*bind_rested(moves, self.host, self.ledger))
+        self.emit(*bind_rested(moves, self.host, self.selector))
 
     def _decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions, and the culls in place of others, that safety accepts."""

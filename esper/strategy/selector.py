@@ -1,6 +1,7 @@
 """Fill in the seed and blueprint of every germination of a plan: viability first, then strategy."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -9,7 +10,7 @@ from typing import Any
 from esper.contracts.arm import ArmStats
 from esper.contracts.ledger import SeedHistory
 from esper.contracts.plan import Action, Alternative, Plan, SeedChange, Selection
-from esper.contracts.slot import SlotState, next_binding
+from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.strategy.base import Context, Strategy, View
 from esper.strategy.ledger import Ledger
 from esper.strategy.prior import NO_PRIOR, Prior, first_order_priors
@@ -72,6 +73,17 @@ class Selector:
                 offered.update(self._offer(change, unweighed, plan)[0])
         return tuple(sorted(offered))
 
+    def expected(self, spec: SlotSpec, seed: int, blueprints: Sequence[str]) -> dict[str, float]:
+        """Return the mean reward, mapped to [0, 1], of each blueprint, the strategy's choice first.
+
+        The others follow by their scores; equals stay in the order given.
+        """
+        arms = self._arms(spec, [(seed, name, NO_PRIOR) for name in blueprints])
+        context = Context(selections=self.ledger.selections, noise=self.ledger.noise)
+        scores = self.strategy.scores(arms, context, self.rng)
+        ranked = sorted(zip(scores, arms, strict=True), key=lambda pair: -pair[0])
+        return {arm.blueprint: arm.mean_reward for _, arm in ranked}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of `rng`, ready for JSON; the ledger saves its own."""
         version, words, gauss = self.rng.getstate()
@@ -121,12 +133,8 @@ class Selector:
         selections = self.ledger.selections + num_made
         context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
         strategy = self.strategy
-        features = context.features if strategy.is_contextual else ()
-        view = View(strategy.window_size, strategy.latest_size, features)
-        arms = [
-            self.ledger.arm(spec, seed, blueprint, prior, view) for seed, blueprint, prior in offer
-        ]
-        scores = self.strategy.scores(arms, context, self.rng)
+        arms = self._arms(spec, offer, context.features)
+        scores = strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
         least = self.ledger.break_even if change.is_optional else 0.0
         why_not = _why_not(strategy.name, arms[best], scores[best], least)
@@ -150,6 +158,17 @@ class Selector:
             score=_finite(scores[best]),
             reason=f"{reason}; refused: {_in_words(refused)}" if refused else reason,
         )
+
+    def _arms(
+        self,
+        spec: SlotSpec,
+        offer: Sequence[tuple[int, str, Prior]],
+        features: tuple[float, ...] = (),
+    ) -> list[ArmStats]:
+        strategy = self.strategy
+        seen = features if strategy.is_contextual else ()
+        view = View(strategy.window_size, strategy.latest_size, seen)
+        return [self.ledger.arm(spec, seed, name, prior, view) for seed, name, prior in offer]
 
     def _offer(
         self, change: SeedChange, inputs: SelectionInputs, plan: Plan

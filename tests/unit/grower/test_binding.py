@@ -1,5 +1,6 @@
-"""A rested seed tries what the ledger expects most of."""
+"""A rested seed tries what the strategy chooses."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,13 +9,25 @@ from esper.contracts.event import LifecycleMove
 from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.stage import SeedStage
 from esper.grower.binding import bind_rested
+from esper.strategy.base import Strategy
+from esper.strategy.epsilon_greedy import EpsilonGreedy
+from esper.strategy.fixed import Fixed
 from esper.strategy.ledger import Ledger
+from esper.strategy.random import Random as RandomStrategy
+from esper.strategy.selector import Selector
+from esper.strategy.ucb import UCB
+from esper.strategy.viability import Viability
 from tests.unit.grower.ranked import blocks
 
 NAMES = ("affine", "mlp", "lora", "gated_mlp")
 
 
-def ledger_of(**rewards: float) -> Ledger:
+BEST_MEAN = EpsilonGreedy(epsilon=0.0)
+
+
+def selector_of(
+    rewards: dict[str, float], strategy: Strategy = BEST_MEAN, rng_seed: int = 0
+) -> Selector:
     ledger = Ledger()
     for blueprint, reward in rewards.items():
         values: dict[str, Any] = {"slot_kind": "dense", "placement": "parallel"}
@@ -32,7 +45,7 @@ def ledger_of(**rewards: float) -> Ledger:
                 **values,
             )
         )
-    return ledger
+    return Selector(strategy, Viability(), ledger, Random(rng_seed))
 
 
 def rested(seed: int, blueprint: str, stage: SeedStage = SeedStage.DORMANT) -> LifecycleMove:
@@ -51,16 +64,17 @@ def rested(seed: int, blueprint: str, stage: SeedStage = SeedStage.DORMANT) -> L
     ("rewards", "bound", "why"),
     [
         ({}, "lora", "lora, expected standing 0.50 (gated_mlp 0.50, affine 0.50)"),
-        # Mean 2, deviation 1.41: standings 0.32 and 0.68; nothing is known of gated_mlp.
+        # Mean 2, deviation 1: a standing is 0.5 and a quarter of a reward's deviations.
+        (
+            {"lora": 1.0, "affine": 3.0, "gated_mlp": 2.0},
+            "affine",
+            "affine, expected standing 0.75 (gated_mlp 0.50, lora 0.25)",
+        ),
+        # Untried is first.
         (
             {"lora": 1.0, "affine": 3.0},
-            "affine",
-            "affine, expected standing 0.68 (lora 0.32, gated_mlp 0.50)",
-        ),
-        (
-            {"lora": 1.0, "mlp": 3.0},
             "gated_mlp",
-            "gated_mlp, expected standing 0.50 (lora 0.32, affine 0.50)",
+            "gated_mlp, expected standing 0.50 (affine 0.68, lora 0.32)",
         ),
     ],
 )
@@ -68,18 +82,43 @@ def test_a_rested_seed_is_bound_to_the_best_free_blueprint(
     rewards: dict[str, float], bound: str, why: str
 ) -> None:
     host = blocks(1, NAMES, num_seeds=2)
-    (move,) = bind_rested([rested(0, "affine")], host, ledger_of(**rewards))
+    (move,) = bind_rested([rested(0, "affine")], host, selector_of(rewards))
     assert [seed.bound for seed in host.slots["0"].seeds] == [bound, "mlp"]
     assert move.reason == f"rested 5 epochs; bound to {why}"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "bound"),
+    [
+        (UCB(), "affine"),
+        # It knows no scores, so the next in the catalogue's order is as good as any.
+        (Fixed(), "lora"),
+    ],
+)
+def test_the_strategy_chooses_the_binding(strategy: Strategy, bound: str) -> None:
+    host, rewards = blocks(1, NAMES, num_seeds=2), {"lora": 1.0, "affine": 3.0, "gated_mlp": 2.0}
+    bind_rested([rested(0, "affine")], host, selector_of(rewards, strategy))
+    assert host.slots["0"].seeds[0].bound == bound
+
+
+def test_random_bindings_do_not_read_rewards() -> None:
+    found = set()
+    for rng_seed in range(20):
+        host = blocks(1, NAMES, num_seeds=2)
+        selector = selector_of({"lora": 9.0}, RandomStrategy(), rng_seed)
+        bind_rested([rested(0, "affine")], host, selector)
+        found.add(host.slots["0"].seeds[0].bound)
+    assert found == {"affine", "lora", "gated_mlp"}
+
+
 def test_two_seeds_that_rested_together_get_different_blueprints() -> None:
     host = blocks(1, NAMES, num_seeds=2)
-    bind_rested([rested(0, "affine"), rested(1, "mlp")], host, ledger_of(lora=9.0, mlp=1.0))
+    selector = selector_of({"lora": 9.0, "mlp": 1.0, "gated_mlp": 5.0, "affine": 0.0})
+    bind_rested([rested(0, "affine"), rested(1, "mlp")], host, selector)
     assert [seed.bound for seed in host.slots["0"].seeds] == ["lora", "gated_mlp"]
 
 
 def test_other_moves_bind_nothing() -> None:
     host, move = blocks(1, NAMES, num_seeds=2), rested(0, "affine", SeedStage.TRAINING)
-    assert bind_rested([move], host, ledger_of(lora=9.0, mlp=1.0)) == [move]
+    assert bind_rested([move], host, selector_of({"lora": 9.0, "mlp": 1.0})) == [move]
     assert host.slots["0"].seeds[0].bound == "affine"
