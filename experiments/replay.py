@@ -5,15 +5,17 @@ bound anew too, as the product binds them, and what could replace a kernel must 
 its verdict.  A blueprint that was not measured then has its last first-order score, if it has one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from esper.contracts.plan import Plan
 from esper.contracts.slot import SlotState, free_bindings
 from esper.contracts.stage import SeedStage
+from esper.grower import prospects
 from esper.policy.rules.verdict import VerdictRules, would_keep
 from esper.strategy.epsilon_greedy import EpsilonGreedy
 from esper.strategy.expectation import expected_gains
@@ -32,12 +34,21 @@ _REWARDS = ("scale", "arms", "pools", "latest", "entries")
 Row = dict[str, Any]
 
 
+Asked = tuple[SlotState, Sequence[str], Mapping[str, float]]
+
+
 class Replay:
-    """Makes every choice of a run again; `choices` has a row for each."""
+    """Makes every choice of a run again.
+
+    choices: a row for each.
+    asked: by slot, of what the last prospects were foreseen: its state then, the blueprints and
+        their first-order scores.
+    """
 
     def __init__(self, rules: VerdictRules) -> None:
         self.rules = rules
         self.choices: list[Row] = []
+        self.asked: dict[str, Asked] = {}
         self._start: dict[str, Any] | None = None
         self._scores: dict[tuple[str, str], float] = {}
 
@@ -68,9 +79,9 @@ class Replay:
 
         None if nothing is; a plan that replaces nothing stays.
         """
-        prospects = [each for each in state.prospects if each.fits]
-        first_order = {e.blueprint: e.first_order for e in prospects if e.first_order is not None}
-        gains = expected_gains(blank, state, [each.blueprint for each in prospects], first_order)
+        fitting = [each for each in state.prospects if each.fits]
+        observed, names, first_order = self.asked.get(state.spec.name, (state, (), {}))
+        gains = expected_gains(blank, observed, names, first_order)
         changes = list(plan.changes)
         for index, change in enumerate(changes):
             if not change.offered:
@@ -79,7 +90,7 @@ class Replay:
             seed = state.seeds[change.seed]
             worth = [
                 each.blueprint
-                for each in prospects
+                for each in fitting
                 if would_keep(replace(each, expected_gain=gains[each.blueprint]), seed, self.rules)
             ]
             if not worth:
@@ -134,5 +145,11 @@ def replayed(rules: VerdictRules) -> Iterator[Replay]:
         replay.note(selector, plan, inputs)
         return CHOOSE(selector, plan, inputs)
 
-    with choosing_by(choose):
+    def foresee(
+        ledger: Ledger, slot: SlotState, names: Sequence[str], first_order: Mapping[str, float]
+    ) -> dict[str, float | None]:
+        replay.asked[slot.spec.name] = slot, names, first_order
+        return expected_gains(ledger, slot, names, first_order)
+
+    with choosing_by(choose), patch.object(prospects, "expected_gains", foresee):
         yield replay

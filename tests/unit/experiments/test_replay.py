@@ -9,6 +9,7 @@ from esper.contracts.ledger import UNKNOWN, LedgerEntry
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.slot import Look, Placement, Prospect, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
+from esper.grower import prospects
 from esper.policy.rules.verdict import VerdictRules
 from esper.strategy.ledger import Ledger
 from esper.strategy.selector import Selector
@@ -134,6 +135,7 @@ def test_without_rewards_a_replacement_must_be_worth_it_too(
     with replayed(VerdictRules()) as replay:
         selector.choose(plan(None), inputs(1))
         ledger.record(gained("run", "c", 2.0))
+        prospects.expected_gains(ledger, state, ("b", "c"), {})
         filled, _ = selector.choose(replacing, SelectionInputs(state=state, epoch=9))
     assert filled.germinations == [(0, "c")]
     assert replay.choices[1]["chosen"] == ["c"]
