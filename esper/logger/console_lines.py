@@ -143,10 +143,11 @@ def ledger_line(summary: Mapping[str, Any]) -> str | None:
     told = summary.get("ledger_snapshot")
     if told is None:
         return None
-    words = (
-        f"read {plural(summary['ledger_entries_read'], 'ledger entry', 'ledger entries')} "
-        f"of {plural(told['runs'], 'run')}"
-    )
+    num_read, num_comparable = summary["ledger_entries_read"], told.get("comparable")
+    entries = plural(num_read, "ledger entry", "ledger entries")
+    words = f"read {entries} of {plural(told['runs'], 'run')}"
+    if num_comparable is not None and num_comparable < num_read:
+        words += f" ({num_comparable} of this task family and reward model)"
     if told["taken_s"] is None:
         return words
     words += f" as of {datetime.fromtimestamp(told['taken_s'], UTC):%Y-%m-%d %H:%M:%S} UTC"

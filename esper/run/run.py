@@ -82,7 +82,7 @@ def _run(
         run_id=str(run_dir.resolve()),
         **{**grower_options(config), "store": run_store(config.store, run_dir, launcher)},
     )
-    ledger = ledger_facts(run_dir)
+    ledger = ledger_facts(run_dir, grower.ledger)
     facts = {"config": values, "versions": versions()}
     checkpoints = RunCheckpoints(run_dir, grower, facts, usage)
     task = Task(data, config.data.batch_size, config.training, config.epochs, config.rng_seed)

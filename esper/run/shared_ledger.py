@@ -9,6 +9,7 @@ from esper.rundir.layout import CHECKPOINTS, SNAPSHOT
 from esper.store.base import StoreOption
 from esper.store.export import Moment, num_runs, read_export
 from esper.store.read_once import ReadOnce
+from esper.strategy.ledger import Ledger
 
 _MOMENT = tuple(field.name for field in fields(Moment))
 
@@ -19,8 +20,10 @@ def run_store(option: StoreOption, run_dir: Path, launcher: str | None) -> ReadO
     return ReadOnce(option, run_dir, str(run_dir.resolve()), launcher, is_saved)
 
 
-def ledger_facts(run_dir: Path) -> dict[str, Any]:
+def ledger_facts(run_dir: Path, ledger: Ledger) -> dict[str, Any]:
     """Return `ledger_entries_read` and `ledger_snapshot`, which is None without a store.
+
+    `comparable` are those that count: of the task family and reward model of the run's `ledger`.
 
     Raises:
         DataError: if the snapshot cannot be read.
@@ -31,7 +34,6 @@ def ledger_facts(run_dir: Path) -> dict[str, Any]:
     export = read_export(path, str(path))
     # A snapshot of an earlier version has no moment.
     moment = asdict(export.moment) if export.moment else dict.fromkeys(_MOMENT)
-    return {
-        "ledger_entries_read": len(export.entries),
-        "ledger_snapshot": {"file": SNAPSHOT, "runs": num_runs(export.entries), **moment},
-    }
+    comparable = sum(map(ledger.is_comparable, export.entries))
+    told = {"file": SNAPSHOT, "runs": num_runs(export.entries), "comparable": comparable, **moment}
+    return {"ledger_entries_read": len(export.entries), "ledger_snapshot": told}

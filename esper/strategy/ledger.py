@@ -61,7 +61,7 @@ class Ledger:
         fresh = {
             (entry.run, entry.event): entry
             for entry in entries
-            if entry.run != run and self._is_comparable(entry)
+            if entry.run != run and self.is_comparable(entry)
         }
         for entry in aged(list(fresh.values())):
             self._count(entry)
@@ -69,7 +69,7 @@ class Ledger:
 
     def start_from(self, priors: Iterable[PoolPrior]) -> None:
         """Count what comparable pools are expected to be; call it once, before the first trial."""
-        for prior in filter(self._is_comparable, priors):
+        for prior in filter(self.is_comparable, priors):
             self._expected.add(prior)
             self._scale.expect(prior.mean_reward, prior.spread)
 
@@ -102,7 +102,7 @@ class Ledger:
         key = (entry.run, entry.event)
         if key in self._entries:
             raise ValueError(f"ledger: event '{entry.event}' of run '{entry.run}' is recorded")
-        if not self._is_comparable(entry):
+        if not self.is_comparable(entry):
             raise ValueError(
                 f"ledger: of {self.task_family}, {self.reward_model}, got an entry of "
                 f"{entry.task_family}, {entry.reward_model}"
@@ -253,7 +253,8 @@ class Ledger:
         ]
         self._entries = {(entry.run, entry.event): entry for entry in entries}
 
-    def _is_comparable(self, entry: LedgerEntry | PoolPrior) -> bool:
+    def is_comparable(self, entry: LedgerEntry | PoolPrior) -> bool:
+        """Return whether an entry is of this ledger's task family and reward model, and counts."""
         is_family = entry.task_family == self.task_family
         return is_family and entry.reward_model == self.reward_model
 

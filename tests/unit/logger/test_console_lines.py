@@ -144,6 +144,11 @@ def test_what_was_read_of_a_shared_ledger_is_told_with_its_moment() -> None:
     for launcher, order in orders.items():
         told = summary | {"ledger_snapshot": snapshot | {"launcher": launcher}}
         assert ledger_line(told) == f"{words}, jobs {order}"
+    partly = summary | {"ledger_snapshot": snapshot | {"taken_s": None, "comparable": 1}}
+    counted = "(1 of this task family and reward model)"
+    assert ledger_line(partly) == f"read 2 ledger entries of 1 run {counted}"
+    all_count = summary | {"ledger_snapshot": snapshot | {"comparable": 2}}
+    assert ledger_line(all_count) == words
     unknown = summary | {"ledger_snapshot": snapshot | {"taken_s": None}}
     assert ledger_line(unknown) == "read 2 ledger entries of 1 run"
     assert ledger_line(SUMMARY) is None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,33 @@ from esper.rundir.layout import SNAPSHOT
 from esper.store.export import Export, Moment, write_export
 from esper.store.memory import Memory
 from esper.store.sqlite import SQLite
+from esper.strategy.ledger import Ledger
 from tests.unit.run.test_run import small
 
 Make = Callable[..., Any]
 
 
 def test_a_run_without_a_store_read_nothing(tmp_path: Path) -> None:
-    assert ledger_facts(tmp_path) == {"ledger_entries_read": 0, "ledger_snapshot": None}
+    assert ledger_facts(tmp_path, Ledger()) == {"ledger_entries_read": 0, "ledger_snapshot": None}
 
 
 def test_the_snapshot_is_counted_and_its_moment_told(tmp_path: Path, make_entry: Make) -> None:
-    entries = [make_entry("0"), make_entry("1"), make_entry("0", run="two")]
+    other = replace(make_entry("2"), task_family="another")
+    entries = [make_entry("0"), make_entry("1"), make_entry("0", run="two"), other]
     moment = Moment(run="/runs/mine", launcher="basic", taken_s=12.5)
     write_export(tmp_path / SNAPSHOT, Export(entries, moment))
-    told = ledger_facts(tmp_path)
-    assert told["ledger_entries_read"] == 3
-    assert told["ledger_snapshot"] == {"file": SNAPSHOT, "runs": 2, **asdict(moment)}
+    mine = entries[0]
+    told = ledger_facts(tmp_path, Ledger(mine.task_family, mine.reward_model))
+    assert told["ledger_entries_read"] == 4
+    counts = {"runs": 2, "comparable": 3}
+    assert told["ledger_snapshot"] == {"file": SNAPSHOT, **counts, **asdict(moment)}
 
 
 def test_a_snapshot_without_a_moment_is_told_too(tmp_path: Path, make_entry: Make) -> None:
     (tmp_path / SNAPSHOT).write_text(json.dumps([asdict(make_entry("0"))]))
-    told = ledger_facts(tmp_path)["ledger_snapshot"]
-    assert told == {"file": SNAPSHOT, "runs": 1, "run": None, "launcher": None, "taken_s": None}
+    told = ledger_facts(tmp_path, Ledger())["ledger_snapshot"]
+    unknown = {"run": None, "launcher": None, "taken_s": None}
+    assert told == {"file": SNAPSHOT, "runs": 1, "comparable": 1, **unknown}
 
 
 @pytest.mark.parametrize("name", [None, "last", ".next"])
