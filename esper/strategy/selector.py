@@ -151,7 +151,9 @@ class Selector:
         if why_not:
             return select(reason=why_not)
         reason = _why(arms[best], scores[best], scores, "blueprint" if change.offered else "seed")
-        reason += _past(self.ledger.history(spec.name, arms[best].seed))
+        if not change.offered:
+            # Of a seed that is replaced, the present trial has not settled yet.
+            reason += _past(self.ledger.history(spec.name, arms[best].seed))
         return select(
             seed=arms[best].seed,
             blueprint=arms[best].blueprint,

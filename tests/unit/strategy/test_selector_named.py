@@ -64,6 +64,7 @@ def test_the_strategy_chooses_what_a_named_seed_gets(
     ledger = Ledger()
     for index, (name, reward) in enumerate({"e": 1.0, "f": 5.0, "g": 3.0}.items()):
         ledger.record(make_entry(str(index), blueprint=name, reward=reward))
+    ledger.note_activation("block", 2, 4)
     cull = SeedChange(action=Action.CULL, seed=2, rests=False)
     offer = SeedChange(action=Action.GERMINATE, seed=2, offered=("e", "f", "g"))
     scores = {"e": 9.0, "f": 2.0, "g": 1.0}
@@ -80,6 +81,8 @@ def test_the_strategy_chooses_what_a_named_seed_gets(
         assert plan.changes[0] == cull
         assert {each.blueprint for each in selection.alternatives} == {"e", "f", "g"} - {chosen}
         assert selection.reason.startswith("highest score of 3 viable blueprints")
+        # The trial that is culled has not settled, so that it is no try before.
+        assert "before" not in selection.reason
     # A plan to replace is whole or empty: a cull alone would be another change.
     plan, (selection,) = _selector(Fixed(), ledger).choose(make_plan(cull, offer), inputs)
     assert plan.changes == ()
