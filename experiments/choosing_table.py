@@ -137,11 +137,11 @@ def shown(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (_condition_line(name, row) for name, row in conditions.items())
     for name, interval in found["conditions"]["all_tasks_log_loss"].items():
         if name != SHIPPED:
-            yield f"all tasks: shipped - {name}: loss {_percent(interval)} % {standing(interval)}"
+            yield f"all tasks: shipped - {name}: loss {percent(interval)} % {standing(interval)}"
     for task, row in found["ledger"].items():
         first = max(map(abs, row["first"]))
         yield (
-            f"ledger, {task}: shared - alone: loss {_percent(row['mean'])} % over "
+            f"ledger, {task}: shared - alone: loss {percent(row['mean'])} % over "
             f"{row['sequences']} sequences: {standing(row['mean'])}; in the first runs at most "
             f"{first:.2g}; worse in the runs {row['worse_runs'] or 'none'}"
         )
@@ -160,7 +160,7 @@ def _condition_line(name: str, row: Row) -> str:
     if name == SHIPPED or not row["pairs"]:
         return line
     return (
-        f"{line}  {_percent(row['log_loss']):>23s}  {_percent(row['accuracy'], ratio=False):>23s}"
+        f"{line}  {percent(row['log_loss']):>23s}  {percent(row['accuracy'], ratio=False):>23s}"
         f"  {standing(row['log_loss'])}"
     )
 
@@ -173,7 +173,8 @@ def _promise(row: Row) -> str:
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}] of {row['pairs']} pairs, ceiling {ceiling}"
 
 
-def _percent(interval: Sequence[float], *, ratio: bool = True) -> str:
+def percent(interval: Sequence[float], *, ratio: bool = True) -> str:
+    """Return an interval in percent, of the logarithm of a ratio or of a fraction."""
     value, low, high = (100 * (math.expm1(each) if ratio else each) for each in interval)
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
