@@ -32,5 +32,6 @@ def _bound(move: LifecycleMove, host: Host, selector: Selector) -> LifecycleMove
     (best, expected), *rest = selector.expected(slot.spec, index, free).items()
     slot.seeds[index].bound = best
     others = ", ".join([f"{name} {mean:.2f}" for name, mean in rest])
-    why = f"bound to {best}, expected standing {expected:.2f}" + (f" ({others})" if others else "")
+    why = f"{selector.strategy.name} binds it to {best}, expected standing {expected:.2f}"
+    why += f" (others by its score: {others})" if others else ""
     return replace(move, reason=f"{move.reason}; {why}")

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from esper.attribution.options import Attribution
 from esper.contracts.data import InputKind
+from esper.policy.rules.verdict import VerdictRules
 from esper.reward.base import RewardModel
 
 _KINDS = {2: InputKind.VECTOR, 4: InputKind.IMAGE}
@@ -24,11 +25,12 @@ def family_of(example_input: Tensor) -> str:
     return f"{dimensions}d" if kind is None else kind.value
 
 
-def reward_model_of(reward: RewardModel, method: str) -> str:
+def reward_model_of(reward: RewardModel, attribution: Attribution, rules: VerdictRules) -> str:
     """Return the reward model of a run: `gain`, `gain scale=10`, or `gain method=twin`.
 
-    Options other than the defaults give rewards another scale, and other methods of attribution
-    show other shares of a gain, so that both are named.
+    Options other than the defaults give rewards another scale, other methods of attribution show
+    other shares of a gain, and rewards are of what a gain is above what verdicts ask for; so all
+    of these are named.
     """
     words = [reward.name]
     if is_dataclass(reward):
@@ -38,4 +40,16 @@ def reward_model_of(reward: RewardModel, method: str) -> str:
             for name, (value, default) in given.items()
             if isinstance(value, bool | int | float | str) and value != default
         ]
-    return " ".join(words if method == Attribution.method else [*words, f"method={method}"])
+    if attribution.method != Attribution.method:
+        words.append(f"method={attribution.method}")
+    if rules.price != VerdictRules.price:
+        words.append(f"price={rules.price:g}")
+    least = least_gain(attribution, rules)
+    if least != Attribution(method=attribution.method).least_gain:
+        words.append(f"least={least:g}")
+    return " ".join(words)
+
+
+def least_gain(attribution: Attribution, rules: VerdictRules) -> float:
+    """Return the relative gain that a kept kernel must exceed before its price."""
+    return max(attribution.least_gain, rules.min_improvement_to_fossilize)

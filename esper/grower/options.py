@@ -15,7 +15,7 @@ from esper.blueprint.options import Blueprints
 from esper.contracts.checks import is_real, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.outcome import Outcome
-from esper.grower.family import family_of, reward_model_of
+from esper.grower.family import family_of, least_gain, reward_model_of
 from esper.grower.settle import Settler
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
@@ -141,7 +141,7 @@ class GrowerOptions(ControlOptions):
     def settler(self, policy: Policy, example_input: Tensor) -> Settler:
         """Return a settler, and open the store; raise DataError if it cannot be read."""
         family = self.task_family or family_of(example_input)
-        ledger = Ledger(family, reward_model_of(self.reward, self.attribution.method))
+        ledger = Ledger(family, reward_model_of(self.reward, self.attribution, self.verdict_rules))
         ledger.start_from(pool_priors(self.store.prior))
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
         return Settler(self.reward, policy, store, run_id, ledger)
@@ -154,7 +154,7 @@ class GrowerOptions(ControlOptions):
     def priced(self, outcome: Outcome) -> Outcome:
         """Return the outcome with the gain that verdicts ask of it, which its reward reads."""
         rules, shown = self.verdict_rules, self.attribution.shown
-        least = max(self.attribution.least_gain, rules.min_improvement_to_fossilize)
+        least = least_gain(self.attribution, rules)
         price = flops_price(rules.price, shown, outcome.added_flops)
         return replace(outcome, asked_gain=least + price, shown=shown)
 

@@ -56,7 +56,7 @@ def save(model: nn.Module, path: Path | str) -> None:
     require(isinstance(model, nn.Module), "model", "an nn.Module", type(model).__name__)
     require(bool(Path(path).name), "path", "the path of a file", repr(path))
     path, model = Path(path), _unwrapped(model)
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.part")
     with _without_isolated(model):
         try:
             # A single entry: the order in which the library writes entries varies by process.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from esper.contracts.errors import DataError
 from esper.report.comparison import comparison_page
 from esper.report.drawing import to_svg, write_png
 from esper.report.figures import accuracy_figure, comparison_figure, lanes_figure, rewards_figure
@@ -33,10 +34,11 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     if len(folders) > 1:
         # A pattern such as runs/train/* also finds runs that were refused, reports, and files.
         folders = [f for f in folders if not f.exists() or _has_lines(f)]
+    targets = [_target(folder, out, alone=len(folders) == 1) for folder in folders]
+    _check_different(folders, targets)
     written: list[Path] = []
     jobs: list[Job] = []
-    for folder in folders:
-        target = _target(folder, out, alone=len(folders) == 1)
+    for folder, target in zip(folders, targets, strict=True):
         if is_run(folder):
             jobs.append(job_of(folder))
             written += _report_run(folder, target)
@@ -60,6 +62,15 @@ def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:
     if out is None:
         return folder / REPORT
     return Path(out) if alone else Path(out) / f"{folder.parent.name}-{folder.name}"
+
+
+def _check_different(folders: Sequence[Path], targets: Sequence[Path]) -> None:
+    for index, target in enumerate(targets):
+        if (first := targets.index(target)) != index:
+            raise DataError(
+                f"the reports of {folders[first]} and {folders[index]} would both be {target}: "
+                "write them without --out, or one after the other"
+            )
 
 
 def _report_run(folder: Path, target: Path) -> list[Path]:

@@ -12,6 +12,9 @@ from esper.options import OPTIONS, option_name
 FREE = ("name", "logger", "experiment", "store", "device")
 """Keys that may differ when a run is resumed; the ledger of `store` is in the checkpoint."""
 
+PRIOR = "store.prior"
+"""A key of `store` that may not: a checkpoint holds what the run knew at its start."""
+
 
 def config_values(config: RunConfig) -> dict[str, Any]:
     """Return the options as plain values; the first key of each group is its option's `name`."""
@@ -56,7 +59,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) ->
     old, new = _leaves(before), _leaves(now)
     # Compare option names first, because another option has other keys.
     for key in sorted(old | new, key=lambda key: (not key.endswith(".name"), key)):
-        if key.split(".")[0] in (*FREE, "epochs"):
+        if key.split(".")[0] in (*FREE, "epochs") and key != PRIOR:
             continue
         was, is_now = old.get(key, "not there"), new.get(key, "not there")
         if was != is_now:

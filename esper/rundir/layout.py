@@ -24,7 +24,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OSError: naming the file, if it cannot be written; its old content is kept.
     """
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.part")
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     try:
         part.write_text(text, encoding="utf-8")

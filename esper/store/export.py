@@ -51,8 +51,11 @@ def read_export(path: Path, where: str) -> Export:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise DataError(f"{where} cannot be read: {error}") from error
+    except ValueError as error:
+        words = "cannot be read as a ledger in JSON (store=sqlite reads databases)"
+        raise DataError(f"{where} {words}: {error}") from error
     items = value.get("entries") if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise DataError(f"{where} must hold a list of entries")

@@ -100,14 +100,14 @@ def test_a_checkpoint_that_cannot_grow_ends_the_run_and_the_one_before_is_kept(
 def test_a_network_that_cannot_be_saved_is_no_finished_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "run" / "network.part").mkdir(parents=True)
+    (tmp_path / "run" / "network.safetensors.part").mkdir(parents=True)
     code = code_of(*QUICK, f"hydra.run.dir={tmp_path}/run")
     line = Done(tmp_path, code, *capfd.readouterr()).refusal
     assert line.startswith("cannot write ")
     assert "run/network.safetensors" in line
     assert summary_of(tmp_path / "run") == {"status": "failed", "error": line}
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == RECORD | {"network.part"}
+    assert left == RECORD | {"network.safetensors.part"}
 
 
 @pytest.fixture

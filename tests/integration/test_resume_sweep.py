@@ -55,6 +55,8 @@ def test_a_sweep_is_resumed_under_its_own_configuration_only(
     capfd.readouterr()
     assert code_of("train", "--resume", "sweep", "training.lr=0.5") == 1
     assert "continues with its own options, got training.lr=0.5" in capfd.readouterr().err
+    assert code_of("train", "--resume", "sweep", "store.prior=none") == 1
+    assert "continues with its own options, got store.prior=none" in capfd.readouterr().err
     assert_kept(Path("sweep/0"), whole)
     assert code_of("train", "--resume", "sweep", "logger=none") == 0
     assert "job 0: finished before" in capfd.readouterr().out

@@ -204,7 +204,7 @@ def alter(file: str, old: str, new: str) -> Callable[[Path], object]:
         (alter("events.jsonl", "saved", "resumed"), []),
         (alter("summary.json", "0.5", "0.75"), ["summary.json: test_loss differs"]),
         (alter("network.safetensors", "w", "W"), ["network.safetensors: other bytes"]),
-        (lambda run: (run / "summary.part").touch(), ["orphan summary.part"]),
+        (lambda run: (run / "summary.json.part").touch(), ["orphan summary.json.part"]),
         (lambda run: (run / "checkpoints" / ".next").mkdir(), ["empty folder checkpoints/.next"]),
         (
             lambda run: shutil.rmtree(run / "checkpoints" / "best"),

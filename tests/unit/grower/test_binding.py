@@ -63,18 +63,22 @@ def rested(seed: int, blueprint: str, stage: SeedStage = SeedStage.DORMANT) -> L
 @pytest.mark.parametrize(
     ("rewards", "bound", "why"),
     [
-        ({}, "lora", "lora, expected standing 0.50 (gated_mlp 0.50, affine 0.50)"),
+        (
+            {},
+            "lora",
+            "lora, expected standing 0.50 (others by its score: gated_mlp 0.50, affine 0.50)",
+        ),
         # Mean 2, deviation 1: a standing is 0.5 and a quarter of a reward's deviations.
         (
             {"lora": 1.0, "affine": 3.0, "gated_mlp": 2.0},
             "affine",
-            "affine, expected standing 0.75 (gated_mlp 0.50, lora 0.25)",
+            "affine, expected standing 0.75 (others by its score: gated_mlp 0.50, lora 0.25)",
         ),
         # Untried is first.
         (
             {"lora": 1.0, "affine": 3.0},
             "gated_mlp",
-            "gated_mlp, expected standing 0.50 (affine 0.68, lora 0.32)",
+            "gated_mlp, expected standing 0.50 (others by its score: affine 0.68, lora 0.32)",
         ),
     ],
 )
@@ -84,7 +88,7 @@ def test_a_rested_seed_is_bound_to_the_best_free_blueprint(
     host = blocks(1, NAMES, num_seeds=2)
     (move,) = bind_rested([rested(0, "affine")], host, selector_of(rewards))
     assert [seed.bound for seed in host.slots["0"].seeds] == [bound, "mlp"]
-    assert move.reason == f"rested 5 epochs; bound to {why}"
+    assert move.reason == f"rested 5 epochs; epsilon_greedy binds it to {why}"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from esper.attribution.options import Attribution
 from esper.contracts.decision import DecisionKind
 from esper.grower.family import family_of, reward_model_of
+from esper.policy.rules.verdict import VerdictRules
 from esper.reward.gain import Gain
 from esper.reward.multi_metric import MultiMetric
 from esper.store.memory import Memory
@@ -45,10 +46,31 @@ def test_a_family_of_ones_own_is_named() -> None:
 
 
 def test_rewards_of_another_scale_are_of_another_model() -> None:
-    assert reward_model_of(MultiMetric(), "muting") == "multi_metric"
-    assert reward_model_of(MultiMetric(scale=10), "muting") == "multi_metric scale=10"
+    rules = VerdictRules()
+    assert reward_model_of(MultiMetric(), Attribution(), rules) == "multi_metric"
+    assert reward_model_of(MultiMetric(scale=10), Attribution(), rules) == "multi_metric scale=10"
     wall = MultiMetric(accuracy_weight=5.0, clock="wall")
-    assert reward_model_of(wall, "twin") == "multi_metric accuracy_weight=5 clock=wall method=twin"
+    assert (
+        reward_model_of(wall, Attribution(method="twin"), rules)
+        == "multi_metric accuracy_weight=5 clock=wall method=twin"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attribution", "rules", "name"),
+    [
+        ({}, {"price": 0.02}, "gain price=0.02"),
+        ({"min_gain": 0.01}, {}, "gain least=0.01"),
+        ({"min_gain": 0.01}, {"min_improvement_to_fossilize": 0.03}, "gain least=0.03"),
+        # Both methods have a least gain of their own, which is no change.
+        ({"method": "twin"}, {}, "gain method=twin"),
+        ({"min_gain": 0.005}, {"min_improvement_to_fossilize": 0.001}, "gain"),
+    ],
+)
+def test_rewards_above_another_bar_are_of_another_model(
+    attribution: dict[str, Any], rules: dict[str, Any], name: str
+) -> None:
+    assert reward_model_of(Gain(), Attribution(**attribution), VerdictRules(**rules)) == name
 
 
 def test_the_shipped_prior_speaks_only_of_rewards_and_gains_of_its_own_scale() -> None:

@@ -161,3 +161,10 @@ def test_what_is_neither_run_nor_sweep_is_refused(tmp_path: Path) -> None:
         report([tmp_path])
     with pytest.raises(ValueError, match="at least one run"):
         report([])
+
+
+def test_two_reports_of_one_name_are_refused(tmp_path: Path, make_run: Any) -> None:
+    runs = [make_run(tmp_path / each / "sweep" / "0") for each in ("a", "b")]
+    with pytest.raises(DataError, match=r"would both be .*out/sweep-0: write them without --out"):
+        report(runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from esper.config import RunConfig
-from esper.contracts.errors import DataError
+from esper.contracts.errors import CheckpointError, DataError
 from esper.options import OPTIONS, option_name
-from esper.run.config_file import config_of, config_values
+from esper.run.config_file import check_same, config_of, config_values
+from esper.store.prior import NONE
+from esper.store.sqlite import SQLite
 from esper.strategy.thompson import Thompson
 
 CHOICES = [(group, name) for group, options in OPTIONS.items() for name in options]
@@ -53,3 +55,10 @@ def test_every_option_survives_the_way_to_a_file_and_back(group: str, name: str)
 def test_values_of_another_version_are_refused(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=f"no configuration of this version of Esper: .*{problem}"):
         config_of(written_and_read(RunConfig()) | changes)
+
+
+def test_another_store_may_hold_a_resumed_run_but_not_with_another_prior() -> None:
+    before = config_values(RunConfig())
+    check_same(before, config_values(RunConfig(store=SQLite())), epoch=0)
+    with pytest.raises(CheckpointError, match=r"store\.prior was shipped, is none now"):
+        check_same(before, config_values(RunConfig(store=SQLite(prior=NONE))), epoch=0)
