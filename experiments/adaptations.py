@@ -7,8 +7,8 @@ slot; `add_neurons` alone; and each other word, which allows that change beside 
 (`add_layer` in its place).  Differences to `add_neurons` alone are paired by rng seed, with a
 bootstrap over rng seeds; processor seconds are those of epochs (see `experiments.meter`).
 
-A change is asked for by a decision, and made when a kernel germinates, or blends again, by its
-plan.
+A change is asked for by a decision, and made when a kernel germinates by its plan; a removal, when
+one is culled, or blends again.
 
 Writes `experiments/results/adaptations.json` and prints the table.  A stopped command goes on where
 it was.
@@ -66,7 +66,7 @@ def asked(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def made(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Return the kind of each change that a plan made: a kernel germinated, or blended again."""
+    """Return the kind of each change that a plan made."""
     plan: Mapping[str, Any] | None = None
     for event in events:
         if event["kind"] == "plan":
@@ -75,7 +75,8 @@ def made(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if plan is None or not is_of_plan or event["kind"] != "lifecycle":
             continue
         kind, stage = plan["plan_kind"], event["to_stage"]
-        if stage == ("BLENDING" if kind == "specialize" else "GERMINATED"):
+        # Who is left blends again only if it lacks its share.
+        if stage in (("BLENDING", "CULLED") if kind == "specialize" else ("GERMINATED",)):
             yield PLANS.get(kind, kind)
             plan = None  # several kernels of a plan are one change
 

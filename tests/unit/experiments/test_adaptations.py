@@ -32,8 +32,11 @@ def test_a_change_is_made_when_its_plan_moves_a_kernel() -> None:
         plan(10, "specialize"),
         move(10, "BLENDING"),
         move(10, "CULLED"),
+        plan(12, "specialize"),  # who is left has its share
+        move(12, "CULLED"),
     ]
-    assert list(made(events)) == ["add_layer", "replace", "remove_neurons"]
+    removals = ["remove_neurons", "remove_neurons"]
+    assert list(made(events)) == ["add_layer", "replace", *removals]
 
 
 def test_decisions_ask_for_changes() -> None:
