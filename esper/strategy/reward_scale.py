@@ -101,10 +101,13 @@ class RewardScale:
     def units(self, rewards: Sequence[float]) -> tuple[float, ...]:
         """Return each of `rewards` mapped to [0, 1]."""
         offset, slope = self._offset, self._slope
-        units = [offset + reward * slope for reward in rewards]
-        if units and (min(units) < 0 or max(units) > 1):
-            units = [min(1.0, max(0.0, unit)) for unit in units]
-        return tuple(units)
+        # Clipped by comparisons in one pass: a selection maps the windows of all arms.
+        return tuple(
+            [
+                0.0 if (unit := offset + reward * slope) < 0 else 1.0 if unit > 1 else unit
+                for reward in rewards
+            ]
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for `load_state_dict`, ready for JSON."""
