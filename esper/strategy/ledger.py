@@ -166,21 +166,21 @@ class Ledger:
         num_latest, latest_mean = (0, 0.5)
         if view.latest_size:
             num_latest, latest_mean = self._latest_of(own, view.latest_size)
-        return ArmStats(
-            seed=seed,
-            blueprint=blueprint,
-            trials=trials,
-            mean_reward=mean,
-            own_trials=num_own,
-            prior_trials=weight,
-            prior_mean=known / weight if weight else 0.5,
-            recent_rewards=scale.units(own.recent[-view.window_size :]) if view.window_size else (),
-            num_latest=num_latest,
-            latest_mean=latest_mean,
-            selections=record.activations if record else 0,
-            first_order=prior.score,
-            predicted=predicted,
-            uncertainty=uncertainty,
+        return ArmStats(  # by position, which is faster
+            seed,
+            blueprint,
+            trials,
+            mean,
+            num_own,
+            weight,
+            known / weight if weight else 0.5,
+            scale.units(own.recent[-view.window_size :]) if view.window_size else (),
+            num_latest,
+            latest_mean,
+            record.activations if record else 0,
+            prior.score,
+            predicted,
+            uncertainty,
         )
 
     @property
