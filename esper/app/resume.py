@@ -15,7 +15,7 @@ from esper.app.schema import conf_dir
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
-from esper.run.config_file import FREE, PRIOR, check_same, config_values
+from esper.run.config_file import FREE, check_same, config_values, is_free
 from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import (
@@ -83,10 +83,10 @@ def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> N
     for option in further:
         if option.startswith("-"):
             raise ConfigError(f"--resume takes options only, got {option}")
-        if of_sweep and (_group(option) not in (*FREE, "epochs") or _key(option) == PRIOR):
+        if of_sweep and not is_free(_key(option)):
             raise ConfigError(
                 f"{folder} is a sweep and continues with its own options, got {option} "
-                f"(allowed: {', '.join(('epochs', *FREE))})"
+                f"(allowed: {', '.join(('epochs', *FREE))}, but not store.prior)"
             )
 
 

@@ -12,7 +12,7 @@ from esper.options import OPTIONS, option_name
 FREE = ("name", "logger", "experiment", "store", "device")
 """Keys that may differ when a run is resumed; the ledger of `store` is in the checkpoint."""
 
-PRIOR = "store.prior"
+_PRIOR = "store.prior"
 """A key of `store` that may not: a checkpoint holds what the run knew at its start."""
 
 
@@ -46,6 +46,11 @@ def _option(kinds: Mapping[str, Any], key: str, value: Any) -> Any:
     return OPTIONS[key][settings.pop("name")](**settings)
 
 
+def is_free(key: str) -> bool:
+    """Return whether the value of a dotted key may differ when a run is resumed."""
+    return key.split(".", maxsplit=1)[0] in (*FREE, "epochs") and key != _PRIOR
+
+
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> None:
     """Refuse to resume a run under another configuration; only `epochs` may be larger.
 
@@ -59,7 +64,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) ->
     old, new = _leaves(before), _leaves(now)
     # Compare option names first, because another option has other keys.
     for key in sorted(old | new, key=lambda key: (not key.endswith(".name"), key)):
-        if key.split(".")[0] in (*FREE, "epochs") and key != PRIOR:
+        if is_free(key):
             continue
         was, is_now = old.get(key, "not there"), new.get(key, "not there")
         if was != is_now:
