@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 from esper.contracts.plan import Plan, Selection
 from esper.strategy.selector import Selector
@@ -16,8 +17,5 @@ CHOOSE: Choose = Selector.choose
 @contextmanager
 def choosing_by(choose: Choose) -> Iterator[None]:
     """Replace the method of all selectors inside the `with` block; `choose` may call `CHOOSE`."""
-    setattr(Selector, CHOOSE.__name__, choose)
-    try:
+    with patch.object(Selector, CHOOSE.__name__, choose):
         yield
-    finally:
-        setattr(Selector, CHOOSE.__name__, CHOOSE)

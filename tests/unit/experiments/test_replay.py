@@ -58,13 +58,21 @@ def inputs(epoch: int) -> SelectionInputs:
     return SelectionInputs(state=SlotState(spec=SPEC, seeds=SEEDS), epoch=epoch, first_order=order)
 
 
+OTHERS = {"a": 5.0, "b": 1.0, "c": 2.0}
+"""Rewards of another run."""
+
+
+def knowing(entries: list[LedgerEntry], ledger: Ledger) -> Selector:
+    """Return a selector that takes the highest mean of what a ledger knows, other runs included."""
+    ledger.warm_start(entries, "run")
+    strategy = UCB(exploration_constant=0.0, first_order_weight=0.0)
+    return Selector(strategy, Viability(), ledger, Random(0))
+
+
 def test_a_choice_is_made_again_without_the_rewards_of_the_run() -> None:
     ledger = Ledger()
     # The rewards of another run stay, and speak for a.
-    others = {"a": 5.0, "b": 1.0, "c": 2.0}
-    ledger.warm_start([entry("other", name, reward) for name, reward in others.items()], "run")
-    strategy = UCB(exploration_constant=0.0, first_order_weight=0.0)
-    selector = Selector(strategy, Viability(), ledger, Random(0))
+    selector = knowing([entry("other", name, r) for name, r in OTHERS.items()], ledger)
     original = Selector.choose
     with replayed(VerdictRules()) as replay:
         selector.choose(plan(None), inputs(1))
@@ -91,10 +99,7 @@ def test_replaying_leaves_the_random_numbers_of_the_run() -> None:
 def test_without_rewards_rested_seeds_are_bound_anew() -> None:
     ledger = Ledger()
     # The rewards of another run speak for a; that of this run speaks against it.
-    others = {"a": 5.0, "b": 1.0, "c": 2.0}
-    ledger.warm_start([entry("other", name, reward) for name, reward in others.items()], "run")
-    strategy = UCB(exploration_constant=0.0, first_order_weight=0.0)
-    selector = Selector(strategy, Viability(), ledger, Random(0))
+    selector = knowing([entry("other", name, r) for name, r in OTHERS.items()], ledger)
     first = replace(inputs(1), state=SlotState(spec=SPEC, seeds=SEEDS[:2]), first_order={})
     bound_to_c = replace(SEEDS[0], bound="c")
     later = replace(first, epoch=9, state=SlotState(spec=SPEC, seeds=(bound_to_c, SEEDS[1])))
@@ -118,9 +123,7 @@ def test_without_rewards_a_replacement_must_be_worth_it_too(
     ledger = Ledger()
     # Other runs know nothing good of c, this one does.
     others = {"b": of_other_runs, "c": -0.3}
-    ledger.warm_start([gained("other", name, gain) for name, gain in others.items()], "run")
-    strategy = UCB(exploration_constant=0.0, first_order_weight=0.0)
-    selector = Selector(strategy, Viability(), ledger, Random(0))
+    selector = knowing([gained("other", name, gain) for name, gain in others.items()], ledger)
     at_look = Look(epoch=9, age=4, is_last=False, bar=0.05)
     culled = replace(
         SEEDS[0], stage=SeedStage.PROBATIONARY, gain=-0.1, gain_error=0.001, look=at_look
