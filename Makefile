@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := dev,sweep,tensorboard,redis,bench,data
+EXTRAS := dev,sweep,tensorboard,redis,bench,data,policy
 ARGS ?=
 
 .DEFAULT_GOAL := help

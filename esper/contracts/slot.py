@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from esper.contracts.health import Birth, BlockHealth
 from esper.contracts.stage import LIVE, SeedStage
 
 
@@ -151,6 +152,8 @@ class SlotState:
         None when not measured.
     prospects: what could replace a kernel that this epoch's look may cull, the most promising
         first; empty when no look may cull one.
+    health: of the block at the last probe; None if the policy reads no health.
+    births: of the blueprints that its dormant seeds are bound to, at the last probe.
     """
 
     spec: SlotSpec
@@ -160,6 +163,8 @@ class SlotState:
     score: float | None = None
     least_flops: float = 0.0
     prospects: tuple[Prospect, ...] = ()
+    health: BlockHealth | None = None
+    births: tuple[Birth, ...] = ()
 
     @property
     def live(self) -> tuple[SeedState, ...]:
