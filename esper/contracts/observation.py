@@ -49,6 +49,7 @@ class Observation:
     train_losses, val_losses, val_accuracies: last `history_window` values, this epoch's included.
     seed_windows: one for each live seed, by slot and seed order.
     is_suspect: True when the governor suspects that the network is damaged.
+    events_left: growth events that `safety.max_events` leaves; None without a limit.
     curve: the loss over the FLOPs of training at the present size; the size changes when a seed is
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
@@ -71,6 +72,7 @@ class Observation:
     is_suspect: bool = False
     may_blend_again: bool = True
     affordable_flops: float = math.inf
+    events_left: int | None = None
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()

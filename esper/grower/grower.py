@@ -94,7 +94,7 @@ class Grower:
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")
         self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
-        self.reviewer = Reviewer(chosen.safety, self.host, self.costs)
+        self.reviewer = Reviewer(chosen.safety, self.trials, self.costs)
         pipeline = chosen.pipeline(rng_seed)
         prospects = Prospects(self.costs, pipeline, self.ledger, chosen.verdict_rules)
         self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
@@ -161,7 +161,9 @@ class Grower:
             self._advance(metrics, modes.blended_loss())
         self._settle()
         is_suspect = inspection.is_suspect
-        observation, probe_ms = self.observer.observe(metrics, loss, is_suspect=is_suspect)
+        observation, probe_ms = self.observer.observe(
+            metrics, loss, is_suspect=is_suspect, events_left=self.reviewer.events_left
+        )
         decisions = () if inspection.has_rolled_back else self._decide(observation)
         probe_ms += sum(self._adapt(decision, observation, loss) for decision in decisions)
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))

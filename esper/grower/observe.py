@@ -32,7 +32,12 @@ class Observer:
         return 1 <= epoch <= last and not self.governor.has_ended_growth
 
     def observe(
-        self, metrics: EpochMetrics, loss: Loss | None, *, is_suspect: bool
+        self,
+        metrics: EpochMetrics,
+        loss: Loss | None,
+        *,
+        is_suspect: bool,
+        events_left: int | None,
     ) -> tuple[Observation, float]:
         """Return the observation of an epoch, and the time that ranking the slots took, in ms."""
         affordable_flops = self.costs.affordable_flops(metrics.epoch)
@@ -52,7 +57,8 @@ class Observer:
             affordable_flops=affordable_flops,
         )
         in_time = self.costs.may_blend_again(metrics.epoch)
-        return replace(observation, may_blend_again=in_time), probe_ms
+        observation = replace(observation, may_blend_again=in_time, events_left=events_left)
+        return observation, probe_ms
 
     def now(self, observation: Observation) -> Observation:
         """Return an observation of this epoch with the slots as the plans so far have left them."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from esper.attribution.trials import Trials
 from esper.blueprint.cost import Cost, kernel_memory_mb
 from esper.contracts.decision import Decision, Refusal
 from esper.contracts.observation import Observation
@@ -21,8 +22,9 @@ from esper.safety.review import review, review_plan
 class Reviewer:
     """Reviews the changes of a network, and counts the seeds changed in an epoch."""
 
-    def __init__(self, safety: Safety, host: Host, costs: Costs) -> None:
-        self.safety, self.host, self.costs = safety, host, costs
+    def __init__(self, safety: Safety, trials: Trials, costs: Costs) -> None:
+        self.safety, self.trials, self.costs = safety, trials, costs
+        self.host = trials.host
         self._epoch, self._changed = 0, 0
 
     def review(
@@ -30,6 +32,12 @@ class Reviewer:
     ) -> tuple[list[Decision], list[Refusal]]:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
+
+    @property
+    def events_left(self) -> int | None:
+        """Growth events that the run may still have; None without a limit."""
+        most = self.safety.max_events
+        return None if most is None else max(0, most - self.trials.num_events)
 
     def affordable_flops(self, plan: Plan, epoch: int) -> tuple[float, ...]:
         """Return the most forward FLOPs of one, two, ... kernels of a plan that germinates more."""
@@ -87,6 +95,7 @@ class Reviewer:
             memory_mb=host_memory_mb(self.host),
             changed_seeds=self._changed if epoch == self._epoch else 0,
             affordable_flops=self.costs.affordable_flops(epoch),
+            events_left=self.events_left,
         )
 
     def _usage_after(self, plan: Plan, epoch: int) -> Usage:

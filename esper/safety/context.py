@@ -18,6 +18,7 @@ class Usage:
     memory_mb: in MiB, None if not measured.
     changed_seeds: number of seeds that plans have changed in this epoch so far.
     affordable_flops: most forward FLOPs a sample of kernels that may germinate now.
+    events_left: growth events that the run may still have; None without a limit.
     blends_in_time, blends_in_room: whether the plan's kernels that blend again get a look in time,
         and whether `max_cost` pays for their trials until then.
     """
@@ -26,6 +27,7 @@ class Usage:
     memory_mb: float | None = None
     changed_seeds: int = 0
     affordable_flops: float = math.inf
+    events_left: int | None = None
     blends_in_time: bool = True
     blends_in_room: bool = True
 

@@ -16,6 +16,7 @@ class Safety:
     max_adaptations_per_epoch: most slots adapted in an epoch.
     max_changes_per_epoch: most seeds changed in an epoch; culls count, but always pass.
     max_live_seeds: most live seeds of the whole network, None for no limit.
+    max_events: most growth events of the run, each the germinations of one plan; None for no limit.
     max_risk: most risk of a decision and of a blueprint that germinates, in [0, 1].
     max_cost: most FLOPs of the run, trials included, relative to those of its network without open
         trials trained for all epochs; >= 1.  None for 1.3, and 2.0 with `attribution.method=twin`.
@@ -31,6 +32,7 @@ class Safety:
     max_adaptations_per_epoch: int = 2
     max_changes_per_epoch: int = 64
     max_live_seeds: int | None = None
+    max_events: int | None = None
     max_risk: float = 0.9
     max_cost: float | None = None
     parameter_budget: int | None = None
@@ -44,8 +46,9 @@ class Safety:
         for key in ("max_adaptations_per_epoch", "max_changes_per_epoch"):
             count = getattr(self, key)
             require(count >= 0, f"safety.{key}", ">= 0", count)
-        live = self.max_live_seeds
-        require(live is None or live >= 0, "safety.max_live_seeds", ">= 0 or null", live)
+        for key in ("max_live_seeds", "max_events"):
+            most = getattr(self, key)
+            require(most is None or most >= 0, f"safety.{key}", ">= 0 or null", most)
         cost = self.max_cost
         valid = cost is None or 1 <= cost < math.inf
         require(valid, "safety.max_cost", ">= 1 and finite, or null", cost)

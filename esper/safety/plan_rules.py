@@ -109,6 +109,13 @@ def blending_again(review: PlanReview) -> str | None:
     return None if review.usage.blends_in_room else "safety.max_cost pays for no further look"
 
 
+def max_events(review: PlanReview) -> str | None:
+    """Refuse germinations once the run has had as many growth events as it may have."""
+    if review.usage.events_left != 0 or not review.plan.germinations:
+        return None
+    return f"the run has had its {review.limits.max_events} growth events"
+
+
 def max_changes_per_epoch(review: PlanReview) -> str | None:
     """Refuse a plan that exceeds the seeds changed in an epoch."""
     most, done = review.limits.max_changes_per_epoch, review.usage.changed_seeds
@@ -174,6 +181,7 @@ PLAN_RULES: tuple[PlanRule, ...] = (
     max_risk,
     blending_again,
     max_live_seeds,
+    max_events,
     max_changes_per_epoch,
     kernel_costs,
     parameter_budget,

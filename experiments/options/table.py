@@ -270,6 +270,7 @@ CONTROL = {
         safety.max_adaptations_per_epoch 0     events.safety.reason
         safety.max_changes_per_epoch   1       events.safety.reason
         safety.max_live_seeds          1       events.safety.reason
+        safety.max_events              1       events.decision.reason
         safety.max_risk                0.1     events.safety.reason
         safety.max_cost                1       summary.cost_ratio
         safety.parameter_budget        4600    events.safety.reason

@@ -49,7 +49,13 @@ FIXED_KEYS = {
     "growth": ["on_cull"],
     "reward": ["clock"],
     "signals": ["history_window", "plateau_threshold"],
-    "safety": ["max_adaptations_per_epoch", "max_live_seeds", "max_changes_per_epoch", "max_cost"],
+    "safety": [
+        "max_adaptations_per_epoch",
+        "max_live_seeds",
+        "max_events",
+        "max_changes_per_epoch",
+        "max_cost",
+    ],
     "governor": ["enabled", "rise", "window", "sustained", "max_rollbacks"],
 }
 

@@ -85,7 +85,8 @@ def risk_of(observation: Observation, *risks: float) -> float:
 def _has_time(observation: Observation, rules: GrowthRules) -> bool:
     is_known = math.isfinite(observation.metrics.val_loss) and not observation.is_suspect
     in_time = observation.epoch <= last_epoch(rules, observation.epochs)
-    return observation.may_grow and in_time and is_known
+    has_event = observation.events_left != 0
+    return observation.may_grow and in_time and is_known and has_event
 
 
 def _is_undecided(seed: SeedState, kind: DecisionKind | None, rules: VerdictRules) -> bool:

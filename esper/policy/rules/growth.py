@@ -80,6 +80,8 @@ def obstacle(observation: Observation, rules: GrowthRules) -> str | None:
         return f"epoch {epoch} of {epochs} is past policy.grow_until={rules.grow_until:g}"
     if observation.affordable_flops <= 0:
         return "another trial would cost more than safety.max_cost allows"
+    if observation.events_left == 0:
+        return "safety.max_events allows no further growth event"
     if not math.isfinite(observation.metrics.val_loss):
         return f"validation loss is {observation.metrics.val_loss}"
     return None

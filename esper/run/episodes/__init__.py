@@ -1,0 +1,1 @@
+"""Short growth runs of a randomised family, on which policies are trained and compared."""

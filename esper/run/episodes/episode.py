@@ -1,0 +1,141 @@
+"""Run one growth task through `Grower`, epoch by epoch, and measure what came of it.
+
+loss     mean over the test samples of -ln((1 - MIXED) p + MIXED / classes), p the probability
+         of the true class; so that neither one sample nor a perfect network decides alone
+gain     ln(loss of the never-grown run / loss)
+net gain gain - price * log2(FLOPs of the network / FLOPs of the host)
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from esper.contracts.step import StepReport
+from esper.data.base import Split
+from esper.grower.grower import Grower
+from esper.run.episodes.data import load
+from esper.run.episodes.hosts import build_host
+from esper.run.episodes.task import BATCH_SIZE, STEPS_PER_EPOCH, EpisodeTask
+from esper.run.task import Task, scores
+from esper.safety.options import Safety
+from esper.training.optimizer import build_optimizer
+from esper.training.options import Training
+
+MIXED = 0.1
+"""Share of the uniform distribution in the predictions whose loss is measured."""
+
+MAX_COST = 4.0
+"""`safety.max_cost` of an episode: its events are limited, not the cost of their trials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeResult:
+    """The end of an episode.
+
+    loss: of the network that the run reads out, on the test split; see the module.
+    flops: forward FLOPs a sample of that network, relative to those of the host.
+    train_flops: FLOPs of the whole run, trials included, relative to those of the host's training.
+    events: growth events; kept, culled: number of kernels.
+    processor_s: processor seconds of the run.
+    """
+
+    index: int
+    rng_seed: int
+    loss: float
+    accuracy: float
+    flops: float
+    train_flops: float
+    events: int
+    kept: int
+    culled: int
+    processor_s: float
+
+
+class Episode:
+    """A growth run of a task; `options` are those of `Grower`.
+
+    The host, the data and their order depend on the task and on `rng_seed` only, so that runs with
+    different policies can be compared.
+    """
+
+    def __init__(self, task: EpisodeTask, rng_seed: int, **options: Any) -> None:
+        self._began_s = time.process_time()
+        self.task, self.rng_seed = task, rng_seed
+        self.data = load(task)
+        host = build_host(task, rng_seed)
+        training = Training(lr=task.learning_rate, steps_per_epoch=STEPS_PER_EPOCH)
+        self._run = Task(self.data, BATCH_SIZE, training, task.epochs, rng_seed)
+        safety = options.pop("safety", Safety(max_events=task.events, max_cost=MAX_COST))
+        self.grower = Grower(
+            host,
+            build_optimizer(host, training),
+            example_input=self.data.train.x[:4],
+            epochs=task.epochs,
+            rng_seed=rng_seed,
+            slots=slot_names(task),
+            placement="parallel",
+            chance_loss=math.log(task.classes),
+            safety=safety,
+            **options,
+        )
+        self.flops = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are trained."""
+        return self.grower.epoch >= self.task.epochs
+
+    def step(self) -> StepReport:
+        """Train an epoch and take the control step; return its report."""
+        run, host = self._run, self.grower.host
+        trained = run.train(host.model, host.optimizer, self.grower.epoch + 1)
+        report = self.grower.step(run.evaluate, trained=trained, loss=run.loss)
+        self.flops += report.flops
+        return report
+
+    def finish(self) -> EpisodeResult:
+        """Train the epochs that are left, read the network out and test it."""
+        while not self.is_over:
+            self.step()
+        grower = self.grower
+        grower.read_out()
+        grower.host.model.eval()
+        loss, accuracy = mixed_loss(grower.host.model, self.data.test, self.task.classes)
+        seeds = list(grower.host.seeds())
+        host = grower.host
+        plain = host.base_flops * self._run.num_samples * self.task.epochs
+        grower.close()
+        kept = sum(seed.stage == "FOSSILIZED" for seed in seeds)
+        return EpisodeResult(
+            index=self.task.index,
+            rng_seed=self.rng_seed,
+            loss=loss,
+            accuracy=accuracy,
+            flops=host.settled_flops / host.base_flops,
+            train_flops=self.flops / plain,
+            events=grower.trials.num_events,
+            kept=kept,
+            culled=sum(seed.activations for seed in seeds) - kept,
+            processor_s=time.process_time() - self._began_s,
+        )
+
+
+def slot_names(task: EpisodeTask) -> tuple[str, ...]:
+    """Return the paths of the slots of a task's host, in order."""
+    return tuple(f"blocks.{place}" for place in range(task.num_slots))
+
+
+def mixed_loss(model: nn.Module, split: Split, classes: int) -> tuple[float, float]:
+    """Return the loss of mixed predictions, see the module, and the accuracy in [0, 1]."""
+    losses_N, hits_N = scores(model, split)
+    probability_N = (1 - MIXED) * torch.exp(-losses_N) + MIXED / classes
+    return float(-torch.log(probability_N).mean()), float(hits_N.mean())
+
+
+def net_gain(result: EpisodeResult, never: EpisodeResult, price: float) -> float:
+    """Return the net gain of a run over the never-grown one of the same task and seed."""
+    return math.log(never.loss / result.loss) - price * math.log2(result.flops / never.flops)
