@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from esper.contracts.data_flow import DataFlow
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.slot import SeedState, SlotState
 
@@ -53,6 +54,7 @@ class Observation:
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
     part_losses: finite training losses of the parts of each of the last `history_window` epochs.
+    data_flow: between the slots; None if the policy reads no health.
     """
 
     metrics: EpochMetrics
@@ -74,6 +76,7 @@ class Observation:
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()
+    data_flow: DataFlow | None = None
 
     @property
     def epoch(self) -> int:

@@ -52,7 +52,8 @@ class Observer:
             affordable_flops=affordable_flops,
         )
         in_time = self.costs.may_blend_again(metrics.epoch)
-        return replace(observation, may_blend_again=in_time), probe_ms
+        flow = self.host.data_flow
+        return replace(observation, may_blend_again=in_time, data_flow=flow), probe_ms
 
     def now(self, observation: Observation) -> Observation:
         """Return an observation of this epoch with the slots as the plans so far have left them."""
