@@ -12,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from esper.contracts.data_flow import DataFlow
@@ -20,7 +21,7 @@ from esper.contracts.health import BlockHealth
 from esper.contracts.observation import Observation
 from esper.signals.features import HISTORY, number
 from esper.signals.node_features import NodeFeature, node_features, width_and_positions
-from esper.signals.scale import Column, Scale, change, count, loss, scaled, share
+from esper.signals.scale import Column, Floats, Scale, change, count, loss, scaled_rows, share
 from esper.signals.slot_features import SlotFeature, slot_features
 
 if TYPE_CHECKING:
@@ -97,18 +98,15 @@ def observation_graph(
     flow = observation.data_flow
     if flow is None:
         raise ValueError("an observation has a data flow only if its policy reads health")
-    nodes, slots = node_features(observation, flow, previous), slot_features(observation)
-    x_SC = [
-        [*scaled(node, NodeFeature), *scaled(slot, SlotFeature)]
-        for node, slot in zip(nodes, slots, strict=True)
-    ]
+    nodes = scaled_rows(node_features(observation, flow, previous), NodeFeature)
+    slots = scaled_rows(slot_features(observation), SlotFeature)
     pairs, edges = _edges(observation, flow)
-    run = scaled(_run_features(observation, price, num_problem_slots), RunFeature)
+    run = _run_features(observation, price, num_problem_slots)
     graph: Data = data_class(
-        x=torch.tensor(x_SC).reshape(-1, len(NodeFeature) + len(SlotFeature)),
+        x=torch.from_numpy(np.concatenate([nodes, slots], axis=1)),
         edge_index=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T.contiguous(),
-        edge_attr=torch.tensor(edges).reshape(-1, len(EdgeFeature)),
-        u=torch.tensor([run]),
+        edge_attr=torch.from_numpy(edges),
+        u=torch.from_numpy(scaled_rows([run], RunFeature)),
     )
     return graph
 
@@ -128,16 +126,13 @@ def _geometric_data() -> Any:
     return Data
 
 
-def _edges(
-    observation: Observation, flow: DataFlow
-) -> tuple[list[tuple[int, int]], list[list[float]]]:
-    """Return the pairs of nodes, and the scaled row of each: along the data, then against."""
-    specs = {slot.spec.name: slot.spec for slot in observation.slots}
-    places = {name: place for place, name in enumerate(specs)}
+def _edges(observation: Observation, flow: DataFlow) -> tuple[list[tuple[int, int]], Floats]:
+    """Return pairs of nodes, and the scaled row of each: all along the data, then all against."""
+    sizes = {slot.spec.name: width_and_positions(slot.spec) for slot in observation.slots}
+    places = {name: place for place, name in enumerate(sizes)}
     pairs, rows = [], []
     for edge in flow.edges:
-        width, positions = width_and_positions(specs[edge.source])
-        next_width, next_positions = width_and_positions(specs[edge.target])
+        (width, positions), (next_width, next_positions) = sizes[edge.source], sizes[edge.target]
         pairs.append((places[edge.source], places[edge.target]))
         rows.append(
             [
@@ -148,11 +143,14 @@ def _edges(
                 math.log(next_width / width),
                 math.log(next_positions / positions),
                 edge.share,
+                1.0,
             ]
         )
-    forward = [scaled([*row, 1.0], EdgeFeature) for row in rows]
-    backward = [scaled([*row, 0.0], EdgeFeature) for row in rows]
-    return pairs + [(target, source) for source, target in pairs], forward + backward
+    forward = scaled_rows(rows, EdgeFeature)
+    backward = forward.copy()
+    backward[:, EdgeFeature.IS_FORWARD] = EdgeFeature.IS_FORWARD.scale(0)
+    edges = np.concatenate([forward, backward])
+    return pairs + [(target, source) for source, target in pairs], edges
 
 
 def _run_features(

@@ -71,8 +71,12 @@ def node_features(
 
     A row depends on its own slot alone.  `previous` are the probes before the last, by slot.
     """
+    outputs = frozenset(flow.outputs)
     return [
-        [*_place(slot.spec, flow), *_health(slot, observation.epoch, previous.get(slot.spec.name))]
+        [
+            *_place(slot.spec, flow, outputs),
+            *_health(slot, observation.epoch, previous.get(slot.spec.name)),
+        ]
         for slot in observation.slots
     ]
 
@@ -88,11 +92,11 @@ def width_and_positions(spec: SlotSpec) -> tuple[int, int]:
             return spec.out_shape[0], 1
 
 
-def _place(spec: SlotSpec, flow: DataFlow) -> list[float]:
+def _place(spec: SlotSpec, flow: DataFlow, outputs: frozenset[str]) -> list[float]:
     width, positions = width_and_positions(spec)
     return [
         flow.positions[spec.name],
-        spec.name in flow.outputs,
+        spec.name in outputs,
         *(spec.kind is kind for kind in (SlotKind.DENSE, SlotKind.FEATURE_MAP, SlotKind.SEQUENCE)),
         spec.placement is Placement.PARALLEL,
         width,
