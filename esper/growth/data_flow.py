@@ -112,12 +112,15 @@ class _Follower(TorchFunctionMode):
     ) -> Any:
         """Run an operation, and note where its result came from."""
         del types
-        kwargs = kwargs or {}
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         reads = [*_tensors(args), *_tensors(kwargs)]
+        if name.endswith("_as"):
+            # `view_as` and its like read only the shape or the type of the second tensor.
+            reads = reads[:1]
         pasts = [past for tensor in reads for past in self._pasts(tensor)]
         versions = [_version(tensor) for tensor in reads]
         result = func(*args, **kwargs)
-        if pasts and getattr(func, "__name__", "") not in _READS_NO_VALUES:
+        if pasts and name not in _READS_NO_VALUES:
             before = zip(reads, versions, strict=True)
             written = [tensor for tensor, version in before if _version(tensor) != version]
             same = {id(tensor) for tensor in reads}

@@ -138,6 +138,7 @@ def by_index(m: Blocks, x: Tensor) -> Tensor:
         by_index,
         lambda m, x: m.b(m.a(x).relu_()),
         lambda m, x: m.b(m.a(x).detach()),
+        lambda m, x: m.b(m.a(x).view_as(x)),
         lambda m, x: m.b(m.a(x).T.chunk(2)[1].repeat(2, 1).T),
     ],
 )
@@ -152,6 +153,7 @@ def test_the_data_are_followed_through_writes_views_indices_and_detached_tensors
     [
         lambda m, x: m.b(x) + m.a(x),
         lambda m, x: m.b(torch.ones_like(m.a(x))),
+        lambda m, x: m.b(x.view_as(m.a(x))),
         lambda m, x: m.b(x.reshape(m.a(x).shape)),
     ],
 )
