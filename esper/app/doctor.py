@@ -26,6 +26,7 @@ EXTRAS = {
     "sweep": ("hydra-joblib-launcher", "hydra/launcher=joblib"),
     "redis": ("redis", "store=redis and logger=redis"),
     "data": ("datasets", "data=cifar10"),
+    "policy": ("torch-geometric", "the graph of a host's slots"),
     "bench": ("mabwiser", "the benchmarks"),
 }
 """Each extra, the package that it installs, and the options that need it."""

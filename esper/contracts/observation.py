@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from esper.contracts.data_flow import DataFlow
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.slot import SeedState, SlotState
 
@@ -54,6 +55,7 @@ class Observation:
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
     part_losses: finite training losses of the parts of each of the last `history_window` epochs.
+    data_flow: between the slots; None if the policy reads no health.
     """
 
     metrics: EpochMetrics
@@ -76,6 +78,7 @@ class Observation:
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()
+    data_flow: DataFlow | None = None
 
     @property
     def epoch(self) -> int:

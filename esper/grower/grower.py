@@ -82,14 +82,14 @@ class Grower:
         self.options = chosen = GrowerOptions.of(options)
         chosen.attribution.check_epochs(epochs)
         self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
-        self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed))
+        self.policy = chosen.policy.build(rng_seed)
+        self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed, self.policy))
         self.trials = Trials(self.host, chosen.attribution)
         self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
         self.best = BestAverage(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
-        self.policy = chosen.policy.build(rng_seed)
         self.settler = chosen.settler(self.policy, example_input)
         self.ledger = self.settler.ledger
         rng = Random(f"strategy/{rng_seed}")

@@ -57,7 +57,12 @@ class Observer:
             affordable_flops=affordable_flops,
         )
         in_time = self.costs.may_blend_again(metrics.epoch)
-        observation = replace(observation, may_blend_again=in_time, events_left=events_left)
+        observation = replace(
+            observation,
+            may_blend_again=in_time,
+            events_left=events_left,
+            data_flow=self.host.data_flow,
+        )
         return observation, probe_ms
 
     def now(self, observation: Observation) -> Observation:

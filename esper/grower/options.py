@@ -123,12 +123,14 @@ class GrowerOptions(ControlOptions):
         is_list = isinstance(self.schedulers, list | tuple)
         require(is_list, "schedulers", "a list of schedulers", type(self.schedulers).__name__)
 
-    def setup(self, rng_seed: int) -> HostSetup:
-        """Return the options of the model's slots; `rng_seed` is that of the run."""
+    def setup(self, rng_seed: int, policy: Policy | None = None) -> HostSetup:
+        """Return the options of the model's slots; seed and policy are those of the run."""
         mutes = self.attribution.method == "muting"
         return HostSetup(
             coin=Coin(rng_seed, self.attribution.mute_probability if mutes else 0.0),
             average_epochs=self.run.average,
+            # A run whose policy reads none of it neither pays for it nor fails in it.
+            follows_data=policy is not None and policy.reads_health,
             slots=self.slots,
             placement=self.placement,
             num_seeds=self.num_seeds,

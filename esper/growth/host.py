@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from esper.contracts.data_flow import DataFlow
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.slot import SlotSpec, SlotState, next_binding
 from esper.contracts.stage import LIVE, SeedStage, check_move
@@ -39,6 +40,7 @@ class Host:
     average: the network's weights, averaged over the last steps.
     inputs: its last training inputs, kept while a kernel is blended and live.
     base_flops: forward FLOPs a sample of the bare model.
+    data_flow: between the slots of the bare model; None if the policy reads no health.
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
     looks_again: whether kept kernels are compared with the network at the end of the next epoch.
@@ -63,14 +65,12 @@ class Host:
         self.average = WeightAverage(model, average_epochs)
         self.inputs = RecentInputs(model)
         self.slots: dict[str, Slot] = {}
-        self.base_flops = 0.0
-        self.muted_flops = 0.0
+        self.base_flops = self.muted_flops = 0.0
+        self.data_flow: DataFlow | None = None
         self.steps = KernelSteps(optimizer, self.slots, options, coin or Coin())
-        self.global_step = 0
-        self.steps_in_epoch = 0
+        self.global_step = self.steps_in_epoch = 0
         self.steps_per_epoch = 1
-        self.is_followed = False
-        self.looks_again = False
+        self.is_followed = self.looks_again = False
         self.schedule_state: list[param_groups.ScheduleState] = []
         self.last_schedule: list[param_groups.ScheduleState] = []
         self.given_schedule: list[param_groups.ScheduleState] = []

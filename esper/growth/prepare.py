@@ -13,6 +13,7 @@ from esper.contracts.errors import ConfigError
 from esper.contracts.slot import SlotSpec
 from esper.growth import param_groups
 from esper.growth.coin import Coin
+from esper.growth.data_flow import data_flow
 from esper.growth.find_slots import SlotFinder
 from esper.growth.host import Host
 from esper.growth.options import Growth
@@ -30,6 +31,7 @@ class HostSetup:
     parameter_budget: most parameters of the network, None without a limit.
     coin: draws which kernels on trial a training step leaves out.
     average_epochs: length of the average of the weights.
+    follows_data: whether to find out how the data flow between the slots, by a forward pass.
     """
 
     slots: str | tuple[str, ...] = "auto"
@@ -41,6 +43,7 @@ class HostSetup:
     schedulers: Sequence[LRScheduler] = ()
     coin: Coin = field(default_factory=Coin)
     average_epochs: float = 1.0
+    follows_data: bool = False
 
 
 def prepare(
@@ -81,6 +84,8 @@ def prepare(
     host = Host(model, optimizer, setup.growth, setup.coin, setup.average_epochs)
     host.base_flops = forward_flops(model, example_input)
     host.place(specs, setup.num_seeds)
+    if setup.follows_data:
+        host.data_flow = data_flow(model, example_input, list(host.slots))
     return host
 
 

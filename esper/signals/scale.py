@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
 UNKNOWN = -1.5
 """The scaled value of an unknown quantity; outside the range of known ones."""
 
@@ -56,6 +61,22 @@ def scaled(row: Sequence[float], columns: Iterable[Column]) -> list[float]:
     """
     pairs = zip(row, columns, strict=True)
     return [UNKNOWN if math.isnan(raw) else column.scale(raw) for raw, column in pairs]
+
+
+def scaled_rows(rows_NC: Sequence[Sequence[float]], columns: Iterable[Column]) -> Floats:
+    """Return many rows scaled as by `scaled`, as an array (N, C), in a fraction of the time.
+
+    Raises:
+        ValueError: if a row does not have one value for each column.
+    """
+    scales = [column.scale for column in columns]
+    raw_NC = np.array(rows_NC, dtype=np.float64).reshape(len(rows_NC), len(scales))
+    centre_C = np.array([scale.centre for scale in scales])
+    spread_C = np.array([scale.spread for scale in scales])
+    takes_log_C = np.array([scale.takes_log for scale in scales])
+    value_NC = np.where(takes_log_C, np.log1p(raw_NC.clip(min=0.0)), raw_NC)
+    known_NC = ((value_NC - centre_C) / spread_C).clip(-1.0, 1.0)
+    return np.where(np.isnan(raw_NC), UNKNOWN, known_NC).astype(np.float32)
 
 
 def share() -> Scale:

@@ -18,6 +18,7 @@ from experiments.benchmarks import (
     compile,
     endurance,
     governor,
+    graph,
     kernels,
     modification,
     near_best,
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "endurance": endurance.endurance,
     "slots": price.slots,
     "price": price.price,
+    "graph": graph.graphs,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

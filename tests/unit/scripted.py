@@ -16,6 +16,7 @@ from esper.contracts.outcome import Outcome, Reward
 from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
+from esper.policy.base import Policy
 from esper.safety.options import Safety
 from esper.store.memory import Memory
 
@@ -38,7 +39,7 @@ class Script:
         return ScriptPolicy({epoch: list(decisions) for epoch, decisions in self.table})
 
 
-class ScriptPolicy:
+class ScriptPolicy(Policy):
     name = "script"
 
     def __init__(self, table: Table) -> None:

@@ -5,6 +5,7 @@ Shapes: N samples, D features, T positions, C channels, H height, W width.
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def load(task: EpisodeTask) -> DataSet:
     inputs = torch.as_tensor(x, dtype=torch.int64 if is_text else torch.float32)
     targets = torch.as_tensor(y, dtype=torch.int64)
     ends = (0, task.samples, task.samples + VALIDATION_SAMPLES, total)
-    parts = [Split(x=inputs[a:b], y=targets[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    parts = [Split(x=inputs[a:b], y=targets[a:b]) for a, b in pairwise(ends)]
     spec = DataSpec(kind=_KINDS[task.kind], input_shape=inputs.shape[1:], num_classes=task.classes)
     return DataSet(spec=spec, train=parts[0], val=parts[1], test=parts[2])
 

@@ -133,13 +133,13 @@ def damage(block: nn.Module, kind: Damage) -> None:
     assert isinstance(last, nn.Linear | nn.Conv2d), "every block has a last layer with weights"
     if kind is Damage.DEAD:
         dead = torch.arange(last.weight.shape[1]) >= ALIVE
-        last.weight[:, dead] *= 0.0
+        last.weight[:, dead] = 0.0
         _silence(first, dead)
     elif kind is Damage.TINY:
         for parameter in (*first.parameters(), *last.parameters()):
-            parameter *= 0.02
+            parameter.mul_(0.02)
     elif kind is Damage.HUGE:
-        first.weight *= 8.0
+        first.weight.mul_(8.0)
     else:
         block.requires_grad_(False)
 
@@ -150,7 +150,7 @@ def _silence(first: nn.Linear | nn.Conv2d, dead: Tensor) -> None:
     if len(first.bias) == len(dead):
         first.bias[dead] -= 8.0
     else:
-        first.weight[-len(dead) :][dead] *= 0.0
+        first.weight[-len(dead) :][dead] = 0.0
 
 
 def _keep_variance(block: nn.Module) -> None:

@@ -17,12 +17,14 @@ from esper.grower.prospects import Prospects
 from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline
+from esper.policy.never import Never, NeverPolicy
 from esper.policy.rules.verdict import VerdictRules
 from esper.safety.options import GovernorOptions, Safety
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
 from esper.strategy.ledger import Ledger
 from tests.unit.growth.builders import grow, make_metrics
+from tests.unit.scripted import go, same_weights
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(4))
 
@@ -154,3 +156,26 @@ def test_an_observation_knows_the_risk_of_each_blueprint() -> None:
     seen, _ = observer_of().observe(make_metrics(3), None, is_suspect=False)
     risks = {seed.bound: seed.risk for slot in seen.slots for seed in slot.seeds}
     assert risks == {"mlp": 0.2, "affine": 0.1}
+
+
+class Looking(NeverPolicy):
+    """Never grows, but reads the health of the slots."""
+
+    reads_health = True
+
+
+class Look(Never):
+    def build(self, rng_seed: int) -> Looking:
+        return Looking()
+
+
+def test_the_data_flow_is_followed_only_for_a_policy_that_reads_health() -> None:
+    plain, looking = (go(policy=policy, slots=("0", "3"), steps=1) for policy in (Never(), Look()))
+    assert plain.reports[0].observation.data_flow is None
+    flow = looking.reports[0].observation.data_flow
+    assert flow is not None
+    assert flow is looking.grower.host.data_flow
+    assert flow.positions == {"0": 0.0, "3": 1.0}
+    # GELU lies between the two, and dropout does nothing in eval mode.
+    assert [(each.source, each.target, each.operations) for each in flow.edges] == [("0", "3", 1)]
+    assert same_weights(plain.model, looking.model)

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esper.signals.scale import UNKNOWN, Column, Scale, change, count, loss, scaled, share
+from esper.signals.scale import (
+    UNKNOWN,
+    Column,
+    Scale,
+    change,
+    count,
+    loss,
+    scaled,
+    scaled_rows,
+    share,
+)
 
 SCALES = [share(), count(100), loss(), change(0.1), change(-0.5), Scale(centre=3.0, spread=2.0)]
 
@@ -51,3 +61,23 @@ def test_columns_count_from_0_and_a_row_is_scaled_column_by_column() -> None:
     assert scaled([0.75, -0.05, math.nan], Pair) == pytest.approx([0.5, -0.5, UNKNOWN])
     with pytest.raises(ValueError, match="zip"):
         scaled([0.0, 0.0], Pair)
+
+
+class Mixed(Column):
+    SHARE = share()
+    COUNT = count(100)
+    LOSS = loss()
+    CHANGE = change(-0.5)
+
+
+@given(st.lists(st.tuples(*[st.floats(-1e9, 1e9) | st.just(math.nan)] * 4), max_size=5))
+def test_many_rows_are_scaled_as_one_by_one(rows: list[tuple[float, ...]]) -> None:
+    found = scaled_rows(rows, Mixed)
+    assert found.shape == (len(rows), 4)
+    for row, values in zip(rows, found.tolist(), strict=True):
+        assert values == pytest.approx(scaled(row, Mixed), abs=1e-6)
+
+
+def test_rows_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="reshape"):
+        scaled_rows([(0.5, 0.5)], Mixed)
