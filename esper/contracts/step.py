@@ -15,6 +15,7 @@ class StepReport:
     moves: stage changes of seeds in this step, in order.
     has_rolled_back: whether the governor rolled the network back.
     flops: FLOPs of the epoch for training the network and its twins, and for attribution.
+    probe_ms: time of the probe of the slots' health; 0 if there was none.
     """
 
     metrics: EpochMetrics
@@ -24,6 +25,7 @@ class StepReport:
     flops: float
     evaluation_ms: float
     attribution_ms: float
+    probe_ms: float = 0.0
 
     def __repr__(self) -> str:
         moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]

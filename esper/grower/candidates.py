@@ -29,7 +29,7 @@ class Chosen:
 
     kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a limit, then the selections.
-    probe_ms: time of the backward pass that ranked the kernels.
+    ranking_ms: time of the backward pass that ranked the kernels.
     context: of its germinations, as `LedgerEntry.context`.
     refusal: why the plan cannot be applied, None if it can.
     """
@@ -37,7 +37,7 @@ class Chosen:
     plan: Plan
     kernels: dict[tuple[int, str], Kernel]
     events: tuple[EventBody, ...]
-    probe_ms: float
+    ranking_ms: float
     context: tuple[float, ...]
     refusal: Refusal | None = None
 
@@ -89,7 +89,7 @@ class Candidates:
         began = time.perf_counter()
         kernels = {(plan.slot, seed): kernel for seed, kernel in offer.kernels.items()}
         ranked = rank(self.host, kernels, loss)
-        probe_ms = (time.perf_counter() - began) * 1e3
+        ranking_ms = (time.perf_counter() - began) * 1e3
         for attempt in ranked.failed:
             del offer.kernels[attempt.seed]
         built = offer.kernels
@@ -114,8 +114,8 @@ class Candidates:
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             attempts = (*events, error.attempt)
-            return Chosen(chosen, {}, attempts, probe_ms, inputs.features, refusal)
-        return Chosen(chosen, kernels_of_plan, events, probe_ms, inputs.features)
+            return Chosen(chosen, {}, attempts, ranking_ms, inputs.features, refusal)
+        return Chosen(chosen, kernels_of_plan, events, ranking_ms, inputs.features)
 
     def note(self, chosen: Chosen, applied: Applied, epoch: int) -> None:
         """Count the germinations of a plan after `epoch` in the ledger, with their context."""

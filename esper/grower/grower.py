@@ -6,7 +6,6 @@ evaluate -> attribute -> stages advance -> observation -> policy: decisions -> s
 """
 
 import time
-from random import Random
 from typing import Any, Unpack
 
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.optim import Optimizer
 
 from esper.attribution.evaluation import Evaluate, repeatable
 from esper.attribution.first_order import Loss
+from esper.attribution.health import Probe
 from esper.attribution.modes import Modes
 from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
@@ -28,9 +28,7 @@ from esper.grower.candidates import Candidates
 from esper.grower.checks import check_arguments, check_finite, check_open, check_step, check_trained
 from esper.grower.costs import Costs
 from esper.grower.later import plan_later_looks, take_later_looks
-from esper.grower.observe import Observer
 from esper.grower.options import GrowerArguments, GrowerOptions
-from esper.grower.prospects import Prospects
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
 from esper.growth.lifecycle import advance_epoch, cull_overdue, health
@@ -40,7 +38,6 @@ from esper.probe.rng_state import RngState
 from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
-from esper.strategy.selector import Selector
 
 _STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
 """Parts of a grower with a state of their own, in the order of loading."""
@@ -92,12 +89,10 @@ class Grower:
         self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
         self.settler = chosen.settler(self.policy, example_input)
         self.ledger = self.settler.ledger
-        rng = Random(f"strategy/{rng_seed}")
-        self.selector = Selector(chosen.strategy, chosen.viability, self.ledger, rng)
+        self.selector = chosen.selector(self.ledger, rng_seed)
         self.reviewer = Reviewer(chosen.safety, self.trials, self.costs)
         pipeline = chosen.pipeline(rng_seed)
-        prospects = Prospects(self.costs, pipeline, self.ledger, chosen.verdict_rules)
-        self.observer = Observer(self.costs, self.governor, prospects, chosen.signals)
+        self.observer = chosen.observer(self.settler, self.governor, self.costs, pipeline)
         self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
         self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
         self.statistics: Tensors = {}
@@ -115,6 +110,7 @@ class Grower:
         *,
         trained: TrainReport | None = None,
         loss: Loss | None = None,
+        probe: Probe | None = None,
     ) -> StepReport:
         """Evaluate the epoch just trained, settle seeds, and change the network.
 
@@ -126,21 +122,23 @@ class Grower:
                 only on the epoch's number or on the global random state.
             trained: the numbers of the training, as far as known.
             loss: returns a model's scalar loss on training samples; its gradient ranks kernels.
+            probe: returns a model's losses per sample on some 96 training samples, with a graph;
+                policies that read the health of slots need it.
 
         Raises:
-            ValueError: if the budget is over, another optimizer trained the model, or `evaluate`
-                returns no loss per sample.
+            ValueError: if the budget is over, another optimizer trained the model, `evaluate`
+                returns no loss per sample, or the policy needs a `probe`.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
         check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
+        self.observer.check(probe)
         check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
         check_trained(self.host, self.costs.batch_size)
         trained = trained or TrainReport()
         modes, began = Modes(repeatable(evaluate), self.host), time.perf_counter()
         evaluation = modes.settled()
         check_finite(evaluation.losses_N, self.epoch)
-        evaluated = time.perf_counter()
-        self.statistics = modes.statistics
+        self.statistics, evaluated = modes.statistics, time.perf_counter()
         self.epoch += 1
         self._moves.clear()
         flops = self.costs.begin_epoch(trained.num_samples)
@@ -161,16 +159,19 @@ class Grower:
             self._advance(metrics, modes.blended_loss())
         self._settle()
         is_suspect = inspection.is_suspect
-        observation, probe_ms = self.observer.observe(
-            metrics, loss, is_suspect=is_suspect, events_left=self.reviewer.events_left
+        left = self.reviewer.events_left
+        observation = self.observer.observe(
+            metrics, loss, probe, is_suspect=is_suspect, events_left=left
         )
         decisions = () if inspection.has_rolled_back else self._decide(observation)
-        probe_ms += sum(self._adapt(decision, observation, loss) for decision in decisions)
+        ranking_ms = self.observer.ranking_ms + sum(
+            self._adapt(decision, observation, loss) for decision in decisions
+        )
         self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
         self._settle()
         self.trials.follow()
         self.guard.prepare(self.epoch)
-        if not is_suspect:
+        if not inspection.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
         self.host.begin_epoch()
@@ -182,7 +183,8 @@ class Grower:
             has_rolled_back=inspection.has_rolled_back,
             flops=flops,
             evaluation_ms=(evaluated - began) * 1e3,
-            attribution_ms=(attributed - evaluated) * 1e3 + probe_ms,
+            attribution_ms=(attributed - evaluated) * 1e3 + ranking_ms,
+            probe_ms=self.observer.probe_ms,
         )
 
     def read_out(self) -> int | None:
@@ -286,10 +288,10 @@ class Grower:
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)
             self.candidates.note(chosen, adapted.applied, self.epoch)
-            return chosen.probe_ms
+            return chosen.ranking_ms
         culls = culls_instead(decision)
         self.emit(*culls)
-        return chosen.probe_ms + sum(self._adapt(cull, now, loss) for cull in culls)
+        return chosen.ranking_ms + sum(self._adapt(cull, now, loss) for cull in culls)
 
     def _settle(self) -> None:
         """Reward every seed that was fossilized or culled since the last call."""

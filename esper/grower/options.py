@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
+from random import Random
 from typing import Any, TypedDict
 
 from torch import Tensor
@@ -15,7 +16,11 @@ from esper.blueprint.options import Blueprints
 from esper.contracts.checks import is_real, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.outcome import Outcome
+from esper.grower.checkups import Checkups
+from esper.grower.costs import Costs
 from esper.grower.family import family_of, least_gain, reward_model_of
+from esper.grower.observe import Observer
+from esper.grower.prospects import Prospects
 from esper.grower.settle import Settler
 from esper.growth.coin import Coin
 from esper.growth.options import Growth, ReadOut
@@ -25,15 +30,18 @@ from esper.kernels.pipeline import KernelPipeline
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
-from esper.policy.base import Policy, PolicyOption
+from esper.policy.base import Policy, PolicyOption, reads_health
+from esper.policy.rules.growth import GrowthRules, last_epoch
 from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
+from esper.safety.rollback import Governor
 from esper.signals.options import Signals
 from esper.store.base import StoreOption
 from esper.store.prior import pool_priors
 from esper.strategy.base import Strategy
 from esper.strategy.ledger import Ledger
+from esper.strategy.selector import Selector
 from esper.strategy.viability import Viability
 
 _METHODS = {
@@ -152,6 +160,24 @@ class GrowerOptions(ControlOptions):
     def verdict_rules(self) -> VerdictRules:
         """The rules of the policy's verdicts; the usual ones for a policy that has none of them."""
         return self.policy if isinstance(self.policy, VerdictRules) else VerdictRules()
+
+    def selector(self, ledger: Ledger, rng_seed: int) -> Selector:
+        """Return the selector of seeds; `rng_seed` is that of the run."""
+        rng = Random(f"strategy/{rng_seed}")
+        return Selector(self.strategy, self.viability, ledger, rng)
+
+    def observer(
+        self, settler: Settler, governor: Governor, costs: Costs, pipeline: KernelPipeline
+    ) -> Observer:
+        """Return what observes the run; it has checkups if the settler's policy reads health."""
+        prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules)
+        checkups = None
+        if reads_health(settler.policy):
+            rules, epochs = self.policy, costs.epochs
+            last = last_epoch(rules, epochs) if isinstance(rules, GrowthRules) else epochs
+            every = self.signals.probe_every
+            checkups = Checkups(costs, pipeline, every=every, last_epoch=last)
+        return Observer(costs, governor, prospects, self.signals, checkups)
 
     def priced(self, outcome: Outcome) -> Outcome:
         """Return the outcome with the gain that verdicts ask of it, which its reward reads."""

@@ -1,6 +1,6 @@
 """Rank untrained kernels, and find what the best kernel of each slot promises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,28 @@ def rank(host: Host, kernels: Mapping[Key, Kernel], loss: Loss | None) -> Ranked
             failed.append(error.attempt)
             del left[error.attempt.slot, error.attempt.seed]
     return Ranked({}, failed)
+
+
+def untried_kernels(
+    host: Host,
+    states: Sequence[SlotState],
+    affordable_flops: float,
+    rng_seed: int,
+    take: Callable[[Request], Kernel],
+) -> dict[Key, Kernel]:
+    """Return the kernels of dormant seeds that can be paid, except for blueprints that fail."""
+    kernels: dict[Key, Kernel] = {}
+    for seed in (seed for state in states for seed in state.seeds):
+        if seed.stage is not SeedStage.DORMANT:
+            continue
+        try:
+            request = host.request(seed.slot, seed.seed, seed.bound, rng_seed)
+            if request.cost.flops <= affordable_flops:
+                kernels[seed.slot, seed.seed] = take(request)
+        except KernelError:
+            # It is reported when it is asked for.
+            continue
+    return kernels
 
 
 class Prospects:
@@ -147,19 +169,10 @@ class Prospects:
     def _measure(
         self, states: Sequence[SlotState], epoch: int, affordable_flops: float, loss: Loss
     ) -> None:
-        kernels: dict[Key, Kernel] = {}
-        for seed in (seed for state in states for seed in state.seeds):
-            if seed.stage is not SeedStage.DORMANT:
-                continue
-            try:
-                request = self.host.request(
-                    seed.slot, seed.seed, seed.bound, self.pipeline.rng_seed
-                )
-                if request.cost.flops <= affordable_flops:
-                    kernels[seed.slot, seed.seed] = self.pipeline.take(request)
-            except KernelError:
-                # It is reported when it is asked for.
-                continue
+        pipeline = self.pipeline
+        kernels = untried_kernels(
+            self.host, states, affordable_flops, pipeline.rng_seed, pipeline.take
+        )
         scores = rank(self.host, kernels, loss).scores
         for state in states:
             own = [score for (slot, _), score in scores.items() if slot == state.spec.name]

@@ -241,7 +241,7 @@ class SlotFinder:
             for name, module in self.model.named_modules()
             if name and not isinstance(self._shapes(name), str)
         }
-        layers = {name for name, module in usable.items() if _is_layer(module)}
+        layers = {name for name, module in usable.items() if is_layer(module)}
         blocks = {name for name in specs.keys() & usable if _is_block(usable[name])}
         blocks = _without_wrapped_layers(blocks, layers)
         blocks -= {outer for name in blocks for outer in _around(name)}
@@ -255,7 +255,7 @@ def _is_block(module: nn.Module) -> bool:
     return num_modules == 3 and next(module.parameters(), None) is not None
 
 
-def _is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
     """Return whether a module is a single layer with a weight matrix."""
     if module._modules or isinstance(module, nn.Embedding):
         return False

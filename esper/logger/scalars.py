@@ -31,6 +31,7 @@ _PATHS = {
     "evaluation_ms": "time/evaluation_ms",
     "control_ms": "time/control_ms",
     "attribution_ms": "time/attribution_ms",
+    "probe_ms": "time/probe_ms",
     "checkpoint_ms": "time/checkpoint_ms",
 }
 

@@ -34,6 +34,11 @@ class Policy(Protocol):
         del state
 
 
+def reads_health(policy: Policy) -> bool:
+    """Return `policy.reads_health`, False where a policy of one's own does not say it."""
+    return bool(getattr(policy, "reads_health", False))
+
+
 class PolicyOption(Protocol):
     """A config option that builds a policy; its fields are the keys under `policy.`."""
 

@@ -40,10 +40,12 @@ def run_epochs(
             lambda model, optimizer: task.train(model, optimizer, epoch),  # noqa: B023
             trained=trained,
             loss=task.loss,
+            probe=task.probe,
         )
         total_ms = (time.perf_counter() - began) * 1e3
         assert trained.busy_ms is not None, "the task measures it"
-        busy_ms = trained.busy_ms - busy_before_ms + step.evaluation_ms + step.attribution_ms
+        measuring_ms = step.evaluation_ms + step.attribution_ms + step.probe_ms
+        busy_ms = trained.busy_ms - busy_before_ms + measuring_ms
         # Logging counts as control.  It happens after its line is made, so the line of an epoch
         # counts the logging of the epoch before.
         line = metrics_line(grower, step, trained, logging_ms + total_ms - busy_ms)
@@ -78,6 +80,7 @@ def metrics_line(
         "evaluation_ms": step.evaluation_ms,
         "control_ms": control_ms,
         "attribution_ms": step.attribution_ms,
+        "probe_ms": step.probe_ms,
         "seeds": [
             {
                 "slot": seed.slot,

@@ -11,6 +11,8 @@ from esper.attribution.trials import BACKWARD
 from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 
+_OTHER = ("attribution", "probe", "checkpoint")
+"""What an epoch's time is spent on beside training, evaluation and control."""
 _LIBRARIES = ("torch", "numpy", "hydra-core", "omegaconf", "wandb", "scikit-learn")
 
 
@@ -30,7 +32,7 @@ def summarise(
     fossils = [seed for seed in seeds if seed.stage is SeedStage.FOSSILIZED]
     params = grower.host.num_parameters
     busy = sum(line["train_ms"] + line["evaluation_ms"] for line in lines)
-    other = sum(line["attribution_ms"] + line["checkpoint_ms"] for line in lines)
+    other = sum(line[f"{name}_ms"] for line in lines for name in _OTHER)
     control = sum(line["control_ms"] for line in lines)
     spent = sum(line["flops"] for line in lines)
     plain = (1 + BACKWARD) * grower.host.flops * num_samples * len(lines)

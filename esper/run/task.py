@@ -18,7 +18,8 @@ from esper.training.objective import mean_loss, sample_hits, sample_losses
 from esper.training.options import Training
 
 EVALUATION_BATCH = 1024
-PROBE_BATCH = 256
+RANKING_BATCH = 256
+PROBE_BATCH = 96
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ class Task:
     def loss(self, model: nn.Module) -> Tensor:
         """Return the mean loss on the first training samples, differentiable."""
         train = self.data.train
-        return mean_loss(model(train.x[:PROBE_BATCH]), train.y[:PROBE_BATCH])
+        return mean_loss(model(train.x[:RANKING_BATCH]), train.y[:RANKING_BATCH])
+
+    def probe(self, model: nn.Module) -> Tensor:
+        """Return the losses (N,) of the first training samples, differentiable."""
+        train = self.data.train
+        return sample_losses(model(train.x[:PROBE_BATCH]), train.y[:PROBE_BATCH])
 
     def evaluate(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """Return losses and hits (N,) on the decision-validation split."""

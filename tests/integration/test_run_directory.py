@@ -38,6 +38,7 @@ METRICS = {
     "step_ms",
     "control_ms",
     "attribution_ms",
+    "probe_ms",
     "checkpoint_ms",
     "learning_rate",
     "seeds",

@@ -48,7 +48,7 @@ FIXED_KEYS = {
     "training": ["optimizer", "lr", "steps_per_epoch", "schedule", "decay_from"],
     "growth": ["on_cull"],
     "reward": ["clock"],
-    "signals": ["history_window", "plateau_threshold"],
+    "signals": ["history_window", "plateau_threshold", "probe_every"],
     "safety": [
         "max_adaptations_per_epoch",
         "max_live_seeds",

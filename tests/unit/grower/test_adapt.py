@@ -25,7 +25,7 @@ def adapter_of(host: Host, method: str = "muting") -> Adapter:
 
 
 def chosen(host: Host, plan: Plan) -> Chosen:
-    return Chosen(plan, kernels_for(host, plan), (), probe_ms=0.0, context=())
+    return Chosen(plan, kernels_for(host, plan), (), ranking_ms=0.0, context=())
 
 
 DECISION = Decision(kind=DecisionKind.ADAPT, slot="block1", reason="a test wants it")

@@ -48,6 +48,7 @@ def make_line(epoch: int = 3, **changes: Any) -> dict[str, Any]:
         "step_ms": 1.5,
         "control_ms": 2.0,
         "attribution_ms": None,
+        "probe_ms": 0.0,
         "checkpoint_ms": 0.0,
         "learning_rate": 0.003,
         "seeds": [

@@ -32,6 +32,7 @@ def test_a_line_becomes_paths_and_unknowns_are_left_out(line: Any) -> None:
         "network/live_seeds": 1,
         "time/step_ms": 1.5,
         "time/control_ms": 2.0,
+        "time/probe_ms": 0.0,
         "time/checkpoint_ms": 0.0,
         "slot/block2/1/stage": 3,
         "slot/block2/1/alpha": 0.5,

@@ -241,6 +241,7 @@ def epoch_line(epoch: int, lives: tuple[Activation, ...], shift: float) -> dict[
         "step_ms": 1.21,
         "control_ms": 1.9,
         "attribution_ms": None if epoch < 5 else 9.0,
+        "probe_ms": 0.0,
         "checkpoint_ms": 2.5,
         "learning_rate": 0.003,
         "seeds": seeds,
