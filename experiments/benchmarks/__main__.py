@@ -25,6 +25,7 @@ from experiments.benchmarks import (
     regret,
     runs,
     safety,
+    signals,
     steps,
 )
 from experiments.benchmarks.figure import Figure, row, table, write
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "compile": compile.compiled,
     "safety": safety.fuzzed,
     "governor": governor.governor,
+    "signals": signals.signals,
     "endurance": endurance.endurance,
     "slots": price.slots,
     "price": price.price,
