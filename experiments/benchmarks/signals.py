@@ -62,7 +62,7 @@ def _measured(name: str, stream: Sequence[SeedHealth], num_signals: int) -> list
         left = perf_counter()
         delays += [left - since for since in arrived]
     seconds = perf_counter() - began
-    assert not len(buffer) and not buffer.dropped, "each burst is taken out whole"
+    assert len(buffer) + buffer.dropped == 0, "each burst is taken out whole"
     delays.sort()
     total = num_bursts * BATCH
     reference = f"{total:,} signals in bursts of {BATCH:,}, {num_told / total:.0%} told"

@@ -91,9 +91,9 @@ def test_errors_are_told_before_what_is_ready(trouble: Trouble) -> None:
     run.guard.prepare(0)
     trouble.forward, trouble.calls = MISTAKE, {1}
     told = train(run)
-    assert [(signal.blueprint, signal.why) for signal in told] == [
-        ("bad", "error"),
-        ("mlp", "ready"),
+    assert [(signal.blueprint, signal.why, signal.error_rate) for signal in told] == [
+        ("bad", "error", 0.25),
+        ("mlp", "ready", 0.0),
     ]
 
 
