@@ -130,8 +130,8 @@ class SeedHealth:
 
     gradient_norm: mean L2 norm of a live kernel's gradient over the sampled steps.
     finite: whether all sampled gradients were finite.
-    error_rate: failures a training step that the kernel took part in, in [0, 1]; of the last epoch
-        with such a step, since a kernel that rests has none.
+    error_rate: failures, those in evaluations included, a training step that the kernel took part
+        in, in [0, 1]; of the last epoch with such a step, since a kernel that rests has none.
     latency_ms: median time of its last calls in the slot, in evaluations on a CPU.
     is_ready: whether its stage is over, or a look at it is due.
     is_problem: whether its errors make its slot a problem slot (`esper.signals.health_score`).

@@ -101,7 +101,7 @@ class SeedState:
         kernels.
     gradient_norm: mean L2 norm of the kernel's gradient over the sampled steps of the epoch.
     unhealthy_epochs: epochs in a row in which that gradient was 0 or not finite.
-    error_rate: failures a training step of its last epoch in the network, in [0, 1].
+    error_rate: failures of the kernel a training step, as `SeedHealth.error_rate`.
     improvement: validation accuracy with the seed at its last look minus at germination, a
         fraction.
     improvement_error: standard error of `improvement`.

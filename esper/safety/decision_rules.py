@@ -11,7 +11,7 @@ from collections.abc import Callable
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
 from esper.safety.context import DecisionReview, is_share
-from esper.signals.health_score import problem
+from esper.signals.health_score import find_problem
 
 _DORMANT = frozenset({SeedStage.DORMANT})
 
@@ -139,12 +139,18 @@ def health(review: DecisionReview) -> str | None:
     for seed in review.slot.live:
         if seed.gradient_norm is not None and not math.isfinite(seed.gradient_norm):
             return f"gradient norm of seed {seed.seed} of '{seed.slot}' is {seed.gradient_norm}"
-    failing, word = problem(review.slot), review.decision.adaptation
-    if failing is None or word is None or NEEDED_STAGES[word] is not _DORMANT:
+    return _problem(review)
+
+
+def _problem(review: DecisionReview) -> str | None:
+    word, failing = review.decision.adaptation, find_problem(review.slot)
+    assert word is not None, "known_adaptation comes first"
+    if failing is None or NEEDED_STAGES[word] is not _DORMANT:
         return None
+    share = 100 * (failing.error_rate or 0.0)
     return (
         f"slot '{failing.slot}' has a problem: the kernel of seed {failing.seed} failed in "
-        f"{failing.error_rate:.0%} of its steps"
+        f"{share:.0f} % of its steps"
     )
 
 

@@ -36,7 +36,7 @@ class SignalFilter:
     def __init__(self) -> None:
         self._norms: deque[float] = deque(maxlen=WINDOW)
         self._total = self._squares = 0.0
-        self._num_others = 0
+        self._num_norms = self._num_others = 0
 
     def priority(self, signal: SeedHealth) -> Priority | None:
         """Return why a signal is told, None if it is not."""
@@ -56,6 +56,7 @@ class SignalFilter:
             "norms": list(self._norms),
             "total": self._total,
             "squares": self._squares,
+            "num_norms": self._num_norms,
             "num_others": self._num_others,
         }
 
@@ -63,23 +64,26 @@ class SignalFilter:
         """Restore what `state_dict` returned."""
         self._norms = deque(state["norms"], maxlen=WINDOW)
         self._total, self._squares = state["total"], state["squares"]
-        self._num_others = state["num_others"]
+        self._num_norms, self._num_others = state["num_norms"], state["num_others"]
 
     def _is_unusual(self, norm: float | None) -> bool:
         """Compare a norm with the last ones, and add it to them; None is not measured."""
         if norm is None or not math.isfinite(norm * norm):
             return False
-        norms, count = self._norms, len(self._norms)
-        is_unusual = False
+        is_unusual, count = False, len(self._norms)
         if count >= LEAST:
             mean = self._total / count
             spread = math.sqrt(max(0.0, self._squares / count - mean * mean))
             is_unusual = abs(norm - mean) > SIGMAS * spread + _ROUNDING * abs(mean)
-        if count == WINDOW:
-            oldest = norms[0]
-            self._total -= oldest
-            self._squares -= oldest * oldest
-        norms.append(norm)
-        self._total += norm
-        self._squares += norm * norm
+        self._add(norm)
         return is_unusual
+
+    def _add(self, norm: float) -> None:
+        oldest = self._norms[0] if len(self._norms) == WINDOW else 0.0
+        self._norms.append(norm)
+        self._total += norm - oldest
+        self._squares += norm * norm - oldest * oldest
+        self._num_norms = (self._num_norms + 1) % WINDOW
+        if self._num_norms == 0:  # so that a huge norm leaves no rounding errors behind for good
+            self._total = math.fsum(self._norms)
+            self._squares = math.fsum(each * each for each in self._norms)

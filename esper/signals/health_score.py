@@ -4,15 +4,17 @@
             + 0.2 * cache hit rate                          (section 5.13 of the specification)
 
 A part that was not measured is left out, and the weights of the others are scaled up to 1: what is
-unknown counts neither for a slot nor against it.  Latencies are read from a clock, and a resumed
-run starts with an empty cache, so that the score of all three parts is for people alone.  What
-steers a run, `problem`, rests on the errors.
+unknown counts neither for a slot nor against it.
+
+The score of all three parts is for people alone.  What steers a run, `has_problem`, rests on the
+errors: latencies are read from a clock, a resumed run starts with an empty cache, and a kernel that
+always fails, but quickly, would still score 0.4.
 """
 
 from esper.contracts.slot import SeedState, SlotState
 
 PROBLEM = 0.3
-"""Slots with a lower score have a problem."""
+"""A slot has a problem if the errors of one of its kernels score less."""
 SLOW_MS = 10.0
 """Latency from which its part is 0."""
 ERROR_FACTOR = 5.0
@@ -29,7 +31,7 @@ def health_score(
 
     Args:
         latency_ms: of a warm call of the kernel in its slot, >= 0.
-        error_rate: failures a training step that the kernel took part in, in [0, 1].
+        error_rate: as `SeedHealth.error_rate`, in [0, 1].
         cache_hit_rate: share of the slot's kernels whose validation was known already.
     """
     total = weights = 0.0
@@ -48,7 +50,7 @@ def has_problem(error_rate: float | None) -> bool:
     return score is not None and score < PROBLEM
 
 
-def problem(slot: SlotState) -> SeedState | None:
+def find_problem(slot: SlotState) -> SeedState | None:
     """Return the seed whose kernel makes its slot a problem slot, the worst one; None without."""
     seeds = [seed for seed in slot.seeds if has_problem(seed.error_rate)]
     return max(seeds, key=lambda seed: seed.error_rate or 0.0, default=None)

@@ -92,7 +92,7 @@ def test_safety_refuses_to_grow_where_a_kernel_fails(
     # Of 10 steps the 5th and the 10th fail; no call of an evaluation does.
     assert [told[epoch, 0]["error_rate"] for epoch in (3, 4)] == [0.2, 0.2]
     assert told[4, 0]["is_problem"]
-    reason = "slot 'block1' has a problem: the kernel of seed 0 failed in 20% of its steps"
+    reason = "slot 'block1' has a problem: the kernel of seed 0 failed in 20 % of its steps"
     assert refusals(run)[0] == (4, "health", reason)
     assert 4 not in germinations(run)
     out = io.StringIO()

@@ -68,6 +68,13 @@ def test_only_the_last_100_norms_count() -> None:
     assert passed(chosen, 5.0) == [Priority.ANOMALY]
 
 
+def test_a_huge_norm_that_has_left_the_window_leaves_no_trace() -> None:
+    chosen = SignalFilter()
+    passed(chosen, 1e12, *[4.0, 6.0] * 100)
+    assert passed(chosen, 6.9, 3.1) == [None, None]
+    assert passed(chosen, 7.3) == [Priority.ANOMALY]
+
+
 def test_what_is_not_measured_or_not_finite_is_left_out_of_the_last_norms() -> None:
     chosen = SignalFilter()
     passed(chosen, *[4.0, 6.0] * 5)

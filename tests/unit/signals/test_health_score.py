@@ -3,7 +3,7 @@
 import pytest
 
 from esper.contracts.stage import SeedStage
-from esper.signals.health_score import has_problem, health_score, problem
+from esper.signals.health_score import find_problem, has_problem, health_score
 from tests.unit.policy.builders import make_seed, make_slot
 
 
@@ -44,8 +44,8 @@ def test_errors_in_more_than_14_percent_of_the_steps_are_a_problem() -> None:
 def test_the_worst_seed_makes_a_slot_a_problem_slot() -> None:
     stage = SeedStage.FOSSILIZED
     fine = make_slot(seeds=(make_seed(), make_seed(stage, error_rate=0.1)))
-    assert problem(fine) is None
+    assert find_problem(fine) is None
     rates = (0.2, 0.9, None)
-    failing = problem(make_slot(seeds=tuple(make_seed(stage, error_rate=r) for r in rates)))
+    failing = find_problem(make_slot(seeds=tuple(make_seed(stage, error_rate=r) for r in rates)))
     assert failing is not None
     assert (failing.seed, failing.error_rate) == (1, 0.9)
