@@ -1,7 +1,7 @@
 """Score how well a slot's kernels work, and name the slots with a problem.
 
     score = 0.4 * max(0, 1 - latency / 10 ms) + 0.4 * max(0, 1 - 5 * error rate)
-            + 0.2 * cache hit rate                          (section 5.13 of the specification)
+            + 0.2 * cache hit rate
 
 A part that was not measured is left out, and the weights of the others are scaled up to 1: what is
 unknown counts neither for a slot nor against it.
