@@ -124,7 +124,19 @@ class SeedPerformance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedHealth:
-    """Body of `health`: the gradient of a kernel over an epoch; None when not measured."""
+    """Body of `health`: how a kernel did over an epoch; None when not measured.
+
+    Of healthy kernels only some are told: see `esper.signals.filter`.
+
+    gradient_norm: mean L2 norm of a live kernel's gradient over the sampled steps.
+    finite: whether all sampled gradients were finite.
+    error_rate: failures, those in evaluations included, a training step that the kernel took part
+        in, in [0, 1]; of the last epoch with such a step, since a kernel that rests has none.
+    latency_ms: median time of its last calls in the slot, in evaluations on a CPU.
+    is_ready: whether its stage is over, or a look at it is due.
+    is_problem: whether its errors make its slot a problem slot (`esper.signals.health_score`).
+    why: `error`, `anomaly`, `ready` or `sample`: what it is told for.
+    """
 
     event_kind: ClassVar[EventKind] = EventKind.HEALTH
 
@@ -133,6 +145,11 @@ class SeedHealth:
     blueprint: str
     gradient_norm: float | None
     finite: bool
+    error_rate: float | None = None
+    latency_ms: float | None = None
+    is_ready: bool = False
+    is_problem: bool = False
+    why: str = "sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,7 @@ class SeedState:
         kernels.
     gradient_norm: mean L2 norm of the kernel's gradient over the sampled steps of the epoch.
     unhealthy_epochs: epochs in a row in which that gradient was 0 or not finite.
+    error_rate: failures of the kernel a training step, as `SeedHealth.error_rate`.
     improvement: validation accuracy with the seed at its last look minus at germination, a
         fraction.
     improvement_error: standard error of `improvement`.
@@ -126,6 +127,7 @@ class SeedState:
     added_flops: float = 0.0
     gradient_norm: float | None = None
     unhealthy_epochs: int = 0
+    error_rate: float | None = None
     improvement: float | None = None
     improvement_error: float | None = None
     look: Look | None = None

@@ -31,7 +31,7 @@ from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
-from esper.growth.lifecycle import advance_epoch, cull_overdue, health
+from esper.growth.lifecycle import advance_epoch, cull_overdue
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
@@ -254,7 +254,7 @@ class Grower:
         return self.trials.flops(self.costs.spent.num_samples) + modes.extra_flops
 
     def _advance(self, metrics: EpochMetrics, blended_loss: float | None) -> None:
-        self.emit(*health(self.host))
+        self.emit(*self.guard.watch.look(self.epoch))
         self.emit(*self.guard.cull(self.epoch))
         rest_epochs = self.options.viability.min_dormant_epochs
         moves = advance_epoch(self.host, metrics, rest_epochs, blended_loss)

@@ -9,6 +9,7 @@ failures (`guarded`), the slot's output then leaves out this kernel if recovery 
 (`faults.options`).  Elsewhere the forward pass raises: a network in use is whole or fails.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from esper.kernels.errors import (
     remedy_of,
 )
 from esper.kernels.faults import FaultLog
+from esper.kernels.latency import Latencies
 
 
 class _Isolate(torch.autograd.Function):
@@ -58,6 +60,7 @@ class KernelBank(nn.Module):
     isolated, muted: names of kernels.
     tossed: names of the kernels that the next training step leaves out at random.
     faults: failures of the kernels, and the seeds whose kernels rest.
+    latencies: times of the calls in evaluations of the grower.
     is_guarded: whether the caller reports failures; see `guarded`.
     """
 
@@ -71,6 +74,7 @@ class KernelBank(nn.Module):
         self.muted: set[str] = set()
         self.tossed: set[str] = set()
         self.faults = FaultLog()
+        self.latencies = Latencies()
         self.is_guarded = False
         self._finite: dict[str, Tensor] = {}
 
@@ -95,6 +99,7 @@ class KernelBank(nn.Module):
         self.tossed.discard(name)
         self.blueprints.pop(name, None)
         self.faults.forget(seed)
+        self.latencies.forget(seed)
         self._finite.pop(name, None)
         return kernel
 
@@ -143,7 +148,7 @@ class KernelBank(nn.Module):
         learning = self.training and torch.is_grad_enabled()
         may_recover = self.training or self.is_guarded
         resting = self._resting() if self.faults.resting else ()
-        output = host
+        output, call = host, self._mixed if learning else self._clocked_or_not()
         for name, kernel in self.kernels.items():
             if name in self.muted or (resting and int(name) in resting):
                 continue
@@ -151,7 +156,7 @@ class KernelBank(nn.Module):
             if name in (self.tossed if learning else self.isolated):
                 continue
             try:
-                output = self._mixed(name, kernel, output, source)
+                output = call(name, kernel, output, source)
             # A kernel can be a user's code, so this boundary catches any exception.
             except Exception as error:
                 if not may_recover:
@@ -170,6 +175,18 @@ class KernelBank(nn.Module):
     def _failure(self, name: str, error: Exception) -> KernelFailedError:
         slot = None if self.spec is None else self.spec.name
         return KernelFailedError(slot, int(name), self.blueprints.get(name), error)
+
+    def _clocked_or_not(self) -> Callable[..., Tensor]:
+        """Return `_mixed`, with a clock in evaluations of the grower; compiled code has none."""
+        is_clocked = self.is_guarded and not torch.is_grad_enabled()
+        return self._clocked if is_clocked and not torch.compiler.is_compiling() else self._mixed
+
+    def _clocked(self, name: str, kernel: nn.Module, output: Tensor, source: Tensor) -> Tensor:
+        began = time.perf_counter()
+        mixed = self._mixed(name, kernel, output, source)
+        if mixed.device.type == "cpu":  # elsewhere the call returns before the work is done
+            self.latencies.add(int(name), (time.perf_counter() - began) * 1e3)
+        return mixed
 
     def _mixed(self, name: str, kernel: nn.Module, output: Tensor, source: Tensor) -> Tensor:
         if name in self.isolated:

@@ -6,7 +6,7 @@ gives the measured values as the reason.  A check without a measured value fails
 
 import math
 
-from esper.contracts.event import Check, Gate, LifecycleMove, SeedHealth
+from esper.contracts.event import Check, Gate, LifecycleMove
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.stage import LIVE, SeedStage
 from esper.growth.attach import kernels_of
@@ -48,19 +48,13 @@ def _close_gradient(activation: Activation) -> None:
         activation.unhealthy_epochs = 0 if is_healthy else activation.unhealthy_epochs + 1
 
 
-def health(host: Host) -> list[SeedHealth]:
-    """Return the gradient health of isolated kernels over the last epoch."""
-    return [
-        SeedHealth(
-            slot=seed.slot,
-            seed=seed.index,
-            blueprint=seed.bound,
-            gradient_norm=seed.activation.gradient.mean,
-            finite=seed.activation.gradient.is_finite,
-        )
-        for seed in host.seeds()
-        if seed.stage is _S.TRAINING
-    ]
+def is_ready(host: Host, seed: Seed, epoch: int) -> bool:
+    """Return whether a seed's stage is over, or a look due; call it before stages advance."""
+    if seed.stage is _S.PROBATIONARY:
+        look = seed.activation.look
+        return look is not None and look.epoch == epoch
+    length = _lengths(host).get(seed.stage)
+    return length is not None and seed.epochs_in_stage + 1 >= length
 
 
 def _advance(
@@ -70,12 +64,7 @@ def _advance(
     rest_epochs: int,
     blended_loss: float | None,
 ) -> list[LifecycleMove]:
-    lengths = {
-        _S.TRAINING: host.options.training_epochs,
-        _S.BLENDING: host.options.blending_epochs,
-        _S.SHADOWING: host.options.shadowing_epochs,
-        _S.EMBARGOED: rest_epochs,
-    }
+    lengths = _lengths(host) | {_S.EMBARGOED: rest_epochs}
     length = lengths.get(seed.stage)
     if length is None or seed.epochs_in_stage < length:
         return []
@@ -92,6 +81,15 @@ def _advance(
         return [host.blend(seed.slot, seed.index, seed.activation.target, gate, gate.describe())]
     after = _S.SHADOWING if seed.stage is _S.BLENDING else _S.PROBATIONARY
     return [host.advance(seed.slot, seed.index, after, gate, gate.describe())]
+
+
+def _lengths(host: Host) -> dict[SeedStage, int]:
+    """Return the lengths, in epochs, of the stages that a live seed leaves by itself."""
+    return {
+        _S.TRAINING: host.options.training_epochs,
+        _S.BLENDING: host.options.blending_epochs,
+        _S.SHADOWING: host.options.shadowing_epochs,
+    }
 
 
 def cull_overdue(host: Host, epoch: int, epochs: int) -> list[LifecycleMove]:

@@ -46,6 +46,9 @@ class Activation:
     improvement: change in validation accuracy since germination, at the last look.
     look: the last look at the seed, None before the first.
     ablation, gain: the seed's contribution, relative to the loss (see `attribution`).
+    steps: training steps of the present epoch that the kernel took part in.
+    errors_before: failures until the end of the epoch before.
+    error_rate: failures a step of the last epoch with such steps; None before the first.
     errors: failures of the kernel.  recoveries: those after which it was used again.
     rests: whether the kernel is left out because it keeps failing.
     kept_epoch: epoch of the verdict that kept it, None before.
@@ -77,6 +80,9 @@ class Activation:
     gain: float | None = None
     gain_error: float | None = None
     accuracy_gain: float | None = None
+    steps: int = 0
+    errors_before: int = 0
+    error_rate: float | None = None
     errors: int = 0
     recoveries: int = 0
     rests: bool = False
@@ -158,6 +164,7 @@ class Seed:
             added_flops=activation.flops / settled_flops if settled_flops > 0 else 0.0,
             gradient_norm=activation.gradient_norm,
             unhealthy_epochs=activation.unhealthy_epochs,
+            error_rate=activation.error_rate,
             improvement=activation.improvement,
             improvement_error=activation.improvement_error,
             look=None if look is None or look.epoch != epoch else look,

@@ -50,6 +50,8 @@ class KernelSteps:
         is_sampled = step % max(GRADIENT_STRIDE, steps_per_epoch // NUM_GRADIENTS) == 0
         for seed, group in trained:
             group["lr"] = reference * lr_factor(seed, self.options, steps_per_epoch)
+            if seed.stage not in BLENDED:
+                self._count(seed)
             if self._is_left_out(seed):
                 # A gradient of zeros would still change the moments.
                 for parameter in group["params"]:
@@ -72,6 +74,8 @@ class KernelSteps:
                 self.set_alpha(seed, activation.ramp.alpha)
             if self._is_left_out(seed):
                 muted_flops += activation.flops
+            else:
+                self._count(seed)
         return muted_flops
 
     def toss(self, step: int) -> None:
@@ -99,6 +103,11 @@ class KernelSteps:
     def stages_changed(self) -> None:
         """Look at the seeds' stages anew, after a change of them or of their records."""
         self._blended = self._trained = None
+
+    def _count(self, seed: Seed) -> None:
+        """Count a step that a kernel took part in, unless it rests after failures."""
+        if seed.index not in attach.kernels_of(self.slots[seed.slot].module).faults.resting:
+            seed.activation.steps += 1
 
     def _with_groups(self) -> list[tuple[Seed, dict[str, Any]]]:
         """Return the seeds whose kernels the optimizer trains, with their groups."""

@@ -25,6 +25,7 @@ from esper.report.choices import (
     reward_rows,
     selection_rows,
 )
+from esper.report.health import HEALTH, health_rows
 from esper.report.history import (
     DECISIONS,
     SEEDS,
@@ -85,6 +86,7 @@ def _run(run: Run) -> RenderableType:
         _head(run),
         *titled_table("Slots and seeds", SEEDS, seeds),
         *titled_table("Records of seeds", RECORDS, record_rows(run)),
+        *titled_table("Health of kernels", HEALTH, health_rows(run)),
         *titled_table("Decisions", DECISIONS, decision_rows(run)),
         *titled_table("Waits", WAITS, wait_rows(run)),
         *titled_table("Selections", SELECTIONS, selection_rows(run)),

@@ -23,6 +23,7 @@ from esper.report.choices import (
     reward_rows,
     selection_rows,
 )
+from esper.report.health import HEALTH, health_rows
 from esper.report.history import DECISIONS, WAITS, decision_rows, wait_rows
 from esper.rundir.records import Run
 
@@ -71,6 +72,16 @@ def run_page(run: Run, svgs: list[str]) -> str:
             "Records of seeds",
             html.table(RECORDS, record_rows(run), "No activation was settled."),
             _note("Of this run, whatever the blueprints of a seed were; epochs count from 1."),
+        ),
+        html.section(
+            "Health of kernels",
+            html.table(HEALTH, health_rows(run), "No kernel was in the network."),
+            _note(
+                "When each was told of last. Errors are failures a training step, cached is the "
+                "share of the slot's kernels whose validation was known already. The score, from 0 "
+                "to 1, counts what of both and of the latency is known; a slot has a problem if "
+                "its errors alone score below 0.3."
+            ),
         ),
         html.section(
             "Blueprints",

@@ -33,6 +33,7 @@ _NEEDED = {
     "selection": ("slot", "seed", "blueprint", "score", "alternatives", "reason"),
     "plan": ("slot", "changes"),
     "performance": ("slot", "seed"),
+    "health": _SEED,
     "reward": ("outcome", "reward"),
     "recovery": ("where", "strategy", "blueprint", "count"),
     "policy_update": ("values",),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
 from esper.safety.context import DecisionReview, is_share
+from esper.signals.health_score import find_problem
 
 _DORMANT = frozenset({SeedStage.DORMANT})
 
@@ -129,13 +130,28 @@ def cooldown(review: DecisionReview) -> str | None:
 
 
 def health(review: DecisionReview) -> str | None:
-    """Refuse to adapt while the loss or the gradient of a live seed of the slot is not finite."""
+    """Refuse to adapt while the loss or the gradient of a live seed of the slot is not finite.
+
+    A problem slot gets no further kernel either, but those that fail may be replaced or removed.
+    """
     if not math.isfinite(review.observation.metrics.val_loss):
         return f"validation loss is {review.observation.metrics.val_loss}"
     for seed in review.slot.live:
         if seed.gradient_norm is not None and not math.isfinite(seed.gradient_norm):
             return f"gradient norm of seed {seed.seed} of '{seed.slot}' is {seed.gradient_norm}"
-    return None
+    return _problem(review)
+
+
+def _problem(review: DecisionReview) -> str | None:
+    word, failing = review.decision.adaptation, find_problem(review.slot)
+    assert word is not None, "known_adaptation comes first"
+    if failing is None or NEEDED_STAGES[word] is not _DORMANT:
+        return None
+    share = 100 * (failing.error_rate or 0.0)
+    return (
+        f"slot '{failing.slot}' has a problem: the kernel of seed {failing.seed} failed in "
+        f"{share:.0f} % of its steps"
+    )
 
 
 def confidence(review: DecisionReview) -> str | None:

@@ -26,6 +26,7 @@ from esper.kernels.faults import Fault
 from esper.kernels.kernel import KernelError
 from esper.kernels.options import RecoveryOptions
 from esper.safety.breaker import Breaker
+from esper.safety.watch import HealthWatch
 
 
 class KernelGuard:
@@ -33,10 +34,12 @@ class KernelGuard:
 
     recovered, unrecovered: number of failures with and without recovery, by remedy.
     quarantined: blueprints barred for the rest of the run.
+    watch: measures how well the kernels work.
     """
 
     def __init__(self, trials: Trials, options: RecoveryOptions) -> None:
         self.trials, self.options = trials, options
+        self.watch = HealthWatch(trials.host)
         self.recovered: Counter[str] = Counter()
         self.unrecovered: Counter[str] = Counter()
         self.quarantined: set[str] = set()
@@ -127,6 +130,7 @@ class KernelGuard:
             "quarantined": sorted(self.quarantined),
             "failures": dict(self._failures),
             "breakers": {key: asdict(breaker) for key, breaker in self._breakers.items()},
+            "watch": self.watch.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,6 +140,7 @@ class KernelGuard:
         self.quarantined = set(state["quarantined"])
         self._failures = Counter(state["failures"])
         self._breakers = {key: Breaker(**saved) for key, saved in state["breakers"].items()}
+        self.watch.load_state_dict(state["watch"])
         self._set_options()
 
     def _working(self, epoch: int) -> list[Recovery]:

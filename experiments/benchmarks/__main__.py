@@ -26,6 +26,7 @@ from experiments.benchmarks import (
     regret,
     runs,
     safety,
+    signals,
     steps,
 )
 from experiments.benchmarks.figure import Figure, row, table, write
@@ -42,6 +43,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "compile": compile.compiled,
     "safety": safety.fuzzed,
     "governor": governor.governor,
+    "signals": signals.signals,
     "endurance": endurance.endurance,
     "slots": price.slots,
     "price": price.price,

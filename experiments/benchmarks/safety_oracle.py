@@ -103,10 +103,15 @@ def _may_adapt(
     adds = decision.adaptation.value in {"add_neurons", "add_layer"}
     ready = "DORMANT" in stages if adds else bool(stages & LIVE)
     fits = decision.num_seeds is None or decision.num_seeds <= len(slot.seeds)
-    healthy = math.isfinite(seen.metrics.val_loss) and all(
-        seed.gradient_norm is None or math.isfinite(seed.gradient_norm)
-        for seed in slot.seeds
-        if seed.stage.value in LIVE
+    failing = any((seed.error_rate or 0.0) > 0.14 for seed in slot.seeds)
+    healthy = (
+        not (adds and failing)
+        and math.isfinite(seen.metrics.val_loss)
+        and all(
+            seed.gradient_norm is None or math.isfinite(seed.gradient_norm)
+            for seed in slot.seeds
+            if seed.stage.value in LIVE
+        )
     )
     few = sum(other.kind is DecisionKind.ADAPT for other in before) < 2
     in_time = seen.may_grow and not seen.is_suspect and (named or slot.rests_until <= EPOCH)

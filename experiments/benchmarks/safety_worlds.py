@@ -124,6 +124,7 @@ def _random_seed(
         gain=mostly(rng, [0.1, 0.0, -0.1], [None, math.nan], 0.2),
         ablation=mostly(rng, [0.1, 0.0, None], [-0.1, math.nan], 0.2),
         gradient_norm=mostly(rng, [1.0, None], [math.nan, math.inf], 0.1),
+        error_rate=mostly(rng, [0.0, 0.1, None], [0.15, 1.0], 0.1) if has_kernel else None,
     )
 
 

@@ -14,6 +14,7 @@ from experiments.benchmarks.by_hand import written_by_hand
 from experiments.benchmarks.figure import Figure, row, table, write
 from experiments.benchmarks.growing import HOSTS, bench_of, grow, host_of, optimizer_of
 from experiments.benchmarks.modification import modification
+from experiments.benchmarks.signals import signals
 from experiments.benchmarks.steps import step
 from experiments.benchmarks.timing import ratio, side_by_side
 
@@ -124,3 +125,17 @@ def test_a_modification_is_measured_with_and_without_its_twin() -> None:
     assert (plain.name, plain.goal, plain.unit) == ("modification/kernel_ready", 5.0, "ms")
     assert (twin.name, twin.ok) == ("modification/with_twin", None)
     assert min(plain.value, twin.value) > 0
+
+
+def test_a_stream_of_errors_is_told_whole_and_a_healthy_one_in_part() -> None:
+    figures = {figure.name: figure for figure in signals(num_signals=20_000)}
+    assert set(figures) == {
+        f"signals/{stream}_{what}"
+        for stream in ("healthy", "failing")
+        for what in ("time", "delay_p99")
+    }
+    assert all(figure.value > 0 for figure in figures.values())
+    told = {name: figure.reference.partition(" told")[0] for name, figure in figures.items()}
+    assert told["signals/failing_time"].endswith("100%")
+    share = int(told["signals/healthy_time"].rpartition(" ")[2].rstrip("%"))
+    assert 25 <= share <= 40, "20 % are ready, a few are anomalies, and a tenth of the rest"

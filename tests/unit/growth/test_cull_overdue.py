@@ -5,7 +5,7 @@ import pytest
 from esper.contracts.slot import Look
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.growth.lifecycle import cull_overdue
+from esper.growth.lifecycle import cull_overdue, is_ready
 from tests.unit.growth.builders import (
     blended,
     grow,
@@ -63,3 +63,19 @@ def test_all_live_seeds_are_culled_an_epoch_before_the_end_and_none_after_it(
     assert [move.seed for move in culled] == list(range(num_culled))
     assert {move.reason for move in culled} <= {"no verdict an epoch before the end"}
     assert host.seed("1", 0).stage is _S.FOSSILIZED
+
+
+def test_a_seed_is_ready_in_the_last_epoch_of_its_stage_and_when_a_look_is_due() -> None:
+    host = make_host("mlp", training_epochs=2)
+    seed = host.seed("block1", 0)
+    assert not is_ready(host, seed, 0), "dormant"
+    grow(host, "block1")
+    assert not is_ready(host, seed, 1)
+    seed.epochs_in_stage = 1
+    assert is_ready(host, seed, 2)
+    seed.stage = _S.PROBATIONARY
+    assert not is_ready(host, seed, 6)
+    seed.activation.look = look_of(6, is_last=False)
+    assert [is_ready(host, seed, epoch) for epoch in (5, 6)] == [False, True]
+    seed.stage = _S.FOSSILIZED
+    assert not is_ready(host, seed, 6)

@@ -7,7 +7,7 @@ from torch import nn
 from esper.contracts.event import Check, Gate
 from esper.contracts.stage import SeedStage
 from esper.growth.host import Host
-from esper.growth.lifecycle import advance_epoch, health
+from esper.growth.lifecycle import advance_epoch
 from tests.unit.growth.builders import (
     grow,
     kernel_of,
@@ -126,8 +126,8 @@ def test_a_kernel_that_breaks_is_culled_at_the_gate_and_never_felt() -> None:
         train(bare, optimizer, number)
         assert same(tensors(host.model), tensors(bare))
         if number == 1:
-            (told,) = health(host)
-            assert (told.gradient_norm, told.finite) == (None, False)
+            gradient = host.seed("block1", 0).activation.gradient
+            assert (gradient.mean, gradient.is_finite) == (None, False)
             host.end_epoch()
             moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
             assert moves[0].to_stage is _S.CULLED
@@ -140,7 +140,7 @@ def test_a_kernel_that_breaks_after_the_last_look_at_its_gradient_is_culled_too(
     grow(host, "block1")
     train(host.model, host.optimizer, 1)
     break_weights(kernel_of(host, "block1"))
-    assert health(host)[0].finite
+    assert host.seed("block1", 0).activation.gradient.is_finite
     host.end_epoch()
     moves = advance_epoch(host, make_metrics(1, 1.0, None), 5)
     assert moves[0].to_stage is _S.CULLED

@@ -159,6 +159,20 @@ def test_a_sick_slot_or_network_is_not_adapted() -> None:
     assert broken_rule(adapt(), diverged) == "health"
 
 
+def test_a_problem_slot_gets_no_further_kernel_but_may_lose_the_failing_one() -> None:
+    failing = make_seed(SeedStage.SHADOWING, error_rate=0.25)
+    observation = with_seeds(failing, make_seed())
+    assert broken_rule(adapt(), observation) == "health"
+    assert broken_rule(adapt(adaptation=Adaptation.ADD_LAYER), observation) == "health"
+    for word in (REMOVE, Adaptation.REPLACE):
+        assert broken_rule(adapt(adaptation=word), observation) is None
+    assert broken_rule(adapt(slot="other"), observation) is None
+    assert broken_rule(cull(), observation) is None
+    for rate in (None, 0.13):
+        mended = with_seeds(replace(failing, error_rate=rate), make_seed())
+        assert broken_rule(adapt(), mended) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
@@ -221,7 +235,6 @@ def test_a_replacement_changes_the_seed_that_it_names() -> None:
     assert rules_of([replacement, cull(1)], observation) == []
     assert rules_of([cull(0), replacement], observation) == again
     assert rules_of([replacement, replace(replacement, seed=1)], observation) == again
-    assert broken_rule(replace(replacement, seed=2), observation) == "growable"
     assert broken_rule(replace(replacement, seed=9), observation) == "seed_exists"
     assert broken_rule(adapt(adaptation=REMOVE, seed=0), observation) == "seed_exists"
 
