@@ -105,7 +105,12 @@ def block_health(host: Host, kernels: Mapping[Key, Kernel], probe: Probe, epoch:
 
 
 def positions(host: Host) -> dict[str, float]:
-    """Return the position of each slot, as `BlockHealth.position`: by the order of the slots."""
+    """Return the position of each slot, as `BlockHealth.position`.
+
+    Without a followed data flow it is by the order of the slots.
+    """
+    if host.data_flow is not None:
+        return dict(host.data_flow.positions)
     last = max(1, len(host.slots) - 1)
     return {name: index / last for index, name in enumerate(host.slots)}
 

@@ -158,11 +158,7 @@ class Grower:
         if not inspection.has_rolled_back:
             self._advance(metrics, modes.blended_loss())
         self._settle()
-        is_suspect = inspection.is_suspect
-        left = self.reviewer.events_left
-        observation = self.observer.observe(
-            metrics, loss, probe, is_suspect=is_suspect, events_left=left
-        )
+        observation = self.observer.observe(metrics, loss, probe, is_suspect=inspection.is_suspect)
         decisions = () if inspection.has_rolled_back else self._decide(observation)
         ranking_ms = self.observer.ranking_ms + sum(
             self._adapt(decision, observation, loss) for decision in decisions

@@ -16,6 +16,7 @@ from esper.grower.checkups import Checkups
 from esper.grower.costs import Costs
 from esper.grower.prospects import Prospects
 from esper.growth.requests import growable_states
+from esper.safety.options import Safety
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
 from esper.signals.tracker import SignalTracker
@@ -25,6 +26,7 @@ class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left.
 
     checkups: health and births of the slots; None if the policy reads no health.
+    ranks: whether the policy reads `SlotState.score`.
     ranking_ms, probe_ms: time that ranking and probing the slots took this epoch, 0 for none.
     """
 
@@ -34,11 +36,14 @@ class Observer:
         governor: Governor,
         prospects: Prospects,
         signals: Signals,
+        safety: Safety,
         checkups: Checkups | None = None,
+        *,
+        ranks: bool = True,
     ) -> None:
         self.host, self.costs, self.governor = costs.host, costs, governor
-        self.tracker = SignalTracker(signals)
-        self.prospects, self.checkups = prospects, checkups
+        self.tracker, self.safety = SignalTracker(signals), safety
+        self.prospects, self.checkups, self.ranks = prospects, checkups, ranks
         self.ranking_ms = self.probe_ms = 0.0
 
     def check(self, probe: object) -> None:
@@ -63,7 +68,6 @@ class Observer:
         probe: Probe | None = None,
         *,
         is_suspect: bool,
-        events_left: int | None = None,
     ) -> Observation:
         """Return the observation of an epoch."""
         affordable_flops = self.costs.affordable_flops(metrics.epoch)
@@ -86,7 +90,7 @@ class Observer:
         return replace(
             observation,
             may_blend_again=in_time,
-            events_left=events_left,
+            events_left=self.safety.events_left(self.governor.trials.num_events),
             data_flow=self.host.data_flow,
         )
 
@@ -100,7 +104,8 @@ class Observer:
     ) -> tuple[SlotState, ...]:
         """Return the slots with their scores; those of a probe are added by `_checked`."""
         if self.checkups is None:
-            return self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
+            ranking = loss if self.ranks else None
+            return self.prospects.scored(slots, metrics.epoch, affordable_flops, ranking)
         if probe is not None and math.isfinite(metrics.val_loss):
             self.probe_ms = self.checkups.look(slots, metrics.epoch, affordable_flops, probe)
         return slots

@@ -33,12 +33,6 @@ class Reviewer:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
 
-    @property
-    def events_left(self) -> int | None:
-        """Growth events that the run may still have; None without a limit."""
-        most = self.safety.max_events
-        return None if most is None else max(0, most - self.trials.num_events)
-
     def affordable_flops(self, plan: Plan, epoch: int) -> tuple[float, ...]:
         """Return the most forward FLOPs of one, two, ... kernels of a plan that germinates more."""
         most = sum(change.action is Action.GERMINATE for change in plan.changes)
@@ -95,7 +89,7 @@ class Reviewer:
             memory_mb=host_memory_mb(self.host),
             changed_seeds=self._changed if epoch == self._epoch else 0,
             affordable_flops=self.costs.affordable_flops(epoch),
-            events_left=self.events_left,
+            events_left=self.safety.events_left(self.trials.num_events),
         )
 
     def _usage_after(self, plan: Plan, epoch: int) -> Usage:

@@ -10,13 +10,15 @@ from esper.contracts.outcome import Outcome, Reward
 class Policy(Protocol):
     """Decides whether and where to change; built by the `build(rng_seed)` of its option.
 
-    By default a policy learns nothing, has no state and reads no health.
+    By default a policy learns nothing, has no state and reads scores, but no health.
 
+    reads_scores: whether it decides by `SlotState.score`, which takes a backward pass.
     reads_health: whether it decides by `SlotState.health` and `births`, which a probe measures.
     """
 
     name: ClassVar[str]
     reads_health: ClassVar[bool] = False
+    reads_scores: ClassVar[bool] = True
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the decisions of this epoch, at least one."""

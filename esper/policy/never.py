@@ -22,6 +22,7 @@ class NeverPolicy(Policy):
     """The policy of `Never`; it has no state."""
 
     name: ClassVar[str] = "never"
+    reads_scores: ClassVar[bool] = False
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, else to wait."""

@@ -37,6 +37,7 @@ class RandomPolicy(Policy):
     """The policy of `Random`."""
 
     name: ClassVar[str] = "random"
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, options: Random, rng: random.Random) -> None:
         self.options = options

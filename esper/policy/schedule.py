@@ -30,6 +30,7 @@ class SchedulePolicy(Policy):
     """The policy of `Schedule`."""
 
     name: ClassVar[str] = "schedule"
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, options: Schedule) -> None:
         self.options = options

@@ -56,6 +56,10 @@ class Safety:
             budget = getattr(self, key)
             require(budget is None or budget > 0, f"safety.{key}", "> 0 or null", budget)
 
+    def events_left(self, num_events: int) -> int | None:
+        """Return how many growth events a run may still have after some; None without a limit."""
+        return None if self.max_events is None else max(0, self.max_events - num_events)
+
 
 @dataclass(frozen=True)
 class GovernorOptions:

@@ -93,7 +93,7 @@ class Episode:
         """Train an epoch and take the control step; return its report."""
         run, host = self._run, self.grower.host
         trained = run.train(host.model, host.optimizer, self.grower.epoch + 1)
-        report = self.grower.step(run.evaluate, trained=trained, loss=run.loss)
+        report = self.grower.step(run.evaluate, trained=trained, loss=run.loss, probe=run.probe)
         self.flops += report.flops
         return report
 

@@ -38,6 +38,7 @@ class ScriptedPolicy(Policy):
     """The policy of `Scripted`; it has no state."""
 
     name: ClassVar[str] = "scripted"
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, options: Scripted) -> None:
         self.options = options
