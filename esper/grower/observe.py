@@ -26,7 +26,6 @@ class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left.
 
     checkups: health and births of the slots; None if the policy reads no health.
-    ranks: whether the policy reads `SlotState.score`.
     ranking_ms, probe_ms: time that ranking and probing the slots took this epoch, 0 for none.
     """
 
@@ -38,12 +37,10 @@ class Observer:
         signals: Signals,
         safety: Safety,
         checkups: Checkups | None = None,
-        *,
-        ranks: bool = True,
     ) -> None:
         self.host, self.costs, self.governor = costs.host, costs, governor
         self.tracker, self.safety = SignalTracker(signals), safety
-        self.prospects, self.checkups, self.ranks = prospects, checkups, ranks
+        self.prospects, self.checkups = prospects, checkups
         self.ranking_ms = self.probe_ms = 0.0
 
     def check(self, probe: object) -> None:
@@ -104,8 +101,7 @@ class Observer:
     ) -> tuple[SlotState, ...]:
         """Return the slots with their scores; those of a probe are added by `_checked`."""
         if self.checkups is None:
-            ranking = loss if self.ranks else None
-            return self.prospects.scored(slots, metrics.epoch, affordable_flops, ranking)
+            return self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
         if probe is not None and math.isfinite(metrics.val_loss):
             self.probe_ms = self.checkups.look(slots, metrics.epoch, affordable_flops, probe)
         return slots

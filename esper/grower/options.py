@@ -170,17 +170,15 @@ class GrowerOptions(ControlOptions):
         self, settler: Settler, governor: Governor, costs: Costs, pipeline: KernelPipeline
     ) -> Observer:
         """Return what observes the run; it has checkups if the settler's policy reads health."""
-        prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules)
         ranks = getattr(settler.policy, "reads_scores", True)
+        prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules, ranks=ranks)
         checkups = None
         if reads_health(settler.policy):
             rules, epochs = self.policy, costs.epochs
             last = last_epoch(rules, epochs) if isinstance(rules, GrowthRules) else epochs
             every = self.signals.probe_every
             checkups = Checkups(costs, pipeline, every=every, last_epoch=last)
-        return Observer(
-            costs, governor, prospects, self.signals, self.safety, checkups, ranks=ranks
-        )
+        return Observer(costs, governor, prospects, self.signals, self.safety, checkups)
 
     def priced(self, outcome: Outcome) -> Outcome:
         """Return the outcome with the gain that verdicts ask of it, which its reward reads."""

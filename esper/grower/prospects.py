@@ -72,14 +72,21 @@ def untried_kernels(
 class Prospects:
     """What kernels promise: the best of each idle slot, and those in place of a culled one.
 
-    `rules` are those of the verdicts, which decide what leaves and what the run will pay for.
+    rules: those of the verdicts, which decide what leaves and what the run will pay for.
+    ranks: whether the policy reads this; otherwise nothing is measured.
     """
 
     def __init__(
-        self, costs: Costs, pipeline: KernelPipeline, ledger: Ledger, rules: VerdictRules
+        self,
+        costs: Costs,
+        pipeline: KernelPipeline,
+        ledger: Ledger,
+        rules: VerdictRules,
+        *,
+        ranks: bool = True,
     ) -> None:
         self.host, self.costs, self.pipeline, self.ledger = costs.host, costs, pipeline, ledger
-        self.rules = rules
+        self.rules, self.ranks = rules, ranks
         self._scores: dict[str, tuple[int, float]] = {}
 
     def scored(
@@ -90,7 +97,7 @@ class Prospects:
         A score is measured every `REFRESH_EPOCHS` epochs; a slot with a live seed needs none.
         """
         idle = [s for s in states if not s.live and s.least_flops <= affordable_flops]
-        if loss is not None and len(idle) > 1:
+        if self.ranks and loss is not None and len(idle) > 1:
             stale = [s for s in idle if self._is_stale(s.spec.name, epoch)]
             for start in range(0, len(stale), SLOTS_AT_ONCE):
                 self._measure(stale[start : start + SLOTS_AT_ONCE], epoch, affordable_flops, loss)
@@ -100,6 +107,8 @@ class Prospects:
         self, states: tuple[SlotState, ...], epoch: int, loss: Loss | None
     ) -> tuple[SlotState, ...]:
         """Return the slots with what could replace the kernels that this epoch's looks cull."""
+        if not self.ranks:
+            return states
         live = [seed for state in states for seed in state.live if seed.look is not None]
         verdicts = [(seed, judge_seed(seed, self.rules)) for seed in live]
         judged = [(seed, each.kind) for seed, each in verdicts if each is not None]

@@ -12,7 +12,8 @@ class Policy(Protocol):
 
     By default a policy learns nothing, has no state and reads scores, but no health.
 
-    reads_scores: whether it decides by `SlotState.score`, which takes a backward pass.
+    reads_scores: whether it decides by `SlotState.score` and `prospects`, which need backward
+        passes.
     reads_health: whether it decides by `SlotState.health` and `births`, which a probe measures.
     """
 
