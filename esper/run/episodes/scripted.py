@@ -24,14 +24,16 @@ class Scripted(VerdictRules):
 
     events: at most one for a slot at an epoch.
     keeps: whether each kernel is kept at its first look; otherwise the usual verdict decides.
+    probes: whether the health of the slots is measured.
     """
 
     events: tuple[Event, ...] = ()
     keeps: bool = True
+    probes: bool = False
 
     def build(self, rng_seed: int) -> "ScriptedPolicy":
         """Return a new policy; it makes no random choices."""
-        return ScriptedPolicy(self)
+        return ProbingPolicy(self) if self.probes else ScriptedPolicy(self)
 
 
 class ScriptedPolicy(Policy):
@@ -49,6 +51,12 @@ class ScriptedPolicy(Policy):
         requests = [request(observation, event.slot, event.blueprint) for event in due]
         verdicts = keep_all(observation) if self.options.keeps else judge(observation, self.options)
         return [*verdicts, *requests] or [wait("nothing is planned for this epoch")]
+
+
+class ProbingPolicy(ScriptedPolicy):
+    """A scripted policy whose observations hold the health of the slots."""
+
+    reads_health: ClassVar[bool] = True
 
 
 def request(observation: Observation, slot: str, blueprint: str) -> Decision:
