@@ -15,7 +15,7 @@ from esper.run.episodes.task import Damage, EpisodeTask
 WIDTH = {SlotKind.DENSE: 16, SlotKind.FEATURE_MAP: 8, SlotKind.SEQUENCE: 16}
 """Features, or channels, between the blocks."""
 
-ALIVE = 2
+ALIVE = 1
 """Hidden units that the damage `dead` spares."""
 
 
@@ -140,8 +140,7 @@ def damage(block: nn.Module, kind: Damage) -> None:
             parameter.mul_(0.02)
     elif kind is Damage.HUGE:
         first.weight.mul_(8.0)
-    else:
-        block.requires_grad_(False)
+    block.requires_grad_(False)
 
 
 def _silence(first: nn.Linear | nn.Conv2d, dead: Tensor) -> None:

@@ -24,12 +24,12 @@ class Scenario(StrEnum):
 
 
 class Damage(StrEnum):
-    """What is wrong with a damaged block."""
+    """What is wrong with a damaged block, whose weights do not learn either."""
 
     DEAD = "dead"  # most of its hidden units never change
     TINY = "tiny"  # its weights are close to 0
     HUGE = "huge"  # its first weights are far too large
-    FROZEN = "frozen"  # its weights do not learn
+    FROZEN = "frozen"  # nothing else
 
 
 DATA = {
@@ -40,17 +40,17 @@ DATA = {
 """Data sets by the kind of host that learns them."""
 
 SCENARIOS = {
-    Scenario.HEALTHY: 0.2,
+    Scenario.HEALTHY: 0.15,
     Scenario.SMALL: 0.1,
-    Scenario.BOTTLENECK: 0.35,
-    Scenario.DAMAGED: 0.35,
+    Scenario.BOTTLENECK: 0.45,
+    Scenario.DAMAGED: 0.3,
 }
 """Probabilities of the scenarios."""
 
 LEARNING_RATES = {
-    SlotKind.DENSE: (0.004, 0.01),
+    SlotKind.DENSE: (0.008, 0.02),
     SlotKind.FEATURE_MAP: (0.004, 0.01),
-    SlotKind.SEQUENCE: (0.006, 0.012),
+    SlotKind.SEQUENCE: (0.008, 0.016),
 }
 HIDDEN = 12
 """Most hidden units of a block."""
@@ -164,7 +164,7 @@ def _hidden(
 ) -> tuple[int, ...]:
     least, most = (2, 4) if scenario is Scenario.SMALL else (7, HIDDEN)
     hidden = rng.integers(least, most + 1, slots).tolist()
-    narrow = int(rng.integers(1, 3))
+    narrow = int(rng.choice([1, 1, 2]))
     if scenario is Scenario.BOTTLENECK and place is not None:
         hidden[place] = narrow
     return tuple(hidden)
