@@ -13,7 +13,7 @@ from statistics import fmean
 from esper.contracts.data_flow import DataFlow
 from esper.contracts.health import Birth
 from esper.contracts.observation import Observation
-from esper.contracts.slot import SlotKind, SlotState
+from esper.contracts.slot import SeedState, SlotKind, SlotState
 from esper.contracts.stage import SeedStage
 
 HEALTH = (
@@ -43,6 +43,49 @@ BLUEPRINTS = (
 )
 """Blueprints with a column of their own."""
 
+RUN = (
+    "epoch_share",
+    "log_epochs",
+    "log_val_loss",
+    "log_train_loss",
+    "gap",
+    "slope",
+    "long_slope",
+    "behind_best",
+    "kept",
+    "live",
+)
+SLOT = (
+    *HEALTH,
+    *(f"rel_{name}" for name in HEALTH),
+    "position",
+    "is_first",
+    "is_last",
+    "bypassed",
+    "narrow",
+    "slots",
+    "kept_here",
+    "live_here",
+    *(str(kind) for kind in SlotKind),
+)
+KERNEL = ("log_first_order", "rel_first_order", "own_first_order", "log_flops", *BLUEPRINTS)
+TIMED = (
+    "rel_log_parameters",
+    "rel_linear_gain",
+    "rel_activation_variance",
+    "rel_effective_rank",
+    "rel_dead_units",
+    "rel_gradient_norm",
+    "linear_gain",
+    "bypassed",
+    "rel_first_order",
+    "log_first_order",
+)
+"""Features that also count times the share of the budget that is left."""
+
+FEATURES = (*RUN, *SLOT, *KERNEL, *(f"left_{name}" for name in TIMED))
+"""The names of all features, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -70,21 +113,6 @@ def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offe
             timed = {f"left_{name}": left * values[name] for name in TIMED}
             offers.append(Offer(slot.spec.name, birth, {**values, **timed}))
     return offers
-
-
-TIMED = (
-    "rel_log_parameters",
-    "rel_linear_gain",
-    "rel_activation_variance",
-    "rel_effective_rank",
-    "rel_dead_units",
-    "rel_gradient_norm",
-    "linear_gain",
-    "bypassed",
-    "rel_first_order",
-    "log_first_order",
-)
-"""Features that also count times the share of the budget that is left."""
 
 
 def _run_features(observation: Observation) -> dict[str, float]:
@@ -169,7 +197,7 @@ def _bypassed(flow: DataFlow | None) -> dict[str, float]:
     }
 
 
-def _seeds(observation: Observation) -> list:
+def _seeds(observation: Observation) -> list[SeedState]:
     return [seed for slot in observation.slots for seed in slot.seeds]
 
 

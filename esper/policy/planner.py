@@ -1,0 +1,154 @@
+"""Grows where a gain model, learned from earlier runs, predicts the largest net gain.
+
+    net gain = predicted gain - price * log2(1 + added FLOPs / present FLOPs)
+
+Both gains are log losses at the end of the run.  The policy acts on the best net gains that are
+above a threshold, and waits otherwise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from statistics import NormalDist
+from typing import ClassVar
+
+from esper.contracts.checks import require
+from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.observation import Observation
+from esper.learning.gain_model import GainModel
+from esper.policy.base import Policy, wait
+from esper.policy.gain_features import Offer, offers_of
+from esper.policy.rules.adaptation import risk_of
+from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
+from esper.policy.rules.verdict import VerdictRules, judge
+
+AT_ONCE = 2
+"""Most slots that grow after one epoch."""
+
+
+# Fields of the last base come first, and so do the printed keys.
+@dataclass(frozen=True, kw_only=True)
+class Planner(VerdictRules, GrowthRules):
+    """Grows by the predictions of a gain model.
+
+    threshold: least net gain, in log loss, for which it grows.
+    path: the files of the model, without their endings; None for the one shipped with Esper.
+    """
+
+    price: float = 0.05
+    max_live_seeds_per_slot: int = 1
+    seeds_per_adaptation: int | None = 1
+    threshold: float = 0.02
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        finite = math.isfinite(self.threshold)
+        require(finite, "policy.threshold", "a finite number", self.threshold)
+        super().__post_init__()
+
+    def build(self, rng_seed: int) -> "PlannerPolicy":
+        """Return a new policy; it makes no random choices.
+
+        Raises:
+            ConfigError: if the files of the model cannot be read.
+        """
+        return PlannerPolicy(
+            self, _shipped() if self.path is None else GainModel.load(Path(self.path))
+        )
+
+
+@cache
+def _shipped() -> GainModel:
+    with as_file(files("esper.policy").joinpath("trained")) as folder:
+        return GainModel.load(folder / "planner")
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the model predicts of an offer.
+
+    gain, deviation: log loss that the kernel saves, and the standard deviation of its prediction.
+    net: the gain less the price of its FLOPs.
+    """
+
+    offer: Offer
+    gain: float
+    deviation: float
+    net: float
+
+
+class PlannerPolicy(Policy):
+    """The policy of `Planner`."""
+
+    name: ClassVar[str] = "planner"
+    reads_health: ClassVar[bool] = True
+
+    def __init__(self, options: Planner, model: GainModel) -> None:
+        self.options, self.model = options, model
+
+    def decide(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due, then requests to grow or the reason to wait."""
+        decisions = judge(observation, self.options)
+        reason = obstacle(observation, self.options)
+        if reason is not None:
+            return combine(decisions, wait(reason))
+        slots, closed = growable_slots(observation, self.options, decisions)
+        forecasts = self.forecasts(observation, offers_of(observation, slots))
+        if not forecasts:
+            return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
+        most = AT_ONCE if observation.events_left is None else min(AT_ONCE, observation.events_left)
+        chosen = [each for each in forecasts if each.net > self.options.threshold][:most]
+        if not chosen:
+            return combine(decisions, wait(self._words(forecasts[0], "<=")))
+        return [*decisions, *(self._request(observation, each) for each in chosen)]
+
+    def forecasts(self, observation: Observation, offers: Sequence[Offer]) -> list[Forecast]:
+        """Return the forecast of each slot's best offer, the best first."""
+        if not offers:
+            return []
+        gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
+        every = [
+            Forecast(offer, gain, deviation, gain - self._price(offer))
+            for offer, gain, deviation in zip(
+                offers, gains_N.tolist(), deviations_N.tolist(), strict=True
+            )
+        ]
+        best: dict[str, Forecast] = {}
+        for each in every:
+            if each.offer.slot not in best or each.net > best[each.offer.slot].net:
+                best[each.offer.slot] = each
+        return sorted(best.values(), key=lambda each: -each.net)
+
+    def _price(self, offer: Offer) -> float:
+        return self.options.price * math.log2(1 + offer.birth.added_flops)
+
+    def _request(self, observation: Observation, forecast: Forecast) -> Decision:
+        slot = observation.slot(forecast.offer.slot)
+        name = forecast.offer.birth.blueprint
+        error = math.hypot(forecast.deviation, self.model.error)
+        risks = [seed.risk for seed in slot.seeds if seed.bound == name]
+        return Decision(
+            kind=DecisionKind.ADAPT,
+            slot=slot.spec.name,
+            adaptation=self.options.addition,
+            num_seeds=self.options.seeds_per_adaptation,
+            reason=self._words(forecast, ">"),
+            confidence=NormalDist().cdf(forecast.net / error),
+            risk=risk_of(observation, *risks),
+            uncertainty=self.model.uncertainty(forecast.deviation),
+            learned=True,
+            barred=tuple(each for each in slot.spec.catalogue if each != name),
+        )
+
+    def _words(self, forecast: Forecast, sign: str) -> str:
+        offer, limit = forecast.offer, self.options.threshold
+        parts = self.model.reasons(offer.features)
+        why = ", ".join(f"{name} {part:+.3g}" for name, part in parts)
+        return (
+            f"{offer.birth.blueprint} in '{offer.slot}' promises a net gain of {forecast.net:+.3g} "
+            f"{sign} {limit:g} ({forecast.gain:+.3g} +- {forecast.deviation:.2g} before its price; "
+            f"{why})"
+        )
