@@ -55,9 +55,9 @@ class GainModel:
 
     def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
         """Return the features that move the prediction most, with what each adds to the gain."""
-        parts_F = self._standardised([features])[0] * self.weights.mean(0)
-        order = np.argsort(-np.abs(parts_F), kind="stable")[:number]
-        return [(self.names[place], float(parts_F[place])) for place in order]
+        parts = self._standardised([features])[0] * self.weights.mean(0)
+        order = np.argsort(-np.abs(parts), kind="stable")[:number]
+        return [(self.names[place], float(parts[place])) for place in order]
 
     def _standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
         rows = [[each.get(name, np.nan) for name in self.names] for each in features]
