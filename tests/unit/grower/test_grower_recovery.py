@@ -131,7 +131,14 @@ def test_quarantine_culls_bars_and_is_in_the_summary(trouble: Trouble) -> None:
 
 
 def line_of_an_epoch() -> dict[str, Any]:
-    times = ("train_ms", "evaluation_ms", "attribution_ms", "probe_ms", "checkpoint_ms", "control_ms")
+    times = (
+        "train_ms",
+        "evaluation_ms",
+        "attribution_ms",
+        "probe_ms",
+        "checkpoint_ms",
+        "control_ms",
+    )
     numbers = ("train_loss", "val_loss", "val_accuracy", "flops")
     return dict.fromkeys((*times, *numbers), 1.0)
 

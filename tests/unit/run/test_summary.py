@@ -7,7 +7,14 @@ from tests.unit.scripted import make_grower
 
 
 def line(val_accuracy: float) -> dict[str, Any]:
-    times = ("train_ms", "evaluation_ms", "attribution_ms", "probe_ms", "checkpoint_ms", "control_ms")
+    times = (
+        "train_ms",
+        "evaluation_ms",
+        "attribution_ms",
+        "probe_ms",
+        "checkpoint_ms",
+        "control_ms",
+    )
     numbers = ("train_loss", "val_loss", "flops")
     return {**dict.fromkeys((*times, *numbers), 1.0), "val_accuracy": val_accuracy}
 
