@@ -22,6 +22,7 @@ from experiments.benchmarks import (
     modification,
     near_best,
     price,
+    probe,
     regret,
     runs,
     safety,
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "endurance": endurance.endurance,
     "slots": price.slots,
     "price": price.price,
+    "probe": probe.probes,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

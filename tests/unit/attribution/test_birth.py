@@ -1,56 +1,67 @@
-"""The score of a kernel from the gradient of its block's output."""
+"""The scores of kernels from the gradient of their block's output."""
 
 import pytest
 import torch
 
-from esper.attribution.birth import birth_score
-from esper.kernels.kernel import Kernel, KernelError
+from esper.attribution.birth import Unborn, birth_scores
 from esper.kernels.pipeline import build_kernel
 from tests.unit.growth.builders import make_host
 from tests.unit.growth.faulty import offered
 
-KEY = "block1", 0
 SOURCE = torch.randn(7, 4, generator=torch.Generator().manual_seed(1))
 SLOPE = torch.randn(7, 8, generator=torch.Generator().manual_seed(2))
 
 
-def kernel_of(name: str) -> Kernel:
+def unborn(*names: str, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> list[Unborn]:
+    """Return kernels beside a block that leads from 4 to 8 features."""
     host = make_host("mlp", placement="parallel")
-    return build_kernel(host.request(*KEY, name, 0))
+    return [
+        Unborn(
+            key=("block1", seed),
+            kernel=build_kernel(host.request("block1", seed, name, 0)),
+            source_B=SOURCE.to(dtype),
+            slope_B=SLOPE.to(dtype) * scale,
+            like=torch.zeros(1, dtype=dtype),
+        )
+        for seed, name in enumerate(names)
+    ]
+
+
+def score_of(one: Unborn) -> float:
+    return birth_scores([one])[one.key]
 
 
 def test_the_score_is_the_l1_norm_of_the_gradient() -> None:
-    kernel = kernel_of("affine")
-    kernel.module.train()
-    score = birth_score(KEY, kernel, SOURCE, SLOPE, None)
+    (affine,) = unborn("affine")
+    affine.kernel.module.train()
     # The gradient of a product, and of its bias.
     expected = (SLOPE.T @ SOURCE).abs().sum() + SLOPE.sum(dim=0).abs().sum()
-    assert score == pytest.approx(float(expected), rel=1e-5)
-    assert not any(parameter.grad is not None for parameter in kernel.module.parameters())
-    assert birth_score(KEY, kernel, SOURCE, 2 * SLOPE, None) == pytest.approx(2 * score)
+    assert score_of(affine) == pytest.approx(float(expected), rel=1e-5)
+    assert all(parameter.grad is None for parameter in affine.kernel.module.parameters())
+    assert score_of(unborn("affine", scale=2.0)[0]) == pytest.approx(2 * float(expected), rel=1e-5)
 
 
-def test_a_kernel_that_cannot_learn_scores_nothing() -> None:
-    for name in ("noop", "frozen_random"):
-        host = make_host("mlp")
-        kernel = build_kernel(host.request(*KEY, name, 0))
-        assert birth_score(KEY, kernel, SOURCE, SLOPE, None) == 0.0
+def test_kernels_score_together_as_alone() -> None:
+    several = unborn("affine", "mlp", "frozen_random", "lora")
+    together = birth_scores(several)
+    assert together == pytest.approx({each.key: score_of(each) for each in several})
+    assert together["block1", 2] == 0.0, "it cannot learn"
+    assert len(set(together.values())) == 4
+    assert birth_scores([]) == {}
 
 
 def test_a_kernel_takes_the_type_of_the_blocks_weights() -> None:
-    like = torch.zeros(1, dtype=torch.float64)
-    kernel = kernel_of("affine")
-    score = birth_score(KEY, kernel, SOURCE.double(), SLOPE.double(), like)
-    assert score == pytest.approx(birth_score(KEY, kernel_of("affine"), SOURCE, SLOPE, None))
+    (double,) = unborn("affine", dtype=torch.float64)
+    assert score_of(double) == pytest.approx(score_of(unborn("affine")[0]), rel=1e-5)
+    assert {p.dtype for p in double.kernel.module.parameters()} == {torch.float64}
 
 
-def test_a_kernel_that_fails_is_named() -> None:
-    with offered("bad") as troubles:
-        host = make_host("mlp")
-        kernel = build_kernel(host.request(*KEY, "bad", 0))
-        troubles["bad"].gives = lambda y: y[:1]
-        with pytest.raises(KernelError, match="'bad' in slot 'block1' fails: ValueError: gave"):
-            birth_score(KEY, kernel, SOURCE, SLOPE, None)
-        troubles["bad"].forward = RuntimeError("mistake")
-        with pytest.raises(KernelError, match="'bad' in slot 'block1' fails: .*mistake"):
-            birth_score(KEY, kernel, SOURCE, SLOPE, None)
+@pytest.mark.parametrize("where", ["forward", "backward", "gives"])
+def test_a_kernel_that_fails_has_no_score_and_the_others_have_theirs(where: str) -> None:
+    with offered("bad", "good") as troubles:
+        several = unborn("good", "bad", "affine")
+        expected = birth_scores([several[0], several[2]])
+        how = (lambda y: y[:1]) if where == "gives" else RuntimeError("mistake")
+        setattr(troubles["bad"], where, how)
+        assert birth_scores(several) == expected
+        assert set(expected) == {("block1", 0), ("block1", 2)}

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
@@ -144,9 +145,6 @@ def test_hooks_are_removed_after_a_failure() -> None:
     block = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4))
     model = nn.Sequential(OrderedDict(block=block))
     host = host_of(model, X)
-    try:
-        with watched(host):
-            model(torch.randn(2, 99))
-    except RuntimeError as error:
-        assert "shapes cannot be multiplied" in str(error)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), watched(host):
+        model(torch.randn(2, 99))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
