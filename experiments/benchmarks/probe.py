@@ -2,14 +2,13 @@
 
 A probe is that of `Grower.step`: one forward pass over 96 samples, two backward passes, the signals
 of every slot and the first-order score of a kernel for each dormant seed.  Its kernels are kept
-from the probe before.  On digits whole runs are measured, without logging and checkpoints.  Elsewhere
-the run is one of 40 epochs whose policy may grow until `policy.grow_until`, and its time that of
-training alone.
+from the probe before.  On digits whole runs are measured, without logging and checkpoints.
+Elsewhere the run is one of 40 epochs whose policy may grow until `policy.grow_until`, and its time
+that of training alone.
 """
 
 import math
 import statistics
-from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 
@@ -24,8 +23,7 @@ from esper.growth.host import Host
 from esper.growth.requests import growable_states
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline
-from esper.policy.base import Policy
-from esper.policy.heuristic import Heuristic
+from esper.policy.heuristic import Heuristic, HeuristicPolicy
 from esper.policy.rules.growth import GrowthRules, last_epoch
 from esper.run.task import PROBE_BATCH, Task
 from esper.safety.options import Safety
@@ -56,16 +54,19 @@ def probes(seconds: float = 15.0) -> list[Figure]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading(Heuristic):
-    """The heuristic policy, made to read the health of slots, which does not change its rules."""
+class ReadingPolicy(HeuristicPolicy):
+    """The heuristic policy, which is given the health of slots though its rules do not read it."""
 
-    def build(self, rng_seed: int) -> Policy:
-        """Return the policy."""
-        policy = super().build(rng_seed)
-        reading: type[Policy] = type("ReadingPolicy", (type(policy),), {"reads_health": True})
-        policy.__class__ = reading
-        return policy
+    reads_health = True
+
+
+class Reading(Heuristic):
+    """The option of `ReadingPolicy`."""
+
+    def build(self, rng_seed: int) -> ReadingPolicy:
+        """Return a new policy."""
+        del rng_seed
+        return ReadingPolicy(self)
 
 
 def _digits() -> Figure:
