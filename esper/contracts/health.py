@@ -27,7 +27,7 @@ class BlockHealth:
     dead_units: share of the units that hardly change over the samples, in [0, 1].
     correlation: mean absolute correlation between its live units, in [0, 1].
     gradient_noise: log of the variance of the gradient of a half of the probe's samples, relative
-        to the square of its norm.
+        to the square of its norm, in [-6, 6].
     """
 
     epoch: int

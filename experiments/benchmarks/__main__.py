@@ -23,6 +23,7 @@ from experiments.benchmarks import (
     modification,
     near_best,
     price,
+    probe,
     regret,
     runs,
     safety,
@@ -48,6 +49,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "slots": price.slots,
     "price": price.price,
     "graph": graph.graphs,
+    "probe": probe.probes,
     "help": runs.helped,
     "runs": runs.default_runs,
 }
