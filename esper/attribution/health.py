@@ -163,6 +163,7 @@ def _activations(flows: Mapping[str, BlockFlow]) -> dict[str, _Column]:
     variances = _column(lambda rows: rows.var(dim=-2, correction=0).mean(dim=-1), outputs)
     return {
         "activation_variance": {name: _log(value) for name, value in variances.items()},
+        "units": {name: float(rows.shape[-1]) for name, rows in seen.items()},
         "effective_rank": _column(units.effective_rank, seen),
         "dead_units": _column(units.dead_units, seen),
         "correlation": _column(units.correlation, seen),

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from esper.contracts.data_flow import DataFlow
-from esper.contracts.health import Birth
+from esper.contracts.health import Birth, BlockHealth
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SeedState, SlotKind, SlotState
 from esper.contracts.stage import SeedStage
@@ -61,7 +60,12 @@ SLOT = (
     "position",
     "is_first",
     "is_last",
-    "bypassed",
+    "alone",
+    "frozen",
+    "log_units",
+    "rel_log_units",
+    "log_rank",
+    "rel_log_rank",
     "narrow",
     "slots",
     "kept_here",
@@ -77,13 +81,33 @@ TIMED = (
     "rel_dead_units",
     "rel_gradient_norm",
     "linear_gain",
-    "bypassed",
+    "alone",
     "rel_first_order",
     "log_first_order",
 )
 """Features that also count times the share of the budget that is left."""
 
-FEATURES = (*RUN, *SLOT, *KERNEL, *(f"left_{name}" for name in TIMED))
+ALONE = (
+    "rel_log_parameters",
+    "rel_log_units",
+    "rel_log_rank",
+    "log_rank",
+    "rel_linear_gain",
+    "rel_activation_variance",
+    "rel_dead_units",
+    "rel_first_order",
+    "frozen",
+    "kept_here",
+)
+"""Features that also count times that share where no data pass by the block."""
+
+FEATURES = (
+    *RUN,
+    *SLOT,
+    *KERNEL,
+    *(f"left_{name}" for name in TIMED),
+    *(f"alone_{name}" for name in ALONE),
+)
 """The names of all features, in order."""
 
 
@@ -100,18 +124,18 @@ def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offe
     """Return the germinations on offer in some of the slots that a probe has measured."""
     run = _run_features(observation)
     means = _means(observation.slots)
-    around = _bypassed(observation.data_flow)
     left = 1 - observation.epoch / max(1, observation.epochs)
     offers = []
     for slot in slots:
         if slot.health is None:
             continue
-        own = _slot_features(observation, slot, means, around)
+        own = _slot_features(observation, slot, means)
         for birth in slot.births:
             kernel = _kernel_features(observation, slot, birth)
             values = {**run, **own, **kernel}
             timed = {f"left_{name}": left * values[name] for name in TIMED}
-            offers.append(Offer(slot.spec.name, birth, {**values, **timed}))
+            alone = {f"alone_{name}": left * own["alone"] * values[name] for name in ALONE}
+            offers.append(Offer(slot.spec.name, birth, {**values, **timed, **alone}))
     return offers
 
 
@@ -138,12 +162,12 @@ def _slot_features(
     observation: Observation,
     slot: SlotState,
     means: dict[str, float],
-    around: dict[str, float],
 ) -> dict[str, float]:
-    health = slot.health
+    health, flow = slot.health, observation.data_flow
+    assert health is not None, "slots without health have no offers"
     values = {name: _number(getattr(health, name)) for name in HEALTH}
     relative = {f"rel_{name}": values[name] - means[name] for name in HEALTH}
-    assert health is not None, "slots without health have no offers"
+    sizes = {name: value - means[name] for name, value in _sizes(health).items()}
     kept = sum(seed.stage is SeedStage.FOSSILIZED for seed in slot.seeds)
     return {
         **values,
@@ -151,7 +175,10 @@ def _slot_features(
         "position": health.position,
         "is_first": float(health.position == 0),
         "is_last": float(health.position == 1),
-        "bypassed": around.get(slot.spec.name, 0.0),
+        "alone": float(flow is not None and slot.spec.name in flow.unavoidable),
+        "frozen": float(health.gradient_norm is None),
+        **_sizes(health),
+        **{f"rel_{name}": value for name, value in sizes.items()},
         "narrow": max(0.0, -relative["rel_log_parameters"]) ** 2,
         "slots": math.log(len(observation.slots)),
         "kept_here": float(kept),
@@ -181,20 +208,16 @@ def _kernel_features(observation: Observation, slot: SlotState, birth: Birth) ->
 def _means(slots: Sequence[SlotState]) -> dict[str, float]:
     """Return the mean of each signal over the slots, NaN where it is measured nowhere."""
     known = [slot.health for slot in slots if slot.health is not None]
-    return {name: _mean([_number(getattr(each, name)) for each in known]) for name in HEALTH}
+    signals = {name: [_number(getattr(each, name)) for each in known] for name in HEALTH}
+    sizes = [_sizes(each) for each in known]
+    signals |= {name: [each[name] for each in sizes] for name in ("log_units", "log_rank")}
+    return {name: _mean(values) for name, values in signals.items()}
 
 
-def _bypassed(flow: DataFlow | None) -> dict[str, float]:
-    """Return 1 for each slot that some data pass by, without entering it, 0 for the others."""
-    if flow is None:
-        return {}
-    places = flow.positions
-    spans = [(places[edge.source], places[edge.target]) for edge in flow.edges]
-    spans += [(places[name], math.inf) for name in flow.outputs]
-    return {
-        name: float(any(low < place < high for low, high in spans))
-        for name, place in places.items()
-    }
+def _sizes(health: BlockHealth) -> dict[str, float]:
+    """Return the logarithms of the number of hidden units and of their effective rank."""
+    units, share = _number(health.units), _number(health.effective_rank)
+    return {"log_units": _log(units), "log_rank": _log(units * share)}
 
 
 def _seeds(observation: Observation) -> list[SeedState]:
