@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esper.learning.gain_model import LIMIT, Array, GainModel
+from esper.learning.gain_model import LEAST_GAIN, LIMIT, Array, GainModel, doubt
 
 GAINS = (-0.5, 1.0)
 """Gains are clipped to this range, so that a few tasks do not decide the fit."""
@@ -70,7 +70,7 @@ def fit_gain_model(data: GainData, options: GainFit, rng_seed: int) -> GainModel
         weights=np.array(weights),
         biases=np.array(biases),
         error=float(np.sqrt(np.mean((gains_N[left_out.known] - left_out.gains) ** 2))),
-        deviations=np.sort(left_out.deviations),
+        doubts=np.sort(doubt(left_out.gains, left_out.deviations)[left_out.gains > LEAST_GAIN]),
     )
 
 

@@ -32,7 +32,7 @@ class GainModel:
     centre, spread: of each feature (F,); spreads are > 0.
     weights: (M, F); biases: (M,).
     error: standard deviation of measured gains about the predicted ones, on tasks not fitted, > 0.
-    deviations: ascending deviations of predictions for such tasks, whose ranks state uncertainty.
+    doubts: ascending doubts of predictions for such tasks, whose ranks state uncertainty.
     """
 
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class GainModel:
     weights: Array
     biases: Array
     error: float
-    deviations: Array
+    doubts: Array
 
     def predict(self, features: Sequence[Mapping[str, float]]) -> tuple[Array, Array]:
         """Return the gains and their deviations, each (N,)."""
@@ -49,9 +49,10 @@ class GainModel:
         gains_NM = z_NF @ self.weights.T + self.biases
         return gains_NM.mean(1), gains_NM.std(1)
 
-    def uncertainty(self, deviation: float) -> float:
-        """Return the share of known predictions with a smaller deviation, in [0, 1]."""
-        return float(np.searchsorted(self.deviations, deviation) / max(1, len(self.deviations)))
+    def uncertainty(self, gain: float, deviation: float) -> float:
+        """Return the share of known predictions of a gain that had less doubt, in [0, 1]."""
+        rank = np.searchsorted(self.doubts, doubt(np.array(gain), np.array(deviation)))
+        return float(rank / max(1, len(self.doubts)))
 
     def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
         """Return the features that move the prediction most, with what each adds to the gain."""
@@ -84,4 +85,14 @@ class GainModel:
         return cls(names=tuple(values["names"]), error=values["error"], **arrays)
 
 
-_ARRAYS = ("centre", "spread", "weights", "biases", "deviations")
+LEAST_GAIN = 0.02
+"""Gains under it are not acted on, so that doubts about them count for nothing."""
+
+
+def doubt(gains: Array, deviations: Array) -> Array:
+    """Return how much the members disagree about gains, relative to these."""
+    doubts: Array = deviations / np.maximum(gains, LEAST_GAIN)
+    return doubts
+
+
+_ARRAYS = ("centre", "spread", "weights", "biases", "doubts")

@@ -8,12 +8,12 @@ above a threshold, and waits otherwise.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from statistics import NormalDist
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
@@ -23,7 +23,8 @@ from esper.policy.base import Policy, wait
 from esper.policy.gain_features import Offer, offers_of
 from esper.policy.rules.adaptation import risk_of
 from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
-from esper.policy.rules.verdict import VerdictRules, judge
+from esper.policy.rules.posterior import Prediction, judge_prediction
+from esper.policy.rules.verdict import VerdictRules, judge_seed
 
 AT_ONCE = 2
 """Most slots that grow after one epoch."""
@@ -88,10 +89,11 @@ class PlannerPolicy(Policy):
 
     def __init__(self, options: Planner, model: GainModel) -> None:
         self.options, self.model = options, model
+        self._predicted: dict[str, Prediction] = {}
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, then requests to grow or the reason to wait."""
-        decisions = judge(observation, self.options)
+        decisions = self._verdicts(observation)
         reason = obstacle(observation, self.options)
         if reason is not None:
             return combine(decisions, wait(reason))
@@ -103,7 +105,29 @@ class PlannerPolicy(Policy):
         chosen = [each for each in forecasts if each.net > self.options.threshold][:most]
         if not chosen:
             return combine(decisions, wait(self._words(forecasts[0], "<=")))
+        self._predicted |= {each.offer.slot: self._prediction(each) for each in chosen}
         return [*decisions, *(self._request(observation, each) for each in chosen)]
+
+    def _verdicts(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due; seeds without a prediction get the usual one."""
+        verdicts = [
+            judge_prediction(seed, self._predicted[seed.slot], self.options)
+            if seed.slot in self._predicted
+            else judge_seed(seed, self.options)
+            for seed in observation.live_seeds
+        ]
+        return [each for each in verdicts if each is not None]
+
+    def _prediction(self, forecast: Forecast) -> Prediction:
+        return Prediction(forecast.gain, math.hypot(forecast.deviation, self.model.error))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the predictions of the seeds on trial, by slot."""
+        return {"predicted": {slot: asdict(each) for slot, each in self._predicted.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self._predicted = {slot: Prediction(**each) for slot, each in state["predicted"].items()}
 
     def forecasts(self, observation: Observation, offers: Sequence[Offer]) -> list[Forecast]:
         """Return the forecast of each slot's best offer, the best first."""
@@ -128,7 +152,7 @@ class PlannerPolicy(Policy):
     def _request(self, observation: Observation, forecast: Forecast) -> Decision:
         slot = observation.slot(forecast.offer.slot)
         name = forecast.offer.birth.blueprint
-        error = math.hypot(forecast.deviation, self.model.error)
+        error = self._prediction(forecast).error
         risks = [seed.risk for seed in slot.seeds if seed.bound == name]
         return Decision(
             kind=DecisionKind.ADAPT,
@@ -138,7 +162,7 @@ class PlannerPolicy(Policy):
             reason=self._words(forecast, ">"),
             confidence=NormalDist().cdf(forecast.net / error),
             risk=risk_of(observation, *risks),
-            uncertainty=self.model.uncertainty(forecast.deviation),
+            uncertainty=self.model.uncertainty(forecast.gain, forecast.deviation),
             learned=True,
             barred=tuple(each for each in slot.spec.catalogue if each != name),
         )

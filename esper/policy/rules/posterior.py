@@ -1,0 +1,80 @@
+"""Judge a seed by what was predicted of it and by what its looks measured, together.
+
+    measured  = -ln(1 - gain / shown)                          log loss that the kernel saves
+    posterior = normal, with mean and precision of a prediction N(predicted, error^2) that was
+                corrected by a measurement of standard error (gain error / shown, `NOISE`)
+    net gain  = posterior - price * log2(1 + added FLOPs / present FLOPs)
+
+    keep   the net gain is above 0 with the probability `confidence_to_fossilize`
+    cull   it is at most 0 with that probability, or the look is the last
+    else   wait for the next look
+
+A prediction alone keeps nothing, and a measurement alone must overcome the prediction.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.slot import SeedState
+from esper.contracts.stage import SeedStage
+from esper.policy.rules.verdict import VerdictRules, flops_price, harm
+
+NOISE = 0.05
+"""Standard deviation of what a trial shows about its end, beside that over samples."""
+MOST_SHOWN = 0.9
+"""Largest relative gain that is taken for a lasting one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A predicted gain in log loss and its standard error, > 0."""
+
+    gain: float
+    error: float
+
+
+def judge_prediction(
+    seed: SeedState, predicted: Prediction, rules: VerdictRules
+) -> Decision | None:
+    """Return the verdict that is due on a live seed, None if none is."""
+    harmed = harm(seed, rules)
+    if harmed is not None or seed.stage is not SeedStage.PROBATIONARY or seed.look is None:
+        return harmed
+    if seed.gain is None or seed.gain_error is None or not math.isfinite(seed.gain):
+        kind = DecisionKind.CULL if seed.look.is_last else DecisionKind.WAIT
+        return _decision(kind, seed, f"gain was not measured at age {seed.look.age}", 0.5)
+    gain, error = _posterior(seed, predicted)
+    net = gain - flops_price(rules.price, 1.0, seed.added_flops)
+    sure = NormalDist().cdf(net / error)
+    words = (
+        f"net gain {net:+.3g} +- {error:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
+        f"predicted and {seed.gain:.3g} measured"
+    )
+    wanted = rules.confidence_to_fossilize
+    if sure >= wanted:
+        reason = f"{words}: above 0 with confidence {sure:.3g} >= {wanted:g}"
+        return _decision(DecisionKind.FOSSILIZE, seed, reason, sure)
+    if sure <= 1 - wanted or seed.look.is_last:
+        last = ", the last look" if seed.look.is_last else ""
+        reason = f"{words}: above 0 with confidence {sure:.3g} < {wanted:g}{last}"
+        return _decision(DecisionKind.CULL, seed, reason, 1 - sure)
+    return _decision(DecisionKind.WAIT, seed, f"{words}: look again later", sure)
+
+
+def _posterior(seed: SeedState, predicted: Prediction) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the gain in log loss."""
+    assert seed.look is not None and seed.gain is not None and seed.gain_error is not None
+    measured = -math.log(1 - min(MOST_SHOWN, seed.gain / seed.look.shown))
+    noise = math.hypot(seed.gain_error / seed.look.shown, NOISE)
+    prior, weight = predicted.error**-2, noise**-2
+    mean = (prior * predicted.gain + weight * measured) / (prior + weight)
+    return mean, (prior + weight) ** -0.5
+
+
+def _decision(kind: DecisionKind, seed: SeedState, reason: str, confidence: float) -> Decision:
+    risk = seed.risk if kind is DecisionKind.FOSSILIZE else 0.0
+    return Decision(
+        kind=kind, slot=seed.slot, seed=seed.seed, reason=reason, confidence=confidence, risk=risk
+    )
