@@ -98,7 +98,7 @@ class PlannerPolicy(Policy):
         if reason is not None:
             return combine(decisions, wait(reason))
         slots, closed = growable_slots(observation, self.options, decisions)
-        forecasts = self.forecasts(observation, offers_of(observation, slots))
+        forecasts = self.forecasts(offers_of(observation, slots))
         if not forecasts:
             return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
         most = AT_ONCE if observation.events_left is None else min(AT_ONCE, observation.events_left)
@@ -129,8 +129,18 @@ class PlannerPolicy(Policy):
         """Load what `state_dict` returned."""
         self._predicted = {slot: Prediction(**each) for slot, each in state["predicted"].items()}
 
-    def forecasts(self, observation: Observation, offers: Sequence[Offer]) -> list[Forecast]:
+    def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
         """Return the forecast of each slot's best offer, the best first."""
+        best: dict[str, Forecast] = {}
+        for each in self._every(offers):
+            best.setdefault(each.offer.slot, each)
+        return list(best.values())
+
+    def every_forecast(self, observation: Observation) -> list[Forecast]:
+        """Return the forecast of every offer of all slots that a probe has measured, best first."""
+        return self._every(offers_of(observation, observation.slots))
+
+    def _every(self, offers: Sequence[Offer]) -> list[Forecast]:
         if not offers:
             return []
         gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
@@ -140,11 +150,7 @@ class PlannerPolicy(Policy):
                 offers, gains_N.tolist(), deviations_N.tolist(), strict=True
             )
         ]
-        best: dict[str, Forecast] = {}
-        for each in every:
-            if each.offer.slot not in best or each.net > best[each.offer.slot].net:
-                best[each.offer.slot] = each
-        return sorted(best.values(), key=lambda each: -each.net)
+        return sorted(every, key=lambda each: -each.net)
 
     def _price(self, offer: Offer) -> float:
         return self.options.price * math.log2(1 + offer.birth.added_flops)

@@ -65,7 +65,9 @@ def judge_prediction(
 
 def _posterior(seed: SeedState, predicted: Prediction) -> tuple[float, float]:
     """Return the mean and the standard deviation of the gain in log loss."""
-    assert seed.look is not None and seed.gain is not None and seed.gain_error is not None
+    assert seed.look is not None, "a seed is judged at a look"
+    assert seed.gain is not None, "a gain without a measurement has no posterior"
+    assert seed.gain_error is not None, "a measured gain has an error"
     measured = -math.log(1 - min(MOST_SHOWN, seed.gain / seed.look.shown))
     noise = math.hypot(seed.gain_error / seed.look.shown, NOISE)
     prior, weight = predicted.error**-2, noise**-2
