@@ -80,7 +80,7 @@ def damaged_cell(_: str, index: int, path: str | None = None) -> bool:
     """Return whether the planner points at the damaged block of a task's host."""
     torch.set_num_threads(1)
     task = draw_task(index)
-    _, observation = observed(task, 0)
+    observation = observed(task, 0)[1]
     best = Planner(price=task.price, path=path).build(0).every_forecast(observation)[0]
     return best.offer.slot == f"blocks.{task.place}"
 

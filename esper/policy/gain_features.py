@@ -123,7 +123,7 @@ class Offer:
 def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offer]:
     """Return the germinations on offer in some of the slots that a probe has measured."""
     run = _run_features(observation)
-    means = _means(observation.slots)
+    means, scores = _means(observation.slots), _mean_scores(observation.slots)
     left = 1 - observation.epoch / max(1, observation.epochs)
     offers = []
     for slot in slots:
@@ -131,7 +131,7 @@ def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offe
             continue
         own = _slot_features(observation, slot, means)
         for birth in slot.births:
-            kernel = _kernel_features(observation, slot, birth)
+            kernel = _kernel_features(slot, birth, scores)
             values = {**run, **own, **kernel}
             timed = {f"left_{name}": left * values[name] for name in TIMED}
             alone = {f"alone_{name}": left * own["alone"] * values[name] for name in ALONE}
@@ -187,22 +187,24 @@ def _slot_features(
     }
 
 
-def _kernel_features(observation: Observation, slot: SlotState, birth: Birth) -> dict[str, float]:
+def _kernel_features(slot: SlotState, birth: Birth, scores: dict[str, float]) -> dict[str, float]:
     score = _log(birth.first_order)
     here = [_log(each.first_order) for each in slot.births]
-    alike = [
-        _log(each.first_order)
-        for other in observation.slots
-        for each in other.births
-        if each.blueprint == birth.blueprint
-    ]
     return {
         "log_first_order": score,
-        "rel_first_order": score - _mean(alike),
+        "rel_first_order": score - scores[birth.blueprint],
         "own_first_order": score - _mean(here),
         "log_flops": math.log2(1 + birth.added_flops),
         **{name: float(birth.blueprint == name) for name in BLUEPRINTS},
     }
+
+
+def _mean_scores(slots: Sequence[SlotState]) -> dict[str, float]:
+    """Return the mean log score of each blueprint over the slots that offer it."""
+    scores: dict[str, list[float]] = {}
+    for birth in (birth for slot in slots for birth in slot.births):
+        scores.setdefault(birth.blueprint, []).append(_log(birth.first_order))
+    return {name: _mean(values) for name, values in scores.items()}
 
 
 def _means(slots: Sequence[SlotState]) -> dict[str, float]:
