@@ -130,13 +130,19 @@ def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offe
         if slot.health is None:
             continue
         own = _slot_features(observation, slot, means)
+        alone = left * own["alone"]
+        shared = {**run, **own, **_products(own, left, alone)}
         for birth in slot.births:
             kernel = _kernel_features(slot, birth, scores)
-            values = {**run, **own, **kernel}
-            timed = {f"left_{name}": left * values[name] for name in TIMED}
-            alone = {f"alone_{name}": left * own["alone"] * values[name] for name in ALONE}
-            offers.append(Offer(slot.spec.name, birth, {**values, **timed, **alone}))
+            values = {**shared, **kernel, **_products(kernel, left, alone)}
+            offers.append(Offer(slot.spec.name, birth, values))
     return offers
+
+
+def _products(values: dict[str, float], left: float, alone: float) -> dict[str, float]:
+    """Return the features of some values that count times the share left, see `TIMED`, `ALONE`."""
+    timed = {f"left_{name}": left * values[name] for name in TIMED if name in values}
+    return timed | {f"alone_{name}": alone * values[name] for name in ALONE if name in values}
 
 
 def _run_features(observation: Observation) -> dict[str, float]:
