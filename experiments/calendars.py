@@ -14,6 +14,7 @@ import argparse
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +23,7 @@ import torch
 
 from esper.blueprint.catalogue import STANDARD
 from esper.contracts.slot import Placement, SlotKind
-from esper.run.episodes.episode import Episode, net_gain, slot_names
+from esper.run.episodes.episode import Episode, EpisodeResult, net_gain, slot_names
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import EpisodeTask, draw_task
 from experiments.cells import Cells
@@ -82,12 +83,17 @@ def calendars(kind: SlotKind) -> list[Calendar]:
 
 
 def run_cell(index: int, kind: str, number: int) -> float:
-    """Return the net gain of a calendar, by its number, on a task; -1 is the never-grown loss."""
+    """Return the net gain of a calendar, by its number, on a task."""
     torch.set_num_threads(1)
     task = draw_task(index, SlotKind(kind))
-    never = Episode(task, 0, policy="never").finish()
     plan = calendars(task.kind)[number]
-    return net_gain(Episode(task, 0, policy=plan.policy(task)).finish(), never, task.price)
+    run = Episode(task, 0, policy=plan.policy(task)).finish()
+    return net_gain(run, _never(index, kind), task.price)
+
+
+@cache
+def _never(index: int, kind: str) -> EpisodeResult:
+    return Episode(draw_task(index, SlotKind(kind)), 0, policy="never").finish()
 
 
 def tuned(values: Mapping[tuple[str, bool, int], Sequence[float]]) -> dict[str, Any]:

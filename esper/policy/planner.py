@@ -18,12 +18,14 @@ from typing import Any, ClassVar
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.observation import Observation
+from esper.contracts.outcome import Outcome, Reward
 from esper.learning.gain_model import GainModel
 from esper.policy.base import Policy, wait
 from esper.policy.gain_features import Offer, offers_of
 from esper.policy.rules.adaptation import risk_of
+from esper.policy.rules.corrections import Corrections
 from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
-from esper.policy.rules.posterior import Prediction, judge_prediction
+from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
 from esper.policy.rules.verdict import VerdictRules, judge_seed
 
 AT_ONCE = 2
@@ -90,6 +92,7 @@ class PlannerPolicy(Policy):
     def __init__(self, options: Planner, model: GainModel) -> None:
         self.options, self.model = options, model
         self._predicted: dict[str, Prediction] = {}
+        self._corrections = Corrections(model.error)
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, then requests to grow or the reason to wait."""
@@ -121,13 +124,27 @@ class PlannerPolicy(Policy):
     def _prediction(self, forecast: Forecast) -> Prediction:
         return Prediction(forecast.gain, math.hypot(forecast.deviation, self.model.error))
 
+    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
+        """Correct the predictions of the run and of the slot by a settled trial."""
+        predicted = self._predicted.get(outcome.slot)
+        if predicted is None or outcome.gain is None or outcome.rolled_back:
+            return {}
+        measured = log_gain(outcome.gain, outcome.shown)
+        self._corrections.add(outcome.slot, measured - predicted.gain)
+        value = self._corrections.of(outcome.slot)
+        return {f"policy/planner/correction/{outcome.slot}": value}
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the predictions of the seeds on trial, by slot."""
-        return {"predicted": {slot: asdict(each) for slot, each in self._predicted.items()}}
+        """Return the predictions of the seeds on trial, by slot, and what trials have taught."""
+        return {
+            "predicted": {slot: asdict(each) for slot, each in self._predicted.items()},
+            "residuals": {slot: list(own) for slot, own in self._corrections.residuals.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load what `state_dict` returned."""
         self._predicted = {slot: Prediction(**each) for slot, each in state["predicted"].items()}
+        self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
 
     def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
         """Return the forecast of each slot's best offer, the best first."""
@@ -144,12 +161,12 @@ class PlannerPolicy(Policy):
         if not offers:
             return []
         gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
-        every = [
-            Forecast(offer, gain, deviation, gain - self._price(offer))
-            for offer, gain, deviation in zip(
-                offers, gains_N.tolist(), deviations_N.tolist(), strict=True
-            )
-        ]
+        predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), strict=True)
+        corrections = {offer.slot: self._corrections.of(offer.slot) for offer in offers}
+        every = []
+        for offer, gain, deviation in predicted:
+            corrected = gain + corrections[offer.slot]
+            every.append(Forecast(offer, corrected, deviation, corrected - self._price(offer)))
         return sorted(every, key=lambda each: -each.net)
 
     def _price(self, offer: Offer) -> float:

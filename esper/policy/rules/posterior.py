@@ -63,12 +63,17 @@ def judge_prediction(
     return _decision(DecisionKind.WAIT, seed, f"{words}: look again later", sure)
 
 
+def log_gain(gain: float, shown: float) -> float:
+    """Return the log loss that a kernel saves for good, by the relative gain that was shown."""
+    return -math.log(1 - min(MOST_SHOWN, gain / shown))
+
+
 def _posterior(seed: SeedState, predicted: Prediction) -> tuple[float, float]:
     """Return the mean and the standard deviation of the gain in log loss."""
     assert seed.look is not None, "a seed is judged at a look"
     assert seed.gain is not None, "a gain without a measurement has no posterior"
     assert seed.gain_error is not None, "a measured gain has an error"
-    measured = -math.log(1 - min(MOST_SHOWN, seed.gain / seed.look.shown))
+    measured = log_gain(seed.gain, seed.look.shown)
     noise = math.hypot(seed.gain_error / seed.look.shown, NOISE)
     prior, weight = predicted.error**-2, noise**-2
     mean = (prior * predicted.gain + weight * measured) / (prior + weight)
