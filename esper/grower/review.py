@@ -51,12 +51,12 @@ class Reviewer:
         numbers = range(1, max(1, most) + 1)
         return tuple(self.costs.affordable_flops(epoch, number) for number in numbers)
 
-    def broken_limit(self, request: Request, epoch: int) -> tuple[str, str] | None:
+    def broken_limit(self, request: Request, usage: Usage) -> tuple[str, str] | None:
         """Return the limit that a kernel alone would break, and how; None if it breaks none."""
         risk, most = request.recipe.risk, self.safety.max_risk
         if risk > most:
             return "max_risk", f"its risk {risk:.4g} > {most:g}"
-        too_much = excess(self.safety, self._usage(epoch), kernel_cost(request.cost))
+        too_much = excess(self.safety, usage, kernel_cost(request.cost))
         return None if too_much is None else ("budget", too_much)
 
     def review_plan(
@@ -84,7 +84,7 @@ class Reviewer:
                 plan=plan,
                 decision=decision,
                 observation=now,
-                usage=self._usage_after(plan, epoch) if has_slot else self._usage(epoch),
+                usage=self._usage_after(plan, epoch) if has_slot else self.usage(epoch),
                 kernels=costs,
                 limits=self.safety,
             )
@@ -95,7 +95,8 @@ class Reviewer:
         self._changed = plan.num_seeds + (self._changed if epoch == self._epoch else 0)
         self._epoch = epoch
 
-    def _usage(self, epoch: int) -> Usage:
+    def usage(self, epoch: int) -> Usage:
+        """Return the size of the network after `epoch`, and the changes so far."""
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
@@ -110,7 +111,7 @@ class Reviewer:
         culled = live_kernels(self.host, plan, Action.CULL)
         again = live_kernels(self.host, plan, Action.RETARGET)
         return replace(
-            self._usage(epoch),
+            self.usage(epoch),
             affordable_flops=costs.affordable_flops(epoch, num_kernels, culled),
             blends_in_time=costs.may_blend_again(epoch),
             blends_in_room=not again or costs.can_blend_again(again, culled, epoch),

@@ -17,6 +17,7 @@ from experiments.benchmarks import (
     bandits,
     compile,
     endurance,
+    episodes,
     governor,
     graph,
     kernels,
@@ -48,6 +49,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "slots": price.slots,
     "price": price.price,
     "graph": graph.graphs,
+    "episodes": episodes.episodes,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

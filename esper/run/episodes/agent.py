@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from esper.contracts.decision import Decision
 from esper.contracts.observation import Observation
-from esper.contracts.slot import SeedState
+from esper.contracts.slot import SeedState, SlotSpec
 from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.kernels.kernel import KernelError
+from esper.kernels.request import recipe_of
 from esper.policy.base import Policy, wait
 from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
 from esper.policy.rules.verdict import VerdictRules, judge
@@ -103,17 +104,17 @@ def action_mask(grower: Grower, policy: AgentPolicy, seen: StepReport) -> NDArra
         # The review reads which slot grows, not which of its seeds.
         if asked in grower.reviewer.sift([*verdicts, asked], observation)[0]:
             for seed in slot.seeds:
-                mask[first + seed.seed] = _fits(grower, observation, seed)
+                mask[first + seed.seed] = _fits(grower, observation, slot.spec, seed)
     return mask
 
 
-def _fits(grower: Grower, observation: Observation, seed: SeedState) -> bool:
+def _fits(grower: Grower, observation: Observation, spec: SlotSpec, seed: SeedState) -> bool:
     """Return whether a seed can germinate within the limits on kernels that an episode has."""
     if seed.stage is not SeedStage.DORMANT or seed.risk > grower.options.safety.max_risk:
         return False
     with suppress(KernelError):
-        kernel = grower.host.request(seed.slot, seed.seed, seed.bound, rng_seed=0)
-        return kernel.cost.flops <= observation.affordable_flops
+        _, cost = recipe_of(spec, seed.seed, seed.bound)
+        return cost.flops <= observation.affordable_flops
     return False
 
 

@@ -9,7 +9,7 @@ gain over the never-grown run of the same task and seed, as in `episode`.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -57,8 +57,6 @@ class GrowthEnv(gymnasium.Env[Floats, np.int64]):
     Raises:
         ValueError: if there is no task.
     """
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(
         self,
