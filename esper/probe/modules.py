@@ -11,5 +11,6 @@ def modules_of(model: nn.Module) -> list[nn.Module]:
         module = waiting.pop()
         if module not in found:
             found[module] = None
-            waiting += [child for child in reversed(module._modules.values()) if child is not None]
+            children = [each for each in module._modules.values() if each is not None]
+            waiting += reversed(children)
     return list(found)

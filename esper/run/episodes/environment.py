@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from esper.contracts.checks import require
 from esper.contracts.stage import SeedStage
 from esper.policy.never import Never
 from esper.probe.rng_state import RngState, restored
@@ -55,7 +56,7 @@ class GrowthEnv(gymnasium.Env[Floats, np.int64]):
         keeps: whether each kernel is kept at its first look; otherwise the usual verdict decides.
 
     Raises:
-        ValueError: if there is no task.
+        ValueError: if there is no task, or the price is out of range.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GrowthEnv(gymnasium.Env[Floats, np.int64]):
         self.tasks = tuple(map(_task_of, tasks))
         if not self.tasks:
             raise ValueError("tasks must hold at least one")
+        require(price is None or 0 <= price <= 1, "price", "in [0, 1] or None", price)
         self.rng_seed, self.price, self.keeps = rng_seed, price, keeps
         self.action_space = spaces.Discrete(NUM_ACTIONS)
         self.observation_space = spaces.Box(UNKNOWN, 1.0, (SIZE,), np.float32)
@@ -83,10 +85,14 @@ class GrowthEnv(gymnasium.Env[Floats, np.int64]):
         Args:
             seed: of the draws of tasks, from now on.
             options: `task` is the index of a task of the family, or a task, instead of a draw.
+
+        Raises:
+            ValueError: if there is another option.
         """
         super().reset(seed=seed)
-        drawn = self.tasks[self.np_random.integers(len(self.tasks))]
-        self._task = task = _task_of((options or {}).get("task", drawn))
+        given = {"task": self.tasks[self.np_random.integers(len(self.tasks))], **(options or {})}
+        require(given.keys() == {"task"}, "options", "task", ", ".join(options or ()))
+        self._task = task = _task_of(given["task"])
         self.close()
         self._price = task.price if self.price is None else self.price
         self._trends = HealthTrends()

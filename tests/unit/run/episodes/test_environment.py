@@ -122,13 +122,17 @@ def test_the_draws_of_the_agent_are_its_own() -> None:
     assert number == np.random.rand()
 
 
-def test_an_action_outside_of_the_space_is_refused() -> None:
+def test_what_is_not_known_is_refused() -> None:
     env = make_env()
     env.reset(seed=0)
     with pytest.raises(ValueError, match=rf"^action must be in \[0, {NUM_ACTIONS}\)"):
         env.step(np.int64(NUM_ACTIONS))
+    with pytest.raises(ValueError, match=r"^options must be task, got tsak$"):
+        env.reset(options={"tsak": 3})
     with pytest.raises(ValueError, match=r"^tasks must hold at least one$"):
         GrowthEnv([])
+    with pytest.raises(ValueError, match=r"^price must be in \[0, 1\] or None, got 1.5$"):
+        make_env(price=1.5)
 
 
 def test_nothing_of_esper_imports_gymnasium_by_itself() -> None:
