@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from esper.attribution.options import Attribution
+from esper.attribution.trials import Trials
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
@@ -39,7 +40,7 @@ def reviewer_of(host: Host, **limits: Any) -> Reviewer:
     costs = Costs(host, Attribution(), safety, epochs=40, batch_size=10)
     costs.begin_epoch(NUM_SAMPLES)
     costs.add(30 * host.settled_flops * NUM_SAMPLES, 0)
-    return Reviewer(safety, host, costs)
+    return Reviewer(safety, Trials(host, Attribution()), costs)
 
 
 def adapt(slot: str, **changes: Any) -> Decision:
