@@ -126,7 +126,7 @@ class Candidates:
 
     def _offer(self, plan: Plan, decision: Decision, inputs: SelectionInputs) -> _Offer:
         """Build the kernels that the strategy may choose from."""
-        offer = _Offer(barred=inputs.barred)
+        offer, usage = _Offer(barred=inputs.barred), self.reviewer.usage(inputs.epoch)
         for seed in self.selector.candidates(plan, inputs):
             blueprint = inputs.state.seeds[seed].bound
             if blueprint in offer.barred:
@@ -134,7 +134,7 @@ class Candidates:
             try:
                 request = self.host.request(plan.slot, seed, blueprint, self.pipeline.rng_seed)
                 # Before it is built, because this is quick.
-                broken = self.reviewer.broken_limit(request, inputs.epoch)
+                broken = self.reviewer.broken_limit(request, usage)
                 if broken is None:
                     offer.kernels[seed] = self.pipeline.take(request)
                     continue

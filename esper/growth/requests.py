@@ -8,12 +8,12 @@ from dataclasses import replace
 from torch import nn
 
 from esper.blueprint import catalogue
-from esper.contracts.slot import SlotState
+from esper.contracts.slot import SeedState, SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.kernels.kernel import KernelError
-from esper.kernels.request import Request
+from esper.kernels.request import Request, recipe_of
 
 
 def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
@@ -30,17 +30,24 @@ def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
     It has the cost of the cheapest kernel that the slot could get, and the risks of blueprints.
     """
     cheapest: dict[str, float] = {}
-    for request in next_requests(host, rng_seed=0):
-        known = cheapest.get(request.slot, math.inf)
-        cheapest[request.slot] = min(known, request.cost.flops)
+    for seed in host.seeds():
+        if seed.stage is SeedStage.DORMANT:
+            with suppress(KernelError):
+                _, cost = recipe_of(host.slots[seed.slot].spec, seed.index, seed.bound)
+                cheapest[seed.slot] = min(cheapest.get(seed.slot, math.inf), cost.flops)
     return tuple(
         replace(
             state,
             least_flops=cheapest.get(state.spec.name, math.inf),
-            seeds=tuple(replace(seed, risk=catalogue.risk_of(seed.bound)) for seed in state.seeds),
+            seeds=tuple(map(_with_risk, state.seeds)),
         )
         for state in host.states(epoch)
     )
+
+
+def _with_risk(seed: SeedState) -> SeedState:
+    risk = catalogue.risk_of(seed.bound)
+    return seed if risk == seed.risk else replace(seed, risk=risk)
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

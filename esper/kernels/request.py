@@ -51,6 +51,22 @@ class Request:
         return self.recipe.thread_safe or self.recipe in catalogue.BUILT_IN.values()
 
 
+def recipe_of(spec: SlotSpec, seed: int, blueprint: str) -> tuple[Blueprint, Cost]:
+    """Return a blueprint, and the cost of its kernels in a slot.
+
+    Raises:
+        KernelError: as `kernel_request`.
+    """
+    with kernel_errors(spec.name, seed, blueprint):
+        recipe = catalogue.get(blueprint)
+        if not recipe.fits(spec.kind, spec.placement, spec.in_shape, spec.out_shape):
+            raise ValueError(
+                f"it does not fit a {spec.kind} in {spec.placement} "
+                f"that leads from {spec.in_shape} to {spec.out_shape}"
+            )
+        return recipe, recipe.cost(spec.kind, spec.in_shape, spec.out_shape)
+
+
 def kernel_request(
     spec: SlotSpec, seed: int, blueprint: str, weights: int, like: Tensor | None
 ) -> Request:
@@ -68,14 +84,7 @@ def kernel_request(
             measured.
     """
     drawn_as = torch.get_default_dtype()
-    with kernel_errors(spec.name, seed, blueprint):
-        recipe = catalogue.get(blueprint)
-        if not recipe.fits(spec.kind, spec.placement, spec.in_shape, spec.out_shape):
-            raise ValueError(
-                f"it does not fit a {spec.kind} in {spec.placement} "
-                f"that leads from {spec.in_shape} to {spec.out_shape}"
-            )
-        cost = recipe.cost(spec.kind, spec.in_shape, spec.out_shape)
+    recipe, cost = recipe_of(spec, seed, blueprint)
     return Request(
         spec=spec,
         seed=seed,

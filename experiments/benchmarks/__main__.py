@@ -17,6 +17,7 @@ from experiments.benchmarks import (
     bandits,
     compile,
     endurance,
+    episodes,
     governor,
     graph,
     kernels,
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "price": price.price,
     "graph": graph.graphs,
     "probe": probe.probes,
+    "episodes": episodes.episodes,
     "help": runs.helped,
     "runs": runs.default_runs,
 }
