@@ -55,9 +55,9 @@ class GainModel:
 
     def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
         """Return the features that move the prediction most, with what each adds to the gain."""
-        parts_F = self._standardised([features])[0] * self.weights.mean(0)
-        order = np.argsort(-np.abs(parts_F), kind="stable")[:number]
-        return [(self.names[place], float(parts_F[place])) for place in order]
+        parts = self._standardised([features])[0] * self.weights.mean(0)
+        order = np.argsort(-np.abs(parts), kind="stable")[:number]
+        return [(self.names[place], float(parts[place])) for place in order]
 
     def _standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
         rows = [[each.get(name, np.nan) for name in self.names] for each in features]
@@ -76,11 +76,20 @@ class GainModel:
 
     @classmethod
     def load(cls, path: Path) -> "GainModel":
-        """Return the model that `save` wrote."""
+        """Return the model that `save` wrote.
+
+        Raises:
+            OSError: if a file is missing or cannot be read.
+            ValueError, KeyError, TypeError: if it holds something else.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         values = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        arrays = load_file(path.with_suffix(".safetensors"))
+        try:
+            arrays = load_file(path.with_suffix(".safetensors"))
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
         return cls(names=tuple(values["names"]), error=values["error"], **arrays)
 
 
