@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from esper.attribution.trials import Trials
 from esper.blueprint.cost import Cost, kernel_memory_mb
-from esper.contracts.decision import Decision, Refusal
+from esper.contracts.decision import Adaptation, Decision, DecisionKind, Refusal
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.stage import LIVE
@@ -32,6 +32,18 @@ class Reviewer:
     ) -> tuple[list[Decision], list[Refusal]]:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
+
+    def sift(
+        self, decisions: Sequence[Decision], observation: Observation
+    ) -> tuple[list[Decision], list[Decision | Refusal]]:
+        """Return the decisions that may be planned, culls in place of others too; then the rest.
+
+        The rest are refusals and these culls, in order.
+        """
+        accepted, refused = self.review(decisions, observation)
+        culls = [cull for each in refused for cull in culls_instead(each.decision)]
+        accepted, unfit = self.review([*accepted, *culls], observation)
+        return accepted, [*refused, *culls, *unfit]
 
     def affordable_flops(self, plan: Plan, epoch: int) -> tuple[float, ...]:
         """Return the most forward FLOPs of one, two, ... kernels of a plan that germinates more."""
@@ -103,6 +115,18 @@ class Reviewer:
             blends_in_time=costs.may_blend_again(epoch),
             blends_in_room=not again or costs.can_blend_again(again, culled, epoch),
         )
+
+
+def culls_instead(decision: Decision) -> list[Decision]:
+    """Return the cull that remains of a replacement that cannot be made; none of other decisions.
+
+    A seed that a look culls leaves the network whether or not another kernel takes its place.
+    """
+    if decision.adaptation is not Adaptation.REPLACE or decision.seed is None:
+        return []
+    reason = f"cannot be replaced: {decision.reason}"
+    cull = replace(decision, kind=DecisionKind.CULL, adaptation=None, risk=0.0, reason=reason)
+    return [cull]
 
 
 def live_kernels(host: Host, plan: Plan, action: Action) -> list[Activation]:
