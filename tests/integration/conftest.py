@@ -109,7 +109,7 @@ def held_by(server: RedisServer) -> dict[str, Any]:
     import redis
 
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        streams = {name: client.xrange(name) for name in ("esper:ledger:3", "case")}
+        streams = {name: client.xrange(name) for name in ("esper:ledger:4", "case")}
     return {name: [fields for _, fields in messages] for name, messages in streams.items()}
 
 
