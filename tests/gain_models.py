@@ -34,8 +34,8 @@ def tiny_task(index: int) -> EpisodeTask:
     """Return a task with a host of three slots."""
     return replace(
         small_task(index, epochs=12),
-        hidden=(4, 8),
-        residual=(True, False),
+        hidden=(4, 8, 8),
+        residual=(True, False, True),
         samples=400,
         label_noise=0.0,
     )
