@@ -3,12 +3,15 @@
 Shapes: N measured gains, F features, M members.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esper.contracts.checks import require
+from esper.contracts.errors import DataError
 from esper.learning.gain_model import LEAST_GAIN, LIMIT, Array, GainModel, doubt
 
 GAINS = (-0.5, 1.0)
@@ -36,16 +39,24 @@ class GainData:
 class GainFit:
     """How a gain model is fitted.
 
-    members: number of regressions, each on tasks drawn with replacement.
-    penalty: of the squared weights (ridge).
+    members: number of regressions, each on tasks drawn with replacement, >= 2.
+    penalty: of the squared weights (ridge), > 0.
     """
 
     members: int = 20
     penalty: float = 100.0
 
+    def __post_init__(self) -> None:
+        require(self.members >= 2, "learning.members", ">= 2", self.members)
+        require(0 < self.penalty < math.inf, "learning.penalty", "> 0", self.penalty)
+
 
 def fit_gain_model(data: GainData, options: GainFit, rng_seed: int) -> GainModel:
-    """Return the model fitted on all tasks; its error is that on tasks which members left out."""
+    """Return the model fitted on all tasks; its error is that on tasks which members left out.
+
+    Raises:
+        DataError: if the tasks are too few for two members to leave one out.
+    """
     with np.errstate(all="ignore"):
         centre = np.nan_to_num(np.nanmean(data.features, axis=0))
         spread = np.nan_to_num(np.nanstd(data.features, axis=0)) + LEAST_SPREAD
@@ -63,6 +74,8 @@ def fit_gain_model(data: GainData, options: GainFit, rng_seed: int) -> GainModel
         biases.append(bias)
         counts.append(weight_N)
     left_out = _left_out(z_NF @ np.array(weights).T + np.array(biases), np.array(counts).T)
+    if not left_out.known.any():
+        raise DataError(f"{len(tasks)} tasks are too few to fit {options.members} members on")
     return GainModel(
         names=data.names,
         centre=centre,

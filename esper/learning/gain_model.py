@@ -77,11 +77,20 @@ class GainModel:
 
     @classmethod
     def load(cls, path: Path) -> "GainModel":
-        """Return the model that `save` wrote."""
+        """Return the model that `save` wrote.
+
+        Raises:
+            OSError: if a file is missing or cannot be read.
+            ValueError, KeyError, TypeError: if it holds something else.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         values = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        arrays = load_file(path.with_suffix(".safetensors"))
+        try:
+            arrays = load_file(path.with_suffix(".safetensors"))
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
         return cls(names=tuple(values["names"]), error=values["error"], **arrays)
 
 

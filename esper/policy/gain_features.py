@@ -6,7 +6,7 @@ is left.  Unmeasured signals are NaN.  Prices are not among them: the model pred
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -143,6 +143,12 @@ def _products(values: dict[str, float], left: float, alone: float) -> dict[str, 
     """Return the features of some values that count times the share left, see `TIMED`, `ALONE`."""
     timed = {f"left_{name}": left * values[name] for name in TIMED if name in values}
     return timed | {f"alone_{name}": alone * values[name] for name in ALONE if name in values}
+
+
+def recorded(features: Mapping[str, float]) -> tuple[float | None, ...]:
+    """Return features in the order of `FEATURES`, to 4 significant digits; None if unmeasured."""
+    values = [features[name] for name in FEATURES]
+    return tuple(float(f"{each:.4g}") if math.isfinite(each) else None for each in values)
 
 
 def _run_features(observation: Observation) -> dict[str, float]:

@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.errors import ConfigError
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.learning.gain_model import GainModel
 from esper.policy.base import Policy, wait
-from esper.policy.gain_features import Offer, offers_of
+from esper.policy.gain_features import FEATURES, Offer, offers_of, recorded
 from esper.policy.rules.adaptation import risk_of
 from esper.policy.rules.corrections import Corrections
 from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
@@ -59,14 +60,29 @@ class Planner(VerdictRules, GrowthRules):
             ConfigError: if the files of the model cannot be read.
         """
         return PlannerPolicy(
-            self, _shipped() if self.path is None else GainModel.load(Path(self.path))
+            self, _shipped() if self.path is None else _model(Path(self.path).expanduser())
         )
 
 
 @cache
 def _shipped() -> GainModel:
     with as_file(files("esper.policy").joinpath("trained")) as folder:
-        return GainModel.load(folder / "planner")
+        return _model(folder / "planner")
+
+
+def _model(path: Path) -> GainModel:
+    """Return the model in the files of a path; raise ConfigError if it cannot be used."""
+    where = f"policy.path: the gain model {path}"
+    hint = "train one: esper train-policy policy=planner"
+    try:
+        model = GainModel.load(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error} ({hint})") from error
+    if unknown := sorted({*model.names} - {*FEATURES}):
+        raise ConfigError(f"{where} reads features that are not measured: {unknown[0]} ({hint})")
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +204,7 @@ class PlannerPolicy(Policy):
             uncertainty=self.model.uncertainty(forecast.gain, forecast.deviation),
             learned=True,
             barred=tuple(each for each in slot.spec.catalogue if each != name),
+            features=recorded(forecast.offer.features),
         )
 
     def _words(self, forecast: Forecast, sign: str) -> str:

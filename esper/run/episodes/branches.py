@@ -7,7 +7,6 @@ branches in every process.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from esper.run.episodes.episode import Episode, slot_names
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import EpisodeTask
 from esper.safety.options import Safety
+from esper.signals.options import Signals
 
 NUM_SEEDS = 4
 """Seeds of a slot, and so the blueprints that it offers."""
@@ -64,7 +64,7 @@ def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
     epochs = np.arange(1, last + 1)
     start = int(rng.choice(epochs, p=(1 / epochs) / (1 / epochs).sum()))
     prefix = _prefix(rng, task, start)
-    base = _episode(task, rng_seed, prefix)
+    base = _episode(task, rng_seed, prefix, probes=True)
     while base.grower.epoch < start:
         report = base.step()
     slots, _ = growable_slots(report.observation, GrowthRules(), [])
@@ -86,10 +86,14 @@ def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
 
 
 def _episode(
-    task: EpisodeTask, rng_seed: int, events: tuple[Event, ...], **options: Any
+    task: EpisodeTask, rng_seed: int, events: tuple[Event, ...], *, probes: bool = False
 ) -> Episode:
     return Episode(
-        task, rng_seed, policy=Scripted(events=events), safety=Safety(max_cost=100.0), **options
+        task,
+        rng_seed,
+        policy=Scripted(events=events, probes=probes),
+        safety=Safety(max_cost=100.0),
+        signals=Signals(probe_every=1),
     )
 
 
