@@ -44,7 +44,7 @@ class GainFit:
     """
 
     members: int = 20
-    penalty: float = 100.0
+    penalty: float = 500.0
 
     def __post_init__(self) -> None:
         require(self.members >= 2, "learning.members", ">= 2", self.members)
