@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from multiprocessing import active_children
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from esper.contracts.errors import DataError, InterruptionError
@@ -99,9 +101,12 @@ def _measure_all(config: PolicyTraining, run_dir: Path, tell: Tell) -> list[Reco
 
 @contextmanager
 def _stopped_by_signals(run_dir: Path) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the `with` block at once, with an InterruptionError."""
+    """Let SIGINT and SIGTERM end the `with` block at once, with an InterruptionError.
+
+    The processes that measure end first, because a pool waits for the work that they have begun.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    before = {number: signal.signal(number, _stop) for number in numbers}
     try:
         yield
     except KeyboardInterrupt as error:
@@ -110,3 +115,9 @@ def _stopped_by_signals(run_dir: Path) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for process in active_children():
+        process.terminate()
+    raise KeyboardInterrupt

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esper.learning.gain_fit import GainFit
+from esper.contracts.errors import DataError
+from esper.learning.gain_fit import GainFit, fit_gain_model
 from esper.policy.gain_features import FEATURES
 from esper.run.policy_training.evaluate import evaluate
-from esper.run.policy_training.rows import settled_data
+from esper.run.policy_training.rows import branch_data, settled_data
 
 OPTIONS = GainFit(members=10, penalty=1e-3)
 NOTHING, _ = settled_data([])
@@ -75,3 +76,9 @@ def test_tasks_without_germinations_are_left_out_and_a_constant_has_no_correlati
     judged = evaluate(records, NOTHING, OPTIONS, 0, threshold=0.0)
     assert judged.correlation is None
     assert (judged.chosen, judged.top_1) == (pytest.approx(0.1), 1.0)
+
+
+def test_too_few_tasks_to_leave_one_out_are_refused() -> None:
+    data = branch_data([record(0, [0.1, 0.2], [0.0, 1.0])])
+    with pytest.raises(DataError, match="1 tasks are too few to fit 10 members on"):
+        fit_gain_model(data, OPTIONS, 0)
