@@ -145,46 +145,6 @@ def test_nothing_is_measured_without_a_choice_or_without_a_loss(num_slots: int) 
     assert all((score is None) == (num_slots == 1) for score in found.values())
 
 
-def test_nothing_is_measured_for_a_policy_that_reads_no_scores() -> None:
-    host, asked = blocks(3), Asked()
-    grow(host, "0", 0, "affine")
-    seed = host.seed("0", 0)
-    seed.stage, life = SeedStage.PROBATIONARY, seed.activation
-    life.gain, life.gain_error = -0.1, 0.01
-    life.look = Look(epoch=1, age=4, is_last=False, bar=0.1)
-    states = growable_states(host, 1)
-    blind = prospects_of(host, ranks=False)
-    assert blind.scored(states, 1, math.inf, asked) == states
-    assert blind.replacing(states, 1, asked) == states
-    assert asked.calls == []
-    seeing = prospects_of(host)
-    assert seeing.scored(states, 1, math.inf, asked) != states
-    assert seeing.replacing(states, 1, asked) != states
-    assert len(asked.calls) == 2
-
-
-@pytest.mark.parametrize("policy", [Random(events=2), Schedule(fractions=(0.1, 0.2)), Never()])
-def test_a_policy_that_reads_no_scores_decides_the_same_without_them(policy: Any) -> None:
-    def run(option: Any) -> tuple[nn.Module, list[Any], int]:
-        calls = []
-
-        def counted(model: nn.Module) -> Tensor:
-            calls.append(1)
-            return training_loss(model)
-
-        grower, told = make_grower(policy=option, strategy="round_robin")
-        for _ in range(8):
-            train(grower.host.model, grower.host.optimizer)
-            grower.step(losses, loss=counted)
-        return grower.host.model, told.of(EventKind.DECISION), len(calls)
-
-    model, decisions, calls = run(policy)
-    other, same_decisions, more_calls = run(Ranked_(policy))
-    assert same_weights(model, other)
-    assert decisions == same_decisions
-    assert calls < more_calls
-
-
 def test_a_slot_with_a_live_seed_is_not_measured_and_keeps_its_score() -> None:
     host, asked = blocks(3), Asked()
     prospects = prospects_of(host)
