@@ -227,14 +227,16 @@ def _unavoidable(entries: Sequence[_Entries], reaching: int) -> list[int]:
 
     `reaching` holds the sources of the output.
     """
-    start = 1 << len(entries)
     order = sorted(range(len(entries)), key=lambda place: entries[place].depth)
 
     def is_cut_by(left_out: int) -> bool:
-        reached = start
-        for place in order:
-            if place != left_out and entries[place].sources & reached:
-                reached |= 1 << place
+        reached, before = 1 << len(entries), 0
+        # One pass finds all, unless slots that are called again read each other.
+        while reached != before:
+            before = reached
+            for place in order:
+                if place != left_out and entries[place].sources & reached:
+                    reached |= 1 << place
         return not reaching & reached
 
     return [place for place in range(len(entries)) if is_cut_by(place)]

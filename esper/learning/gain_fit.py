@@ -4,6 +4,7 @@ Shapes: N measured gains, F features, M members.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,9 @@ def fit_gain_model(data: GainData, options: GainFit, rng_seed: int) -> GainModel
     Raises:
         DataError: if the tasks are too few for two members to leave one out.
     """
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings():
+        # A feature that is measured nowhere has no mean; it counts as 0.
+        warnings.simplefilter("ignore", RuntimeWarning)
         centre = np.nan_to_num(np.nanmean(data.features, axis=0))
         spread = np.nan_to_num(np.nanstd(data.features, axis=0)) + LEAST_SPREAD
     z_NF = np.clip((data.features - centre) / spread, -LIMIT, LIMIT)

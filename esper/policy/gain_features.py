@@ -179,7 +179,9 @@ def _slot_features(
     assert health is not None, "slots without health have no offers"
     values = {name: _number(getattr(health, name)) for name in HEALTH}
     relative = {f"rel_{name}": values[name] - means[name] for name in HEALTH}
-    sizes = {name: value - means[name] for name, value in _sizes(health).items()}
+    sizes: dict[str, float] = {}
+    for name, value in _sizes(health).items():
+        sizes |= {name: value, f"rel_{name}": value - means[name]}
     kept = sum(seed.stage is SeedStage.FOSSILIZED for seed in slot.seeds)
     return {
         **values,
@@ -189,8 +191,7 @@ def _slot_features(
         "is_last": float(health.position == 1),
         "alone": float(flow is not None and slot.spec.name in flow.unavoidable),
         "frozen": float(health.gradient_norm is None),
-        **_sizes(health),
-        **{f"rel_{name}": value for name, value in sizes.items()},
+        **sizes,
         "narrow": max(0.0, -relative["rel_log_parameters"]) ** 2,
         "slots": math.log(len(observation.slots)),
         "kept_here": float(kept),

@@ -104,6 +104,7 @@ class PlannerPolicy(Policy):
 
     name: ClassVar[str] = "planner"
     reads_health: ClassVar[bool] = True
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, options: Planner, model: GainModel) -> None:
         self.options, self.model = options, model

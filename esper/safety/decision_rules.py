@@ -155,7 +155,7 @@ def _problem(review: DecisionReview) -> str | None:
 
 
 def confidence(review: DecisionReview) -> str | None:
-    """Refuse to keep a kernel, or a decision of a learned policy, with too little confidence."""
+    """Refuse to keep a kernel with too little confidence."""
     decision, least = review.decision, review.limits.min_confidence
     if decision.kind is not DecisionKind.FOSSILIZE or decision.confidence >= least:
         return None

@@ -10,8 +10,7 @@ from esper.contracts.checks import require, require_types
 class Safety:
     """Limits on the changes of any policy.
 
-    min_confidence: least confidence in [0, 1] of keeping a kernel, and of any decision of a learned
-        policy.
+    min_confidence: least confidence of keeping a kernel, in [0, 1].
     max_uncertainty: most epistemic uncertainty of a learned policy, which must state it: the share
         of known states in which the policy was more certain, in [0, 1].
     max_adaptations_per_epoch: most slots adapted in an epoch.

@@ -42,15 +42,17 @@ def judge_prediction(
     harmed = harm(seed, rules)
     if harmed is not None or seed.stage is not SeedStage.PROBATIONARY or seed.look is None:
         return harmed
-    if seed.gain is None or seed.gain_error is None or not math.isfinite(seed.gain):
+    gain, error = seed.gain, seed.gain_error
+    if gain is None or error is None or not math.isfinite(gain + error):
         kind = DecisionKind.CULL if seed.look.is_last else DecisionKind.WAIT
         return _decision(kind, seed, f"gain was not measured at age {seed.look.age}", 0.5)
-    gain, error = _posterior(seed, predicted)
-    net = gain - flops_price(rules.price, 1.0, seed.added_flops)
-    sure = NormalDist().cdf(net / error)
+    shown = seed.look.shown
+    mean, deviation = _posterior(log_gain(gain, shown), error / shown, predicted)
+    net = mean - flops_price(rules.price, 1.0, seed.added_flops)
+    sure = NormalDist().cdf(net / deviation)
     words = (
-        f"net gain {net:+.3g} +- {error:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
-        f"predicted and {seed.gain:.3g} measured"
+        f"net gain {net:+.3g} +- {deviation:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
+        f"predicted and {gain:.3g} measured"
     )
     wanted = rules.confidence_to_fossilize
     if sure >= wanted:
@@ -68,13 +70,9 @@ def log_gain(gain: float, shown: float) -> float:
     return -math.log(1 - min(MOST_SHOWN, gain / shown))
 
 
-def _posterior(seed: SeedState, predicted: Prediction) -> tuple[float, float]:
-    """Return the mean and the standard deviation of the gain in log loss."""
-    assert seed.look is not None, "a seed is judged at a look"
-    assert seed.gain is not None, "a gain without a measurement has no posterior"
-    assert seed.gain_error is not None, "a measured gain has an error"
-    measured = log_gain(seed.gain, seed.look.shown)
-    noise = math.hypot(seed.gain_error / seed.look.shown, NOISE)
+def _posterior(measured: float, error: float, predicted: Prediction) -> tuple[float, float]:
+    """Return mean and standard deviation of the gain; the measured one has a standard error."""
+    noise = math.hypot(error, NOISE)
     prior, weight = predicted.error**-2, noise**-2
     mean = (prior * predicted.gain + weight * measured) / (prior + weight)
     return mean, (prior + weight) ** -0.5

@@ -58,7 +58,10 @@ class Branches:
 
 
 def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
-    """Run a task's base run and a branch for each of its slots; the blueprints are random."""
+    """Run a task's base run and a branch for each slot that can grow; the blueprints are random.
+
+    A germination that safety refuses, as in a slot that keeps a kernel in that epoch, is no branch.
+    """
     rng = np.random.default_rng([13, task.index, rng_seed])
     last = min(LAST_START, last_epoch(GrowthRules(), task.epochs))
     epochs = np.arange(1, last + 1)
@@ -73,6 +76,8 @@ def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
     branches = []
     for event in events:
         branch = _episode(task, rng_seed, (*prefix, event)).finish()
+        if branch.events == ended.events:
+            continue
         gain, added = math.log(ended.loss / branch.loss), branch.flops / ended.flops - 1
         branches.append(Branch(event=event, gain=gain, added_flops=added))
     return Branches(
@@ -100,7 +105,7 @@ def _episode(
 def _prefix(rng: np.random.Generator, task: EpisodeTask, start: int) -> tuple[Event, ...]:
     """Return the base run's events: none in half of the tasks, up to 3 in the others."""
     names, blueprints = slot_names(task), STANDARD[task.kind, Placement.PARALLEL]
-    most = min(3, start - 1)
+    most = min(3, start - 1, len(names))
     if most == 0 or rng.uniform() < 0.5:
         return ()
     number = int(rng.integers(1, most + 1))

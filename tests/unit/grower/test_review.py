@@ -147,6 +147,25 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), ready) is not None
 
 
+def test_events_are_counted_from_their_trials_on() -> None:
+    host = make_host("sequential", ["0", "1"])
+    reviewer = reviewer_of(host, max_events=1)
+    first, second = germination("0", 0, "mlp"), germination("1", 0, "mlp")
+    ready = ready_for(host, first)
+    assert reviewer.review_plan(first, adapt("0"), seen(host), ready) is None
+    reviewer.trials.apply(first, ready, make_metrics(10))
+    refusal = reviewer.review_plan(second, adapt("1"), seen(host), ready_for(host, second))
+    assert refusal is not None
+    assert (refusal.rule, refusal.reason) == ("max_events", "no growth event is left (at most 1)")
+    shrinking = Plan(
+        slot="0",
+        kind="test",
+        changes=(SeedChange(action=Action.CULL, seed=0),),
+        reasoning="a test",
+    )
+    assert reviewer.review_plan(shrinking, adapt("0"), seen(host), {}) is None
+
+
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
     request = host.request("1", 0, "mlp", 0)
