@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import Any, ClassVar
 
 from esper.contracts.checks import require
-from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.errors import ConfigError
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
@@ -25,7 +25,7 @@ from esper.policy.base import Policy, wait
 from esper.policy.gain_features import FEATURES, Offer, offers_of, recorded
 from esper.policy.rules.adaptation import risk_of
 from esper.policy.rules.corrections import Corrections
-from esper.policy.rules.growth import GrowthRules, combine, growable_slots, obstacle
+from esper.policy.rules.growth import GrowthLimits, combine, growable_slots, obstacle
 from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
 from esper.policy.rules.verdict import VerdictRules, judge_seed
 
@@ -35,7 +35,7 @@ AT_ONCE = 2
 
 # Fields of the last base come first, and so do the printed keys.
 @dataclass(frozen=True, kw_only=True)
-class Planner(VerdictRules, GrowthRules):
+class Planner(VerdictRules, GrowthLimits):
     """Grows by the predictions of a gain model.
 
     threshold: least net gain, in log loss, for which it grows.
@@ -44,7 +44,6 @@ class Planner(VerdictRules, GrowthRules):
 
     price: float = 0.05
     max_live_seeds_per_slot: int = 1
-    seeds_per_adaptation: int | None = 1
     threshold: float = 0.02
     path: str | None = None
 
@@ -197,8 +196,8 @@ class PlannerPolicy(Policy):
         return Decision(
             kind=DecisionKind.ADAPT,
             slot=slot.spec.name,
-            adaptation=self.options.addition,
-            num_seeds=self.options.seeds_per_adaptation,
+            adaptation=Adaptation.ADD_NEURONS,
+            num_seeds=1,
             reason=self._words(forecast, ">"),
             confidence=NormalDist().cdf(forecast.net / error),
             risk=risk_of(observation, *risks),

@@ -5,7 +5,8 @@
                 corrected by a measurement of standard error (gain error / shown, `NOISE`)
     net gain  = posterior - price * log2(1 + added FLOPs / present FLOPs)
 
-    keep   the net gain is above 0 with the probability `confidence_to_fossilize`
+    keep   the net gain is above `min_improvement_to_fossilize` (0) with the probability
+           `confidence_to_fossilize`
     cull   it is at most 0 with that probability, or the look is the last
     else   wait for the next look
 
@@ -49,18 +50,19 @@ def judge_prediction(
     shown = seed.look.shown
     mean, deviation = _posterior(log_gain(gain, shown), error / shown, predicted)
     net = mean - flops_price(rules.price, 1.0, seed.added_flops)
-    sure = NormalDist().cdf(net / deviation)
+    least = rules.min_improvement_to_fossilize
+    sure = NormalDist().cdf((net - least) / deviation)
     words = (
         f"net gain {net:+.3g} +- {deviation:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
         f"predicted and {gain:.3g} measured"
     )
     wanted = rules.confidence_to_fossilize
     if sure >= wanted:
-        reason = f"{words}: above 0 with confidence {sure:.3g} >= {wanted:g}"
+        reason = f"{words}: above {least:g} with confidence {sure:.3g} >= {wanted:g}"
         return _decision(DecisionKind.FOSSILIZE, seed, reason, sure)
     if sure <= 1 - wanted or seed.look.is_last:
         last = ", the last look" if seed.look.is_last else ""
-        reason = f"{words}: above 0 with confidence {sure:.3g} < {wanted:g}{last}"
+        reason = f"{words}: above {least:g} with confidence {sure:.3g} < {wanted:g}{last}"
         return _decision(DecisionKind.CULL, seed, reason, 1 - sure)
     return _decision(DecisionKind.WAIT, seed, f"{words}: look again later", sure)
 
