@@ -21,7 +21,7 @@ def gain_model(bias: float = 0.0, names: tuple[str, ...] = FEATURES, **weights: 
         weights=np.stack([row, row]),
         biases=np.array([bias - 0.01, bias + 0.01]),
         error=0.1,
-        deviations=np.array([0.02, 0.04]),
+        doubts=np.array([0.5, 1.0]),
     )
 
 

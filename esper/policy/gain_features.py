@@ -135,7 +135,8 @@ def offers_of(observation: Observation, slots: Sequence[SlotState]) -> list[Offe
         for birth in slot.births:
             kernel = _kernel_features(slot, birth, scores)
             values = {**shared, **kernel, **_products(kernel, left, alone)}
-            offers.append(Offer(slot.spec.name, birth, values))
+            features = {name: values[name] for name in FEATURES}
+            offers.append(Offer(slot.spec.name, birth, features))
     return offers
 
 

@@ -13,11 +13,12 @@ from esper.checkpoint.tree import join, split
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.event import EventKind
 from esper.contracts.observation import Observation
+from esper.contracts.outcome import Reward
 from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 from esper.policy.planner import Planner, PlannerPolicy
 from tests.unit.learning.gain_models import gain_model
-from tests.unit.policy.builders import CATALOGUE, make_look, make_seed, make_slot
+from tests.unit.policy.builders import CATALOGUE, make_look, make_outcome, make_seed, make_slot
 from tests.unit.policy.planned import make_birth, measured_slot, seen
 from tests.unit.scripted import losses, losses_and_hits, make_grower, same_weights, train
 
@@ -114,9 +115,8 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
     policy = planner(0.0, 0.0)
     policy.decide(slots())
     state = json.loads(json.dumps(policy.state_dict()))
-    assert state == {
-        "predicted": {"b": {"gain": 0.3, "error": 0.1}, "c": {"gain": 0.2, "error": 0.1}}
-    }
+    predicted = {"b": {"gain": 0.3, "error": 0.1}, "c": {"gain": 0.2, "error": 0.1}}
+    assert state == {"predicted": predicted, "residuals": {}}
     resumed = planner(0.0, 0.0)
     resumed.load_state_dict(state)
     # Nothing was measured to speak of; the usual verdict would wait.
@@ -127,6 +127,33 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
         verdicts = [d for d in each.decide(observation) if d.slot is not None]
         assert [(d.slot, d.kind) for d in verdicts] == expected
     assert "+0.3 predicted" in verdicts[1].reason
+
+
+def test_a_settled_trial_corrects_the_predictions_of_its_slot_and_of_the_run() -> None:
+    policy = planner(0.0, 0.0)
+    policy.decide(slots())
+    outcome = make_outcome(slot="b", gain=0.0)
+    changed = policy.learn(outcome, Reward(total=0.0))
+    # A residual of -0.3: -0.3 / (1 + (5 / 3)^2) for the run, and 0.8 of the rest for the slot.
+    run = -0.3 / (1 + 25 / 9)
+    assert changed == {
+        "policy/planner/correction/b": pytest.approx(run + 0.8 * (-0.3 - run)),
+    }
+    resumed = planner(0.0, 0.0)
+    resumed.load_state_dict(json.loads(json.dumps(policy.state_dict())))
+    for each in (policy, resumed):
+        forecasts = {f.offer.slot: f.gain for f in each.every_forecast(slots())}
+        assert forecasts["b"] == pytest.approx(0.3 + run + 0.8 * (-0.3 - run))
+        assert forecasts["c"] == pytest.approx(0.2 + run)
+
+
+def test_what_was_not_predicted_or_measured_teaches_nothing() -> None:
+    policy = planner(0.0, 0.0)
+    nothing = Reward(total=0.0)
+    assert policy.learn(make_outcome(slot="b", gain=0.1), nothing) == {}
+    policy.decide(slots())
+    assert policy.learn(make_outcome(slot="b", gain=None), nothing) == {}
+    assert policy.learn(make_outcome(slot="b", gain=0.1, rolled_back=True), nothing) == {}
 
 
 def test_verdicts_come_before_requests_and_hold_them_back_in_their_slot() -> None:
