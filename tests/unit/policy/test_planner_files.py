@@ -1,20 +1,18 @@
-"""The planner grows where its model predicts the largest net gain, and says why."""
+"""The files of the planner's model, and the features that go along with its requests."""
 
 import json
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from esper.contracts.decision import Decision, DecisionKind
+from esper.contracts.decision import Decision
 from esper.contracts.errors import ConfigError
 from esper.contracts.health import Birth, BlockHealth
 from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from esper.policy.gain_features import FEATURES, offers_of, recorded
 from esper.policy.planner import Planner, PlannerPolicy
-from tests.gain_models import gain_model, write_gain_model
+from tests.gain_models import full_model, write_gain_model
 from tests.unit.policy.builders import make_observation, make_slot
 
 
@@ -34,41 +32,7 @@ def two_slots() -> Observation:
 
 def decide(options: Planner, observation: Observation, bias: float = 0.0) -> list[Decision]:
     """Decide with a model that predicts bias + linear gain."""
-    return PlannerPolicy(options, gain_model(bias, linear_gain=1.0)).decide(observation)
-
-
-def test_it_asks_for_the_largest_net_gain_of_each_slot_the_best_first() -> None:
-    first, second = decide(Planner(price=0.05), two_slots())
-    assert (first.slot, second.slot) == ("b", "a")
-    assert first.kind is DecisionKind.ADAPT
-    assert set(first.barred) == {"affine", "lora", "gated_mlp", "norm"}  # all but `mlp`
-    # A doubling of the FLOPs costs the price: 0.3 - 0.05; errors of 0.1 and 0.01.
-    assert "promises a net gain of +0.25 > 0.02 (+0.3 +- 0.01 before its price" in first.reason
-    assert "linear_gain +0.3" in first.reason
-    likely = 0.5 * (1 + math.erf(0.25 / math.hypot(0.1, 0.01) / math.sqrt(2)))
-    assert first.confidence == pytest.approx(likely)
-    assert first.uncertainty == 0.0
-    assert first.learned
-
-
-def test_it_waits_where_no_net_gain_is_above_the_threshold() -> None:
-    (only,) = decide(Planner(price=0.05, threshold=0.1), two_slots())
-    assert only.slot == "b"
-    (waits,) = decide(Planner(price=0.05, threshold=0.25), two_slots(), bias=-0.01)
-    assert waits.kind is DecisionKind.WAIT
-    assert "mlp in 'b' promises a net gain of +0.24 <= 0.25" in waits.reason
-    (poor,) = decide(Planner(price=0.3), two_slots())
-    assert poor.kind is DecisionKind.WAIT
-
-
-def test_it_asks_for_no_more_than_the_events_that_are_left() -> None:
-    (only,) = decide(Planner(), replace(two_slots(), events_left=1))
-    assert only.slot == "b"
-
-
-def test_it_waits_for_a_probe() -> None:
-    (waits,) = decide(Planner(), make_observation())
-    assert waits.reason.startswith("no slot has a measured offer")
+    return PlannerPolicy(options, full_model(bias, linear_gain=1.0)).decide(observation)
 
 
 def test_a_request_holds_the_features_that_were_read() -> None:
@@ -120,8 +84,3 @@ def test_a_model_of_unknown_features_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(values))
     with pytest.raises(ConfigError, match="features that are not measured: phase_of_the_moon"):
         Planner(path=str(tmp_path / "mine")).build(0)
-
-
-def test_the_threshold_must_be_finite() -> None:
-    with pytest.raises(ValueError, match=r"policy\.threshold must be a finite number, got nan"):
-        Planner(threshold=math.nan)
