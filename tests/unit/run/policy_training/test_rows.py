@@ -31,13 +31,13 @@ def settled(
 
 def test_a_task_is_measured_alike_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "draw_task", tiny_task)
-    record = measure(1000, 0)
-    assert record == measure(1000, 0) != measure(1000, 1)
-    assert record["task"] == 1000
+    record = measure(1002, 0)
+    assert record == measure(1002, 0) != measure(1002, 1)
+    assert record["task"] == 1002
     assert [branch["slot"] for branch in record["branches"]] == ["blocks.0", "blocks.1", "blocks.2"]
     data = branch_data([record, record])
     assert data.features.shape == (6, len(FEATURES))
-    assert data.tasks.tolist() == [1000] * 6
+    assert data.tasks.tolist() == [1002] * 6
     # The health of each block is measured.
     column = data.features[:, FEATURES.index("gradient_norm")]
     assert np.isfinite(column).all()
