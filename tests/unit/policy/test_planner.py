@@ -149,7 +149,7 @@ def test_it_reads_health_and_no_scores() -> None:
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf])
 def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
-    with pytest.raises(ValueError, match="policy.threshold must be a finite number"):
+    with pytest.raises(ValueError, match=r"policy.threshold must be a finite number"):
         Planner(threshold=threshold)
 
 

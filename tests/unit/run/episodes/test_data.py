@@ -1,4 +1,4 @@
-"""The data of growth tasks: functions of the task, split into three, clean but for training labels."""
+"""The data of growth tasks: functions of the task, clean but for training labels."""
 
 from dataclasses import replace
 

@@ -14,7 +14,7 @@ from torch.nn.functional import gelu
 
 from esper.contracts.slot import SlotKind
 from esper.run.episodes.data import load
-from esper.run.episodes.hosts import EpisodeHost, build_host
+from esper.run.episodes.hosts import build_host
 from esper.run.episodes.task import Damage, EpisodeTask, draw_task
 
 KINDS = list(SlotKind)
