@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -99,9 +100,9 @@ def test_an_episode_has_a_slot_for_each_block_and_as_many_events_as_its_task() -
 def test_damage_lasts() -> None:
     task = replace(small_task(epochs=6), damage=Damage.TINY, place=1)
     episode = Episode(task, 0, policy="never")
-    weights = [p.clone() for p in episode.grower.host.model.blocks[1].parameters()]  # type: ignore[index]
-    sound = episode.grower.host.model.blocks[2].first.weight.clone()  # type: ignore[index, union-attr]
+    blocks: Any = episode.grower.host.model.blocks
+    before = [parameter.clone() for parameter in blocks[1].parameters()]
+    sound = blocks[2].first.weight.clone()
     episode.step()
-    after = list(episode.grower.host.model.blocks[1].parameters())  # type: ignore[index]
-    assert all(map(torch.equal, weights, after))
-    assert not torch.equal(sound, episode.grower.host.model.blocks[2].first.weight)  # type: ignore[index, union-attr]
+    assert all(map(torch.equal, before, blocks[1].parameters()))
+    assert not torch.equal(sound, blocks[2].first.weight)
