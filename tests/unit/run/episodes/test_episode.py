@@ -10,6 +10,7 @@ from torch import nn
 
 from esper.data.base import Split
 from esper.run.episodes.episode import (
+    MAX_COST,
     Episode,
     EpisodeResult,
     mixed_loss,
@@ -60,6 +61,7 @@ def test_a_net_gain_by_hand() -> None:
     assert net_gain(result(0.4, 4.0), never, 0.1) == pytest.approx(math.log(2) - 0.2)
     assert net_gain(result(0.8, 1.0), never, 0.4) == 0.0
     assert net_gain(result(0.8, 0.5), never, 0.1) == pytest.approx(0.1)
+    assert net_gain(result(0.8, 4.0), result(0.8, 2.0), 0.1) == pytest.approx(-0.1)
 
 
 def test_a_run_that_never_grows_is_what_others_are_compared_with() -> None:
@@ -94,7 +96,12 @@ def test_an_episode_has_a_slot_for_each_block_and_as_many_events_as_its_task() -
     assert episode.is_over
     host = episode.grower.host
     assert result.flops == host.settled_flops / host.base_flops > 1
-    assert result.train_flops > 3
+    # Two FLOPs a weight: stem, six blocks of two layers, head.  Of 160 samples, 6 batches of
+    # 32 take all once and 32 twice.
+    base = 2 * (32 * 16 + 6 * 2 * 16 * 8 + 16 * 4)
+    assert host.base_flops == base
+    assert result.train_flops == pytest.approx(episode.flops / (base * 192 * 8))
+    assert 3 < result.train_flops < 3 * MAX_COST
 
 
 def test_damage_lasts() -> None:
