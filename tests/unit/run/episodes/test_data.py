@@ -1,4 +1,4 @@
-"""The data of growth tasks: functions of the task, clean but for training labels."""
+"""The data of growth tasks: functions of the task, split into three, noisy in training only."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The planner's choices, statements and verdicts, by gain models whose weights are written down."""
+"""The planner's choices, by gain models whose weights are written down."""
 
 import json
 import math
