@@ -1,6 +1,7 @@
 """The data of growth tasks: functions of the task, split into three, noisy in training only."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -19,11 +20,11 @@ from esper.run.episodes.task import DATA, EpisodeTask, draw_task
 SOURCES = [(kind, data) for kind, names in DATA.items() for data in names]
 
 
-def task_of(kind: SlotKind, data: str, index: int = 0, **changes: object) -> EpisodeTask:
+def task_of(kind: SlotKind, data: str, index: int = 0, **changes: Any) -> EpisodeTask:
     """Return the first task from `index` on with a kind of host and data."""
     while (task := draw_task(index, kind)).data != data:
         index += 1
-    return replace(task, **changes)  # type: ignore[arg-type]
+    return replace(task, **changes)
 
 
 def splits(data: DataSet) -> tuple[Split, Split, Split]:
