@@ -50,9 +50,14 @@ class GainModel:
         return gains_NM.mean(1), gains_NM.std(1)
 
     def uncertainty(self, gain: float, deviation: float) -> float:
-        """Return the share of known predictions of a gain that had less doubt, in [0, 1]."""
+        """Return the share of known predictions of a gain that had less doubt, in [0, 1].
+
+        It is 1 if none is known.
+        """
+        if not len(self.doubts):
+            return 1.0
         rank = np.searchsorted(self.doubts, doubt(np.array(gain), np.array(deviation)))
-        return float(rank / max(1, len(self.doubts)))
+        return float(rank / len(self.doubts))
 
     def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
         """Return the features that move the prediction most, with what each adds to the gain."""

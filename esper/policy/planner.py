@@ -138,15 +138,18 @@ class PlannerPolicy(Policy):
         return [each for each in verdicts if each is not None]
 
     def _prediction(self, forecast: Forecast) -> Prediction:
-        return Prediction(forecast.gain, math.hypot(forecast.deviation, self.model.error))
+        correction = self._corrections.of(forecast.offer.slot)
+        error = math.hypot(forecast.deviation, self.model.error)
+        return Prediction(forecast.gain, error, correction)
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
         """Correct the predictions of the run and of the slot by a settled trial."""
         predicted = self._predicted.get(outcome.slot)
         if predicted is None or outcome.gain is None or outcome.rolled_back:
             return {}
+        of_model = predicted.gain - predicted.correction
         measured = log_gain(outcome.gain, outcome.shown)
-        self._corrections.add(outcome.slot, measured - predicted.gain)
+        self._corrections.add(outcome.slot, measured - of_model)
         value = self._corrections.of(outcome.slot)
         return {f"policy/planner/correction/{outcome.slot}": value}
 

@@ -30,10 +30,14 @@ MOST_SHOWN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A predicted gain in log loss and its standard error, > 0."""
+    """A predicted gain in log loss and its standard error, > 0.
+
+    correction: part of the gain that earlier trials of the run have added to what a model says.
+    """
 
     gain: float
     error: float
+    correction: float = 0.0
 
 
 def judge_prediction(

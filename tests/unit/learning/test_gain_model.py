@@ -63,8 +63,8 @@ def test_uncertainty_is_the_share_of_known_predictions_with_less_doubt(
     assert MODEL.uncertainty(gain, deviation) == expected
 
 
-def test_a_model_without_known_doubts_claims_no_uncertainty() -> None:
-    assert replace(MODEL, doubts=np.array([])).uncertainty(0.1, 5.0) == 0.0
+def test_a_model_without_known_doubts_is_never_certain() -> None:
+    assert replace(MODEL, doubts=np.array([])).uncertainty(0.1, 5.0) == 1.0
 
 
 def test_a_doubt_is_relative_to_the_gain() -> None:

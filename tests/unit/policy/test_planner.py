@@ -115,7 +115,8 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
     policy = planner(0.0, 0.0)
     policy.decide(slots())
     state = json.loads(json.dumps(policy.state_dict()))
-    predicted = {"b": {"gain": 0.3, "error": 0.1}, "c": {"gain": 0.2, "error": 0.1}}
+    each = {"error": 0.1, "correction": 0.0}
+    predicted = {"b": {"gain": 0.3, **each}, "c": {"gain": 0.2, **each}}
     assert state == {"predicted": predicted, "residuals": {}}
     resumed = planner(0.0, 0.0)
     resumed.load_state_dict(state)
@@ -145,6 +146,16 @@ def test_a_settled_trial_corrects_the_predictions_of_its_slot_and_of_the_run() -
         forecasts = {f.offer.slot: f.gain for f in each.every_forecast(slots())}
         assert forecasts["b"] == pytest.approx(0.3 + run + 0.8 * (-0.3 - run))
         assert forecasts["c"] == pytest.approx(0.2 + run)
+
+
+def test_a_second_trial_is_compared_with_what_the_model_says() -> None:
+    policy = planner(0.0, 0.0)
+    for _ in range(2):
+        policy.decide(slots())
+        policy.learn(make_outcome(slot="b", gain=0.0), Reward(total=0.0))
+    run = -0.3 * 2 / (2 + 25 / 9)
+    forecasts = {f.offer.slot: f.gain for f in policy.every_forecast(slots())}
+    assert forecasts["b"] == pytest.approx(0.3 + run + (-0.3 - run) * 2 / 2.25)
 
 
 def test_what_was_not_predicted_or_measured_teaches_nothing() -> None:
