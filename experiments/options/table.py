@@ -123,6 +123,17 @@ POLICIES = {
         policy/schedule.price                         0.1   events.decision.reason
         policy/schedule.min_improvement_to_fossilize  0.5   events.decision.reason
     """,
+    f"{GROWS} policy=planner": """
+        policy/planner.threshold                      1     events.decision.reason
+        policy/planner.price                          0.5   events.decision.reason
+        policy/planner.embargo_epochs_after_cull      0     events.decision.reason
+        policy/planner.max_live_seeds_per_slot        3     events.decision.reason
+        policy/planner.grow_until                     0.1   events.decision.reason
+        policy/planner.min_improvement_to_fossilize   0.5   events.decision.reason
+        policy/planner.confidence_to_fossilize        1     events.decision.reason
+        signals.probe_every                           9     events.decision.reason
+        safety.max_uncertainty                        0     events.safety.reason
+    """,
     HARMS: """
         policy/schedule.cull_if_accuracy_drops_by     1     events.lifecycle.reason
         policy/schedule.cull_after_epochs_without_improvement  9  events.lifecycle.reason

@@ -13,6 +13,7 @@ from esper.contracts.outcome import Reward
 from esper.contracts.stage import SeedStage
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
+from esper.policy.planner import Planner
 from esper.policy.random import Random
 from esper.policy.rules.verdict import VerdictRules, judge
 from esper.policy.schedule import Schedule
@@ -25,7 +26,7 @@ from tests.unit.policy.builders import (
     make_slot,
 )
 
-OPTIONS = [Heuristic, Never, Random, Schedule]
+OPTIONS = [Heuristic, Never, Planner, Random, Schedule]
 every_policy = pytest.mark.parametrize("option", OPTIONS)
 
 

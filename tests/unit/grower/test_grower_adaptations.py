@@ -119,7 +119,7 @@ def test_a_replacement_that_the_strategy_does_not_want_is_a_cull_after_which_the
         ({"slot": "nowhere"}, ["slot_exists", "slot_exists"]),
         ({"slot": None}, ["slot_exists", "slot_exists"]),
         ({"seed": 9}, ["seed_exists", "seed_exists"]),
-        ({"learned": True, "confidence": 0.01}, ["confidence", "confidence"]),
+        ({"learned": True}, ["uncertainty", "uncertainty"]),
     ],
 )
 def test_the_cull_in_place_of_a_refused_replacement_must_pass_too(
