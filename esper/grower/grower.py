@@ -57,12 +57,15 @@ class Grower:
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
-    `statistics` are the batch statistics that the last evaluation computed, by name.
+    `statistics` are the batch statistics that the last evaluation computed, by name.  Subclasses
+    may make the host, the governor and the keeper of the best network in another way.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
         DataError: if the store cannot be read.
     """
+
+    make_host, make_governor, make_best = staticmethod(prepare), Governor, BestAverage
 
     def __init__(
         self,
@@ -80,13 +83,14 @@ class Grower:
         chosen.attribution.check_epochs(epochs)
         self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
         self.policy = chosen.policy.build(rng_seed)
-        self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed, self.policy))
+        setup = chosen.setup(rng_seed, self.policy)
+        self.host = self.make_host(model, optimizer, example_input, setup)
         self.trials = Trials(self.host, chosen.attribution)
         self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
-        self.best = BestAverage(self.host, chosen.run)
+        self.best = self.make_best(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
-        self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
+        self.governor = self.make_governor(self.trials, chosen.governor, chosen.chance_loss)
         self.settler = chosen.settler(self.policy, example_input)
         self.ledger = self.settler.ledger
         self.selector = chosen.selector(self.ledger, rng_seed)
@@ -134,8 +138,19 @@ class Grower:
         self.observer.check(probe)
         check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
         check_trained(self.host, self.costs.batch_size)
-        trained = trained or TrainReport()
-        modes, began = Modes(repeatable(evaluate), self.host), time.perf_counter()
+        modes = Modes(repeatable(evaluate), self.host)
+        return self._control(modes, trained or TrainReport(), train, loss, probe)
+
+    def _control(
+        self,
+        modes: Modes,
+        trained: TrainReport,
+        train: Train | None,
+        loss: Loss | None,
+        probe: Probe | None,
+    ) -> StepReport:
+        """Take the control step of the epoch just trained; arguments as in `step`."""
+        began = time.perf_counter()
         evaluation = modes.settled()
         check_finite(evaluation.losses_N, self.epoch)
         self.statistics, evaluated = modes.statistics, time.perf_counter()
@@ -170,8 +185,7 @@ class Grower:
         if not inspection.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
-        self.host.begin_epoch()
-        self._epoch_began = RngState.now()
+        self._begin_epoch()
         return StepReport(
             metrics=metrics,
             observation=observation,
@@ -293,6 +307,10 @@ class Grower:
         """Reward every seed that was fossilized or culled since the last call."""
         for outcome in map(self.options.priced, self.trials.settle(self.epoch)):
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
+
+    def _begin_epoch(self) -> None:
+        self.host.begin_epoch()
+        self._epoch_began = RngState.now()
 
     def _prepare(self) -> None:
         """Prepare kernels and later looks for the end of the next epoch."""

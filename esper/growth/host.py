@@ -256,10 +256,14 @@ class Host:
             self.schedule_state.append(param_groups.schedule_state(self.optimizer))
 
     def _after_step(self, *_: Any) -> None:
+        self.average.update(self.steps_per_epoch)
+        self.count_step()
+
+    def count_step(self) -> None:
+        """Note that the optimizer has taken a step: move alphas on, toss the next step's coins."""
         self.global_step += 1
         self.steps_in_epoch += 1
         self.muted_flops += self.steps.after()
-        self.average.update(self.steps_per_epoch)
         self.steps.toss(self.global_step)
 
     def begin_epoch(self) -> None:

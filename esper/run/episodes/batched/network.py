@@ -1,0 +1,91 @@
+"""The forward pass of many dense hosts with their kernels.
+
+Shapes: R rows (networks), S samples, F features of a sample, W features between the blocks, C
+classes, P numbers of a host.  Rows are sorted by their number of slots, the most first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, gelu
+
+from esper.run.episodes.batched.flat import HOST_SIZES, MAX_CLASSES, MAX_SLOTS, W
+from esper.run.episodes.batched.kernels import Gates, Placed
+from esper.run.episodes.data import FEATURES
+from esper.run.episodes.task import HIDDEN, EpisodeTask
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What tells the networks of the rows apart, besides their weights.
+
+    slots: number of slots of each row, descending.
+    residual: 1 where the block of a place is residual, (R, `MAX_SLOTS`, 1, 1).
+    barred: minus infinity for the classes that a task does not have, else 0, (R, 1, C).
+    """
+
+    slots: tuple[int, ...]
+    residual: Tensor
+    barred: Tensor
+
+    @classmethod
+    def of(cls, tasks: Sequence[EpisodeTask]) -> "Shapes":
+        """Return the shapes of the hosts of tasks."""
+        residual = torch.zeros(len(tasks), MAX_SLOTS, 1, 1)
+        barred = torch.zeros(len(tasks), 1, MAX_CLASSES)
+        for row, task in enumerate(tasks):
+            residual[row, : task.num_slots, 0, 0] = torch.tensor(task.residual)
+            barred[row, 0, task.classes :] = -torch.inf
+        return cls(tuple(task.num_slots for task in tasks), residual, barred)
+
+    def take(self, rows: Sequence[int]) -> "Shapes":
+        """Return the shapes of some rows, in ascending order; rows may repeat."""
+        slots = tuple(self.slots[row] for row in rows)
+        return Shapes(slots, self.residual[list(rows)], self.barred[list(rows)])
+
+    def num_rows(self, place: int) -> int:
+        """Return how many rows, the first ones, have a block at a place."""
+        return sum(slots > place for slots in self.slots)
+
+
+def logits(
+    weights_RP: Tensor, x_RSF: Tensor, shapes: Shapes, kernels: "RunningKernels | None" = None
+) -> Tensor:
+    """Return the logits (R, S, C) of all rows."""
+    parts = weights_RP.split(HOST_SIZES, dim=1)
+    h = torch.baddbmm(parts[1][:, None], x_RSF, parts[0].view(-1, FEATURES, W))
+    ended = []
+    cut = None if kernels is None else kernels.weights_KQ.split(kernels.sizes, dim=1)
+    for place in range(shapes.slots[0]):
+        num = shapes.num_rows(place)
+        if num < len(h):
+            ended.append(h[num:])
+            h = h[:num]
+        first, bias, last, last_bias = (part[:num] for part in parts[2 + 4 * place : 6 + 4 * place])
+        hidden = gelu(torch.baddbmm(bias[:, None], h, first.view(num, W, HIDDEN)))
+        y = torch.baddbmm(last_bias[:, None], hidden, last.view(num, HIDDEN, W))
+        y = torch.addcmul(y, h, shapes.residual[:num, place])
+        if kernels is not None and cut is not None:
+            y = kernels.placed.add(place, y, h, cut, kernels.gates)
+        h = y
+    h = torch.cat([h, *reversed(ended)])
+    out = torch.baddbmm(parts[-1][:, None], h, parts[-2].view(-1, W, MAX_CLASSES))
+    return out + shapes.barred
+
+
+@dataclass(frozen=True, slots=True)
+class RunningKernels:
+    """Kernels of a pass: where they are, their weights (K, Q) and their gates."""
+
+    placed: Placed
+    weights_KQ: Tensor
+    gates: Gates
+    sizes: Sequence[int]
+
+
+def sample_losses(logits_RSC: Tensor, y_RS: Tensor) -> Tensor:
+    """Return the cross-entropy of each sample (R, S)."""
+    flat = cross_entropy(logits_RSC.flatten(0, 1), y_RS.flatten(), reduction="none")
+    return flat.view(y_RS.shape)
