@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from torch import nn
 
-from esper.blueprint import catalogue
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.kernels.kernel import KernelError
-from esper.kernels.request import Request
+from esper.kernels.request import Request, measured
 
 
 def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
@@ -25,22 +24,18 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
 
 
 def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
-    """Return the state of every slot.
+    """Return the state of every slot, with the cost of the cheapest kernel that it could get."""
+    return tuple(replace(state, least_flops=_least_flops(state)) for state in host.states(epoch))
 
-    It has the cost of the cheapest kernel that the slot could get, and the risks of blueprints.
-    """
-    cheapest: dict[str, float] = {}
-    for request in next_requests(host, rng_seed=0):
-        known = cheapest.get(request.slot, math.inf)
-        cheapest[request.slot] = min(known, request.cost.flops)
-    return tuple(
-        replace(
-            state,
-            least_flops=cheapest.get(state.spec.name, math.inf),
-            seeds=tuple(replace(seed, risk=catalogue.risk_of(seed.bound)) for seed in state.seeds),
-        )
-        for state in host.states(epoch)
-    )
+
+def _least_flops(state: SlotState) -> float:
+    """Return the FLOPs of the cheapest kernel of a slot's dormant seeds, infinite without any."""
+    bound = {seed.bound for seed in state.seeds if seed.stage is SeedStage.DORMANT}
+    costs = []
+    for name in bound:
+        with suppress(KernelError):
+            costs.append(float(measured(state.spec, 0, name)[1].flops))
+    return min(costs, default=math.inf)
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from esper.blueprint import catalogue
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.outcome import GainPoint
 from esper.contracts.slot import Look, SeedState, SlotSpec, SlotState
@@ -153,6 +154,7 @@ class Seed:
             activations=self.activations,
             last_used_epoch=self.last_used_epoch,
             alpha=self.alpha,
+            risk=catalogue.risk_of(self.bound),
         )
         if activation is None:
             return state

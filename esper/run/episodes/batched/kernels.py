@@ -4,6 +4,7 @@ Shapes: K kernels, S samples, W features, Q numbers of a kernel.  Kernels are so
 there by blueprint, so that the kernels of a place are neighbours and those of a blueprint too.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,70 +71,100 @@ class _Gated(torch.autograd.Function):
         return grads[0] * back, None, None
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceKernels:
+    """The kernels of one place in a pass, (k, ...).
+
+    owners: the network of each, a row of the pass.
+    sizes: number of kernels of each blueprint.
+    enter, enter_bias, gate, gate_bias: weights of those of each blueprint that has kernels here.
+    leave, leave_bias: weights of all.
+    gates: how they take part.
+    """
+
+    owners: Tensor
+    sizes: tuple[int, ...]
+    enter: dict[str, Tensor]
+    enter_bias: dict[str, Tensor]
+    gate: dict[str, Tensor]
+    gate_bias: dict[str, Tensor]
+    leave: Tensor
+    leave_bias: Tensor
+    gates: Gates
+
+    def add(self, y_RSW: Tensor, x_RSW: Tensor) -> Tensor:
+        """Return the outputs of the blocks of this place with those of the kernels.
+
+        Args:
+            y_RSW: outputs of the blocks.
+            x_RSW: their inputs.
+        """
+        source = x_RSW.index_select(0, self.owners)
+        source = _Through.apply(source, self.gates.through)  # type: ignore[no-untyped-call]
+        hidden = self._hidden(source)
+        leave = self.leave.view(-1, UNITS, W)
+        outputs = torch.baddbmm(self.leave_bias[:, None], hidden, leave)
+        gated = _Gated.apply(outputs, self.gates.out, self.gates.back)  # type: ignore[no-untyped-call]
+        return y_RSW.index_add(0, self.owners, gated)
+
+    def _hidden(self, x_kSW: Tensor) -> Tensor:
+        """Return the hidden units (k, S, `UNITS`)."""
+        hidden = []
+        for name, x in zip(BLUEPRINTS, x_kSW.split(self.sizes), strict=True):
+            if not len(x):
+                continue
+            enter = self.enter[name].view(-1, W, UNITS)
+            if name == "affine":
+                hidden.append(x)
+            elif name == "lora":
+                hidden.append(torch.bmm(x, enter))
+            else:
+                value = torch.baddbmm(self.enter_bias[name][:, None], x, enter)
+                hidden.append(gelu(value) if name == "mlp" else value * self._gated(x))
+        return torch.cat(hidden) if len(hidden) > 1 else hidden[0]
+
+    def _gated(self, x_kSW: Tensor) -> Tensor:
+        gate = self.gate["gated_mlp"].view(-1, W, UNITS)
+        return silu(torch.baddbmm(self.gate_bias["gated_mlp"][:, None], x_kSW, gate))
+
+
 class Placed:
-    """Kernels of networks, ready for a pass.
+    """Where kernels are in a pass: sorted by place, and there by blueprint.
 
     owners: the network of each, a row of the pass.
     """
 
-    def __init__(self, keys: Sequence[KernelKey], owners: Tensor) -> None:
-        self.owners, self._ends = owners, _ends(keys)
-        self._has_bias = torch.tensor([float(BLUEPRINTS[k.blueprint] != "lora") for k in keys])
+    def __init__(self, keys: Sequence[KernelKey], owners: Sequence[int]) -> None:
+        counts = Counter((key.place, key.blueprint) for key in keys)
+        self._places = sorted({place for place, _ in counts})
+        blueprints = range(len(BLUEPRINTS))
+        self._sizes = [tuple(counts[place, b] for b in blueprints) for place in self._places]
+        self._ends = [sum(sizes) for sizes in self._sizes]
+        self._owners = torch.tensor(owners, dtype=torch.long).split(self._ends)
+        biased = [float(BLUEPRINTS[key.blueprint] != "lora") for key in keys]
+        self._has_bias = torch.tensor(biased)[:, None]
 
-    def add(
-        self, place: int, y_BSW: Tensor, x_BSW: Tensor, parts: Sequence[Tensor], gates: Gates
-    ) -> Tensor:
-        """Return the output of a place's block with that of its kernels.
-
-        Args:
-            place: the place.
-            y_BSW: output of the blocks there.
-            x_BSW: their input.
-            parts: the parts of all kernels, as `KERNEL_SIZES` cuts them.
-            gates: how each of all kernels takes part.
-        """
-        start, *ends = self._ends.get(place, (0, 0))
-        end = ends[-1]
-        if start == end:
-            return y_BSW
-        owners = self.owners[start:end]
-        source = _Through.apply(x_BSW.index_select(0, owners), gates.through[start:end])  # type: ignore[no-untyped-call]
-        hidden = self._hidden(source, [part[start:end] for part in parts], [e - start for e in ends])
-        leave = parts[4][start:end].view(-1, UNITS, W)
-        bias = parts[5][start:end] * self._has_bias[start:end, None]
-        outputs = torch.baddbmm(bias[:, None], hidden, leave)
-        gated: Tensor = _Gated.apply(outputs, gates.out[start:end], gates.back[start:end])  # type: ignore[no-untyped-call]
-        return y_BSW.index_add(0, owners, gated)
-
-    @staticmethod
-    def _hidden(x_KSW: Tensor, parts: Sequence[Tensor], ends: Sequence[int]) -> Tensor:
-        """Return the hidden units (K, S, `UNITS`) of kernels, sorted by blueprint."""
-        enter, enter_bias, gate, gate_bias = (
-            part.view(-1, W, UNITS) if part.shape[1] > UNITS else part[:, None] for part in parts[:4]
-        )
-        a, b, c, d = ends
-        hidden = []
-        if a:
-            hidden.append(gelu(torch.baddbmm(enter_bias[:a], x_KSW[:a], enter[:a])))
-        if b > a:
-            value = torch.baddbmm(enter_bias[a:b], x_KSW[a:b], enter[a:b])
-            hidden.append(value * silu(torch.baddbmm(gate_bias[a:b], x_KSW[a:b], gate[a:b])))
-        if c > b:
-            hidden.append(torch.bmm(x_KSW[b:c], enter[b:c]))
-        if d > c:
-            hidden.append(x_KSW[c:d])
-        return torch.cat(hidden) if len(hidden) > 1 else hidden[0]
-
-
-def _ends(keys: Sequence[KernelKey]) -> dict[int, tuple[int, ...]]:
-    """Return for each place where its kernels start, and where those of each blueprint end."""
-    ends: dict[int, list[int]] = {}
-    for index, key in enumerate(keys):
-        if key.place not in ends:
-            ends[key.place] = [index] * (len(BLUEPRINTS) + 1)
-        for blueprint in range(key.blueprint, len(BLUEPRINTS)):
-            ends[key.place][blueprint + 1] = index + 1
-    return {place: tuple(found) for place, found in ends.items()}
+    def cut(self, weights_KQ: Tensor, gates: Gates) -> dict[int, PlaceKernels]:
+        """Return the kernels of each place; arguments are those of all kernels, in their order."""
+        *inner, leave, leave_bias = weights_KQ.split(KERNEL_SIZES, dim=1)
+        fine = [size for sizes in self._sizes for size in sizes]
+        names = [(place, name) for place in self._places for name in BLUEPRINTS]
+        cut: list[dict[int, dict[str, Tensor]]] = []
+        for part in inner:
+            found: dict[int, dict[str, Tensor]] = {place: {} for place in self._places}
+            for (place, name), piece in zip(names, part.split(fine), strict=True):
+                found[place][name] = piece
+            cut.append(found)
+        each = (leave, leave_bias * self._has_bias, gates.out, gates.back, gates.through)
+        whole = zip(*(part.split(self._ends) for part in each), strict=True)
+        found_at = zip(self._places, self._owners, self._sizes, whole, strict=True)
+        return {
+            place: PlaceKernels(
+                owners, sizes, *(part[place] for part in cut), *weights, Gates(*factors)
+            )
+            for place, owners, sizes, (*weights, out, back, through) in found_at
+            for factors in [(out, back, through)]
+        }
 
 
 class KernelPool:
@@ -151,7 +182,7 @@ class KernelPool:
             torch.zeros(0, Q) for _ in range(5)
         )
         self.steps = torch.zeros(0, dtype=torch.float32)
-        self.placed = Placed([], torch.zeros(0, dtype=torch.long))
+        self.placed = Placed([], [])
 
     def index(self) -> dict[KernelKey, int]:
         """Return the place of each kernel in the tensors."""
@@ -173,7 +204,7 @@ class KernelPool:
         for name in ("first", "second"):
             setattr(self, name, torch.cat([getattr(self, name)[kept], zeros])[turn])
         self.steps = torch.cat([self.steps[kept], torch.zeros(len(new), dtype=torch.float32)])[turn]
-        self.placed = Placed(self.keys, torch.tensor([key.row for key in self.keys]).long())
+        self.placed = Placed(self.keys, [key.row for key in self.keys])
 
     def renumber(self, rows: Mapping[int, int]) -> None:
         """Drop the kernels of networks that are not in `rows`; give the others their new rows."""
@@ -182,4 +213,4 @@ class KernelPool:
             KernelKey(k.place, k.blueprint, rows[k.row], k.seed, k.activation) for k in self.keys
         ]
         # The order of rows does not change, so that the kernels stay sorted.
-        self.placed = Placed(self.keys, torch.tensor([key.row for key in self.keys]).long())
+        self.placed = Placed(self.keys, [key.row for key in self.keys])

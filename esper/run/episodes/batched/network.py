@@ -4,7 +4,7 @@ Shapes: R rows (networks), S samples, F features of a sample, W features between
 classes, P numbers of a host.  Rows are sorted by their number of slots, the most first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, gelu
 
 from esper.run.episodes.batched.flat import HOST_SIZES, MAX_CLASSES, MAX_SLOTS, W
-from esper.run.episodes.batched.kernels import Gates, Placed
+from esper.run.episodes.batched.kernels import PlaceKernels
 from esper.run.episodes.data import FEATURES
 from esper.run.episodes.task import HIDDEN, EpisodeTask
 
@@ -51,38 +51,28 @@ class Shapes:
 
 
 def logits(
-    weights_RP: Tensor, x_RSF: Tensor, shapes: Shapes, kernels: "RunningKernels | None" = None
+    weights_RP: Tensor, x_RSF: Tensor, shapes: Shapes, kernels: Mapping[int, PlaceKernels]
 ) -> Tensor:
-    """Return the logits (R, S, C) of all rows."""
+    """Return the logits (R, S, C) of all rows; `kernels` are those of each place that has some."""
     parts = weights_RP.split(HOST_SIZES, dim=1)
     h = torch.baddbmm(parts[1][:, None], x_RSF, parts[0].view(-1, FEATURES, W))
     ended = []
-    cut = None if kernels is None else kernels.weights_KQ.split(kernels.sizes, dim=1)
     for place in range(shapes.slots[0]):
         num = shapes.num_rows(place)
         if num < len(h):
             ended.append(h[num:])
             h = h[:num]
-        first, bias, last, last_bias = (part[:num] for part in parts[2 + 4 * place : 6 + 4 * place])
+        block = parts[2 + 4 * place : 6 + 4 * place]
+        if num < len(weights_RP):
+            block = tuple(part[:num] for part in block)
+        first, bias, last, last_bias = block
         hidden = gelu(torch.baddbmm(bias[:, None], h, first.view(num, W, HIDDEN)))
         y = torch.baddbmm(last_bias[:, None], hidden, last.view(num, HIDDEN, W))
         y = torch.addcmul(y, h, shapes.residual[:num, place])
-        if kernels is not None and cut is not None:
-            y = kernels.placed.add(place, y, h, cut, kernels.gates)
-        h = y
-    h = torch.cat([h, *reversed(ended)])
+        h = kernels[place].add(y, h) if place in kernels else y
+    h = torch.cat([h, *reversed(ended)]) if ended else h
     out = torch.baddbmm(parts[-1][:, None], h, parts[-2].view(-1, W, MAX_CLASSES))
     return out + shapes.barred
-
-
-@dataclass(frozen=True, slots=True)
-class RunningKernels:
-    """Kernels of a pass: where they are, their weights (K, Q) and their gates."""
-
-    placed: Placed
-    weights_KQ: Tensor
-    gates: Gates
-    sizes: Sequence[int]
 
 
 def sample_losses(logits_RSC: Tensor, y_RS: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from esper.run.episodes.batched.adam import AdamRows
-from esper.run.episodes.batched.flat import KERNEL_SIZES
-from esper.run.episodes.batched.kernels import Gates, KernelKey, KernelPool, Placed
-from esper.run.episodes.batched.network import RunningKernels, Shapes, logits, sample_losses
+from esper.run.episodes.batched.kernels import Gates, KernelKey, KernelPool, PlaceKernels, Placed
+from esper.run.episodes.batched.network import Shapes, logits, sample_losses
 from esper.run.episodes.batched.row_data import Batches
 from esper.training.options import Training
 
@@ -113,11 +112,11 @@ class Stack:
     ) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
         """Return logits, mean losses (R,), and the gradients of hosts and of kernels, if any."""
         leaves = [self.weights.detach().requires_grad_()]
-        running = None
+        kernels: Mapping[int, PlaceKernels] = {}
         if self.pool.keys:
             leaves.append(self.pool.weights.detach().requires_grad_())
-            running = RunningKernels(self.pool.placed, leaves[1], gates, KERNEL_SIZES)
-        out = logits(leaves[0], x, self.shapes, running)
+            kernels = self.pool.placed.cut(leaves[1], gates)
+        out = logits(leaves[0], x, self.shapes, kernels)
         loss = (sample_losses(out, y) * share).sum(1)
         return out.detach(), loss.detach(), torch.autograd.grad(loss.sum(), leaves)
 
@@ -144,15 +143,15 @@ class Stack:
             for index, (_, alphas) in enumerate(asked)
             for key, alpha in alphas.items()
         )
-        running = None
+        kernels: Mapping[int, PlaceKernels] = {}
         if found:
-            placed = Placed([key for key, _, _ in found], torch.tensor([i for _, i, _ in found]))
+            placed = Placed([key for key, _, _ in found], [index for _, index, _ in found])
             at = pool.index()
             weights = (pool.best if at_best else pool.mean)[[at[key] for key, _, _ in found]]
             out = torch.tensor([alpha for _, _, alpha in found])[:, None, None]
-            running = RunningKernels(placed, weights, Gates(out, out, out), KERNEL_SIZES)
+            kernels = placed.cut(weights, Gates(out, out, out))
         hosts = (self.best if at_best else self.mean)[rows]
-        found_logits = logits(hosts, x, self.shapes.take(rows), running)
+        found_logits = logits(hosts, x, self.shapes.take(rows), kernels)
         return sample_losses(found_logits, y), (found_logits.argmax(-1) == y).to(x.dtype)
 
     def keep_best(self, rows: Iterable[int], kernels: Iterable[KernelKey]) -> None:
