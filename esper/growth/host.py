@@ -88,8 +88,7 @@ class Host:
     @property
     def flops(self) -> float:
         """Forward FLOPs a sample, kernels included."""
-        kernels = (seed.current.flops for seed in self.seeds() if seed.current is not None)
-        return self.base_flops + sum(kernels)
+        return self.base_flops + sum(life.flops for _, life in self.kernels())
 
     def epoch_flops(self, num_samples: int) -> float:
         """Return the forward FLOPs of the epoch's training steps, without those of muted kernels.
@@ -102,13 +101,18 @@ class Host:
     @property
     def settled_flops(self) -> float:
         """Forward FLOPs a sample of the network without its live kernels."""
-        live = (seed.activation.flops for seed in self.seeds() if seed.stage in LIVE)
-        return self.flops - sum(live)
+        settled = (life.flops for stage, life in self.kernels() if stage not in LIVE)
+        return self.base_flops + sum(settled)
 
     @property
     def num_parameters(self) -> int:
         """Parameters of the network, kernels included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def num_trainable(self) -> int:
+        """Trainable ones of these parameters."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     def extra_repr(self) -> str:
         """Return the slots, the kept kernels, and the numbers of live seeds and parameters."""
@@ -127,7 +131,11 @@ class Host:
 
     def seeds(self) -> Iterator[Seed]:
         """Return every seed, in the order of slots and indices."""
-        return (seed for slot in self.slots.values() for seed in slot.seeds)
+        return iter([seed for slot in self.slots.values() for seed in slot.seeds])
+
+    def kernels(self) -> list[tuple[SeedStage, Activation]]:
+        """Return the stage and the record of every kernel, in the order of slots and seeds."""
+        return [(seed.stage, seed.current) for seed in self.seeds() if seed.current is not None]
 
     def seed(self, slot: str, index: int) -> Seed:
         """Return one seed."""

@@ -4,10 +4,13 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from torch import nn
 
-from esper.contracts.slot import SlotState
+from esper.blueprint import catalogue
+from esper.blueprint.base import Blueprint
+from esper.contracts.slot import SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
@@ -31,11 +34,15 @@ def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
 def _least_flops(state: SlotState) -> float:
     """Return the FLOPs of the cheapest kernel of a slot's dormant seeds, infinite without any."""
     bound = {seed.bound for seed in state.seeds if seed.stage is SeedStage.DORMANT}
-    costs = []
-    for name in bound:
-        with suppress(KernelError):
-            costs.append(float(measured(state.spec, 0, name)[1].flops))
-    return min(costs, default=math.inf)
+    return min([_flops(state.spec, catalogue.get(name)) for name in bound], default=math.inf)
+
+
+@lru_cache(maxsize=4096)
+def _flops(spec: SlotSpec, recipe: Blueprint) -> float:
+    """Return the FLOPs of a blueprint's kernels in a slot, infinite if it fails."""
+    with suppress(KernelError):
+        return float(measured(spec, 0, recipe.name)[1].flops)
+    return math.inf
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

@@ -30,6 +30,7 @@ from esper.growth.host import Host
 from esper.growth.inputs import RecentInputs
 from esper.growth.options import ReadOut
 from esper.growth.prepare import HostSetup, prepare
+from esper.kernels.make import Limits, Maker
 from esper.run.episodes.hosts import EpisodeHost
 from esper.safety.governor import Health
 from esper.safety.rollback import Governor, Inspection, Snapshot
@@ -72,6 +73,17 @@ class RowHost(Host):
     def __init__(self, model: nn.Module, optimizer: Optimizer, setup: HostSetup) -> None:
         super().__init__(model, optimizer, setup.growth, setup.coin, setup.average_epochs)
         self.average, self.inputs = _NoAverage(), _NoInputs(model)
+        self._own = super().num_parameters, super().num_trainable
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the network, kernels included."""
+        return self._own[0] + sum(life.parameters for _, life in self.kernels())
+
+    @property
+    def num_trainable(self) -> int:
+        """Trainable ones of these parameters."""
+        return self._own[1] + sum(life.trainable for _, life in self.kernels())
 
     def begin_epoch(self) -> None:
         """Prepare the first step of an epoch."""
@@ -93,6 +105,9 @@ def _make_host(
         host.data_flow = data_flow(model, example_input, list(host.slots))
     return host
 
+
+_MAKER = Maker(Limits())
+"""Makes the kernels of all rows, so that it validates each kind of kernel once."""
 
 _SPECS: dict[tuple[Any, ...], list[SlotSpec]] = {}
 
@@ -182,6 +197,10 @@ class RowGrower(Grower):
     """A grower of a network that a stack trains and evaluates."""
 
     make_host, make_governor, make_best = staticmethod(_make_host), _Judge, RowBest
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.adapter.pipeline.maker = _MAKER
 
     def step_on(
         self, modes: Modes, trained: TrainReport, loss: Loss, probe: Probe
