@@ -1,7 +1,6 @@
 """Checks of options; each error names the key, the rule and the value."""
 
 from collections.abc import Collection
-from functools import cache
 from numbers import Integral, Real
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -48,17 +47,12 @@ def require_types(options: Any, group: str) -> None:
 
     A whole number serves as a real one, and a list as a tuple; a truth is no number.
     """
-    for name, declared in _hints(type(options)).items():
+    for name, declared in get_type_hints(type(options)).items():
         kinds = get_args(declared) if NoneType in get_args(declared) else (declared,)
         value = getattr(options, name)
         if not any(_is_of(value, kind) for kind in kinds):
             rule = " or ".join(_IN_WORDS[get_origin(kind) or kind] for kind in kinds)
             require(False, f"{group}.{name}", rule, repr(value))
-
-
-@cache
-def _hints(options: type) -> dict[str, Any]:
-    return get_type_hints(options)
 
 
 def _is_of(value: Any, kind: Any) -> bool:

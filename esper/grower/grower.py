@@ -31,6 +31,7 @@ from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer
+from esper.grower.state import load_state, state_of
 from esper.growth.lifecycle import advance_epoch, cull_overdue
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
@@ -38,9 +39,6 @@ from esper.probe.rng_state import RngState
 from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
-
-_STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
-"""Parts of a grower with a state of their own, in the order of loading."""
 
 
 class Grower:
@@ -57,8 +55,8 @@ class Grower:
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
-    `statistics` are the batch statistics that the last evaluation computed, by name.  Subclasses
-    may make the host, the governor and the keeper of the best network in another way.
+    `statistics` are the batch statistics that the last evaluation computed, by name; `make_host`
+    and the like make parts that a subclass may replace.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
@@ -149,7 +147,6 @@ class Grower:
         loss: Loss | None,
         probe: Probe | None,
     ) -> StepReport:
-        """Take the control step of the epoch just trained; arguments as in `step`."""
         began = time.perf_counter()
         evaluation = modes.settled()
         check_finite(evaluation.losses_N, self.epoch)
@@ -206,14 +203,7 @@ class Grower:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, weights and moments included; call it between steps."""
-        return {
-            "epoch": self.epoch,
-            "num_decisions": self.num_decisions,
-            "governor": self.governor.state_dict(self.epoch),
-            "epoch_began": self._epoch_began.state_dict(),
-            "rng": RngState.now().state_dict(),
-            **{part: getattr(self, part).state_dict() for part in _STATEFUL},
-        }
+        return state_of(self, self._epoch_began)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state, and the global random state, into a fresh grower of a fresh model.
@@ -222,14 +212,7 @@ class Grower:
             CheckpointError: if it is the state of another model or optimizer.
             ValueError: if this grower has taken a step already.
         """
-        if self.epoch:
-            raise ValueError(f"a state is loaded into a fresh grower, this one is at {self.epoch}")
-        self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        for part in _STATEFUL:
-            getattr(self, part).load_state_dict(state[part])
-        self.governor.load_state_dict(state["governor"], self.epoch)
-        self._epoch_began = RngState.from_state(state["epoch_began"])
-        RngState.from_state(state["rng"]).restore()
+        self._epoch_began = load_state(self, state)
         self._prepare()
 
     def emit(self, *bodies: EventBody) -> None:

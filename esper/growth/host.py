@@ -22,15 +22,13 @@ from esper.growth.inputs import RecentInputs
 from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
-from esper.growth.slot import Activation, Seed, Slot
+from esper.growth.slot import Activation, Seed, Slot, in_words
 from esper.growth.steps import KernelSteps
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
 from esper.probe.tensors import weights_norm
 
 _S = SeedStage
-_SHOWN = 8
-"""Most slots that the printed form of a host names."""
 
 
 class Host:
@@ -95,14 +93,12 @@ class Host:
 
         Call it before `end_epoch`.
         """
-        muted = self.muted_flops / max(1, self.steps_in_epoch)
-        return (self.flops - muted) * num_samples
+        return (self.flops - self.muted_flops / max(1, self.steps_in_epoch)) * num_samples
 
     @property
     def settled_flops(self) -> float:
         """Forward FLOPs a sample of the network without its live kernels."""
-        settled = (life.flops for stage, life in self.kernels() if stage not in LIVE)
-        return self.base_flops + sum(settled)
+        return self.base_flops + sum(k.flops for stage, k in self.kernels() if stage not in LIVE)
 
     @property
     def num_parameters(self) -> int:
@@ -116,15 +112,7 @@ class Host:
 
     def extra_repr(self) -> str:
         """Return the slots, the kept kernels, and the numbers of live seeds and parameters."""
-        names = [*list(self.slots)[:_SHOWN], *(["..."] if len(self.slots) > _SHOWN else [])]
-        kept = [
-            f"{seed.slot}/{seed.index} {seed.activation.blueprint}"
-            for seed in self.seeds()
-            if seed.stage is _S.FOSSILIZED
-        ]
-        live = sum(seed.stage in LIVE for seed in self.seeds())
-        size = f"live seeds {live}, parameters {self.num_parameters:,}"
-        return f"slots {', '.join(names)}, kept {', '.join(kept) or 'none'}, {size}"
+        return in_words(list(self.slots), list(self.seeds()), self.num_parameters)
 
     def __repr__(self) -> str:
         return f"Host({self.extra_repr()})"

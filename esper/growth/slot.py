@@ -1,6 +1,7 @@
 """The records of seeds and slots: plain values that change while a network grows."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -9,8 +10,11 @@ from esper.blueprint import catalogue
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.outcome import GainPoint
 from esper.contracts.slot import Look, SeedState, SlotSpec, SlotState
-from esper.contracts.stage import SeedStage, check_move
+from esper.contracts.stage import LIVE, SeedStage, check_move
 from esper.growth.ramp import Ramp
+
+_SHOWN = 8
+"""Most slots that a line on a host names."""
 
 
 @dataclass(slots=True)
@@ -208,3 +212,16 @@ class Slot:
             rests_until=self.rests_until,
             last_cull_epoch=self.last_cull_epoch,
         )
+
+
+def in_words(slots: Sequence[str], seeds: Sequence[Seed], num_parameters: int) -> str:
+    """Return a line on a host: its slots, its seeds, and its parameters."""
+    names = [*slots[:_SHOWN], *(["..."] if len(slots) > _SHOWN else [])]
+    kept = [
+        f"{seed.slot}/{seed.index} {seed.activation.blueprint}"
+        for seed in seeds
+        if seed.stage is SeedStage.FOSSILIZED
+    ]
+    live = sum(seed.stage in LIVE for seed in seeds)
+    size = f"live seeds {live}, parameters {num_parameters:,}"
+    return f"slots {', '.join(names)}, kept {', '.join(kept) or 'none'}, {size}"

@@ -98,5 +98,6 @@ def scores(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
 
 
 def epoch_seed(rng_seed: int, epoch: int) -> int:
+    """Return the seed of the order of an epoch's batches, in [0, 2^63)."""
     digest = hashlib.blake2b(f"{rng_seed}/epoch/{epoch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

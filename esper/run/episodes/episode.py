@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
-from esper.data.base import DataSet
+from esper.data.base import DataSet, Split
 from esper.grower.grower import Grower
 from esper.run.episodes.data import load
 from esper.run.episodes.hosts import build_host
@@ -70,7 +70,7 @@ class Episode:
         self.task, self.rng_seed = task, rng_seed
         self._run = run_of(task, rng_seed)
         self.data = self._run.data
-        self.grower = grower_of(task, self._run, **options)
+        self.grower = grower_of(task, self._run, Grower, **options)
         self.flops = 0.0
 
     @property
@@ -93,7 +93,7 @@ class Episode:
         grower = self.grower
         grower.read_out()
         grower.host.model.eval()
-        tested = mixed_loss(*scores(grower.host.model, self._run.data.test), self.task.classes)
+        tested = mixed_loss(grower.host.model, self.data.test, self.task.classes)
         return result_of(
             self.task, self._run, grower, self.flops, tested, time.process_time() - self._began_s
         )
@@ -105,9 +105,7 @@ def run_of(task: EpisodeTask, rng_seed: int, data: DataSet | None = None) -> Tas
     return Task(data or load(task), BATCH_SIZE, training, task.epochs, rng_seed)
 
 
-def grower_of(
-    task: EpisodeTask, run: Task, kind: type[GrowerKind] = Grower, **options: Any
-) -> GrowerKind:
+def grower_of(task: EpisodeTask, run: Task, kind: type[GrowerKind], **options: Any) -> GrowerKind:
     """Return a grower, of some kind, of the untrained host of a task."""
     host = build_host(task, run.rng_seed)
     safety = options.pop("safety", Safety(max_events=task.events, max_cost=MAX_COST))
@@ -163,14 +161,13 @@ def slot_names(task: EpisodeTask) -> tuple[str, ...]:
     return tuple(f"blocks.{place}" for place in range(task.num_slots))
 
 
-def mixed_loss(losses_N: Tensor, hits_N: Tensor, classes: int) -> tuple[float, float]:
-    """Return the loss of mixed predictions, see the module, and the accuracy in [0, 1].
+def mixed_loss(model: nn.Module, split: Split, classes: int) -> tuple[float, float]:
+    """Return the loss of mixed predictions, see the module, and the accuracy in [0, 1]."""
+    return mixed(*scores(model, split), classes)
 
-    Args:
-        losses_N: cross-entropy of each test sample.
-        hits_N: 1 for each right answer, else 0.
-        classes: number of classes.
-    """
+
+def mixed(losses_N: Tensor, hits_N: Tensor, classes: int) -> tuple[float, float]:
+    """Return loss and accuracy, as `mixed_loss`, from the losses and hits of test samples."""
     probability_N = (1 - MIXED) * torch.exp(-losses_N) + MIXED / classes
     return float(-torch.log(probability_N).mean()), float(hits_N.mean())
 

@@ -3,7 +3,7 @@
 Torch's fused step on views of the rows, so that the numbers are those of `AdamW(fused=True)`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -51,15 +51,14 @@ class AdamRows:
         """Clip the gradients of each row to a norm; return the clipped norms (R,)."""
         for row, (start, end) in self.frozen.items():
             grads[row, start:end] = 0.0
-        norms = torch.linalg.vector_norm(grads, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(grads, dim=1)
         factors = (max_norm / (norms + TINY)).clamp(max=1.0)
         torch.mul(grads, factors[:, None], out=self.grads)
         return norms * factors
 
-    def step(self, rates: Mapping[float, Iterable[int]]) -> None:
+    def step(self, rates: Mapping[float, list[int]]) -> None:
         """Take a step of the rows listed for each learning rate; a row is in at most one list."""
         for rate, rows in rates.items():
-            rows = list(rows)
             self.steps[rows] += 1
             weights, grads, first, second, steps = zip(
                 *(part for row in rows for part in self._parts[row]), strict=True

@@ -34,7 +34,7 @@ KERNEL_SIZES = [W * UNITS, UNITS, W * UNITS, UNITS, UNITS * W, W]
 BLUEPRINTS = ("mlp", "gated_mlp", "lora", "affine")
 """The blueprints of dense slots in parallel, in the order of their kernels in a place."""
 
-Piece = tuple[nn.Parameter, int, int]
+Piece = tuple[Tensor, int, int]
 """A parameter, the place of its part in the flat copy, and the width of that part's matrix."""
 
 
@@ -120,12 +120,10 @@ def _kernel_parts(
 
 
 def _matrices(flat: Tensor) -> list[Tensor]:
-    return [
-        part.view(-1, W) if len(part) > W else part for part in flat.split(KERNEL_SIZES)
-    ]
+    return [part.view(-1, W) if len(part) > W else part for part in torch.split(flat, KERNEL_SIZES)]
 
 
-def _view(flat: Tensor, parameter: nn.Parameter, start: int, width: int) -> Tensor:
+def _view(flat: Tensor, parameter: Tensor, start: int, width: int) -> Tensor:
     """Return the part of a flat copy that a parameter has, as (inputs, outputs)."""
     if parameter.dim() == 1:
         return flat[start : start + len(parameter)]

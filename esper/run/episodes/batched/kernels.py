@@ -77,55 +77,52 @@ class PlaceKernels:
 
     owners: the network of each, a row of the pass.
     sizes: number of kernels of each blueprint.
-    enter, enter_bias, gate, gate_bias: weights of those of each blueprint that has kernels here.
+    inner: weights and biases of enter and of gate, of the kernels of each blueprint.
     leave, leave_bias: weights of all.
     gates: how they take part.
     """
 
     owners: Tensor
-    sizes: tuple[int, ...]
-    enter: dict[str, Tensor]
-    enter_bias: dict[str, Tensor]
-    gate: dict[str, Tensor]
-    gate_bias: dict[str, Tensor]
+    sizes: list[int]
+    inner: list[dict[str, Tensor]]
     leave: Tensor
     leave_bias: Tensor
     gates: Gates
 
-    def add(self, y_RSW: Tensor, x_RSW: Tensor) -> Tensor:
+    def add(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the outputs of the blocks of this place with those of the kernels.
 
         Args:
-            y_RSW: outputs of the blocks.
-            x_RSW: their inputs.
+            y: outputs of the blocks, (R, S, W).
+            x: their inputs.
         """
-        source = x_RSW.index_select(0, self.owners)
+        source = x.index_select(0, self.owners)
         source = _Through.apply(source, self.gates.through)  # type: ignore[no-untyped-call]
         hidden = self._hidden(source)
         leave = self.leave.view(-1, UNITS, W)
         outputs = torch.baddbmm(self.leave_bias[:, None], hidden, leave)
         gated = _Gated.apply(outputs, self.gates.out, self.gates.back)  # type: ignore[no-untyped-call]
-        return y_RSW.index_add(0, self.owners, gated)
+        return y.index_add(0, self.owners, gated)
 
-    def _hidden(self, x_kSW: Tensor) -> Tensor:
+    def _hidden(self, x: Tensor) -> Tensor:
         """Return the hidden units (k, S, `UNITS`)."""
         hidden = []
-        for name, x in zip(BLUEPRINTS, x_kSW.split(self.sizes), strict=True):
-            if not len(x):
+        enter, enter_bias, gate, gate_bias = self.inner
+        for name, size, own in zip(BLUEPRINTS, self.sizes, torch.split(x, self.sizes), strict=True):
+            if not size:
                 continue
-            enter = self.enter[name].view(-1, W, UNITS)
+            matrix = enter[name].view(-1, W, UNITS)
             if name == "affine":
-                hidden.append(x)
+                hidden.append(own)
             elif name == "lora":
-                hidden.append(torch.bmm(x, enter))
+                hidden.append(torch.bmm(own, matrix))
             else:
-                value = torch.baddbmm(self.enter_bias[name][:, None], x, enter)
-                hidden.append(gelu(value) if name == "mlp" else value * self._gated(x))
+                value = torch.baddbmm(enter_bias[name][:, None], own, matrix)
+                hidden.append(gelu(value) if name == "mlp" else value)
+            if name == "gated_mlp":
+                other = gate[name].view(-1, W, UNITS)
+                hidden[-1] = hidden[-1] * silu(torch.baddbmm(gate_bias[name][:, None], own, other))
         return torch.cat(hidden) if len(hidden) > 1 else hidden[0]
-
-    def _gated(self, x_kSW: Tensor) -> Tensor:
-        gate = self.gate["gated_mlp"].view(-1, W, UNITS)
-        return silu(torch.baddbmm(self.gate_bias["gated_mlp"][:, None], x_kSW, gate))
 
 
 class Placed:
@@ -138,32 +135,29 @@ class Placed:
         counts = Counter((key.place, key.blueprint) for key in keys)
         self._places = sorted({place for place, _ in counts})
         blueprints = range(len(BLUEPRINTS))
-        self._sizes = [tuple(counts[place, b] for b in blueprints) for place in self._places]
+        self._sizes = [[counts[place, b] for b in blueprints] for place in self._places]
         self._ends = [sum(sizes) for sizes in self._sizes]
-        self._owners = torch.tensor(owners, dtype=torch.long).split(self._ends)
+        self._owners = torch.split(torch.tensor(owners, dtype=torch.long), self._ends)
         biased = [float(BLUEPRINTS[key.blueprint] != "lora") for key in keys]
         self._has_bias = torch.tensor(biased)[:, None]
 
-    def cut(self, weights_KQ: Tensor, gates: Gates) -> dict[int, PlaceKernels]:
+    def cut(self, weights: Tensor, gates: Gates) -> dict[int, PlaceKernels]:
         """Return the kernels of each place; arguments are those of all kernels, in their order."""
-        *inner, leave, leave_bias = weights_KQ.split(KERNEL_SIZES, dim=1)
+        *inner, leave, leave_bias = torch.split(weights, KERNEL_SIZES, dim=1)
         fine = [size for sizes in self._sizes for size in sizes]
-        names = [(place, name) for place in self._places for name in BLUEPRINTS]
-        cut: list[dict[int, dict[str, Tensor]]] = []
-        for part in inner:
-            found: dict[int, dict[str, Tensor]] = {place: {} for place in self._places}
-            for (place, name), piece in zip(names, part.split(fine), strict=True):
-                found[place][name] = piece
-            cut.append(found)
+        pieces = [iter(torch.split(part, fine)) for part in inner]
+        cut: dict[int, list[dict[str, Tensor]]] = {place: [] for place in self._places}
+        for part in pieces:
+            for place in self._places:
+                cut[place].append({name: next(part) for name in BLUEPRINTS})
         each = (leave, leave_bias * self._has_bias, gates.out, gates.back, gates.through)
-        whole = zip(*(part.split(self._ends) for part in each), strict=True)
-        found_at = zip(self._places, self._owners, self._sizes, whole, strict=True)
+        whole = zip(*(torch.split(part, self._ends) for part in each), strict=True)
+        found = zip(self._places, self._owners, self._sizes, whole, strict=True)
         return {
             place: PlaceKernels(
-                owners, sizes, *(part[place] for part in cut), *weights, Gates(*factors)
+                owners, sizes, cut[place], leave, leave_bias, Gates(out, back, through)
             )
-            for place, owners, sizes, (*weights, out, back, through) in found_at
-            for factors in [(out, back, through)]
+            for place, owners, sizes, (leave, leave_bias, out, back, through) in found
         }
 
 

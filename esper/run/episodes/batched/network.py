@@ -51,11 +51,18 @@ class Shapes:
 
 
 def logits(
-    weights_RP: Tensor, x_RSF: Tensor, shapes: Shapes, kernels: Mapping[int, PlaceKernels]
+    weights: Tensor, x: Tensor, shapes: Shapes, kernels: Mapping[int, PlaceKernels]
 ) -> Tensor:
-    """Return the logits (R, S, C) of all rows; `kernels` are those of each place that has some."""
-    parts = weights_RP.split(HOST_SIZES, dim=1)
-    h = torch.baddbmm(parts[1][:, None], x_RSF, parts[0].view(-1, FEATURES, W))
+    """Return the logits (R, S, C) of all rows.
+
+    Args:
+        weights: of the hosts, (R, P).
+        x: samples of each row, (R, S, F).
+        shapes: of the hosts.
+        kernels: of each place that has some.
+    """
+    parts = torch.split(weights, HOST_SIZES, dim=1)
+    h = torch.baddbmm(parts[1][:, None], x, parts[0].view(-1, FEATURES, W))
     ended = []
     for place in range(shapes.slots[0]):
         num = shapes.num_rows(place)
@@ -63,7 +70,7 @@ def logits(
             ended.append(h[num:])
             h = h[:num]
         block = parts[2 + 4 * place : 6 + 4 * place]
-        if num < len(weights_RP):
+        if num < len(weights):
             block = tuple(part[:num] for part in block)
         first, bias, last, last_bias = block
         hidden = gelu(torch.baddbmm(bias[:, None], h, first.view(num, W, HIDDEN)))
@@ -75,7 +82,7 @@ def logits(
     return out + shapes.barred
 
 
-def sample_losses(logits_RSC: Tensor, y_RS: Tensor) -> Tensor:
-    """Return the cross-entropy of each sample (R, S)."""
-    flat = cross_entropy(logits_RSC.flatten(0, 1), y_RS.flatten(), reduction="none")
-    return flat.view(y_RS.shape)
+def sample_losses(out: Tensor, y: Tensor) -> Tensor:
+    """Return the cross-entropy of each sample (R, S), from logits (R, S, C) and classes (R, S)."""
+    flat = cross_entropy(out.flatten(0, 1), y.flatten(), reduction="none")
+    return flat.view(y.shape)

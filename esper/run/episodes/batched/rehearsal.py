@@ -4,7 +4,11 @@ Rates, alphas and coins depend on the steps' numbers only.  So the host's own `K
 the steps of an epoch without any training, and what it does is written down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from esper.contracts.stage import BLENDED, LIVE
 from esper.growth.attach import kernels_of
@@ -12,6 +16,9 @@ from esper.growth.host import Host
 from esper.growth.param_groups import host_group, kernel_groups
 from esper.growth.slot import Seed
 from esper.growth.steps import is_sampled
+from esper.run.episodes.batched.kernels import Gates
+from esper.run.episodes.batched.stack import EpochRates, by_rate
+from esper.run.episodes.task import STEPS_PER_EPOCH
 from esper.training.epoch import Epoch
 
 
@@ -65,3 +72,33 @@ def rehearse(host: Host, epoch: Epoch, num_steps: int) -> Rehearsal:
 
 def _is_muted(host: Host, seed: Seed) -> bool:
     return str(seed.index) in kernels_of(host.slots[seed.slot].module).tossed
+
+
+def rates_of(rehearsals: Sequence[Rehearsal], kernels: Sequence[list[KernelStep]]) -> EpochRates:
+    """Return the rates and gates of an epoch, from rehearsals of all rows and all kernels."""
+    steps = range(STEPS_PER_EPOCH)
+    return EpochRates(
+        hosts=[by_rate((row, each.rates[s]) for row, each in enumerate(rehearsals)) for s in steps],
+        kernels=[
+            by_rate((k, each[s].rate) for k, each in enumerate(kernels) if not each[s].is_muted)
+            for s in steps
+        ],
+        gates=[_gates([each[s] for each in kernels]) for s in steps],
+    )
+
+
+def _gates(steps: Sequence[KernelStep]) -> Gates:
+    """Return how kernels take part in a training step; isolated ones learn as if alpha were 1."""
+    alphas = [(each.alpha, each.is_muted) for each in steps]
+    out = [0.0 if alpha is None or is_muted else alpha for alpha, is_muted in alphas]
+    back = [1.0 if alpha is None else now for (alpha, _), now in zip(alphas, out, strict=True)]
+    through = [float(alpha is not None) for alpha, _ in alphas]
+    return Gates(*torch.tensor([out, back, through])[:, :, None, None])
+
+
+def note_gradients(kernels: Sequence[tuple[Seed, list[KernelStep]]], norms: Tensor) -> None:
+    """Add the norms of the gradients that the steps measure to the seeds' records."""
+    for step, values in enumerate(norms.tolist()):
+        for (seed, steps), norm in zip(kernels, values, strict=True):
+            if steps[step].is_sampled:
+                seed.activation.gradient.add(norm)

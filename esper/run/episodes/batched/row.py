@@ -1,238 +1,137 @@
-"""The control of one network of a stack: a `Grower` whose tensors are elsewhere.
+"""An episode that runs in a batch: its task, its control, and where the stack holds its weights."""
 
-Its model is a real one, with real kernels, but it is neither trained nor evaluated: a stack does
-both, for many networks at once.  The weights in it are those of the last `put_back`.
-"""
-
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from esper.attribution.evaluation import Evaluation
-from esper.attribution.first_order import Loss
-from esper.attribution.health import Probe
-from esper.attribution.kept import due
-from esper.attribution.modes import Key, Modes
-from esper.contracts.errors import EsperError
-from esper.contracts.metrics import EpochMetrics, TrainReport
-from esper.contracts.slot import SlotSpec
-from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
-from esper.contracts.step import StepReport
-from esper.grower.grower import Grower
-from esper.grower.read_out import BestAverage
-from esper.growth.average import WeightAverage
-from esper.growth.data_flow import data_flow
-from esper.growth.host import Host
-from esper.growth.inputs import RecentInputs
-from esper.growth.options import ReadOut
-from esper.growth.prepare import HostSetup, prepare
-from esper.kernels.make import Limits, Maker
+from esper.attribution.modes import Key
+from esper.contracts.slot import SlotKind
+from esper.contracts.stage import BLENDED
+from esper.growth.attach import kernels_of
+from esper.growth.slot import Seed
+from esper.run.episodes.batched.control import RowGrower, RowHost
+from esper.run.episodes.batched.flat import (
+    BLUEPRINTS,
+    block_range,
+    host_pieces,
+    pack_host,
+    pack_kernel,
+    unpack,
+    unpack_kernel,
+)
+from esper.run.episodes.batched.kernels import KernelKey
+from esper.run.episodes.batched.stack import Stack
 from esper.run.episodes.hosts import EpisodeHost
-from esper.safety.governor import Health
-from esper.safety.rollback import Governor, Inspection, Snapshot
-from esper.training.optimizer import build_optimizer
-from esper.training.options import Training
+from esper.run.episodes.task import EpisodeTask
+from esper.run.task import Task
 
 
-class UnsupportedError(EsperError):
-    """An episode needs what only a `Grower` with its own training can do."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An episode to run; `options` are those of `Episode`.
 
-
-class _NoAverage(WeightAverage):
-    """Stands for the average of a network whose weights a stack averages."""
-
-    def __init__(self) -> None:
-        self.mean, self.waiting, self.epochs = {}, 0.0, 0.0
-
-    def follow(self) -> None:
-        """Do nothing."""
-
-    def catch_up(self) -> None:
-        """Do nothing."""
-
-    def load(self, mean: Mapping[str, Tensor | None], waiting: float = 0.0) -> None:
-        """Do nothing."""
-
-
-class _NoInputs(RecentInputs):
-    """Records nothing: dense hosts have no batch statistics."""
-
-    is_needed = False  # type: ignore[assignment]
-
-    def record(self, *, wanted: bool) -> None:
-        """Do nothing."""
-
-
-class RowHost(Host):
-    """A host whose optimizer takes no steps."""
-
-    def __init__(self, model: nn.Module, optimizer: Optimizer, setup: HostSetup) -> None:
-        super().__init__(model, optimizer, setup.growth, setup.coin, setup.average_epochs)
-        self.average, self.inputs = _NoAverage(), _NoInputs(model)
-        self._own = super().num_parameters, super().num_trainable
-
-    @property
-    def num_parameters(self) -> int:
-        """Parameters of the network, kernels included."""
-        return self._own[0] + sum(life.parameters for _, life in self.kernels())
-
-    @property
-    def num_trainable(self) -> int:
-        """Trainable ones of these parameters."""
-        return self._own[1] + sum(life.trainable for _, life in self.kernels())
-
-    def begin_epoch(self) -> None:
-        """Prepare the first step of an epoch."""
-        self.steps.toss(self.global_step)
-
-    def _listen(self) -> None:
-        """Register no hooks."""
-
-
-def _make_host(
-    model: nn.Module, optimizer: Optimizer, example_input: Tensor, setup: HostSetup
-) -> RowHost:
-    """Return a host as `prepare` does, with slots that are known instead of found."""
-    assert isinstance(model, EpisodeHost)
-    host = RowHost(model, optimizer, setup)
-    host.base_flops = float(_flops(model))
-    host.place(_specs(model, example_input, setup), setup.num_seeds)
-    if setup.follows_data:
-        host.data_flow = data_flow(model, example_input, list(host.slots))
-    return host
-
-
-_MAKER = Maker(Limits())
-"""Makes the kernels of all rows, so that it validates each kind of kernel once."""
-
-_SPECS: dict[tuple[Any, ...], list[SlotSpec]] = {}
-
-
-def _specs(model: EpisodeHost, example_input: Tensor, setup: HostSetup) -> list[SlotSpec]:
-    """Return the slots of a host, which are the same for every dense one with as many blocks."""
-    key = (len(model.blocks), setup.selection, setup.slots, setup.placement)
-    if key not in _SPECS:
-        other = copy.deepcopy(model)
-        found = prepare(other, build_optimizer(other, Training()), example_input, setup)
-        _SPECS[key] = [slot.spec for slot in found.slots.values()]
-    return _SPECS[key]
-
-
-def _flops(model: nn.Module) -> int:
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    return sum(2 * layer.weight.numel() for layer in layers)
-
-
-class _Judge(Governor):
-    """A governor that judges, but cannot roll back."""
-
-    def keep(self, epoch: int) -> None:
-        """Note which kernels are blended, and no weights."""
-        if self._snapshot is not None:
-            self._snapshot = Snapshot.of_stages(self.trials.host, epoch)
-
-    def _roll_back(self, snapshot: Snapshot, health: Health, metrics: EpochMetrics) -> Inspection:
-        raise UnsupportedError(f"the governor rolls back at epoch {metrics.epoch}: {health.reason}")
-
-
-class RowBest(BestAverage):
-    """Notes when the network is the best so far; the stack keeps the weights.
-
-    kept: the kernels of that network.
-    is_new: whether it is that of the present epoch; the stack resets it.
+    Raises:
+        ValueError: if the task's host is not a dense one.
     """
 
-    def __init__(self, host: Host, options: ReadOut) -> None:
-        super().__init__(host, options)
-        self.kept: frozenset[Key] = frozenset()
-        self.is_new = False
+    task: EpisodeTask
+    rng_seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def keep(self, loss: float, epoch: int) -> None:
-        """Note the kernels of the network that are not live."""
-        self.loss, self.epoch, self.is_new = loss, epoch, True
-        seeds = self.host.seeds()
-        kept = [(s.slot, s.index) for s in seeds if s.stage is SeedStage.FOSSILIZED]
-        self.kept = frozenset(kept)
-        self._tensors = {}
-
-    def apply(self) -> int | None:
-        """Remove the kernels that the best network does not have; return its epoch."""
-        self.is_applied = True
-        for seed in self.host.seeds():
-            if seed.current is not None and (seed.slot, seed.index) not in self.kept:
-                self.host.leave_out(seed)
-        return self.epoch
+    def __post_init__(self) -> None:
+        if self.task.kind is not SlotKind.DENSE:
+            raise ValueError(f"only dense episodes run in a batch, got {self.task.kind}")
 
 
-class RowModes(Modes):
-    """Evaluations that a stack makes: some are known already, others it makes when asked."""
+@dataclass(slots=True)
+class Row:
+    """A network of a stack and its control.
 
-    def __init__(
-        self,
-        host: Host,
-        known: Mapping[frozenset[Key], Evaluation],
-        evaluate: Callable[[frozenset[Key]], Evaluation],
-    ) -> None:
-        super().__init__(_no_evaluate, host)
-        self._given, self._asked = known, evaluate
+    position: of its job among those of the batch.
+    number: its row in the stack.
+    kernels: the keys of its kernels in the stack, by slot and seed.
+    flops: of its training so far.
+    """
 
-    def _evaluated(self, muted: frozenset[Key]) -> Evaluation:
-        return self._given[muted] if muted in self._given else self._asked(muted)
+    position: int
+    job: Job
+    run: Task
+    grower: RowGrower
+    number: int
+    kernels: dict[Key, KernelKey] = field(default_factory=dict)
+    flops: float = 0.0
 
-    @contextmanager
-    def settled_network(self) -> Iterator[None]:
-        """Do nothing: the stack keeps the best network."""
-        yield
+    @property
+    def host(self) -> RowHost:
+        """The host, whose model holds weights of an earlier epoch."""
+        assert isinstance(self.grower.host, RowHost)
+        return self.grower.host
 
+    @property
+    def _model(self) -> EpisodeHost:
+        assert isinstance(self.host.model, EpisodeHost)
+        return self.host.model
 
-def _no_evaluate(model: nn.Module) -> Any:
-    raise AssertionError("a stack evaluates its networks")
+    def initial_weights(self) -> Tensor:
+        """Return the flat weights of the host."""
+        return pack_host(self._model)
 
+    def frozen(self) -> tuple[int, int] | None:
+        """Return the part of the flat weights that does not learn, None if all do."""
+        learns = [[p.requires_grad for p in block.parameters()] for block in self._model.blocks]
+        places = [place for place, each in enumerate(learns) if not all(each)]
+        assert len(places) <= 1, "at most one block is damaged"
+        return block_range(places[0]) if places else None
 
-class RowGrower(Grower):
-    """A grower of a network that a stack trains and evaluates."""
+    def follow(self) -> tuple[list[KernelKey], dict[KernelKey, Tensor]]:
+        """Note the kernels that the host holds now; return those that left, and the new ones.
 
-    make_host, make_governor, make_best = staticmethod(_make_host), _Judge, RowBest
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.adapter.pipeline.maker = _MAKER
-
-    def step_on(
-        self, modes: Modes, trained: TrainReport, loss: Loss, probe: Probe
-    ) -> StepReport:
-        """Take the control step of an epoch; arguments as those of `Grower.step`.
-
-        Raises:
-            UnsupportedError: if the governor would roll the network back.
+        The new ones come with their flat weights.
         """
-        return self._control(modes, trained, None, loss, probe)
+        seeds = [seed for seed in self.host.seeds() if seed.current is not None]
+        now = {(seed.slot, seed.index): self._key(seed) for seed in seeds}
+        gone = [key for at, key in self.kernels.items() if now.get(at) != key]
+        added = {
+            key: pack_kernel(self._module(*at), BLUEPRINTS[key.blueprint])
+            for at, key in now.items()
+            if self.kernels.get(at) != key
+        }
+        self.kernels = now
+        return gone, added
 
-    def modes_needed(self) -> set[frozenset[Key]]:
-        """Return the muted kernels of the evaluations that the next control step asks for.
+    def alphas(self, muted: frozenset[Key]) -> dict[KernelKey, float]:
+        """Return the blend factors of the kernels that are blended and not muted."""
+        seeds = [self.host.seed(*key) for key in self.kernels if key not in muted]
+        return {self.kernels[s.slot, s.index]: s.alpha for s in seeds if s.stage in BLENDED}
 
-        A step that asks for more gets it too, but evaluates that alone.
-        """
-        host, epoch, options = self.host, self.epoch + 1, self.options.attribution
-        live = [seed for seed in host.seeds() if seed.stage in BLENDED & LIVE]
-        blended = frozenset((seed.slot, seed.index) for seed in live)
-        on_trial = {(seed.slot, seed.index) for seed in live if seed.stage in ON_TRIAL}
-        needed = {blended}
-        if any(seed.stage is SeedStage.BLENDING for seed in live):
-            needed.add(frozenset())
-        for seed in live:
-            life, key = seed.activation, (seed.slot, seed.index)
-            age = epoch - life.aged_from
-            if key in on_trial and options.due(age, epoch, self.epochs, again=life.blends_again):
-                others = frozenset(on_trial - {key})
-                needed |= {frozenset(), frozenset({key}), others, others | {key}}
-        if host.looks_again:
-            needed |= {blended | {(seed.slot, seed.index)} for seed in due(host, epoch)}
-        return needed
+    def move(self, number: int) -> None:
+        """Note another row in the stack."""
+        self.number = number
+        self.kernels = {at: replace(key, row=number) for at, key in self.kernels.items()}
 
-    def _begin_epoch(self) -> None:
-        self.host.begin_epoch()
+    def put_back(self, stack: Stack) -> None:
+        """Copy the present weights into the model, and their averages into the host's record."""
+        self._unpack(stack.mean, stack.pool.mean, stack)
+        self.host.average.mean = {n: p.detach().clone() for n, p in self._model.named_parameters()}
+        self._unpack(stack.weights, stack.pool.weights, stack)
+
+    def _unpack(self, hosts: Tensor, kernels: Tensor, stack: Stack) -> None:
+        unpack(host_pieces(self._model), hosts[self.number])
+        at = stack.pool.index()
+        for (slot, index), key in self.kernels.items():
+            seed = self.host.seed(slot, index)
+            # The present control step may have culled it.
+            if seed.current is not None and seed.activations == key.activation:
+                unpack_kernel(
+                    self._module(slot, index), BLUEPRINTS[key.blueprint], kernels[at[key]]
+                )
+
+    def _key(self, seed: Seed) -> KernelKey:
+        place = list(self.host.slots).index(seed.slot)
+        blueprint = BLUEPRINTS.index(seed.activation.blueprint)
+        return KernelKey(place, blueprint, self.number, seed.index, seed.activations)
+
+    def _module(self, slot: str, seed: int) -> nn.Module:
+        return kernels_of(self.host.slots[slot].module).kernels[str(seed)]

@@ -55,9 +55,7 @@ class RowData:
 
     def batches(self, epoch: int) -> Batches:
         """Return the batches on which a run of each row trains in an epoch, counted from 1."""
-        orders = [
-            _order(len(run.data.train), run.rng_seed, epoch) for run in self.runs
-        ]
+        orders = [_order(len(run.data.train), run.rng_seed, epoch) for run in self.runs]
         index = torch.stack([order for order, _ in orders])
         sizes = torch.stack([size for _, size in orders])
         rows = torch.arange(len(self.runs))[:, None, None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from esper.run.episodes.batched.adam import AdamRows
-from esper.run.episodes.batched.kernels import Gates, KernelKey, KernelPool, PlaceKernels, Placed
+from esper.run.episodes.batched.kernels import Gates, KernelKey, KernelPool, Placed, PlaceKernels
 from esper.run.episodes.batched.network import Shapes, logits, sample_losses
 from esper.run.episodes.batched.row_data import Batches
 from esper.training.options import Training
