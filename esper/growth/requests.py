@@ -3,17 +3,15 @@
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
-from functools import lru_cache
+from typing import Any
 
 from torch import nn
 
-from esper.blueprint import catalogue
-from esper.blueprint.base import Blueprint
-from esper.contracts.slot import SlotSpec, SlotState
+from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
+from esper.growth.slot import Slot
 from esper.kernels.kernel import KernelError
 from esper.kernels.request import Request, measured
 
@@ -28,21 +26,27 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
 
 def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
     """Return the state of every slot, with the cost of the cheapest kernel that it could get."""
-    return tuple(replace(state, least_flops=_least_flops(state)) for state in host.states(epoch))
+    flops = host.settled_flops
+    known: dict[tuple[Any, ...], float] = {}
+    return tuple(
+        slot.state(epoch, flops, _least_flops(slot, known)) for slot in host.slots.values()
+    )
 
 
-def _least_flops(state: SlotState) -> float:
-    """Return the FLOPs of the cheapest kernel of a slot's dormant seeds, infinite without any."""
-    bound = {seed.bound for seed in state.seeds if seed.stage is SeedStage.DORMANT}
-    return min([_flops(state.spec, catalogue.get(name)) for name in bound], default=math.inf)
+def _least_flops(slot: Slot, known: dict[tuple[Any, ...], float]) -> float:
+    """Return the FLOPs of the cheapest kernel of a slot's dormant seeds, infinite without any.
 
-
-@lru_cache(maxsize=4096)
-def _flops(spec: SlotSpec, recipe: Blueprint) -> float:
-    """Return the FLOPs of a blueprint's kernels in a slot, infinite if it fails."""
-    with suppress(KernelError):
-        return float(measured(spec, 0, recipe.name)[1].flops)
-    return math.inf
+    `known` are those of blueprints by kind, placement and shapes of a slot; new ones are added.
+    """
+    spec, least = slot.spec, math.inf
+    for name in {seed.bound for seed in slot.seeds if seed.stage is SeedStage.DORMANT}:
+        key = (spec.kind, spec.placement, spec.in_shape, spec.out_shape, name)
+        if key not in known:
+            known[key] = math.inf
+            with suppress(KernelError):
+                known[key] = float(measured(spec, 0, name)[1].flops)
+        least = min(least, known[key])
+    return least
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

@@ -209,7 +209,9 @@ class RowGrower(Grower):
         super().__init__(*args, **options)
         self.adapter.pipeline.maker = _MAKER
 
-    def step_on(self, modes: Modes, trained: TrainReport, loss: Loss, probe: Probe) -> StepReport:
+    def step_on(
+        self, modes: Modes, trained: TrainReport, loss: Loss | None, probe: Probe
+    ) -> StepReport:
         """Take the control step of an epoch; arguments as those of `Grower.step`.
 
         Raises:

@@ -26,6 +26,7 @@ from esper.run.episodes.batched.row_data import RowData
 from esper.run.episodes.batched.stack import EpochNumbers, Stack
 from esper.run.episodes.data import load
 from esper.run.episodes.episode import EpisodeResult, grower_of, mixed, result_of, run_of
+from esper.run.episodes.scripted import ScriptedPolicy
 from esper.run.episodes.task import STEPS_PER_EPOCH
 from esper.training.epoch import Epoch
 
@@ -70,9 +71,12 @@ class BatchedEpisodes:
         reports = []
         for row, report in zip(self.rows, trained, strict=True):
             if row.grower.observer.checkups is not None:
-                row.put_back(self.stack)
+                row.put_back(self.stack, averages=True)
             modes = RowModes(row.grower.host, known[row.number], partial(self._evaluated, row))
-            loss, probe = (_Fresh(self.stack, row, each) for each in (row.run.loss, row.run.probe))
+            # A scripted event offers one blueprint, so that nothing depends on its rank.
+            is_scripted = isinstance(row.grower.policy, ScriptedPolicy)
+            loss = None if is_scripted else _Fresh(self.stack, row, row.run.loss)
+            probe = _Fresh(self.stack, row, row.run.probe)
             try:
                 control = row.grower.step_on(modes, report, loss, probe)
             except UnsupportedError as error:

@@ -111,10 +111,12 @@ class Row:
         self.number = number
         self.kernels = {at: replace(key, row=number) for at, key in self.kernels.items()}
 
-    def put_back(self, stack: Stack) -> None:
-        """Copy the present weights into the model, and their averages into the host's record."""
-        self._unpack(stack.mean, stack.pool.mean, stack)
-        self.host.average.mean = {n: p.detach().clone() for n, p in self._model.named_parameters()}
+    def put_back(self, stack: Stack, *, averages: bool = False) -> None:
+        """Copy the present weights into the model; also their averages into the host's record."""
+        if averages:
+            self._unpack(stack.mean, stack.pool.mean, stack)
+            mean = {name: each.detach().clone() for name, each in self._model.named_parameters()}
+            self.host.average.mean = mean
         self._unpack(stack.weights, stack.pool.weights, stack)
 
     def _unpack(self, hosts: Tensor, kernels: Tensor, stack: Stack) -> None:
