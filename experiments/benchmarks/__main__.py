@@ -15,6 +15,7 @@ import torch
 
 from experiments.benchmarks import (
     bandits,
+    batched,
     compile,
     endurance,
     governor,
@@ -48,6 +49,8 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "slots": price.slots,
     "price": price.price,
     "graph": graph.graphs,
+    "batched": batched.speed,
+    "agreement": batched.agreement,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

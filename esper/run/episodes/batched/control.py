@@ -7,6 +7,7 @@ both, for many networks at once.  The weights in it are those of the last `Row.p
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from esper.attribution.health import Probe
 from esper.attribution.kept import due
 from esper.attribution.modes import Key, Modes
 from esper.contracts.errors import EsperError
+from esper.contracts.event import LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
@@ -30,7 +32,10 @@ from esper.growth.host import Host
 from esper.growth.inputs import RecentInputs
 from esper.growth.options import ReadOut
 from esper.growth.prepare import HostSetup, prepare
+from esper.growth.slot import Activation
+from esper.kernels.kernel import Kernel
 from esper.kernels.make import Limits, Maker
+from esper.kernels.request import Request
 from esper.run.episodes.hosts import EpisodeHost
 from esper.safety.governor import Health
 from esper.safety.rollback import Governor, Inspection, Snapshot
@@ -91,6 +96,13 @@ class RowHost(Host):
         """Trainable ones of these parameters."""
         return self._own[1] + sum(life.trainable for _, life in self.kernels())
 
+    def germinate(
+        self, slot: str, index: int, kernel: Kernel, activation: Activation, reason: str = ""
+    ) -> list[LifecycleMove]:
+        """Put a copy of a kernel into a dormant seed, as `Host.germinate` does."""
+        own = replace(kernel, module=copy.deepcopy(kernel.module))
+        return super().germinate(slot, index, own, activation, reason)
+
     def begin_epoch(self) -> None:
         """Prepare the first step of an epoch."""
         self.steps.toss(self.global_step)
@@ -112,8 +124,32 @@ def _make_host(
     return host
 
 
-_MAKER = Maker(Limits())
-"""Makes the kernels of all rows, so that it validates each kind of kernel once."""
+MOST_KEPT = 8192
+"""Kernels that `_KeepingMaker` keeps."""
+
+
+class _KeepingMaker(Maker):
+    """Makes each kernel once: rows with one seed ask for the same ones, and ask again to rank them.
+
+    What germinates is a copy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Limits())
+        self._kept: dict[tuple[Any, ...], Kernel] = {}
+
+    def make(self, request: Request, *, in_background: bool = False) -> Kernel:
+        """Return the kernel of a request, which must not be changed."""
+        key = (request.key, request.weights)
+        kernel = self._kept.get(key)
+        if kernel is None:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            kernel = self._kept[key] = super().make(request, in_background=in_background)
+        return kernel
+
+
+_MAKER = _KeepingMaker()
 
 _SPECS: dict[tuple[Any, ...], list[SlotSpec]] = {}
 

@@ -32,7 +32,7 @@ from esper.training.epoch import Epoch
 
 Watch = Callable[[int, StepReport], None]
 
-STACK = 96
+STACK = 192
 """Most networks of a stack."""
 
 
