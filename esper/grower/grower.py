@@ -55,8 +55,7 @@ class Grower:
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
-    `statistics` are the batch statistics that the last evaluation computed, by name; `make_host`
-    and the like make parts that a subclass may replace.
+    `statistics`: batch statistics of the last evaluation, by name; `make_*` may be replaced.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
