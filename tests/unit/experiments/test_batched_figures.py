@@ -12,6 +12,7 @@ def test_speed_is_measured_for_each_kind_of_policy() -> None:
     assert all(figure.value > 0 and figure.goal == 2.0 for figure in figures)
 
 
+@pytest.mark.slow
 def test_episodes_in_a_batch_agree_with_those_through_grower(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
