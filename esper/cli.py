@@ -50,6 +50,12 @@ def _complete(incomplete: str) -> list[str]:
     return complete(incomplete)
 
 
+def _complete_policy(incomplete: str) -> list[str]:
+    from esper.app.arguments import complete
+
+    return complete(incomplete, "train_policy")
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     epilog=HYDRA_FLAGS,
@@ -76,6 +82,33 @@ def train(
 
     if resume is None:
         runner.train(overrides or [])
+    else:
+        runner.resume(resume, overrides or [])
+
+
+@app.command(
+    "train-policy",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog="Flags of Hydra pass through: --cfg job|hydra|all, --resolve, --info, --hydra-help.",
+)
+def train_policy(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Options, such as tasks=100 processes=2 store=sqlite store.path=esper.db",
+            autocompletion=_complete_policy,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Continue an interrupted training."),
+    ] = None,
+) -> None:
+    """Train a learned policy on many short growth runs, and save it."""
+    from esper.app import train_policy as runner
+
+    if resume is None:
+        runner.train_policy(overrides or [])
     else:
         runner.resume(resume, overrides or [])
 

@@ -31,6 +31,7 @@ from esper.orchestrator.replace import Replace
 from esper.orchestrator.specialize import Specialize
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
+from esper.policy.planner import Planner
 from esper.policy.random import Random as RandomPolicy
 from esper.policy.schedule import Schedule
 from esper.reward.gain import Gain
@@ -88,6 +89,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     },
     "policy": {
         "heuristic": Heuristic,
+        "planner": Planner,
         "never": Never,
         "random": RandomPolicy,
         "schedule": Schedule,

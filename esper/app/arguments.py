@@ -1,4 +1,4 @@
-"""Check, order and complete the arguments of `esper train` before Hydra parses them.
+"""Check, order and complete the arguments of a command before Hydra parses them.
 
 Hydra prints its usage for a wrong flag, and wants all options on one side of its flags.  Here a
 wrong flag is one line, and the order is free.  No other module uses Hydra's internals.
@@ -56,29 +56,33 @@ def _check(parsed: Namespace) -> None:
             raise ConfigError(f"{group} must be one of {', '.join(OPTIONS[group])}, got {option}")
 
 
-def complete(incomplete: str) -> list[str]:
-    """Return the completions of the last word of an `esper train` command line."""
+def complete(incomplete: str, config_name: str = "train") -> list[str]:
+    """Return the completions of the last word of the command line of a configuration."""
     in_bash = _bash_words()
     words = in_bash or [incomplete]
     key, equals, _ = words[-1].rpartition("=")
     shown = f"{key}=" if in_bash and equals else ""  # bash itself prepends this to the answer
-    return [word.removeprefix(shown) for word in _query(words) if not word.endswith("_schema")]
+    return [
+        word.removeprefix(shown)
+        for word in _query(words, config_name)
+        if not word.endswith("_schema")
+    ]
 
 
-def _query(words: list[str]) -> list[str]:
+def _query(words: list[str], config_name: str) -> list[str]:
     """Return Hydra's completions; none if the other words are no valid configuration."""
     register()
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(conf_dir())))
     overrides = [word for word in words[:-1] if not word.startswith("-")]
     line = " ".join([*overrides, words[-1]])
     try:
-        return list(DefaultCompletionPlugin(loader)._query(config_name="train", line=line))
+        return list(DefaultCompletionPlugin(loader)._query(config_name=config_name, line=line))
     except (HydraException, OmegaConfBaseException):
         return []
 
 
 def _bash_words() -> list[str]:
-    """Return the words after `esper train`, or none in another shell than bash.
+    """Return the words after the command, or none in another shell than bash.
 
     Bash splits `key=value` at the `=`; this function joins the parts again.
     """

@@ -24,7 +24,7 @@ from esper.rundir.records import RunState, is_run, load_summary, state_of
 
 
 @contextmanager
-def _exit_on_error() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Print a user's error as one line and exit with code 1."""
     try:
         yield
@@ -43,7 +43,7 @@ class JobCallback(Callback):
     def __init__(self, resumes: bool = False) -> None:
         self.resumes = resumes
 
-    @_exit_on_error()
+    @exit_on_error()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a run that cannot start or resume, before anything is written."""
         task = config.copy()
@@ -59,36 +59,45 @@ class JobCallback(Callback):
                 f"or continue it: esper train --resume {run_dir}"
             )
 
-    @_exit_on_error()
+    @exit_on_error()
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the command that started the job."""
         resume.write_run_command(config)
 
-    @_exit_on_error()
+    @exit_on_error()
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the command that started the sweep."""
         resume.write_sweep_command(config, resumes=self.resumes)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Record the error of a failed job; the other jobs of a sweep still run."""
-        if job_return.status == JobStatus.COMPLETED:
-            return
-        job_return.status = JobStatus.COMPLETED  # else Hydra raises the error when it is read
-        error = job_return.return_value
-        print_error(error)
-        with suppress(OSError):  # a full disk, which the printed line names
-            _record_failure(Path(config.hydra.runtime.output_dir), error)
-        if isinstance(error, InterruptionError):
-            raise SystemExit(INTERRUPTED)
-        if config.hydra.mode != RunMode.MULTIRUN:
+        if failed(config, job_return) and config.hydra.mode != RunMode.MULTIRUN:
             raise SystemExit(1)
-        job_return.return_value = float("nan")
 
-    @_exit_on_error()
+    @exit_on_error()
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write and print the table of the sweep; exit with code 1 if a job failed."""
         if not sweep.finish(Path(config.hydra.sweep.dir)):
             raise SystemExit(1)
+
+
+def failed(config: DictConfig, job_return: JobReturn) -> bool:
+    """Return whether a job failed; print its error and record it in the job's folder.
+
+    Raises:
+        SystemExit: if the job was interrupted.
+    """
+    if job_return.status == JobStatus.COMPLETED:
+        return False
+    job_return.status = JobStatus.COMPLETED  # else Hydra raises the error when it is read
+    error = job_return.return_value
+    print_error(error)
+    with suppress(OSError):  # a full disk, which the printed line names
+        _record_failure(Path(config.hydra.runtime.output_dir), error)
+    if isinstance(error, InterruptionError):
+        raise SystemExit(INTERRUPTED)
+    job_return.return_value = float("nan")
+    return True
 
 
 def _record_failure(run_dir: Path, error: BaseException) -> None:

@@ -29,6 +29,8 @@ from esper.rundir.records import (
 
 _RESUMES = "hydra.callbacks.job_callback.resumes"
 _MOST_NAMED = 5
+TRAIN_POLICY = "train_policy"
+"""Name of the configuration of `esper train-policy`."""
 
 _NEVER_SAVED = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)
 _SWEEPS_ONLY = ("hydra.sweep", "hydra/sweeper", "hydra/launcher", "hydra.launcher")
@@ -53,14 +55,17 @@ def one_folder(folder: Path, words: Sequence[str]) -> tuple[Path, list[str]]:
     return folders[0], [word for word in words if Path(word) not in further]
 
 
-def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], Path]:
+def command_to_resume(
+    folder: Path, further: Sequence[str], config_name: str = "train"
+) -> tuple[list[str], Path]:
     """Return the arguments that resume the run or sweep in `folder`, and the working directory.
 
     It is the original working directory if that still exists, for options with relative paths.
     `further` options replace the saved ones of the same keys.
 
     Raises:
-        ConfigError: if the folder holds neither, or `further` would change the jobs of a sweep.
+        ConfigError: if the folder holds neither, or a run of another command than that of
+            `config_name`, or if `further` would change the jobs of a sweep.
     """
     folder = folder.resolve()
     of_sweep = is_sweep(folder)
@@ -70,6 +75,9 @@ def command_to_resume(folder: Path, further: Sequence[str]) -> tuple[list[str], 
             f"{folder} cannot be resumed: it is no folder of a run or a sweep of Esper's"
             f"{_runs_in(folder)}"
         )
+    if (TRAIN_POLICY in command["flags"]) != (config_name == TRAIN_POLICY):
+        other = "train" if config_name == TRAIN_POLICY else "train-policy"
+        raise ConfigError(f"{folder} is continued by another command: esper {other} --resume")
     _check_further(folder, further, of_sweep=of_sweep)
     options = _replaced(command["overrides"], further)
     place = "hydra.sweep.dir" if of_sweep else "hydra.run.dir"

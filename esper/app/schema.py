@@ -1,8 +1,8 @@
-"""Register `RunConfig` as schema with Hydra, and convert a composed configuration to it."""
+"""Register the schemas of configurations with Hydra, and convert what it composes to them."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +12,9 @@ from esper.app.explain import explain, unknown_key
 from esper.config import RunConfig
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
+from esper.run.policy_training.config import PolicyTraining
+
+Config = TypeVar("Config")
 
 
 def conf_dir() -> Path:
@@ -31,28 +34,36 @@ def register() -> None:
     """Register the schemas of all options with Hydra; a second call changes nothing."""
     store = ConfigStore.instance()
     run = writable(OmegaConf.structured(RunConfig))
+    policy = writable(OmegaConf.structured(PolicyTraining))
+    policy["policy"] = policy["store"] = "???"
     for group, options in OPTIONS.items():
         run[group] = "???"  # the defaults list of `train.yaml` chooses
         for name, option in options.items():
             node = writable(OmegaConf.structured(option))
             store.store(group=group, name=f"{name}_schema", node=node)
     store.store(name="train_schema", node=run)
+    store.store(name="train_policy_schema", node=policy)
 
 
 def to_run_config(cfg: DictConfig) -> RunConfig:
-    """Return a composed configuration as a checked `RunConfig`.
+    """Return a composed configuration as a checked `RunConfig`; raises as `to_config`."""
+    return to_config(cfg, RunConfig)
+
+
+def to_config(cfg: DictConfig, schema: type[Config]) -> Config:
+    """Return a composed configuration as a checked object of the class `schema`.
 
     Raises:
         ConfigError: naming the key, its value and what is allowed.
     """
     try:
-        _refuse_unknown_keys(cfg, RunConfig, "")
+        _refuse_unknown_keys(cfg, schema, "")
         config = OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
         raise ConfigError(explain(error)) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    assert isinstance(config, RunConfig)
+    assert isinstance(config, schema)
     return config
 
 

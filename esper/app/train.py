@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import typer
@@ -32,13 +33,20 @@ def train(arguments: Sequence[str]) -> None:
         ConfigError: if Hydra refuses the arguments or the configuration that they compose.
         SystemExit: with code 1 if a run or a job failed; its error was printed before.
     """
-    ordered = flags_first(arguments)
+    compose("train", train_task, flags_first(arguments))
+
+
+def compose(config_name: str, task: Callable[[DictConfig], Any], ordered: Sequence[str]) -> None:
+    """Call a task with the configuration of this name; arguments and errors are those of `train`.
+
+    `ordered` are the arguments, Hydra's flags first.
+    """
     register()
-    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+    app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
-    argv, sys.argv = sys.argv, ["esper train", *ordered]
+    argv, sys.argv = sys.argv, [f"esper {config_name.replace('_', '-')}", *ordered]
     try:
-        app(train_task)()
+        app(task)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error  # of Hydra; the callback handles those of jobs
     finally:

@@ -11,13 +11,12 @@ Logarithms are of at least `LEAST`.  Shapes: B samples, 2 halves, S rows of a ha
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from esper.attribution.birth import birth_score
+from esper.attribution.birth import Unborn, birth_scores
 from esper.attribution.flow import BlockFlow, watched
 from esper.attribution.modes import Key
 from esper.contracts.health import BlockHealth
@@ -27,7 +26,7 @@ from esper.growth.attach import BANK
 from esper.growth.bank import guarded
 from esper.growth.host import Host
 from esper.growth.slot import Slot
-from esper.kernels.kernel import Kernel, KernelError
+from esper.kernels.kernel import Kernel
 from esper.probe import units
 from esper.probe.modes import eval_mode, every_layer_called
 from esper.probe.rng_state import RngState, restored
@@ -164,6 +163,7 @@ def _activations(flows: Mapping[str, BlockFlow]) -> dict[str, _Column]:
     variances = _column(lambda rows: rows.var(dim=-2, correction=0).mean(dim=-1), outputs)
     return {
         "activation_variance": {name: _log(value) for name, value in variances.items()},
+        "units": {name: float(rows.shape[-1]) for name, rows in seen.items()},
         "effective_rank": _column(units.effective_rank, seen),
         "dead_units": _column(units.dead_units, seen),
         "correlation": _column(units.correlation, seen),
@@ -245,16 +245,20 @@ def _births(
 ) -> dict[Key, float | None]:
     """Return the scores of the kernels that do not fail."""
     scores: dict[Key, float | None] = {}
-    for key, kernel in kernels.items():
-        flow, spec = flows[key[0]], host.slots[key[0]].spec
-        source = flow.output if spec.placement is Placement.SERIES else flow.input
+    for name, flow in flows.items():
+        keys = [key for key in kernels if key[0] == name]
+        is_series = host.slots[name].spec.placement is Placement.SERIES
+        source = flow.output if is_series else flow.input
         slope = slopes.whole.get(id(flow.output))
         if source is None or slope is None:
-            scores[key] = None
+            scores |= dict.fromkeys(keys)
             continue
-        # A kernel that fails is reported when it is asked for.
-        with suppress(KernelError):
-            scores[key] = _finite(birth_score(key, kernel, source, slope, host.like(spec.name)))
+        like = host.like(name)
+        unborn = [
+            Unborn(key=key, kernel=kernels[key], source_B=source, slope_B=slope, like=like)
+            for key in keys
+        ]
+        scores |= {key: _finite(score) for key, score in birth_scores(unborn).items()}
     return scores
 
 

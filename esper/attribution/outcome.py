@@ -42,6 +42,7 @@ def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
         latency_ms=activation.latency_ms,
         memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         rolled_back=closed.rolled_back,
+        features=activation.features,
         reason=closed.reason,
     )
 

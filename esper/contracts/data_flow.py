@@ -33,6 +33,9 @@ class DataFlow:
         the input to it, relative to the largest such number, in [0, 1]; 0 if no slot follows
         another.
     outputs: slots whose output reaches that of the host through no other slot, in order.
+    unavoidable: slots that lie on every path of the data from the input of the host to its output,
+        in order.  All calls of a slot are one place on these paths.  A slot inside another is none
+        of them: kernels of the outer slot pass by it.
     edges: by target, then by source, in the order of the slots.  Of more than `MOST_SOURCES`
         slots that reach a target only those with the nearest paths have an edge, because on a
         residual stream every slot reaches all that follow.
@@ -40,6 +43,7 @@ class DataFlow:
 
     positions: Mapping[str, float]
     outputs: tuple[str, ...]
+    unavoidable: tuple[str, ...]
     edges: tuple[Edge, ...]
 
 

@@ -18,6 +18,7 @@ class BlockHealth:
     weight_norm: log of the root mean square of its parameters.
     linear_gain: cross-validated share of the loss's gradient at the block's output that a linear
         map of the block's input predicts, in [-1, 1].
+    units: number of its units, of which at most 128 are looked at.
     effective_rank: participation ratio of the units' covariance, relative to their number, in
         [0, 1].
     gradient_norm: log of the root mean square of its parameters' gradient.
@@ -27,7 +28,7 @@ class BlockHealth:
     dead_units: share of the units that hardly change over the samples, in [0, 1].
     correlation: mean absolute correlation between its live units, in [0, 1].
     gradient_noise: log of the variance of the gradient of a half of the probe's samples, relative
-        to the square of its norm.
+        to the square of its norm, in [-6, 6].
     """
 
     epoch: int
@@ -36,6 +37,7 @@ class BlockHealth:
     activation_variance: float | None = None
     weight_norm: float | None = None
     linear_gain: float | None = None
+    units: float | None = None
     effective_rank: float | None = None
     gradient_norm: float | None = None
     gradient_ratio: float | None = None

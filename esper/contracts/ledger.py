@@ -1,9 +1,10 @@
 """Entries of the ledger and the measurements that they are made from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 MAX_REWARD = 1e100
 """Largest size of a reward; beyond it the variance of rewards would overflow."""
@@ -35,6 +36,9 @@ class LedgerEntry:
     success: True when its settled gain was above 0.
     context: the run at germination, `CONTEXT_SIZE` numbers in [0, 1]: 1, loss, learning rate, and
         share of the epochs that were over; () when unknown.
+    shown: share of a lasting gain that `loss_reduction` shows, > 0.
+    features: what a learned policy read of the germination before it, 4 significant digits each; ()
+        if another policy decided.
     """
 
     run: str
@@ -56,6 +60,8 @@ class LedgerEntry:
     fossilized: bool = False
     success: bool = False
     context: tuple[float, ...] = ()
+    shown: float = 1.0
+    features: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:
@@ -63,15 +69,28 @@ class LedgerEntry:
         if not 0 < self.weight <= 1:
             raise ValueError(f"weight must be in (0, 1], got {self.weight}")
         for name in ("accuracy_improvement", "loss_reduction", "latency_ms", "memory_mb"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"a measurement must be finite or None, got {value}")
+            _check_finite("a measurement", getattr(self, name))
+        for feature in self.features:
+            _check_finite("a feature", feature)
+        if not 0 < self.shown < math.inf:
+            raise ValueError(f"shown must be > 0, got {self.shown}")
         if self.context and not (
             len(self.context) == CONTEXT_SIZE and all(0 <= value <= 1 for value in self.context)
         ):
             raise ValueError(
                 f"context must be {CONTEXT_SIZE} numbers in [0, 1], got {self.context}"
             )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "LedgerEntry":
+        """Return the entry of these values, in which lists stand for tuples."""
+        lists = {name: tuple(value) for name, value in values.items() if type(value) is list}
+        return cls(**{**values, **lists})
+
+
+def _check_finite(name: str, value: float | None) -> None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite or None, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

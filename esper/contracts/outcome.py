@@ -48,6 +48,7 @@ class Outcome:
     latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     rolled_back: True when a rollback culled it while it was part of the network's output.
+    features: as `LedgerEntry.features`.
     """
 
     slot: str
@@ -78,6 +79,7 @@ class Outcome:
     latency_ms: float | None = None
     memory_mb: float = 0.0
     rolled_back: bool = False
+    features: tuple[float | None, ...] = ()
     reason: str = ""
 
     @property

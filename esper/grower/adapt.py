@@ -1,9 +1,9 @@
 """Apply a chosen plan to the network, and open a trial for the seeds that germinate."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from esper.attribution.trials import Trials
-from esper.contracts.decision import Adaptation, Decision, DecisionKind, Refusal
+from esper.contracts.decision import Decision, Refusal
 from esper.contracts.errors import LifecycleError
 from esper.contracts.event import EventBody, Recovery
 from esper.contracts.metrics import EpochMetrics
@@ -13,18 +13,6 @@ from esper.growth.apply import Applied
 from esper.growth.requests import held_kernels, next_requests
 from esper.kernels.kernel import KernelError
 from esper.kernels.pipeline import KernelPipeline
-
-
-def culls_instead(decision: Decision) -> list[Decision]:
-    """Return the cull that remains of a replacement that cannot be made; none of other decisions.
-
-    A seed that a look culls leaves the network whether or not another kernel takes its place.
-    """
-    if decision.adaptation is not Adaptation.REPLACE or decision.seed is None:
-        return []
-    reason = f"cannot be replaced: {decision.reason}"
-    cull = replace(decision, kind=DecisionKind.CULL, adaptation=None, risk=0.0, reason=reason)
-    return [cull]
 
 
 @dataclass(frozen=True, slots=True)

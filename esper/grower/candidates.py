@@ -30,7 +30,7 @@ class Chosen:
     kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a limit, then the selections.
     ranking_ms: time of the backward pass that ranked the kernels.
-    context: of its germinations, as `LedgerEntry.context`.
+    context, features: of its germinations, as `LedgerEntry.context` and `LedgerEntry.features`.
     refusal: why the plan cannot be applied, None if it can.
     """
 
@@ -39,6 +39,7 @@ class Chosen:
     events: tuple[EventBody, ...]
     ranking_ms: float
     context: tuple[float, ...]
+    features: tuple[float | None, ...] = ()
     refusal: Refusal | None = None
 
 
@@ -114,19 +115,25 @@ class Candidates:
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             attempts = (*events, error.attempt)
-            return Chosen(chosen, {}, attempts, ranking_ms, inputs.features, refusal)
-        return Chosen(chosen, kernels_of_plan, events, ranking_ms, inputs.features)
+            return Chosen(chosen, {}, attempts, ranking_ms, inputs.features, refusal=refusal)
+        context, features = inputs.features, decision.features
+        return Chosen(chosen, kernels_of_plan, events, ranking_ms, context, features)
 
     def note(self, chosen: Chosen, applied: Applied, epoch: int) -> None:
-        """Count the germinations of a plan after `epoch` in the ledger, with their context."""
+        """Count the germinations of a plan after `epoch` in the ledger, with their context.
+
+        Their activations keep the features of the decision.
+        """
         for built in applied.built:
-            activation = self.host.seed(built.slot, built.seed).activations
+            seed = self.host.seed(built.slot, built.seed)
+            seed.activation.features = chosen.features
+            activation = seed.activations
             self.selector.ledger.note_activation(built.slot, built.seed, epoch)
             self.selector.ledger.note_context(built.slot, built.seed, activation, chosen.context)
 
     def _offer(self, plan: Plan, decision: Decision, inputs: SelectionInputs) -> _Offer:
         """Build the kernels that the strategy may choose from."""
-        offer = _Offer(barred=inputs.barred)
+        offer, usage = _Offer(barred=inputs.barred), self.reviewer.usage(inputs.epoch)
         for seed in self.selector.candidates(plan, inputs):
             blueprint = inputs.state.seeds[seed].bound
             if blueprint in offer.barred:
@@ -134,7 +141,7 @@ class Candidates:
             try:
                 request = self.host.request(plan.slot, seed, blueprint, self.pipeline.rng_seed)
                 # Before it is built, because this is quick.
-                broken = self.reviewer.broken_limit(request, inputs.epoch)
+                broken = self.reviewer.broken_limit(request, usage)
                 if broken is None:
                     offer.kernels[seed] = self.pipeline.take(request)
                     continue

@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from esper.attribution.evaluation import Evaluate
+from esper.attribution.first_order import Loss
+from esper.attribution.health import Probe
+from esper.attribution.twin import Train
 from esper.contracts.checks import is_whole, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
@@ -16,6 +21,17 @@ from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
 from esper.logger.bus import EventBus
 from esper.probe.tensors import weights_norm
+
+
+@dataclass(frozen=True, slots=True)
+class StepInputs:
+    """The arguments of a control step, see `Grower.step`."""
+
+    evaluate: Evaluate
+    train: Train | None = None
+    trained: TrainReport = field(default_factory=TrainReport)
+    loss: Loss | None = None
+    probe: Probe | None = None
 
 
 def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
@@ -55,6 +71,12 @@ def check_step(
             f"{type(optimizer).__name__} has a scheduler that was made after the grower: make the "
             "scheduler first, and pass it as schedulers=[scheduler]"
         )
+
+
+def check_fresh(epoch: int) -> None:
+    """Raise ValueError if a grower at `epoch` has taken a step, so that no state can be loaded."""
+    if epoch:
+        raise ValueError(f"a state is loaded into a fresh grower, this one is at {epoch}")
 
 
 def check_open(epoch: int, epochs: int, *, is_read_out: bool) -> None:

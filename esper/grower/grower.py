@@ -6,6 +6,7 @@ evaluate -> attribute -> stages advance -> observation -> policy: decisions -> s
 """
 
 import time
+from dataclasses import replace
 from typing import Any, Unpack
 
 from torch import Tensor, nn
@@ -22,15 +23,15 @@ from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, Life
 from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.observation import Observation
 from esper.contracts.step import StepReport
-from esper.grower.adapt import Adapted, Adapter, culls_instead
+from esper.grower import checks
+from esper.grower.adapt import Adapted, Adapter
 from esper.grower.binding import bind_rested
 from esper.grower.candidates import Candidates
-from esper.grower.checks import check_arguments, check_finite, check_open, check_step, check_trained
 from esper.grower.costs import Costs
 from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
-from esper.grower.review import Reviewer
+from esper.grower.review import Reviewer, culls_instead
 from esper.grower.state import load_state, state_of
 from esper.growth.lifecycle import advance_epoch, cull_overdue
 from esper.growth.prepare import prepare
@@ -75,7 +76,7 @@ class Grower:
         bus: EventBus | None = None,
         **options: Unpack[GrowerArguments],
     ) -> None:
-        check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
+        checks.check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
         chosen.attribution.check_epochs(epochs)
         self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
@@ -116,8 +117,7 @@ class Grower:
         """Evaluate the epoch just trained, settle seeds, and change the network.
 
         Args:
-            evaluate: returns a model's losses per sample on the decision-validation split, or
-                losses and hits per sample.
+            evaluate: returns a model's losses, or losses and hits, per decision-validation sample.
             train: trains a model with an optimizer for one epoch; only `attribution.method=twin`
                 needs it.  Twins get the network's learning rates, and its batches if these depend
                 only on the epoch's number or on the global random state.
@@ -131,37 +131,36 @@ class Grower:
                 returns no loss per sample, or the policy needs a `probe`.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
-        check_step(self.host.optimizer, self.options.schedulers, evaluate, train, trained, loss)
-        self.observer.check(probe)
-        check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
-        check_trained(self.host, self.costs.batch_size)
-        modes = Modes(repeatable(evaluate), self.host)
-        return self._control(modes, trained or TrainReport(), train, loss, probe)
+        schedulers = self.options.schedulers
+        checks.check_step(self.host.optimizer, schedulers, evaluate, train, trained, loss)
+        given = checks.StepInputs(evaluate, train, trained or TrainReport(), loss, probe)
+        return self.act(self.observe(given), loss)
 
-    def _control(
-        self,
-        modes: Modes,
-        trained: TrainReport,
-        train: Train | None,
-        loss: Loss | None,
-        probe: Probe | None,
-    ) -> StepReport:
+    def observe(self, given: checks.StepInputs, modes: Modes | None = None) -> StepReport:
+        """Take the first half of a step, up to what the policy sees; `act` must follow.
+
+        `modes` evaluates a network that is trained elsewhere; None if the model was trained.
+        """
+        self.observer.check(given.probe)
+        checks.check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
+        if modes is None:
+            checks.check_trained(self.host, self.costs.batch_size)
+            modes = Modes(repeatable(given.evaluate), self.host)
         began = time.perf_counter()
         evaluation = modes.settled()
-        check_finite(evaluation.losses_N, self.epoch)
+        checks.check_finite(evaluation.losses_N, self.epoch)
         self.statistics, evaluated = modes.statistics, time.perf_counter()
         self.epoch += 1
         self._moves.clear()
-        flops = self.costs.begin_epoch(trained.num_samples)
+        flops = self.costs.begin_epoch(given.trained.num_samples)
         self.host.end_epoch()
-        metrics = trained.metrics(
-            self.epoch, self.host.global_step, evaluation.loss, evaluation.accuracy, flops or 1.0
-        )
+        scores = evaluation.loss, evaluation.accuracy
+        metrics = given.trained.metrics(self.epoch, self.host.global_step, *scores, flops or 1.0)
         self.emit(*self.guard.review(self.epoch))
-        inspection = self.governor.inspect(metrics, trained)
+        inspection = self.governor.inspect(metrics, given.trained)
         self.emit(*inspection.events)
         if not inspection.has_rolled_back:
-            flops += self._attribute(modes, train)
+            flops += self._attribute(modes, given.train)
         attributed = time.perf_counter()
         self.costs.add(flops, len(evaluation.losses_N))
         self.costs.mark_last_looks(self.epoch)
@@ -169,19 +168,9 @@ class Grower:
         if not inspection.has_rolled_back:
             self._advance(metrics, modes.blended_loss())
         self._settle()
-        observation = self.observer.observe(metrics, loss, probe, is_suspect=inspection.is_suspect)
-        decisions = () if inspection.has_rolled_back else self._decide(observation)
-        ranking_ms = self.observer.ranking_ms + sum(
-            self._adapt(decision, observation, loss) for decision in decisions
+        observation = self.observer.observe(
+            metrics, given.loss, given.probe, is_suspect=inspection.is_suspect
         )
-        self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
-        self._settle()
-        self.trials.follow()
-        self.guard.prepare(self.epoch)
-        if not inspection.is_suspect:
-            self.governor.keep(self.epoch)
-        self._prepare()
-        self._begin_epoch()
         return StepReport(
             metrics=metrics,
             observation=observation,
@@ -189,9 +178,29 @@ class Grower:
             has_rolled_back=inspection.has_rolled_back,
             flops=flops,
             evaluation_ms=(evaluated - began) * 1e3,
-            attribution_ms=(attributed - evaluated) * 1e3 + ranking_ms,
+            attribution_ms=(attributed - evaluated) * 1e3 + self.observer.ranking_ms,
             probe_ms=self.observer.probe_ms,
         )
+
+    def act(self, seen: StepReport, loss: Loss | None = None) -> StepReport:
+        """Let the policy decide, and carry out what safety accepts; return the whole report."""
+        decisions = [] if seen.has_rolled_back else self.policy.decide(seen.observation)
+        self.emit(*decisions)
+        self.num_decisions += len(decisions)
+        requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
+        accepted, events = self.reviewer.sift(requests, seen.observation)
+        self.emit(*events)
+        ranking_ms = sum(self._adapt(each, seen.observation, loss) for each in accepted)
+        self.emit(*cull_overdue(self.host, self.epoch, self.epochs))
+        self._settle()
+        self.trials.follow()
+        self.guard.prepare(self.epoch)
+        if not seen.observation.is_suspect:
+            self.governor.keep(self.epoch)
+        self._prepare()
+        self._begin_epoch()
+        attribution_ms = seen.attribution_ms + ranking_ms
+        return replace(seen, moves=tuple(self._moves), attribution_ms=attribution_ms)
 
     def read_out(self) -> int | None:
         """Give the model the best averaged network, and end the growth; return its epoch.
@@ -234,9 +243,7 @@ class Grower:
 
     def _attribute(self, modes: Modes, train: Train | None) -> float:
         """Offer the network for the read-out, look at the seeds on trial; return the FLOPs."""
-        if self.best.wants(loss := modes.settled().loss):
-            with modes.settled_network():
-                self.best.keep(loss, self.epoch)
+        self.best.offer(modes, self.epoch)
         self.trials.train_twins(train, self._epoch_began)
         for performance in self.trials.measure(modes, self.epoch, self.epochs):
             seed = self.host.seed(performance.slot, performance.seed)
@@ -251,18 +258,6 @@ class Grower:
         rest_epochs = self.options.viability.min_dormant_epochs
         moves = advance_epoch(self.host, metrics, rest_epochs, blended_loss)
         self.emit(*bind_rested(moves, self.host, self.selector))
-
-    def _decide(self, observation: Observation) -> list[Decision]:
-        """Return the decisions, and the culls in place of others, that safety accepts."""
-        decisions = self.policy.decide(observation)
-        self.emit(*decisions)
-        self.num_decisions += len(decisions)
-        requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
-        accepted, refused = self.reviewer.review(requests, observation)
-        culls = [cull for each in refused for cull in culls_instead(each.decision)]
-        accepted, unfit = self.reviewer.review([*accepted, *culls], observation)
-        self.emit(*refused, *culls, *unfit)
-        return accepted
 
     def _adapt(self, decision: Decision, observation: Observation, loss: Loss | None) -> float:
         """Plan a decision, choose its seeds and apply it; return the time of the ranking, in ms."""

@@ -31,7 +31,7 @@ from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
 from esper.policy.base import Policy, PolicyOption, reads_health
-from esper.policy.rules.growth import GrowthRules, last_epoch
+from esper.policy.rules.growth import GrowthLimits, last_epoch
 from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
@@ -175,7 +175,7 @@ class GrowerOptions(ControlOptions):
         checkups = None
         if reads_health(settler.policy):
             rules, epochs = self.policy, costs.epochs
-            last = last_epoch(rules, epochs) if isinstance(rules, GrowthRules) else epochs
+            last = last_epoch(rules, epochs) if isinstance(rules, GrowthLimits) else epochs
             every = self.signals.probe_every
             checkups = Checkups(costs, pipeline, every=every, last_epoch=last)
         return Observer(costs, governor, prospects, self.signals, self.safety, checkups)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from esper.attribution.modes import Modes
 from esper.contracts.stage import LIVE
 from esper.growth import attach
 from esper.growth.host import Host
@@ -25,6 +26,12 @@ class BestAverage:
         self.host, self.options = host, options
         self.loss, self.epoch, self.is_applied = math.inf, 0, False
         self._tensors: Tensors = {}
+
+    def offer(self, modes: Modes, epoch: int) -> None:
+        """Keep the settled network of an epoch if it is the best so far."""
+        if self.wants(loss := modes.settled().loss):
+            with modes.settled_network():
+                self.keep(loss, epoch)
 
     def wants(self, loss: float) -> bool:
         """Return whether a validation loss is the lowest so far, if the run ends with the best."""

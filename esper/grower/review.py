@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from esper.attribution.trials import Trials
 from esper.blueprint.cost import Cost, kernel_memory_mb
-from esper.contracts.decision import Decision, Refusal
+from esper.contracts.decision import Adaptation, Decision, DecisionKind, Refusal
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan
 from esper.contracts.stage import LIVE
@@ -33,18 +33,30 @@ class Reviewer:
         """Return the decisions that may be planned, and a refusal of each other one."""
         return review(decisions, observation, self.safety)
 
+    def sift(
+        self, decisions: Sequence[Decision], observation: Observation
+    ) -> tuple[list[Decision], list[Decision | Refusal]]:
+        """Return the decisions that may be planned, culls in place of others too; then the rest.
+
+        The rest are refusals and these culls, in order.
+        """
+        accepted, refused = self.review(decisions, observation)
+        culls = [cull for each in refused for cull in culls_instead(each.decision)]
+        accepted, unfit = self.review([*accepted, *culls], observation)
+        return accepted, [*refused, *culls, *unfit]
+
     def affordable_flops(self, plan: Plan, epoch: int) -> tuple[float, ...]:
         """Return the most forward FLOPs of one, two, ... kernels of a plan that germinates more."""
         most = sum(change.action is Action.GERMINATE for change in plan.changes)
         numbers = range(1, max(1, most) + 1)
         return tuple(self.costs.affordable_flops(epoch, number) for number in numbers)
 
-    def broken_limit(self, request: Request, epoch: int) -> tuple[str, str] | None:
+    def broken_limit(self, request: Request, usage: Usage) -> tuple[str, str] | None:
         """Return the limit that a kernel alone would break, and how; None if it breaks none."""
         risk, most = request.recipe.risk, self.safety.max_risk
         if risk > most:
             return "max_risk", f"its risk {risk:.4g} > {most:g}"
-        too_much = excess(self.safety, self._usage(epoch), kernel_cost(request.cost))
+        too_much = excess(self.safety, usage, kernel_cost(request.cost))
         return None if too_much is None else ("budget", too_much)
 
     def review_plan(
@@ -72,7 +84,7 @@ class Reviewer:
                 plan=plan,
                 decision=decision,
                 observation=now,
-                usage=self._usage_after(plan, epoch) if has_slot else self._usage(epoch),
+                usage=self._usage_after(plan, epoch) if has_slot else self.usage(epoch),
                 kernels=costs,
                 limits=self.safety,
             )
@@ -83,7 +95,8 @@ class Reviewer:
         self._changed = plan.num_seeds + (self._changed if epoch == self._epoch else 0)
         self._epoch = epoch
 
-    def _usage(self, epoch: int) -> Usage:
+    def usage(self, epoch: int) -> Usage:
+        """Return the size of the network after `epoch`, and the changes so far."""
         return Usage(
             parameters=self.host.num_parameters,
             memory_mb=host_memory_mb(self.host),
@@ -98,11 +111,23 @@ class Reviewer:
         culled = live_kernels(self.host, plan, Action.CULL)
         again = live_kernels(self.host, plan, Action.RETARGET)
         return replace(
-            self._usage(epoch),
+            self.usage(epoch),
             affordable_flops=costs.affordable_flops(epoch, num_kernels, culled),
             blends_in_time=costs.may_blend_again(epoch),
             blends_in_room=not again or costs.can_blend_again(again, culled, epoch),
         )
+
+
+def culls_instead(decision: Decision) -> list[Decision]:
+    """Return the cull that remains of a replacement that cannot be made; none of other decisions.
+
+    A seed that a look culls leaves the network whether or not another kernel takes its place.
+    """
+    if decision.adaptation is not Adaptation.REPLACE or decision.seed is None:
+        return []
+    reason = f"cannot be replaced: {decision.reason}"
+    cull = replace(decision, kind=DecisionKind.CULL, adaptation=None, risk=0.0, reason=reason)
+    return [cull]
 
 
 def live_kernels(host: Host, plan: Plan, action: Action) -> list[Activation]:

@@ -156,7 +156,8 @@ class Settler:
         self.outcomes.clear()
         for saved in state["outcomes"]:
             gains = tuple(GainPoint(**point) for point in saved["gains"])
-            self.outcomes.append(Outcome(**{**saved, "gains": gains}))
+            features = tuple(saved["features"])
+            self.outcomes.append(Outcome(**{**saved, "gains": gains, "features": features}))
         # Repeat writes that an unreachable store may have lost when the run was killed.
         self.store.write(self.ledger.entries_of_run())
 
@@ -188,6 +189,8 @@ class Settler:
             fossilized=outcome.fossilized,
             success=outcome.succeeded,
             context=self.ledger.context(outcome.slot, outcome.seed, outcome.activation),
+            shown=outcome.shown,
+            features=outcome.features,
         )
 
 

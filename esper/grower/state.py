@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from esper.grower.checks import check_fresh
 from esper.probe.rng_state import RngState
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def load_state(grower: "Grower", state: dict[str, Any]) -> RngState:
         CheckpointError: if it is the state of another model or optimizer.
         ValueError: if the grower has taken a step already.
     """
-    if grower.epoch:
-        raise ValueError(f"a state is loaded into a fresh grower, this one is at {grower.epoch}")
+    check_fresh(grower.epoch)
     grower.epoch, grower.num_decisions = state["epoch"], state["num_decisions"]
     for part in _PARTS:
         getattr(grower, part).load_state_dict(state[part])

@@ -13,12 +13,14 @@ is a buffer with infinite elements, such as an attention mask, whose average wou
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from operator import is_not
 
 import torch
 from torch import Tensor, nn
 
 from esper.growth.bank import KernelBank
+from esper.probe.modules import modules_of
 from esper.probe.tensors import Tensors
 
 SHARE = 1 / 8
@@ -53,7 +55,8 @@ class WeightAverage:
     @torch.no_grad()
     def _collect(self) -> None:
         self._tensors = _averaged(self.model)
-        self._owned = [(now, list(now.values())) for now in _owned(self.model)]
+        self._owned = _owned(self.model)
+        self._held = [list(table.values()) for table in self._owned]
         means = {}
         for name, tensor in self._tensors.items():
             mean = self.mean.get(name)
@@ -78,10 +81,10 @@ class WeightAverage:
 
     def _is_stale(self) -> bool:
         """Return whether a module holds other tensors than those collected, assigned since."""
-        return any(
-            len(now) != len(then) or any(map(is_not, now.values(), then))
-            for now, then in self._owned
-        )
+        if list(map(len, self._owned)) != list(map(len, self._held)):
+            return True
+        now = chain.from_iterable([table.values() for table in self._owned])
+        return any(map(is_not, now, chain.from_iterable(self._held)))
 
     @torch.no_grad()
     def catch_up(self) -> None:
@@ -125,7 +128,7 @@ class WeightAverage:
 
 def _owned(model: nn.Module) -> list[Mapping[str, Tensor | None]]:
     """Return the modules' own tables of parameters and buffers."""
-    modules = [module for module in model.modules() if not isinstance(module, KernelBank)]
+    modules = [module for module in modules_of(model) if not isinstance(module, KernelBank)]
     return [*(module._parameters for module in modules), *(module._buffers for module in modules)]
 
 

@@ -29,6 +29,7 @@ from esper.kernels.errors import (
 )
 from esper.kernels.faults import FaultLog
 from esper.kernels.latency import Latencies
+from esper.probe.modules import modules_of
 
 
 class _Isolate(torch.autograd.Function):
@@ -225,7 +226,7 @@ class KernelBank(nn.Module):
 @contextmanager
 def guarded(model: nn.Module) -> Iterator[None]:
     """Leave failing kernels out inside the block also in eval mode; the caller reports them."""
-    banks = [module for module in model.modules() if isinstance(module, KernelBank)]
+    banks = [module for module in modules_of(model) if isinstance(module, KernelBank)]
     before = [bank.is_guarded for bank in banks]
     for bank in banks:
         bank.is_guarded = True

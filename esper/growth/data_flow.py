@@ -33,7 +33,8 @@ class _Past:
     """Where the data of a tensor came from.
 
     depth: slots on the longest path to it.
-    sources: a bit for each slot whose output reaches it through no other slot.
+    sources: a bit for each slot whose output reaches it through no other slot, and the bit after
+        those of all slots if the host's input does.
     paths: the shortest path from each of the nearest of them, nearest first.
     """
 
@@ -77,13 +78,13 @@ class _Follower(TorchFunctionMode):
     Tensors are known by their id, and kept, so that no other gets the same one.
     """
 
-    def __init__(self, model: nn.Module, example_input: Any) -> None:
+    def __init__(self, model: nn.Module, example_input: Any, num_slots: int) -> None:
         super().__init__()
         self._known: dict[int, tuple[Tensor, _Past, int]] = {}
         self._written: dict[int, tuple[_Past, int]] = {}
         self._clock = 0
         for tensor in _tensors(example_input):
-            self.put(tensor, _Past())
+            self.put(tensor, _Past(sources=1 << num_slots))
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 self.put(parameter, _WEIGHT)
@@ -190,7 +191,7 @@ def data_flow(model: nn.Module, example_input: Any, slots: Sequence[str]) -> Dat
     of operations, the memory is that of all activations.
     """
     modules = [model.get_submodule(name) for name in slots]
-    follower = _Follower(model, example_input)
+    follower = _Follower(model, example_input, len(modules))
     recorder = _Recorder(follower, modules)
     handles = [
         handle
@@ -209,20 +210,43 @@ def data_flow(model: nn.Module, example_input: Any, slots: Sequence[str]) -> Dat
             handle.remove()
     deepest = max((entries.depth for entries in recorder.entries), default=0) or 1
     reaching = follower.past(output).sources
+    unavoidable = _unavoidable(recorder.entries, reaching)
     return DataFlow(
         positions={
             name: entries.depth / deepest
             for name, entries in zip(slots, recorder.entries, strict=True)
         },
         outputs=tuple(name for place, name in enumerate(slots) if reaching >> place & 1),
+        unavoidable=tuple(slots[place] for place in unavoidable),
         edges=tuple(_edges(slots, recorder.entries)),
     )
+
+
+def _unavoidable(entries: Sequence[_Entries], reaching: int) -> list[int]:
+    """Return the slots without which the data of the input would not reach the output.
+
+    `reaching` holds the sources of the output.
+    """
+    order = sorted(range(len(entries)), key=lambda place: entries[place].depth)
+
+    def is_cut_by(left_out: int) -> bool:
+        reached, before = 1 << len(entries), 0
+        # One pass finds all, unless slots that are called again read each other.
+        while reached != before:
+            before = reached
+            for place in order:
+                if place != left_out and entries[place].sources & reached:
+                    reached |= 1 << place
+        return not reaching & reached
+
+    return [place for place in range(len(entries)) if is_cut_by(place)]
 
 
 def _edges(slots: Sequence[str], entries: Sequence[_Entries]) -> Iterator[Edge]:
     for place, (target, reached) in enumerate(zip(slots, entries, strict=True)):
         others = [path for path in reached.paths if path[0] != place]
-        num_sources = (reached.sources & ~(1 << place)).bit_count()
+        slots_alone = (1 << len(slots)) - 1
+        num_sources = (reached.sources & slots_alone & ~(1 << place)).bit_count()
         for source, (weights, operations) in sorted(_nearest(others)):
             yield Edge(
                 source=slots[source],

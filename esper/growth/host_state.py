@@ -193,6 +193,7 @@ def _seed(saved: dict[str, Any]) -> Seed:
                 "gradient": GradientHealth(**current["gradient"]),
                 "look": current["look"] and Look(**current["look"]),
                 "gains": [GainPoint(**point) for point in current["gains"]],
+                "features": tuple(current["features"]),
             }
         )
     return Seed(**{**saved, "stage": SeedStage(saved["stage"]), "current": current})

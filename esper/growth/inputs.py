@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from esper.probe.modules import modules_of
+
 NUM_INPUTS = 8
 """Batches from which batch statistics are computed anew."""
 _STEPS_TO_COUNT = 2
@@ -38,7 +40,7 @@ class RecentInputs:
     @property
     def is_needed(self) -> bool:
         """True if the network has batch statistics."""
-        return any(_has_statistics(module) for module in self._model.modules())
+        return any(map(_has_statistics, modules_of(self._model)))
 
     @property
     def _model(self) -> nn.Module:

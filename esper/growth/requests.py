@@ -13,7 +13,7 @@ from esper.growth.attach import bank_of
 from esper.growth.host import Host
 from esper.growth.slot import Slot
 from esper.kernels.kernel import KernelError
-from esper.kernels.request import Request, measured
+from esper.kernels.request import Request, recipe_of
 
 
 def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
@@ -44,7 +44,7 @@ def _least_flops(slot: Slot, known: dict[tuple[Any, ...], float]) -> float:
         if key not in known:
             known[key] = math.inf
             with suppress(KernelError):
-                known[key] = float(measured(spec, 0, name)[1].flops)
+                known[key] = float(recipe_of(spec, 0, name)[1].flops)
         least = min(least, known[key])
     return least
 

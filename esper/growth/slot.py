@@ -59,6 +59,7 @@ class Activation:
     rests: whether the kernel is left out because it keeps failing.
     kept_epoch: epoch of the verdict that kept it, None before.
     looked_after: epochs from then to the last later look, 0 before it.
+    features: of the decision behind it, see `Decision.features`.
     """
 
     event: int
@@ -94,6 +95,7 @@ class Activation:
     rests: bool = False
     kept_epoch: int | None = None
     looked_after: int = 0
+    features: tuple[float | None, ...] = ()
     gains: list[GainPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 

@@ -53,6 +53,17 @@ class Request:
         return self.recipe.thread_safe or self.recipe in catalogue.BUILT_IN.values()
 
 
+def recipe_of(spec: SlotSpec, seed: int, blueprint: str) -> tuple[Blueprint, Cost]:
+    """Return a blueprint, and the cost of its kernels in a slot.
+
+    Raises:
+        KernelError: as `kernel_request`.
+    """
+    with kernel_errors(spec.name, seed, blueprint):
+        recipe = catalogue.get(blueprint)
+        return recipe, _cost(recipe, spec.kind, spec.placement, spec.in_shape, spec.out_shape)
+
+
 def kernel_request(
     spec: SlotSpec, seed: int, blueprint: str, weights: int, like: Tensor | None
 ) -> Request:
@@ -70,7 +81,7 @@ def kernel_request(
             measured.
     """
     drawn_as = torch.get_default_dtype()
-    recipe, cost = measured(spec, seed, blueprint)
+    recipe, cost = recipe_of(spec, seed, blueprint)
     return Request(
         spec=spec,
         seed=seed,
@@ -81,17 +92,6 @@ def kernel_request(
         device=torch.device("cpu") if like is None else like.device,
         dtype=drawn_as if like is None else like.dtype,
     )
-
-
-def measured(spec: SlotSpec, seed: int, blueprint: str) -> tuple[Blueprint, Cost]:
-    """Return a blueprint and the cost of its kernels in a slot; `seed` is for the message.
-
-    Raises:
-        KernelError: as `kernel_request`.
-    """
-    with kernel_errors(spec.name, seed, blueprint):
-        recipe = catalogue.get(blueprint)
-        return recipe, _cost(recipe, spec.kind, spec.placement, spec.in_shape, spec.out_shape)
 
 
 @lru_cache(maxsize=1024)

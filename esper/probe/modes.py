@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from esper.probe.modules import modules_of
+
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
@@ -13,7 +15,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
     `model.train()` would also change modules that a user keeps in eval mode, such as batch norms.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, module.training) for module in modules_of(model)]
     model.eval()
     try:
         yield

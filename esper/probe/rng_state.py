@@ -7,7 +7,7 @@ and the work for a twin must not change the numbers that the network draws.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class RngState:
-    """The state of Python's, NumPy's and torch's global generators, as plain values and tensors."""
+    """The state of Python's, NumPy's and torch's global generators."""
 
     python: Any
     numpy: Any
@@ -27,10 +27,8 @@ class RngState:
     @classmethod
     def now(cls) -> "RngState":
         """Return the current state."""
-        array: Any = numpy.random.get_state()
-        name, words, *rest = array
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return cls(random.getstate(), (name, words.tolist(), *rest), torch.get_rng_state(), devices)
+        return cls(random.getstate(), numpy.random.get_state(), torch.get_rng_state(), devices)
 
     def restore(self) -> None:
         """Set the generators to this state."""
@@ -41,8 +39,11 @@ class RngState:
             torch.cuda.set_rng_state_all(self.devices)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fields, for `from_state`."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        """Return the fields as plain values and tensors, for `from_state`."""
+        name, words, *rest = self.numpy
+        # Not at once, because most states are never saved.
+        plain = replace(self, numpy=(name, list(map(int, words)), *rest))
+        return {each.name: getattr(plain, each.name) for each in fields(self)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "RngState":

@@ -4,6 +4,9 @@ Shapes: B samples, 2 halves, S rows of a half, F features.  The first half is th
 samples; the last of an odd number of samples is left out.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,8 +32,20 @@ def rows(value_B: Tensor, *, most_features: int, has_features_last: bool = True)
     step = -(-sizes.numel() // NUM_ROWS)
     if step > 1:
         # Odd, because sizes are often even: an even step would meet the same columns in each line.
-        chosen = torch.arange(0, sizes.numel(), step | 1, device=value.device)
-        index: list[slice | Tensor] = [slice(None), *torch.unravel_index(chosen, sizes)]
+        index: list[slice | Tensor] = [slice(None), *_places(step | 1, sizes, value.device)]
         value = value[tuple(index)]
     taken: Tensor = value.reshape(2, -1, value.shape[-1]).float()
     return taken
+
+
+def _places(step: int, sizes: Sequence[int], device: torch.device) -> list[Tensor]:
+    """Return every `step`-th place of a tensor as an index of each of its dimensions.
+
+    It is `torch.unravel_index`, which would take longer than the rest of a probe of small blocks.
+    """
+    places: list[Tensor] = []
+    rest = torch.arange(0, math.prod(sizes), step, device=device)
+    for size in reversed(sizes):
+        places.append(rest % size)
+        rest = rest // size
+    return places[::-1]

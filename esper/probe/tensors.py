@@ -33,7 +33,11 @@ def copied(tree: Any, seen: dict[int, Tensor] | None = None) -> Any:
 
 def weights_norm(model: nn.Module) -> float:
     """Return the L2 norm of all parameters; infinite if it is not finite."""
-    norms = [float(weight.detach().abs().double().norm()) for weight in model.parameters()]
+    weights = [weight.detach() for weight in model.parameters()]
+    plain = [each if each.is_floating_point() else each.abs().double() for each in weights]
+    norms = (
+        [float(norm) for norm in torch._foreach_norm(plain, dtype=torch.float64)] if plain else []
+    )
     return math.inf if any(map(math.isnan, norms)) else math.hypot(*norms)
 
 

@@ -155,10 +155,9 @@ def _problem(review: DecisionReview) -> str | None:
 
 
 def confidence(review: DecisionReview) -> str | None:
-    """Refuse to keep a kernel, or a decision of a learned policy, with too little confidence."""
+    """Refuse to keep a kernel with too little confidence."""
     decision, least = review.decision, review.limits.min_confidence
-    needs_it = decision.learned or decision.kind is DecisionKind.FOSSILIZE
-    if not needs_it or decision.confidence >= least:
+    if decision.kind is not DecisionKind.FOSSILIZE or decision.confidence >= least:
         return None
     return f"confidence {decision.confidence:.4g} < {least:g}"
 

@@ -10,9 +10,9 @@ from esper.contracts.checks import require, require_types
 class Safety:
     """Limits on the changes of any policy.
 
-    min_confidence: least confidence in [0, 1] of keeping a kernel, and of any decision of a learned
-        policy.
-    max_uncertainty: most epistemic uncertainty, in [0, 1]; a learned policy must state its own.
+    min_confidence: least confidence of keeping a kernel, in [0, 1].
+    max_uncertainty: most epistemic uncertainty of a learned policy, which must state it: the share
+        of known states in which the policy was more certain, in [0, 1].
     max_adaptations_per_epoch: most slots adapted in an epoch.
     max_changes_per_epoch: most seeds changed in an epoch; culls count, but always pass.
     max_live_seeds: most live seeds of the whole network, None for no limit.
@@ -28,7 +28,7 @@ class Safety:
     """
 
     min_confidence: float = 0.75
-    max_uncertainty: float = 0.2
+    max_uncertainty: float = 0.9
     max_adaptations_per_epoch: int = 2
     max_changes_per_epoch: int = 64
     max_live_seeds: int | None = None

@@ -113,7 +113,7 @@ def max_events(review: PlanReview) -> str | None:
     """Refuse germinations once the run has had as many growth events as it may have."""
     if review.usage.events_left != 0 or not review.plan.germinations:
         return None
-    return f"the run has had its {review.limits.max_events} growth events"
+    return f"no growth event is left (at most {review.limits.max_events})"
 
 
 def max_changes_per_epoch(review: PlanReview) -> str | None:

@@ -42,8 +42,9 @@ def _entry(values: Any) -> LedgerEntry:
 def _checked(name: str, value: Any) -> Any:
     kinds = get_args(_HINTS[name]) or (_HINTS[name],)
     if Ellipsis in kinds:
-        if type(value) in (list, tuple) and all(type(each) in (int, float) for each in value):
-            return tuple(map(float, value))
+        each = get_args(kinds[0]) or (kinds[0],)
+        if type(value) in (list, tuple) and all(type(item) in (int, *each) for item in value):
+            return tuple(None if item is None else float(item) for item in value)
         raise ValueError(f"{name} must be a list of numbers, got {value!r:.80}")
     if float in kinds and type(value) is int:
         return float(value)

@@ -1,8 +1,8 @@
 """A store on a Redis server, shared by runs, processes and machines.
 
-Entries are a stream, `<key>:ledger:3`, so that all readers see one order and can read page by page
+Entries are a stream, `<key>:ledger:4`, so that all readers see one order and can read page by page
 while others add.  A later message replaces an earlier one of the same (run, event).  The hash
-`<key>:ledger:3:keys` has the last entry of every (run, event).  A script, which the server runs as
+`<key>:ledger:4:keys` has the last entry of every (run, event).  A script, which the server runs as
 one step, checks the hash and adds to both what differs.
 """
 
@@ -20,7 +20,7 @@ from esper.remote.redis import address, check, connect, redis_errors, shown
 from esper.store.codec import to_entry, to_json
 from esper.store.prior import SHIPPED, check_prior
 
-_SCHEMA = 3
+_SCHEMA = 4
 _PAGE = 500
 _FIELD = "entry"
 _ADD = f"""
@@ -72,7 +72,7 @@ class Redis:
 
 
 class RedisStore:
-    """Entries in the stream `<key>:ledger:3` of the server behind `client`."""
+    """Entries in the stream `<key>:ledger:4` of the server behind `client`."""
 
     def __init__(self, client: Any, url: str, key: str) -> None:
         self.stream = f"{key}:ledger:{_SCHEMA}"

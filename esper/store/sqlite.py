@@ -22,7 +22,7 @@ from esper.remote.outbox import Outbox
 from esper.store.codec import to_entry
 from esper.store.prior import SHIPPED, check_prior
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _APPLICATION_ID = 0x45737072  # "Espr", in the header field for the program that owns the file
 _FIRST_WAIT_S = 30.0
@@ -30,6 +30,7 @@ _LAST_WAIT_S = 10.0
 _FILE_WAIT_S = 2.0
 _COLUMNS = tuple(field.name for field in fields(LedgerEntry))
 _BOOLEANS = ("fossilized", "success")
+_LISTS = ("context", "features")
 _TABLE = """
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY,
@@ -39,6 +40,7 @@ CREATE TABLE entries (
     reward REAL, weight REAL NOT NULL, accuracy_improvement REAL, loss_reduction REAL,
     latency_ms REAL, memory_mb REAL,
     fossilized INTEGER NOT NULL, success INTEGER NOT NULL, context TEXT NOT NULL,
+    shown REAL NOT NULL, features TEXT NOT NULL,
     UNIQUE (run, event)
 )
 """
@@ -217,15 +219,16 @@ def _entry(row: tuple[object, ...], where: str) -> LedgerEntry:
     values = dict(zip(_COLUMNS, row, strict=True))
     values |= {name: bool(values[name]) for name in _BOOLEANS}
     where = f"{where} holds a broken entry ({values['run']}, {values['event']})"
-    try:
-        values["context"] = json.loads(str(values["context"]))
-    except ValueError as error:
-        raise DataError(f"{where}: context must be JSON: {error}") from error
+    for name in _LISTS:
+        try:
+            values[name] = json.loads(str(values[name]))
+        except ValueError as error:
+            raise DataError(f"{where}: {name} must be JSON: {error}") from error
     return to_entry(values, where)
 
 
 def _row(entry: LedgerEntry) -> dict[str, object]:
-    return {**asdict(entry), "context": json.dumps(entry.context)}
+    return {**asdict(entry), **{name: json.dumps(getattr(entry, name)) for name in _LISTS}}
 
 
 @contextmanager

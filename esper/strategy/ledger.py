@@ -247,10 +247,7 @@ class Ledger:
             self._pools[kind, placement, blueprint] = Pool.of(values)
         self._latest = state["latest"]
         self._expected.load_state_dict(state["expected"])
-        entries = [
-            LedgerEntry(**{**values, "context": tuple(values["context"])})
-            for values in state["entries"]
-        ]
+        entries = [LedgerEntry.of(values) for values in state["entries"]]
         self._entries = {(entry.run, entry.event): entry for entry in entries}
 
     def is_comparable(self, entry: LedgerEntry | PoolPrior) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from esper.growth.bank import KernelBank
 from esper.kernels.errors import Remedy, call_again, escalate, remedy_of
+from esper.probe.modules import modules_of
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class Safeguard:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        modules = list(model.modules())
+        modules = modules_of(model)
         self._banks = [
             m for m in modules if isinstance(m, KernelBank) and m.faults.options is not None
         ]

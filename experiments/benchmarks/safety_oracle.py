@@ -62,9 +62,9 @@ def _is_well_formed(decision: Decision) -> bool:
 def _is_sure(decision: Decision) -> bool:
     doubt = decision.uncertainty
     unsure = decision.learned and doubt is None
-    if decision.learned or decision.kind is DecisionKind.FOSSILIZE:
+    if decision.kind is DecisionKind.FOSSILIZE:
         unsure = unsure or decision.confidence < 0.75
-    return decision.risk <= 0.9 and not unsure and not (doubt is not None and doubt > 0.2)
+    return decision.risk <= 0.9 and not unsure and not (doubt is not None and doubt > 0.9)
 
 
 def _collides(decision: Decision, other: Decision) -> bool:
@@ -208,7 +208,8 @@ def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> W
     come = sum(costs[seed.seed, seed.bound].memory_mb for seed in slot.seeds if seed.seed in grown)
     gone = sum(_memory(seed, costs) for seed in before.seeds if seed.seed in culled)
     flops = sum(costs[seed.seed, seed.bound].flops for seed in slot.seeds if seed.seed in grown)
-    if grown and flops > world.usage.affordable_flops:
+    events = world.usage.events_left
+    if grown and (flops > world.usage.affordable_flops or events == 0):
         return None
     usage = replace(
         world.usage,
@@ -216,6 +217,7 @@ def _weighed(world: World, before: SlotState, after: SlotState, plan: Plan) -> W
         memory_mb=None if memory is None else memory + come - gone,
         changed_seeds=world.usage.changed_seeds + len({change.seed for change in plan.changes}),
         affordable_flops=world.usage.affordable_flops - flops,
+        events_left=events if events is None or not grown else events - 1,
     )
     changed = World(replace(world.seen, slots=slots), usage, world.kernels)
     only_culls = len(culled) == len(plan.changes)

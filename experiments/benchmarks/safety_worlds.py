@@ -71,6 +71,7 @@ def _random_usage(rng: Random) -> Usage:
         memory_mb=mostly(rng, [20.0, 40.0], [None, math.nan, 49.0, 50.0, 80.0], 0.15),
         changed_seeds=rng.choice([0, 0, 0, 1, 3]),
         affordable_flops=mostly(rng, [math.inf, 1e6], [150.0, 50.0, 0.0, -1.0], 0.1),
+        events_left=rng.choice([None, None, 0, 1, 2, 9]),
         blends_in_time=rng.random() < 0.9,
         blends_in_room=rng.random() < 0.9,
     )
@@ -159,7 +160,7 @@ def _random_decision(rng: Random, seen: Observation) -> Decision:
         confidence=mostly(rng, _GOOD_SHARES, _BAD_SHARES),
         urgency=mostly(rng, _GOOD_SHARES, _BAD_SHARES),
         risk=mostly(rng, [0.0, 0.5, 0.9], [0.95, 0.95, *_BAD_SHARES]),
-        uncertainty=mostly(rng, [None, 0.0, 0.1, 0.2], [0.3, math.nan, -1.0, 2.0, "low"]),
+        uncertainty=mostly(rng, [None, 0.0, 0.5, 0.9], [0.95, math.nan, -1.0, 2.0, "low"]),
         learned=rng.random() < 0.2,
         barred=mostly(rng, [(), ("mlp",), CATALOGUE[1:]], everything),
     )

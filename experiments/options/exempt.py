@@ -15,6 +15,7 @@ EXEMPT = {
     "store/sqlite.timeout_s": "speaks of a file that another process has locked",
     "store/redis.*": "needs a server",
     "store/snapshot.*": "needs the folder of another run",
-    "signals.probe_every": "speaks of policies of one's own, which read the health of slots",
+    "policy/planner.*": "needs the files of a trained model",
+    "signals.probe_every": "speaks of policies that read the health of slots",
     "safety.max_uncertainty": "speaks of policies of one's own, which say how uncertain they are",
 }

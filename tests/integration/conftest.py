@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.gain_models import write_gain_model
 from tests.integration.harness import Done, Run, esper, esper_all, esper_forked
 from tests.integration.option_cases import (
     AGAIN,
@@ -86,6 +87,7 @@ def option_done(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
 
 def run_cases(folder: Path) -> dict[str, Done]:
     (folder / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 200)
+    write_gain_model(folder / "gains", bias=1.0)
     (folder / "custom").mkdir()
     (folder / "custom" / "mine.py").write_text(OWN_NETWORK)
     if not WHY_NO_IMAGES:
@@ -109,7 +111,7 @@ def held_by(server: RedisServer) -> dict[str, Any]:
     import redis
 
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        streams = {name: client.xrange(name) for name in ("esper:ledger:3", "case")}
+        streams = {name: client.xrange(name) for name in ("esper:ledger:4", "case")}
     return {name: [fields for _, fields in messages] for name, messages in streams.items()}
 
 

@@ -63,6 +63,7 @@ CASES: dict[str, str] = {
     ),
     # policies
     "never": f"{DENSE} epochs=4 policy=never",
+    "planner": f"{DENSE} epochs=12 policy=planner policy.path=../gains",
     "random_policy": f"{DENSE} epochs=12 policy=random policy.events=2",
     "fractions": (
         f"{DENSE} epochs=12 policy=heuristic policy.trigger=fractions blueprint=light device=cpu"
@@ -171,6 +172,7 @@ COVERED: dict[str, dict[str, str]] = {
     },
     "policy": {
         "heuristic": "fractions",
+        "planner": "planner",
         "never": "never",
         "random": "random_policy",
         "schedule": "standard",

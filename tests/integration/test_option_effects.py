@@ -87,6 +87,7 @@ def test_never_changes_nothing(runs: dict[str, Run]) -> None:
     [
         ("standard", "growth event 1"),
         ("random_policy", "drawn for growth event 1"),
+        ("planner", "promises a net gain of"),
         ("fractions", "growth event 1"),
         ("slope", "train loss falls by"),
         ("plateau", "plateau"),
@@ -193,7 +194,7 @@ def entries_in(path: Path) -> list[LedgerEntry]:
 def test_a_server_holds_ledger_and_events(runs: dict[str, Run], done: dict[str, Done]) -> None:
     run = runs["redis"]
     held = json.loads((done["redis"].cwd.parent / SERVED).read_text(encoding="utf-8"))
-    entries, messages = held["esper:ledger:3"], held["case"]
+    entries, messages = held["esper:ledger:4"], held["case"]
     stored = [json.loads(fields["entry"]) for fields in entries]
     judged = [(each["outcome"], each["reward"]["total"]) for each in run.of("reward")]
     latest = {f"{o['slot']}/{o['seed']}/{o['activation']}": total for o, total in judged}

@@ -112,7 +112,7 @@ def test_a_server_that_dies_in_the_middle_changes_nothing_and_is_warned_of_once(
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         messages = client.xrange("esper:train")
         verdicts = [e for e in served.of("reward") if e["epochs_after_keeping"] is None]
-        assert client.hlen("esper:ledger:3:keys") == len(verdicts) > 1
+        assert client.hlen("esper:ledger:4:keys") == len(verdicts) > 1
         client.flushall()  # the second run starts from an empty store too
     assert not caplog.records
     monkeypatch.setattr(Perishable, "server", redis_server, raising=False)

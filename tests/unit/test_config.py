@@ -69,11 +69,7 @@ OPTION_KEYS = {
     "strategy=linucb": ["alpha"],
     "strategy=linthompson": ["scale"],
     "strategy=epsilon_greedy": ["epsilon", "decay_rate"],
-    "strategy=performance_weighted": [
-        "window_size",
-        "decay_factor",
-        "temperature",
-    ],
+    "strategy=performance_weighted": ["window_size", "decay_factor", "temperature"],
     "store=memory": ["prior"],
     "store=sqlite": ["path", "prior"],
     "store=redis": ["url", "key", "prior"],

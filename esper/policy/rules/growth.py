@@ -26,32 +26,43 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowthRules(Rules):
-    """Where a policy may grow and what it requests; the fields are keys of `policy`.
+class GrowthLimits(Rules):
+    """Where and until when a policy may grow; the fields are keys of `policy`.
 
     embargo_epochs_after_cull: epochs after a cull in which no seed of the slot germinates.
     max_live_seeds_per_slot: no further seed germinates in a slot with this many live seeds.
+    grow_until: share of the budget in which seeds germinate, in [0, 1].
+    """
+
+    embargo_epochs_after_cull: int = 5
+    max_live_seeds_per_slot: int = 2
+    grow_until: float = 0.6
+
+    def __post_init__(self) -> None:
+        embargo, live = self.embargo_epochs_after_cull, self.max_live_seeds_per_slot
+        require(embargo >= 0, "policy.embargo_epochs_after_cull", ">= 0", embargo)
+        require(live >= 1, "policy.max_live_seeds_per_slot", ">= 1", live)
+        share = self.grow_until
+        require(0 <= share <= 1, "policy.grow_until", "in [0, 1]", share)
+        super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthRules(GrowthLimits):
+    """Where a policy may grow and what it requests; the fields are keys of `policy`.
+
     adaptation, seeds_per_adaptation: the requested adaptation, one of `words`, and number of seeds;
         None leaves the number to the orchestrator.
-    grow_until: share of the budget in which seeds germinate, in [0, 1].
     """
 
     words: ClassVar[tuple[str, ...]] = ADDING
 
-    embargo_epochs_after_cull: int = 5
-    max_live_seeds_per_slot: int = 2
     adaptation: str = "add_neurons"
     seeds_per_adaptation: int | None = 3
-    grow_until: float = 0.6
 
     def __post_init__(self) -> None:
-        embargo, word = self.embargo_epochs_after_cull, self.adaptation
-        require(embargo >= 0, "policy.embargo_epochs_after_cull", ">= 0", embargo)
-        share = self.grow_until
-        require(0 <= share <= 1, "policy.grow_until", "in [0, 1]", share)
+        word, number = self.adaptation, self.seeds_per_adaptation
         require(word in self.words, "policy.adaptation", f"one of {', '.join(self.words)}", word)
-        live, number = self.max_live_seeds_per_slot, self.seeds_per_adaptation
-        require(live >= 1, "policy.max_live_seeds_per_slot", ">= 1", live)
         valid = number is None or number >= 1
         require(valid, "policy.seeds_per_adaptation", ">= 1 or null", number)
         super().__post_init__()
@@ -71,7 +82,7 @@ class Trigger:
     reason: str
 
 
-def obstacle(observation: Observation, rules: GrowthRules) -> str | None:
+def obstacle(observation: Observation, rules: GrowthLimits) -> str | None:
     """Return why the network must not grow this epoch, None if it may."""
     epoch, epochs = observation.epoch, observation.epochs
     if not observation.may_grow:
@@ -87,14 +98,14 @@ def obstacle(observation: Observation, rules: GrowthRules) -> str | None:
     return None
 
 
-def last_epoch(rules: GrowthRules, epochs: int) -> int:
+def last_epoch(rules: GrowthLimits, epochs: int) -> int:
     """Return the last epoch after which the rules allow a germination."""
     # Rounded, because 0.29 * 100 is slightly below 29 in binary.
     return math.floor(round(rules.grow_until * epochs, 9))
 
 
 def growable_slots(
-    observation: Observation, rules: GrowthRules, decisions: list[Decision]
+    observation: Observation, rules: GrowthLimits, decisions: list[Decision]
 ) -> tuple[list[SlotState], str]:
     """Return the slots that can grow, in order, and why the others cannot.
 
@@ -158,7 +169,7 @@ def germinations(slot: SlotState) -> int:
     return sum(seed.activations for seed in slot.seeds)
 
 
-def _why_closed(slot: SlotState, epoch: int, rules: GrowthRules) -> str | None:
+def _why_closed(slot: SlotState, epoch: int, rules: GrowthLimits) -> str | None:
     if epoch < slot.rests_until:
         return f"rests until epoch {slot.rests_until}"
     culled, embargo = slot.last_cull_epoch, rules.embargo_epochs_after_cull

@@ -21,6 +21,7 @@ from esper.run.episodes.episode import Episode, EpisodeResult, slot_names
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import EpisodeTask
 from esper.safety.options import Safety
+from esper.signals.options import Signals
 
 NUM_SEEDS = 4
 """Seeds of a slot, and so the blueprints that it offers."""
@@ -80,12 +81,18 @@ class BranchPlan:
         chosen = [str(self._rng.choice(offers(slot))) for slot in slots]
         return [Event(self.start, *each) for each in zip(names, chosen, strict=True)]
 
-    def options(self, *events: Event) -> dict[str, Any]:
-        """Return the options of an episode: the base run, and one with further events."""
-        return {
-            "policy": Scripted(events=(*self.prefix, *events)),
-            "safety": Safety(max_cost=100.0),
-        }
+    @property
+    def base(self) -> dict[str, Any]:
+        """The options of the base run's episode, which observes the health of the slots."""
+        return self._options(Scripted(events=self.prefix, probes=True))
+
+    def branch(self, event: Event) -> dict[str, Any]:
+        """Return the options of a branch's episode."""
+        return self._options(Scripted(events=(*self.prefix, event)))
+
+    def _options(self, policy: Scripted) -> dict[str, Any]:
+        safety, signals = Safety(max_cost=100.0), Signals(probe_every=1)
+        return {"policy": policy, "safety": safety, "signals": signals}
 
     def result(
         self,
@@ -93,7 +100,10 @@ class BranchPlan:
         ended: EpisodeResult,
         branches: Sequence[tuple[Event, EpisodeResult]],
     ) -> Branches:
-        """Return the branches, from the ends of the base run and of each branch."""
+        """Return the branches, from the ends of the base run and of each branch.
+
+        A branch whose germination was refused is left out.
+        """
         return Branches(
             task=self.task,
             rng_seed=self.rng_seed,
@@ -107,26 +117,30 @@ class BranchPlan:
                     added_flops=each.flops / ended.flops - 1,
                 )
                 for event, each in branches
+                if each.events != ended.events
             ),
         )
 
 
 def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
-    """Run a task's base run and a branch for each of its slots; the blueprints are random."""
+    """Run a task's base run and a branch for each slot that can grow; the blueprints are random.
+
+    A germination that safety refuses, as in a slot that keeps a kernel in that epoch, is no branch.
+    """
     plan = BranchPlan(task, rng_seed)
-    base = Episode(task, rng_seed, **plan.options())
+    base = Episode(task, rng_seed, **plan.base)
     while base.grower.epoch < plan.start:
         report = base.step()
     events = plan.events(report.observation)
     ended = base.finish()
-    branches = [Episode(task, rng_seed, **plan.options(event)).finish() for event in events]
+    branches = [Episode(task, rng_seed, **plan.branch(event)).finish() for event in events]
     return plan.result(report.observation, ended, list(zip(events, branches, strict=True)))
 
 
 def _prefix(rng: np.random.Generator, task: EpisodeTask, start: int) -> tuple[Event, ...]:
     """Return the base run's events: none in half of the tasks, up to 3 in the others."""
     names, blueprints = slot_names(task), STANDARD[task.kind, Placement.PARALLEL]
-    most = min(3, start - 1)
+    most = min(3, start - 1, len(names))
     if most == 0 or rng.uniform() < 0.5:
         return ()
     number = int(rng.integers(1, most + 1))

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
 from esper.data.base import DataSet, Split
+from esper.grower.checks import StepInputs
 from esper.grower.grower import Grower
+from esper.policy.base import PolicyOption
 from esper.run.episodes.data import load
 from esper.run.episodes.hosts import build_host
 from esper.run.episodes.task import BATCH_SIZE, STEPS_PER_EPOCH, EpisodeTask
@@ -80,11 +82,20 @@ class Episode:
 
     def step(self) -> StepReport:
         """Train an epoch and take the control step; return its report."""
+        return self.act(self.observe())
+
+    def observe(self) -> StepReport:
+        """Train an epoch, and take the control step up to what a policy sees; `act` must follow."""
         run, host = self._run, self.grower.host
         trained = run.train(host.model, host.optimizer, self.grower.epoch + 1)
-        report = self.grower.step(run.evaluate, trained=trained, loss=run.loss, probe=run.probe)
-        self.flops += report.flops
-        return report
+        given = StepInputs(run.evaluate, trained=trained, loss=run.loss, probe=run.probe)
+        seen = self.grower.observe(given)
+        self.flops += seen.flops
+        return seen
+
+    def act(self, seen: StepReport) -> StepReport:
+        """Let the policy decide, and take the rest of the control step; return its report."""
+        return self.grower.act(seen, self._run.loss)
 
     def finish(self) -> EpisodeResult:
         """Train the epochs that are left, read the network out and test it."""
@@ -97,6 +108,11 @@ class Episode:
         return result_of(
             self.task, self._run, grower, self.flops, tested, time.process_time() - self._began_s
         )
+
+
+def run_episode(task: EpisodeTask, rng_seed: int, policy: PolicyOption) -> EpisodeResult:
+    """Return the result of a whole episode; a function for `parallel.run_each`."""
+    return Episode(task, rng_seed, policy=policy).finish()
 
 
 def run_of(task: EpisodeTask, rng_seed: int, data: DataSet | None = None) -> Task:

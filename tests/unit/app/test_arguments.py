@@ -32,3 +32,10 @@ def test_other_shells_hand_over_the_whole_word(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("_ESPER_COMPLETE", raising=False)
     assert complete("strategy=th") == ["strategy=thompson"]
     assert "strategy=" in complete("strat")
+
+
+def test_each_command_completes_its_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("_ESPER_COMPLETE", raising=False)
+    assert complete("first_t", "train_policy") == ["first_task="]
+    assert complete("learning.mem", "train_policy") == ["learning.members="]
+    assert complete("first_t") == []

@@ -1,6 +1,7 @@
 """Values that an entry refuses, and rewards in numbers."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -32,6 +33,21 @@ def test_rewards_and_measurements_must_be_finite() -> None:
     for key in ("accuracy_improvement", "loss_reduction", "latency_ms", "memory_mb"):
         with pytest.raises(ValueError, match="a measurement must be finite or None, got nan"):
             make_entry(**{key: math.nan})
+
+
+def test_features_must_be_finite_and_what_is_shown_above_0() -> None:
+    assert make_entry(features=(0.5, None), shown=0.25).features == (0.5, None)
+    with pytest.raises(ValueError, match="a feature must be finite or None, got nan"):
+        make_entry(features=(0.5, math.nan))
+    for wrong in (0.0, math.inf):
+        with pytest.raises(ValueError, match="shown must be > 0, got"):
+            make_entry(shown=wrong)
+
+
+def test_lists_of_values_become_tuples() -> None:
+    entry = make_entry(context=(1.0, 0.5, 0.5, 0.5), features=(0.5, None))
+    values = {name: list(v) if type(v) is tuple else v for name, v in asdict(entry).items()}
+    assert LedgerEntry.of(values) == entry
 
 
 def test_unmeasured_is_none() -> None:

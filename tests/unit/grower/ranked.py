@@ -49,8 +49,11 @@ class Asked:
         return loss(model)
 
 
-def prospects_of(host: Host, max_cost: float = 99.0, price: float = 0.0) -> Prospects:
+def prospects_of(
+    host: Host, max_cost: float = 99.0, price: float = 0.0, *, ranks: bool = True
+) -> Prospects:
     """Return the prospects of a run of 40 epochs that has trained one."""
     costs = Costs(host, Attribution(), Safety(max_cost=max_cost), 40, len(X))
     costs.add(costs.begin_epoch(100), 50)
-    return Prospects(costs, KernelPipeline(Kernels(), 0), Ledger(), VerdictRules(price=price))
+    rules = VerdictRules(price=price)
+    return Prospects(costs, KernelPipeline(Kernels(), 0), Ledger(), rules, ranks=ranks)

@@ -8,8 +8,9 @@ from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.event import KernelBuilt, LifecycleMove
 from esper.contracts.plan import Action, Plan, SeedChange
 from esper.contracts.stage import SeedStage
-from esper.grower.adapt import Adapter, culls_instead
+from esper.grower.adapt import Adapter
 from esper.grower.candidates import Chosen
+from esper.grower.review import culls_instead
 from esper.growth.host import Host
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline

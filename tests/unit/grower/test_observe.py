@@ -23,8 +23,8 @@ from esper.safety.options import GovernorOptions, Safety
 from esper.safety.rollback import Governor
 from esper.signals.options import Signals
 from esper.strategy.ledger import Ledger
-from tests.unit.growth.builders import grow, make_metrics
-from tests.unit.scripted import go, same_weights
+from tests.unit.growth.builders import germination, grow, kernels_for, make_metrics
+from tests.unit.scripted import losses, make_grower, same_weights
 
 X = torch.randn(8, 4, generator=torch.Generator().manual_seed(4))
 
@@ -33,18 +33,19 @@ def loss(model: nn.Module) -> Tensor:
     return model(X).square().mean()
 
 
-def observer_of(epochs: int = 14, **attribution: Any) -> Observer:
+def observer_of(epochs: int = 14, max_events: int | None = None, **attribution: Any) -> Observer:
     """Return the observer of a network with two slots, whose epochs have 100 samples."""
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(2)])
     setup = HostSetup(slots=("0", "1"), placement="parallel", selection=("mlp", "affine"))
     host = prepare(model, SGD(model.parameters(), lr=0.1), X, setup)
     method = Attribution(**attribution)
-    costs = Costs(host, method, Safety(max_cost=9.0), epochs, len(X))
+    safety = Safety(max_cost=9.0, max_events=max_events)
+    costs = Costs(host, method, safety, epochs, len(X))
     costs.begin_epoch(100)
     governor = Governor(Trials(host, method), GovernorOptions(), None)
     prospects = Prospects(costs, KernelPipeline(Kernels(), 0), Ledger(), VerdictRules())
-    return Observer(costs, governor, prospects, Signals())
+    return Observer(costs, governor, prospects, Signals(), safety)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,17 @@ def test_an_observation_says_what_is_affordable_and_what_each_slot_costs() -> No
     mlp = host.request("1", 0, "mlp", 0).cost.flops
     assert mlp > 32
     assert [slot.least_flops for slot in seen.slots] == [32.0, mlp]
+
+
+def test_an_observation_says_how_many_growth_events_are_left() -> None:
+    for most, expected in ((None, [None, None]), (1, [1, 0]), (0, [0, 0])):
+        observer = observer_of(max_events=most)
+        left = [observer.observe(make_metrics(3), None, is_suspect=False).events_left]
+        host = observer.host
+        plan = germination("0", 0, "mlp")
+        observer.governor.trials.apply(plan, kernels_for(host, plan), make_metrics(3))
+        left.append(observer.observe(make_metrics(4), None, is_suspect=False).events_left)
+        assert left == expected
 
 
 def test_a_slot_without_a_dormant_seed_has_no_cost() -> None:
@@ -172,12 +184,15 @@ class Look(Never):
 
 
 def test_the_data_flow_is_followed_only_for_a_policy_that_reads_health() -> None:
-    plain, looking = (go(policy=policy, slots=("0", "3"), steps=1) for policy in (Never(), Look()))
-    assert plain.reports[0].observation.data_flow is None
-    flow = looking.reports[0].observation.data_flow
+    plain, looking = (
+        make_grower(policy=policy, slots=("0", "3"))[0] for policy in (Never(), Look())
+    )
+    seen = [grower.step(losses, probe=losses).observation for grower in (plain, looking)]
+    assert seen[0].data_flow is None
+    flow = seen[1].data_flow
     assert flow is not None
-    assert flow is looking.grower.host.data_flow
+    assert flow is looking.host.data_flow
     assert flow.positions == {"0": 0.0, "3": 1.0}
     # GELU lies between the two, and dropout does nothing in eval mode.
     assert [(each.source, each.target, each.operations) for each in flow.edges] == [("0", "3", 1)]
-    assert same_weights(plain.model, looking.model)
+    assert same_weights(plain.host.model, looking.host.model)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from esper.attribution.options import Attribution
+from esper.attribution.trials import Trials
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
@@ -39,7 +40,7 @@ def reviewer_of(host: Host, **limits: Any) -> Reviewer:
     costs = Costs(host, Attribution(), safety, epochs=40, batch_size=10)
     costs.begin_epoch(NUM_SAMPLES)
     costs.add(30 * host.settled_flops * NUM_SAMPLES, 0)
-    return Reviewer(safety, host, costs)
+    return Reviewer(safety, Trials(host, Attribution()), costs)
 
 
 def adapt(slot: str, **changes: Any) -> Decision:
@@ -146,19 +147,40 @@ def test_plans_of_one_epoch_see_what_those_before_them_did() -> None:
     assert reviewer.review_plan(second, adapt("1"), seen(host, epoch=11), ready) is not None
 
 
+def test_events_are_counted_from_their_trials_on() -> None:
+    host = make_host("sequential", ["0", "1"])
+    reviewer = reviewer_of(host, max_events=1)
+    first, second = germination("0", 0, "mlp"), germination("1", 0, "mlp")
+    ready = ready_for(host, first)
+    assert reviewer.review_plan(first, adapt("0"), seen(host), ready) is None
+    reviewer.trials.apply(first, ready, make_metrics(10))
+    refusal = reviewer.review_plan(second, adapt("1"), seen(host), ready_for(host, second))
+    assert refusal is not None
+    assert (refusal.rule, refusal.reason) == ("max_events", "no growth event is left (at most 1)")
+    shrinking = Plan(
+        slot="0",
+        kind="test",
+        changes=(SeedChange(action=Action.CULL, seed=0),),
+        reasoning="a test",
+    )
+    assert reviewer.review_plan(shrinking, adapt("0"), seen(host), {}) is None
+
+
 def test_a_kernel_that_does_not_fit_is_known_before_it_is_chosen() -> None:
     host = make_host("sequential", ["1"])
     request = host.request("1", 0, "mlp", 0)
     budget = host.num_parameters + request.cost.parameters
-    assert reviewer_of(host).broken_limit(request, 10) is None
-    assert reviewer_of(host, parameter_budget=budget).broken_limit(request, 10) is None
-    told = reviewer_of(host, parameter_budget=budget - 1).broken_limit(request, 10)
+
+    def broken(**limits: Any) -> tuple[str, str] | None:
+        reviewer = reviewer_of(host, **limits)
+        return reviewer.broken_limit(request, reviewer.usage(10))
+
+    assert broken() is None
+    assert broken(parameter_budget=budget) is None
     words = f"{host.num_parameters} parameters, {budget} afterwards (budget {budget - 1})"
-    assert told == ("budget", words)
-    told = reviewer_of(host, memory_budget_mb=1e-6).broken_limit(request, 10)
-    assert "MB afterwards" in str(told)
-    told = reviewer_of(host, max_risk=0.1).broken_limit(request, 10)
-    assert told == ("max_risk", "its risk 0.2 > 0.1")
+    assert broken(parameter_budget=budget - 1) == ("budget", words)
+    assert "MB afterwards" in str(broken(memory_budget_mb=1e-6))
+    assert broken(max_risk=0.1) == ("max_risk", "its risk 0.2 > 0.1")
 
 
 def age(host: Host, rng: Random) -> None:

@@ -264,4 +264,4 @@ def test_of_many_sources_the_nearest_have_edges_but_all_share_the_target() -> No
 
 def test_a_lone_slot_is_at_the_start() -> None:
     flow = flow_of(lambda m, x: m.a(x), "a")
-    assert flow == DataFlow(positions={"a": 0.0}, outputs=("a",), edges=())
+    assert flow == DataFlow(positions={"a": 0.0}, outputs=("a",), unavoidable=("a",), edges=())

@@ -15,6 +15,8 @@ from esper.safety.options import GovernorOptions, Safety
         ({"max_adaptations_per_epoch": -1}, "safety.max_adaptations_per_epoch must be >= 0"),
         ({"max_changes_per_epoch": -1}, "safety.max_changes_per_epoch must be >= 0, got -1"),
         ({"max_live_seeds": -1}, "safety.max_live_seeds must be >= 0 or null, got -1"),
+        ({"max_events": -1}, "safety.max_events must be >= 0 or null, got -1"),
+        ({"max_events": 2.5}, "safety.max_events must be a whole number"),
         ({"parameter_budget": 0}, "safety.parameter_budget must be > 0 or null, got 0"),
         ({"memory_budget_mb": math.nan}, "safety.memory_budget_mb"),
         ({"max_cost": 0.99}, "safety.max_cost must be >= 1 and finite, or null, got 0.99"),
@@ -25,6 +27,12 @@ from esper.safety.options import GovernorOptions, Safety
 def test_a_bad_limit_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Safety(**changes)
+
+
+def test_events_are_counted_down_to_none_left() -> None:
+    assert [Safety(max_events=2).events_left(events) for events in range(5)] == [2, 1, 0, 0, 0]
+    assert Safety(max_events=0).events_left(0) == 0
+    assert Safety().events_left(10**6) is None
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,25 @@ def test_live_seeds_are_counted_over_the_whole_network(
     assert broken_rule(*changes, max_live_seeds=most) == (None if passes else "max_live_seeds")
 
 
+@pytest.mark.parametrize(
+    ("changes", "left", "passes"),
+    [
+        ([germinate()], None, True),
+        ([germinate()], 1, True),
+        # The germinations of a plan are one event.
+        ([germinate(), germinate(3, "affine")], 1, True),
+        ([germinate()], 0, False),
+        (REPLACE, 0, False),
+        ([cull(0), retarget(1)], 0, True),
+    ],
+)
+def test_a_plan_that_germinates_is_an_event_of_a_limited_number(
+    changes: list[SeedChange], left: int | None, passes: bool
+) -> None:
+    usage = replace(USAGE, events_left=left)
+    assert broken_rule(*changes, usage=usage) == (None if passes else "max_events")
+
+
 def test_live_seeds_are_those_of_now_not_those_that_the_policy_saw() -> None:
     assert broken_rule(germinate(), max_live_seeds=4) is None
     grown = make_slot("other", (make_seed(SeedStage.TRAINING),) * 2)
@@ -256,6 +275,10 @@ def test_reasons_give_the_numbers() -> None:
         "2 seeds were changed this epoch, 3 with this plan (at most 2)"
     )
     assert reason_of(cull(0), germinate(0)) == "seed 0 is changed 2 times: cull, germinate"
+    spent = replace(USAGE, events_left=0)
+    assert (
+        reason_of(germinate(), usage=spent, max_events=2) == "no growth event is left (at most 2)"
+    )
     poor = replace(USAGE, affordable_flops=50.0)
     words = "its 80 forward FLOPs a sample are more than the 50 that"
     assert reason_of(germinate(), usage=poor) == f"{words} safety.max_cost leaves"

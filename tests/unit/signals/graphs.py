@@ -11,6 +11,7 @@ NAMES = ("first", "second", "third")
 FLOW = DataFlow(
     positions={"first": 0.0, "second": 0.5, "third": 1.0},
     outputs=("third",),
+    unavoidable=("first", "third"),
     edges=(
         Edge(source="first", target="second", weights=0, operations=1, share=1.0),
         Edge(source="first", target="third", weights=0, operations=2, share=0.5),

@@ -16,6 +16,15 @@ def test_a_context_survives_json() -> None:
         assert to_entry(to_json(entry), "here") == entry
 
 
+def test_features_survive_json_and_may_be_unmeasured() -> None:
+    for features in ((), (0.1234, None, -3.0)):
+        entry = replace(entry_of("run", 3), features=features, shown=0.25)
+        assert to_entry(to_json(entry), "here") == entry
+    values = json.loads(to_json(entry))
+    with pytest.raises(DataError, match="here: features must be a list of numbers, got"):
+        to_entry({**values, "features": [1.0, "x"]}, "here")
+
+
 def test_an_entry_of_an_earlier_format_is_refused_in_one_line() -> None:
     values = json.loads(to_json(entry_of("run", 3)))
     del values["task_family"], values["reward_model"], values["context"]

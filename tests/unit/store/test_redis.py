@@ -82,20 +82,20 @@ def test_something_that_is_no_entry_is_refused_with_its_key(
 ) -> None:
     store = Redis(url=redis_url, key=key).open()
     store.write([make_entry("0")])
-    number = client.xadd(f"{key}:ledger:3", fields)
+    number = client.xadd(f"{key}:ledger:4", fields)
     with pytest.raises(DataError) as refused:
         store.load()
-    assert f"key {key}:ledger:3 of redis://" in str(refused.value)
+    assert f"key {key}:ledger:4 of redis://" in str(refused.value)
     assert f"holds something that is no entry ({number}): {words}" in str(refused.value)
 
 
 def test_a_key_of_another_program_is_refused_and_left_alone(
     redis_url: str, key: str, client: Any
 ) -> None:
-    client.set(f"{key}:ledger:3", "mine")
-    with pytest.raises(DataError, match=rf"key {key}:ledger:3\).* cannot be used: WRONGTYPE"):
+    client.set(f"{key}:ledger:4", "mine")
+    with pytest.raises(DataError, match=rf"key {key}:ledger:4\).* cannot be used: WRONGTYPE"):
         Redis(url=redis_url, key=key).open().load()
-    assert client.get(f"{key}:ledger:3") == "mine"
+    assert client.get(f"{key}:ledger:4") == "mine"
 
 
 def test_a_server_that_is_not_there_is_refused_with_how_to_start_one() -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,14 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [3, 5])
 def test_another_schema_version_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / "esper.db"
     SQLite(str(path)).open().close()
     other = sqlite3.connect(path)
     other.execute(f"PRAGMA user_version = {version}")
     other.close()
-    with pytest.raises(DataError, match=f"has schema version {version}, this Esper reads 3"):
+    with pytest.raises(DataError, match=f"has schema version {version}, this Esper reads 4"):
         SQLite(str(path)).open()
 
 
@@ -141,4 +142,12 @@ def test_a_context_that_is_no_json_is_named(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(DataError, match=r"a broken entry \(run, 0\): context must be JSON"):
         store.load()
+    store.close()
+
+
+def test_features_and_their_gaps_are_kept(tmp_path: Path) -> None:
+    entry = replace(entry_of("run", 1), features=(0.5, None, -2e-4), shown=0.25)
+    store = SQLite(str(tmp_path / "esper.db")).open()
+    store.write([entry])
+    assert store.load() == [entry]
     store.close()

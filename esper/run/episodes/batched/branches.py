@@ -24,14 +24,14 @@ def measure_branches_batched(tasks: Sequence[EpisodeTask], rng_seed: int) -> lis
         if report.metrics.epoch == plans[position].start:
             observations[position] = report.observation
 
-    bases = run_batched([Job(plan.task, rng_seed, plan.options()) for plan in plans], watch)
+    bases = run_batched([Job(plan.task, rng_seed, plan.base) for plan in plans], watch)
     branches = [
         (position, event)
         for position, plan in enumerate(plans)
         if position in observations
         for event in plan.events(observations[position])
     ]
-    jobs = [Job(tasks[at], rng_seed, plans[at].options(event)) for at, event in branches]
+    jobs = [Job(tasks[at], rng_seed, plans[at].branch(event)) for at, event in branches]
     ends: list[list[tuple[Event, EpisodeResult | str]]] = [[] for _ in tasks]
     for (position, event), end in zip(branches, run_batched(jobs), strict=True):
         ends[position].append((event, end))

@@ -24,6 +24,7 @@ from esper.contracts.metrics import EpochMetrics, TrainReport
 from esper.contracts.slot import SlotSpec
 from esper.contracts.stage import BLENDED, LIVE, ON_TRIAL, SeedStage
 from esper.contracts.step import StepReport
+from esper.grower.checks import StepInputs
 from esper.grower.grower import Grower
 from esper.grower.read_out import BestAverage
 from esper.growth.average import WeightAverage
@@ -253,7 +254,8 @@ class RowGrower(Grower):
         Raises:
             UnsupportedError: if the governor would roll the network back.
         """
-        return self._control(modes, trained, None, loss, probe)
+        given = StepInputs(_no_evaluate, trained=trained, loss=loss, probe=probe)
+        return self.act(self.observe(given, modes), loss)
 
     def modes_needed(self) -> set[frozenset[Key]]:
         """Return the muted kernels of the evaluations that the next control step asks for.

@@ -70,13 +70,11 @@ class BatchedEpisodes:
         self.epoch += 1
         reports = []
         for row, report in zip(self.rows, trained, strict=True):
-            if row.grower.observer.checkups is not None:
-                row.put_back(self.stack, averages=True)
             modes = RowModes(row.grower.host, known[row.number], partial(self._evaluated, row))
             # A scripted event offers one blueprint, so that nothing depends on its rank.
             is_scripted = isinstance(row.grower.policy, ScriptedPolicy)
             loss = None if is_scripted else _Fresh(self.stack, row, row.run.loss)
-            probe = _Fresh(self.stack, row, row.run.probe)
+            probe = _Fresh(self.stack, row, row.run.probe, averages=True)
             try:
                 control = row.grower.step_on(modes, report, loss, probe)
             except UnsupportedError as error:
@@ -198,13 +196,16 @@ class BatchedEpisodes:
 
 
 class _Fresh:
-    """A loss of a row's network that first gives the model its present weights."""
+    """A loss of a row's network that first gives the model its present weights.
 
-    def __init__(self, stack: Stack, row: Row, loss: Loss) -> None:
-        self.stack, self.row, self.loss = stack, row, loss
+    averages: whether the host's record of the weights' averages is brought up to date too.
+    """
+
+    def __init__(self, stack: Stack, row: Row, loss: Loss, *, averages: bool = False) -> None:
+        self.stack, self.row, self.loss, self.averages = stack, row, loss, averages
 
     def __call__(self, model: nn.Module) -> Tensor:
-        self.row.put_back(self.stack)
+        self.row.put_back(self.stack, averages=self.averages)
         losses: Tensor = self.loss(model)
         return losses
 

@@ -193,6 +193,7 @@ def test_a_trial_that_the_run_cannot_pay_is_not_asked_for_and_the_cull_says_so()
         {"may_grow": False},
         {"is_suspect": True},
         {"epochs": 16},  # 60 % of them end at epoch 9
+        {"events_left": 0},
     ],
 )
 def test_nothing_is_replaced_when_nothing_may_germinate(changes: dict[str, Any]) -> None:

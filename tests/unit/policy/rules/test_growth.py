@@ -71,6 +71,9 @@ def test_the_network_does_not_grow_when_it_may_not_or_has_diverged() -> None:
     assert obstacle(late, rules) == "epoch 25 of 40 is past policy.grow_until=0.6"
     broken = replace(observation, metrics=replace(observation.metrics, val_loss=math.nan))
     assert obstacle(broken, rules) == "validation loss is nan"
+    spent = replace(observation, events_left=0)
+    assert obstacle(spent, rules) == "safety.max_events allows no further growth event"
+    assert obstacle(replace(observation, events_left=1), rules) is None
 
 
 @pytest.mark.parametrize(("flops", "waits"), [(0.0, True), (-5.0, True), (0.5, False)])

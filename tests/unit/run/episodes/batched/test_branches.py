@@ -29,6 +29,7 @@ def test_branches_are_those_of_single_runs() -> None:
             assert len(mine.branches) >= 2
             assert mine.loss == pytest.approx(theirs.loss, abs=1e-6)
             assert records(mine) == records(theirs)
+            assert all(slot.health is not None for slot in mine.observation.slots)
             for one, two in zip(mine.branches, theirs.branches, strict=True):
                 assert one.gain == pytest.approx(two.gain, abs=1e-6)
                 assert one.added_flops == pytest.approx(two.added_flops)

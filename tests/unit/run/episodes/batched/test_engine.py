@@ -1,6 +1,7 @@
 """Episodes in a batch, and the same ones through `Grower`."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -9,11 +10,13 @@ from esper.contracts.step import StepReport
 from esper.policy.base import PolicyOption
 from esper.policy.heuristic import Heuristic
 from esper.policy.never import Never
+from esper.policy.planner import Planner
 from esper.run.episodes.batched.engine import run_batched
 from esper.run.episodes.batched.row import Job
 from esper.run.episodes.episode import Episode, EpisodeResult
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import Damage, EpisodeTask, draw_task
+from tests.gain_models import write_gain_model
 from tests.unit.run.episodes.batched.in_double import in_double
 from tests.unit.run.episodes.small_tasks import small_task
 
@@ -42,7 +45,9 @@ POLICIES: dict[str, PolicyOption] = {
     "kept": Scripted(events=EVENTS),
     "judged": Scripted(events=EVENTS, keeps=False),
     "heuristic": Heuristic(),
+    "probed": Scripted(events=EVENTS, probes=True),
 }
+READS_HEALTH = {"probed", "planner"}
 
 
 def through_grower(job: Job) -> tuple[list[StepReport], EpisodeResult]:
@@ -59,15 +64,31 @@ def in_a_batch(jobs: list[Job]) -> tuple[list[list[StepReport]], list[EpisodeRes
     return reports, ends
 
 
+def health(report: StepReport) -> list[dict[str, float | None]]:
+    """Return the health of each slot that has been probed."""
+    return [asdict(slot.health) for slot in report.observation.slots if slot.health is not None]
+
+
+def births(report: StepReport) -> dict[tuple[str, str], float | None]:
+    """Return the first-order score of each birth, by slot and blueprint."""
+    return {
+        (slot.spec.name, birth.blueprint): birth.first_order
+        for slot in report.observation.slots
+        for birth in slot.births
+    }
+
+
 def decided(report: StepReport) -> list[tuple[str, int, str, str, str]]:
     """Return the moves of a step, with reasons, which name numbers to four digits."""
     return [(m.slot, m.seed, m.blueprint, m.to_stage, m.reason) for m in report.moves]
 
 
-@pytest.mark.parametrize("name", POLICIES)
-def test_a_batch_measures_and_decides_as_growers_do(name: str) -> None:
+@pytest.mark.parametrize("name", [*POLICIES, "planner"])
+def test_a_batch_measures_and_decides_as_growers_do(name: str, tmp_path: Path) -> None:
+    write_gain_model(tmp_path / "planner", bias=0.1, linear_gain=1.0)
+    policies = POLICIES | {"planner": Planner(path=str(tmp_path / "planner"))}
     with in_double():
-        jobs = [Job(task, SEED, {"policy": POLICIES[name]}) for task in TASKS]
+        jobs = [Job(task, SEED, {"policy": policies[name]}) for task in TASKS]
         reports, ends = in_a_batch(jobs)
         for job, mine, end in zip(jobs, reports, ends, strict=True):
             theirs, other = through_grower(job)
@@ -79,6 +100,10 @@ def test_a_batch_measures_and_decides_as_growers_do(name: str) -> None:
                 assert one.flops == two.flops
                 assert one.observation.affordable_flops == two.observation.affordable_flops
                 assert decided(one) == decided(two)
+                for found, expected in zip(health(one), health(two), strict=True):
+                    assert found == pytest.approx(expected, abs=1e-4)
+                assert births(one) == pytest.approx(births(two), rel=1e-4)
+            assert bool(births(mine[0])) == (name in READS_HEALTH)
             assert end.loss == pytest.approx(other.loss, abs=1e-6)
             without = {"loss": 0.0, "processor_s": 0.0}
             assert replace(end, **without) == replace(other, **without)

@@ -1,0 +1,76 @@
+"""Hydra's callback of `esper train-policy`: refuse early, record the command and failures."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict
+
+from esper.app import resume
+from esper.app.callback import exit_on_error, failed
+from esper.app.schema import to_config
+from esper.contracts.errors import ConfigError
+from esper.run.policy_training.config import PolicyTraining, check_same
+from esper.rundir.layout import CONFIG
+from esper.rundir.lock import lock_run_dir
+from esper.rundir.records import RunState, is_run, load_object, state_of
+
+
+class PolicyCallback(Callback):
+    """The callback that `conf/train_policy.yaml` names.
+
+    resumes: whether the command line comes from `esper train-policy --resume`.
+    """
+
+    def __init__(self, resumes: bool = False) -> None:
+        self.resumes = resumes
+
+    @exit_on_error()
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse a training that cannot start or resume, before anything is written."""
+        task = config.copy()
+        with open_dict(task):
+            del task["hydra"]
+        checked = to_config(task, PolicyTraining)
+        run_dir = Path(config.hydra.run.dir)
+        if self.resumes:
+            _check_resumed(run_dir, checked)
+        elif is_run(run_dir):
+            raise ConfigError(
+                f"hydra.run.dir={run_dir} holds a run already; name another one, "
+                f"or continue it: esper train-policy --resume {run_dir}"
+            )
+
+    @exit_on_error()
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Record the command that started the training."""
+        resume.write_run_command(config)
+
+    @exit_on_error()
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse a sweep, whose jobs would each train a policy."""
+        raise ConfigError("train-policy takes no -m: one command trains one policy")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Record the error of a failed training."""
+        if failed(config, job_return):
+            raise SystemExit(1)
+
+
+def _check_resumed(run_dir: Path, config: PolicyTraining) -> None:
+    """Check that a training can be resumed under a configuration.
+
+    Raises:
+        EsperError: if another process trains it, or its configuration was another.
+        SystemExit: with code 0 if it is finished.
+    """
+    with lock_run_dir(run_dir):
+        before = load_object(run_dir / CONFIG)
+    if before is None:
+        return
+    check_same(before, config)
+    if state_of(run_dir) is RunState.FINISHED and before["tasks"] == config.tasks:
+        typer.echo(f"{run_dir} is finished; to continue it, give it more tasks than {config.tasks}")
+        raise SystemExit(0)

@@ -1,0 +1,94 @@
+"""`esper train-policy`: compose the configuration, train the policy, and say how to use it."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from esper.app.arguments import flags_first
+from esper.app.resume import TRAIN_POLICY, command_to_resume, one_folder
+from esper.app.schema import to_config
+from esper.app.train import compose
+from esper.logger.format import decimal, percent, plural
+from esper.run.policy_training.config import PolicyTraining
+
+
+def train_policy(arguments: Sequence[str]) -> None:
+    """Train a policy, or let Hydra print what its flags ask for.
+
+    Raises:
+        ConfigError: if Hydra refuses the arguments or the configuration that they compose.
+        SystemExit: with code 1 if it failed, 130 if it was interrupted; the error was printed.
+    """
+    compose(TRAIN_POLICY, _train_task, flags_first(arguments))
+
+
+def resume(folder: Path, words: Sequence[str]) -> None:
+    """Continue the training in `folder`; options among the `words` replace those of before.
+
+    Raises:
+        ConfigError: if the folder holds no training of a policy, or as `train_policy` does.
+        SystemExit: as `train_policy` does.
+    """
+    arguments, cwd = command_to_resume(*one_folder(folder, words), TRAIN_POLICY)
+    with contextlib.chdir(cwd):
+        train_policy(arguments)
+
+
+def _train_task(cfg: DictConfig) -> None:
+    from esper.run.policy_training.train import train_policy as train  # torch
+
+    config = to_config(cfg, PolicyTraining)
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    typer.echo(f"esper train-policy: {config.policy_name}, {config.tasks} tasks  ({run_dir})")
+
+    def tell(number: int, record: dict[str, Any]) -> None:
+        typer.echo(f"{number:>5}/{config.tasks}  {_task_line(record)}")
+
+    summary = train(config, run_dir, tell)
+    for line in _table(summary):
+        typer.echo(line)
+    path = _shown(run_dir / config.policy_name)
+    typer.echo(f"use it: esper train policy={config.policy_name} policy.path={path}")
+
+
+def _task_line(record: dict[str, Any]) -> str:
+    branches = record["branches"]
+    words = f"task {record['task']} ({record['kind']}, after epoch {record['epoch']}): "
+    if not branches:
+        return f"{words}no slot can grow"
+    best = max(branches, key=lambda branch: branch["gain"])
+    number = plural(len(branches), "germination")
+    return f"{words}{number}, best {best['blueprint']} in {best['slot']}, gain {best['gain']:+.3f}"
+
+
+def _table(summary: dict[str, Any]) -> list[str]:
+    """Return the lines of the final table."""
+    judged = summary["evaluation"]
+    rows = (
+        ("tasks", str(summary["tasks"])),
+        ("germinations", str(summary["rows"])),
+        ("settled trials of runs", str(summary["settled_rows"])),
+        ("correlation of predicted and measured gain", decimal(judged["correlation"])),
+        ("root mean square error of the gain", decimal(judged["error"])),
+        ("mean net value of the chosen action", decimal(judged["chosen"])),
+        ("of the best action", decimal(judged["best"])),
+        ("of a random germination", decimal(judged["random"])),
+        ("best germination predicted to be the best", percent(judged["top_1"])),
+    )
+    table = [f"{name:<44}{value:>10}" for name, value in rows]
+    if foreign := summary["settled_rows_of_other_features"]:
+        table.append(f"{plural(foreign, 'settled trial')} left out: of another version's features")
+    return ["", "predictions for tasks that were not fitted:", *table, ""]
+
+
+def _shown(path: Path) -> str:
+    """Return a path, relative if it lies in the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,112 @@
+"""Predict what a germination brings: linear models of standardised features.
+
+    z         = clip((feature - centre) / spread, -LIMIT, LIMIT); 0 if the feature is unmeasured
+    gain      = mean over the members of (bias + weights . z)
+    deviation = their standard deviation
+
+The members are fitted on resampled tasks, so that they differ where tasks were few (bagging;
+Breiman 1996).  The gain is ln(loss without the kernel / loss with it) at the end of a run.
+Shapes: N offers, F features, M members.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIMIT = 3.0
+"""Largest standardised feature: far from what it was fitted on, the model does not extrapolate."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GainModel:
+    """A fitted model.
+
+    names: of the features, in the order of the arrays.
+    centre, spread: of each feature (F,); spreads are > 0.
+    weights: (M, F); biases: (M,).
+    error: standard deviation of measured gains about the predicted ones, on tasks not fitted, > 0.
+    doubts: ascending doubts of predictions for such tasks, whose ranks state uncertainty.
+    """
+
+    names: tuple[str, ...]
+    centre: Array
+    spread: Array
+    weights: Array
+    biases: Array
+    error: float
+    doubts: Array
+
+    def predict(self, features: Sequence[Mapping[str, float]]) -> tuple[Array, Array]:
+        """Return the gains and their deviations, each (N,)."""
+        z_NF = self._standardised(features)
+        gains_NM = z_NF @ self.weights.T + self.biases
+        return gains_NM.mean(1), gains_NM.std(1)
+
+    def uncertainty(self, gain: float, deviation: float) -> float:
+        """Return the share of known predictions of a gain that had less doubt, in [0, 1].
+
+        It is 1 if none is known.
+        """
+        if not len(self.doubts):
+            return 1.0
+        rank = np.searchsorted(self.doubts, doubt(np.array(gain), np.array(deviation)))
+        return float(rank / len(self.doubts))
+
+    def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
+        """Return the features that move the prediction most, with what each adds to the gain."""
+        parts = self._standardised([features])[0] * self.weights.mean(0)
+        order = np.argsort(-np.abs(parts), kind="stable")[:number]
+        return [(self.names[place], float(parts[place])) for place in order]
+
+    def _standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
+        rows = [[each.get(name, np.nan) for name in self.names] for each in features]
+        values_NF = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(self.names))
+        z_NF = np.clip((values_NF - self.centre) / self.spread, -LIMIT, LIMIT)
+        return np.where(np.isnan(z_NF), 0.0, z_NF)
+
+    def save(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Write `path`.safetensors and `path`.json, which holds `facts` too."""
+        from safetensors.numpy import save_file
+
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        save_file(arrays, path.with_suffix(".safetensors"))
+        values = {"names": list(self.names), "error": self.error, **facts}
+        path.with_suffix(".json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "GainModel":
+        """Return the model that `save` wrote.
+
+        Raises:
+            OSError: if a file is missing or cannot be read.
+            ValueError, KeyError, TypeError: if it holds something else.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        values = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        try:
+            arrays = load_file(path.with_suffix(".safetensors"))
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+        return cls(names=tuple(values["names"]), error=values["error"], **arrays)
+
+
+LEAST_GAIN = 0.02
+"""Gains under it are not acted on, so that doubts about them count for nothing."""
+
+
+def doubt(gains: Array, deviations: Array) -> Array:
+    """Return how much the members disagree about gains, relative to these."""
+    doubts: Array = deviations / np.maximum(gains, LEAST_GAIN)
+    return doubts
+
+
+_ARRAYS = ("centre", "spread", "weights", "biases", "doubts")

@@ -1,0 +1,221 @@
+"""Grows where a gain model, learned from earlier runs, predicts the largest net gain.
+
+    net gain = predicted gain - price * log2(1 + added FLOPs / present FLOPs)
+
+Both gains are log losses at the end of the run.  The policy acts on the best net gains that are
+above a threshold, and waits otherwise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+from esper.contracts.checks import require
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.errors import ConfigError
+from esper.contracts.observation import Observation
+from esper.contracts.outcome import Outcome, Reward
+from esper.learning.gain_model import GainModel
+from esper.policy.base import Policy, wait
+from esper.policy.gain_features import FEATURES, Offer, offers_of, recorded
+from esper.policy.rules.adaptation import risk_of
+from esper.policy.rules.corrections import Corrections
+from esper.policy.rules.growth import GrowthLimits, combine, growable_slots, obstacle
+from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
+from esper.policy.rules.verdict import VerdictRules, judge_seed
+
+AT_ONCE = 2
+"""Most slots that grow after one epoch."""
+
+
+# Fields of the last base come first, and so do the printed keys.
+@dataclass(frozen=True, kw_only=True)
+class Planner(VerdictRules, GrowthLimits):
+    """Grows by the predictions of a gain model.
+
+    threshold: least net gain, in log loss, for which it grows.
+    path: the files of the model, without their endings; None for the one shipped with Esper.
+    """
+
+    price: float = 0.05
+    max_live_seeds_per_slot: int = 1
+    threshold: float = 0.02
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        finite = math.isfinite(self.threshold)
+        require(finite, "policy.threshold", "a finite number", self.threshold)
+        super().__post_init__()
+
+    def build(self, rng_seed: int) -> "PlannerPolicy":
+        """Return a new policy; it makes no random choices.
+
+        Raises:
+            ConfigError: if the files of the model cannot be read.
+        """
+        return PlannerPolicy(
+            self, _shipped() if self.path is None else _model(Path(self.path).expanduser())
+        )
+
+
+@cache
+def _shipped() -> GainModel:
+    with as_file(files("esper.policy").joinpath("trained")) as folder:
+        return _model(folder / "planner")
+
+
+def _model(path: Path) -> GainModel:
+    """Return the model in the files of a path; raise ConfigError if it cannot be used."""
+    where = f"policy.path: the gain model {path}"
+    hint = "train one: esper train-policy policy=planner"
+    try:
+        model = GainModel.load(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error} ({hint})") from error
+    if unknown := sorted({*model.names} - {*FEATURES}):
+        raise ConfigError(f"{where} reads features that are not measured: {unknown[0]} ({hint})")
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the model predicts of an offer.
+
+    gain, deviation: log loss that the kernel saves, and the standard deviation of its prediction.
+    net: the gain less the price of its FLOPs.
+    """
+
+    offer: Offer
+    gain: float
+    deviation: float
+    net: float
+
+
+class PlannerPolicy(Policy):
+    """The policy of `Planner`."""
+
+    name: ClassVar[str] = "planner"
+    reads_health: ClassVar[bool] = True
+    reads_scores: ClassVar[bool] = False
+
+    def __init__(self, options: Planner, model: GainModel) -> None:
+        self.options, self.model = options, model
+        self._predicted: dict[str, Prediction] = {}
+        self._corrections = Corrections(model.error)
+
+    def decide(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due, then requests to grow or the reason to wait."""
+        decisions = self._verdicts(observation)
+        reason = obstacle(observation, self.options)
+        if reason is not None:
+            return combine(decisions, wait(reason))
+        slots, closed = growable_slots(observation, self.options, decisions)
+        forecasts = self.forecasts(offers_of(observation, slots))
+        if not forecasts:
+            return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
+        most = AT_ONCE if observation.events_left is None else min(AT_ONCE, observation.events_left)
+        chosen = [each for each in forecasts if each.net > self.options.threshold][:most]
+        if not chosen:
+            return combine(decisions, wait(self._words(forecasts[0], "<=")))
+        self._predicted |= {each.offer.slot: self._prediction(each) for each in chosen}
+        return [*decisions, *(self._request(observation, each) for each in chosen)]
+
+    def _verdicts(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due; seeds without a prediction get the usual one."""
+        verdicts = [
+            judge_prediction(seed, self._predicted[seed.slot], self.options)
+            if seed.slot in self._predicted
+            else judge_seed(seed, self.options)
+            for seed in observation.live_seeds
+        ]
+        return [each for each in verdicts if each is not None]
+
+    def _prediction(self, forecast: Forecast) -> Prediction:
+        correction = self._corrections.of(forecast.offer.slot)
+        error = math.hypot(forecast.deviation, self.model.error)
+        return Prediction(forecast.gain, error, correction)
+
+    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
+        """Correct the predictions of the run and of the slot by a settled trial."""
+        predicted = self._predicted.get(outcome.slot)
+        if predicted is None or outcome.gain is None or outcome.rolled_back:
+            return {}
+        of_model = predicted.gain - predicted.correction
+        measured = log_gain(outcome.gain, outcome.shown)
+        self._corrections.add(outcome.slot, measured - of_model)
+        value = self._corrections.of(outcome.slot)
+        return {f"policy/planner/correction/{outcome.slot}": value}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the predictions of the seeds on trial, by slot, and what trials have taught."""
+        return {
+            "predicted": {slot: asdict(each) for slot, each in self._predicted.items()},
+            "residuals": {slot: list(own) for slot, own in self._corrections.residuals.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self._predicted = {slot: Prediction(**each) for slot, each in state["predicted"].items()}
+        self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
+
+    def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
+        """Return the forecast of each slot's best offer, the best first."""
+        best: dict[str, Forecast] = {}
+        for each in self._every(offers):
+            best.setdefault(each.offer.slot, each)
+        return list(best.values())
+
+    def every_forecast(self, observation: Observation) -> list[Forecast]:
+        """Return the forecast of every offer of all slots that a probe has measured, best first."""
+        return self._every(offers_of(observation, observation.slots))
+
+    def _every(self, offers: Sequence[Offer]) -> list[Forecast]:
+        if not offers:
+            return []
+        gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
+        predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), strict=True)
+        corrections = {offer.slot: self._corrections.of(offer.slot) for offer in offers}
+        every = []
+        for offer, gain, deviation in predicted:
+            corrected = gain + corrections[offer.slot]
+            every.append(Forecast(offer, corrected, deviation, corrected - self._price(offer)))
+        return sorted(every, key=lambda each: -each.net)
+
+    def _price(self, offer: Offer) -> float:
+        return self.options.price * math.log2(1 + offer.birth.added_flops)
+
+    def _request(self, observation: Observation, forecast: Forecast) -> Decision:
+        slot = observation.slot(forecast.offer.slot)
+        name = forecast.offer.birth.blueprint
+        error = self._prediction(forecast).error
+        risks = [seed.risk for seed in slot.seeds if seed.bound == name]
+        return Decision(
+            kind=DecisionKind.ADAPT,
+            slot=slot.spec.name,
+            adaptation=Adaptation.ADD_NEURONS,
+            num_seeds=1,
+            reason=self._words(forecast, ">"),
+            confidence=NormalDist().cdf(forecast.net / error),
+            risk=risk_of(observation, *risks),
+            uncertainty=self.model.uncertainty(forecast.gain, forecast.deviation),
+            learned=True,
+            barred=tuple(each for each in slot.spec.catalogue if each != name),
+            features=recorded(forecast.offer.features),
+        )
+
+    def _words(self, forecast: Forecast, sign: str) -> str:
+        offer, limit = forecast.offer, self.options.threshold
+        parts = self.model.reasons(offer.features)
+        why = ", ".join(f"{name} {part:+.3g}" for name, part in parts)
+        return (
+            f"{offer.birth.blueprint} in '{offer.slot}' promises a net gain of {forecast.net:+.3g} "
+            f"{sign} {limit:g} ({forecast.gain:+.3g} +- {forecast.deviation:.2g} before its price; "
+            f"{why})"
+        )

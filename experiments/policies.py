@@ -1,0 +1,162 @@
+"""Compare policies on growth tasks that none of them was trained or tuned on.
+
+    python -m experiments.policies
+
+Each task of `esper.run.episodes.task` with an index under 500 is a held-out one.  Every policy runs
+on each of them, with the same host, data, order and price: the product's `never`, `heuristic`,
+`schedule`, `random` and `planner`, and the tuned calendars of `experiments.calendars`, which keep
+every kernel (`calendar`) or judge it by the usual priced verdict (`calendar_judged`).  Even tasks
+have scarce events (one for three slots), odd ones plentiful (one for each slot).
+
+Writes `experiments/results/policy.json` and prints the table: mean net gain (see
+`esper.run.episodes.episode`), and the planner's advantage over each other policy with the
+bootstrap's 95 % interval over tasks.  A stopped command goes on where it was.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from esper.contracts.slot import SlotKind
+from esper.policy.heuristic import Heuristic
+from esper.policy.planner import Planner
+from esper.policy.random import Random
+from esper.policy.schedule import Schedule
+from esper.run.episodes.episode import Episode, EpisodeResult, net_gain
+from esper.run.episodes.task import EpisodeTask, draw_task
+from experiments.calendars import load_calendars
+from experiments.cells import Cells
+from experiments.stats import bootstrap
+
+RESULT = Path(__file__).parent / "results" / "policy.json"
+POLICIES = (
+    "never",
+    "planner",
+    "heuristic",
+    "schedule",
+    "random",
+    "calendar",
+    "calendar_judged",
+)
+REGIMES = {"scarce": True, "plentiful": False}
+
+
+def policy_of(name: str, task: EpisodeTask, path: str | None = None) -> Any:
+    """Return a policy for a task, with the task's price."""
+    if name.startswith("calendar"):
+        regime = "scarce" if task.is_scarce else "plentiful"
+        plan = load_calendars()[f"{task.kind}/{regime}"]
+        return replace(plan, keeps=name == "calendar").policy(task)
+    if name == "planner":
+        return Planner(price=task.price, path=path)
+    if name == "random":
+        return Random(price=task.price, events=task.events)
+    return {"heuristic": Heuristic, "schedule": Schedule}[name](price=task.price)
+
+
+def run_cell(index: int, rng_seed: int, name: str, path: str | None = None) -> dict[str, Any]:
+    """Return the result of a policy on a task."""
+    torch.set_num_threads(1)
+    task = draw_task(index)
+    policy = "never" if name == "never" else policy_of(name, task, path)
+    return asdict(Episode(task, rng_seed, policy=policy).finish())
+
+
+def net_gains(
+    rows: Mapping[tuple[int, int, str], Mapping[str, Any]],
+) -> dict[tuple[int, str], float]:
+    """Return the net gain by task and policy, the mean over the rng seeds."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for (index, seed, name), row in rows.items():
+        never = EpisodeResult(**rows[index, seed, "never"])
+        gain = net_gain(EpisodeResult(**row), never, draw_task(index).price)
+        found.setdefault((index, name), []).append(gain)
+    return {key: fmean(gains) for key, gains in found.items()}
+
+
+def table_of(rows: Mapping[tuple[int, int, str], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the means of each policy, and the planner's advantage, by regime."""
+    gains = net_gains(rows)
+    table: dict[str, Any] = {}
+    for regime, is_scarce in REGIMES.items():
+        tasks = sorted({t for t, _ in gains if draw_task(t).is_scarce is is_scarce})
+        table[regime] = {
+            name: _row(name, tasks, gains, rows) for name in POLICIES if (tasks[0], name) in gains
+        }
+    return table
+
+
+def _row(
+    name: str,
+    tasks: Sequence[int],
+    gains: Mapping[tuple[int, str], float],
+    rows: Mapping[tuple[int, int, str], Mapping[str, Any]],
+) -> dict[str, Any]:
+    mine = [row for (task, _, each), row in rows.items() if each == name and task in set(tasks)]
+    over = bootstrap([gains[task, "planner"] - gains[task, name] for task in tasks])
+    own = bootstrap([gains[task, name] for task in tasks])
+    means = ("flops", "train_flops", "events", "kept", "processor_s")
+    return {
+        "net_gain": [own.value, own.low, own.high],
+        "planner_minus": [over.value, over.low, over.high],
+        **{key: fmean(row[key] for row in mine) for key in means},
+    }
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tasks", type=int, default=150)
+    parser.add_argument("--first", type=int, default=0, help="index of the first task")
+    parser.add_argument("--seeds", type=int, default=2, help="rng seeds of each task")
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
+    parser.add_argument("--planner", help="files of another planner, without their endings")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    given = parser.parse_args()
+    command = f"python -m experiments.policies --tasks {given.tasks} --seeds {given.seeds}"
+    cells = Cells(given.out, command)
+    wanted = [
+        (index, seed, name)
+        for index in range(given.first, given.first + given.tasks)
+        for seed in range(given.seeds)
+        for name in given.policies
+    ]
+    found = cells.fill(partial(run_cell, path=given.planner), wanted, given.processes)
+    rows = dict(zip(wanted, found, strict=True))
+    table = table_of(rows)
+    kinds = {
+        str(kind): table_of(
+            {key: row for key, row in rows.items() if draw_task(key[0]).kind == kind}
+        )
+        for kind in SlotKind
+        if {draw_task(key[0]).is_scarce for key in rows if draw_task(key[0]).kind == kind}
+        == {True, False}
+    }
+    cells.write(table=table, by_kind=kinds)
+    print_table(table)
+
+
+def print_table(table: Mapping[str, Any]) -> None:
+    """Print a row for each policy and regime."""
+    for regime, rows in table.items():
+        print(f"{regime}: net gain, planner minus policy [95 % interval], size, cost, events, kept")
+        for name, row in rows.items():
+            value, low, high = row["planner_minus"]
+            print(
+                f"  {name:16s} {row['net_gain'][0]:+.4f}  {value:+.4f} [{low:+.4f}, {high:+.4f}]"
+                f"  {row['flops']:.2f}  {row['train_flops'] / 3:.2f}  {row['events']:.1f}"
+                f"  {row['kept']:.1f}  {row['processor_s']:.2f} s"
+            )
+
+
+if __name__ == "__main__":
+    main()

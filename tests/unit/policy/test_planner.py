@@ -1,0 +1,223 @@
+"""The planner's choices, by gain models whose weights are written down."""
+
+import json
+import math
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import pytest
+import torch
+
+from esper.checkpoint.tree import join, split
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.event import EventKind
+from esper.contracts.observation import Observation
+from esper.contracts.outcome import Reward
+from esper.contracts.stage import SeedStage
+from esper.grower.grower import Grower
+from esper.policy.planner import Planner, PlannerPolicy
+from tests.unit.learning.gain_models import gain_model
+from tests.unit.policy.builders import CATALOGUE, make_look, make_outcome, make_seed, make_slot
+from tests.unit.policy.planned import make_birth, measured_slot, seen
+from tests.unit.scripted import losses, losses_and_hits, make_grower, same_weights, train
+
+ADAPT, WAIT = DecisionKind.ADAPT, DecisionKind.WAIT
+ROOM = {"a": 0.1, "b": 0.3, "c": 0.2}
+"""The gain that the model predicts in each slot: the slot's `linear_gain`."""
+
+
+def planner(
+    *biases: float, weights: dict[str, float] | None = None, **options: Any
+) -> PlannerPolicy:
+    """Return a planner that predicts `linear_gain`, plus a bias for each member."""
+    model = gain_model(weights or {"linear_gain": 1.0}, *biases)
+    return PlannerPolicy(Planner(**{"price": 0.05, **options}), model)
+
+
+def slots(**changes: Any) -> Observation:
+    """Return three slots in which a kernel that doubles the FLOPs can grow."""
+    found = (measured_slot(name, make_birth(), linear_gain=gain) for name, gain in ROOM.items())
+    return seen(*found, **changes)
+
+
+def grown(decisions: list[Decision]) -> list[str | None]:
+    return [decision.slot for decision in decisions if decision.kind is ADAPT]
+
+
+def test_the_best_two_net_offers_grow_the_best_first() -> None:
+    first, second = planner().decide(slots())
+    assert [first.slot, second.slot] == ["b", "c"]
+    assert (first.kind, first.adaptation, first.num_seeds) == (ADAPT, Adaptation.ADD_NEURONS, 1)
+    assert first.reason.startswith("mlp in 'b' promises a net gain of +0.25 > 0.02 (+0.3 +- 0 ")
+
+
+def test_of_a_slots_blueprints_the_best_is_asked_for_and_all_others_are_barred() -> None:
+    births = make_birth("mlp"), make_birth("affine"), make_birth("lora")
+    policy = planner(weights={"affine": 0.2, "mlp": 0.1})
+    (decision,) = policy.decide(seen(measured_slot("b", *births)))
+    assert {*decision.barred, "affine"} == set(CATALOGUE)
+    assert "affine" not in decision.barred
+
+
+def test_a_dear_kernel_loses_to_a_cheap_one_by_the_price_of_its_flops() -> None:
+    # Both are predicted to gain 0.3; the price of a doubling is 0.05.
+    dear, cheap = make_birth("mlp"), make_birth("affine")
+    cheap = type(cheap)(blueprint="affine", first_order=1.0, added_flops=0.0)
+    observation = seen(measured_slot("b", dear, cheap, linear_gain=0.3))
+    for price, expected in ((0.05, "affine"), (0.0, "mlp")):
+        policy = planner(price=price, weights={"linear_gain": 1.0, "mlp": 0.01})
+        (decision,) = policy.decide(observation)
+        assert decision.reason.startswith(expected)
+
+
+@pytest.mark.parametrize(("threshold", "grows"), [(0.2499, ["b"]), (0.25, []), (0.3, [])])
+def test_it_waits_up_to_its_threshold_and_says_why(threshold: float, grows: list[str]) -> None:
+    decisions = planner(threshold=threshold, price=0.05).decide(slots())
+    assert grown(decisions) == grows
+    if not grows:
+        (decision,) = decisions
+        assert decision.kind is WAIT
+        start = f"mlp in 'b' promises a net gain of +0.25 <= {threshold:g}"
+        assert decision.reason.startswith(start)
+        assert "linear_gain +0.3" in decision.reason
+
+
+@pytest.mark.parametrize(("left", "expected"), [(None, ["b", "c"]), (9, ["b", "c"]), (1, ["b"])])
+def test_it_asks_for_no_more_events_than_are_left(left: int | None, expected: list[str]) -> None:
+    assert grown(planner().decide(slots(events_left=left))) == expected
+
+
+def test_it_waits_where_nothing_can_grow() -> None:
+    (decision,) = planner().decide(slots(events_left=0))
+    assert decision.reason == "safety.max_events allows no further growth event"
+    (decision,) = planner().decide(seen(make_slot("a")))
+    assert decision.reason.startswith("no slot has a measured offer")
+    live = measured_slot("a", make_birth(), linear_gain=0.9)
+    live = make_slot("a", (make_seed(SeedStage.TRAINING), *live.seeds), health=live.health)
+    (decision,) = planner().decide(seen(live))
+    assert decision.reason == ("no slot has a measured offer: 'a' has 1 live seeds (at most 1)")
+
+
+def test_it_states_confidence_uncertainty_and_risk() -> None:
+    # Members predict 0.2 and 0.4; the model's error is 0.1, and so is their deviation.
+    (decision, _) = planner(-0.1, 0.1).decide(slots())
+    assert decision.learned
+    assert decision.confidence == pytest.approx(NormalDist().cdf(0.25 / math.hypot(0.1, 0.1)))
+    # The doubt is 0.1 / 0.3: above three of 0.1, 0.2, 0.3, 0.4.
+    assert decision.uncertainty == 0.75
+    assert decision.risk == 0.25, "the share of the budget that is over"
+    (early, _) = planner().decide(slots(epoch=4))
+    assert early.risk == 0.2, "of the blueprint"
+
+
+def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
+    policy = planner(0.0, 0.0)
+    policy.decide(slots())
+    state = json.loads(json.dumps(policy.state_dict()))
+    each = {"error": 0.1, "correction": 0.0}
+    predicted = {"b": {"gain": 0.3, **each}, "c": {"gain": 0.2, **each}}
+    assert state == {"predicted": predicted, "residuals": {}}
+    resumed = planner(0.0, 0.0)
+    resumed.load_state_dict(state)
+    # Nothing was measured to speak of; the usual verdict would wait.
+    ripe = make_seed(SeedStage.PROBATIONARY, gain=0.02, gain_error=0.05, look=make_look(bar=0.1))
+    observation = seen(*(make_slot(name, (ripe,)) for name in ("a", "b")), epoch=14)
+    expected = [("a", WAIT), ("b", DecisionKind.FOSSILIZE)]
+    for each in (policy, resumed):
+        verdicts = [d for d in each.decide(observation) if d.slot is not None]
+        assert [(d.slot, d.kind) for d in verdicts] == expected
+    assert "+0.3 predicted" in verdicts[1].reason
+
+
+def test_a_settled_trial_corrects_the_predictions_of_its_slot_and_of_the_run() -> None:
+    policy = planner(0.0, 0.0)
+    policy.decide(slots())
+    outcome = make_outcome(slot="b", gain=0.0)
+    changed = policy.learn(outcome, Reward(total=0.0))
+    # A residual of -0.3: -0.3 / (1 + (5 / 3)^2) for the run, and 0.8 of the rest for the slot.
+    run = -0.3 / (1 + 25 / 9)
+    assert changed == {
+        "policy/planner/correction/b": pytest.approx(run + 0.8 * (-0.3 - run)),
+    }
+    resumed = planner(0.0, 0.0)
+    resumed.load_state_dict(json.loads(json.dumps(policy.state_dict())))
+    for each in (policy, resumed):
+        forecasts = {f.offer.slot: f.gain for f in each.every_forecast(slots())}
+        assert forecasts["b"] == pytest.approx(0.3 + run + 0.8 * (-0.3 - run))
+        assert forecasts["c"] == pytest.approx(0.2 + run)
+
+
+def test_a_second_trial_is_compared_with_what_the_model_says() -> None:
+    policy = planner(0.0, 0.0)
+    for _ in range(2):
+        policy.decide(slots())
+        policy.learn(make_outcome(slot="b", gain=0.0), Reward(total=0.0))
+    run = -0.3 * 2 / (2 + 25 / 9)
+    forecasts = {f.offer.slot: f.gain for f in policy.every_forecast(slots())}
+    assert forecasts["b"] == pytest.approx(0.3 + run + (-0.3 - run) * 2 / 2.25)
+
+
+def test_what_was_not_predicted_or_measured_teaches_nothing() -> None:
+    policy = planner(0.0, 0.0)
+    nothing = Reward(total=0.0)
+    assert policy.learn(make_outcome(slot="b", gain=0.1), nothing) == {}
+    policy.decide(slots())
+    assert policy.learn(make_outcome(slot="b", gain=None), nothing) == {}
+    assert policy.learn(make_outcome(slot="b", gain=0.1, rolled_back=True), nothing) == {}
+
+
+def test_verdicts_come_before_requests_and_hold_them_back_in_their_slot() -> None:
+    culled = make_seed(SeedStage.PROBATIONARY, gain=-0.5, look=make_look(is_last=True))
+    b = measured_slot("b", make_birth(), linear_gain=0.3)
+    b = make_slot("b", (culled, *b.seeds), health=b.health, births=b.births)
+    decisions = planner(max_live_seeds_per_slot=2).decide(seen(b, *slots().slots[2:]))
+    assert [(d.kind, d.slot) for d in decisions] == [(DecisionKind.CULL, "b"), (ADAPT, "c")]
+
+
+def test_a_model_is_read_from_its_files(tmp_path: Path) -> None:
+    gain_model({"linear_gain": 1.0}).save(tmp_path / "own", {})
+    policy = Planner(path=str(tmp_path / "own")).build(0)
+    assert grown(policy.decide(slots())) == ["b", "c"]
+
+
+def test_it_reads_health_and_no_scores() -> None:
+    assert (PlannerPolicy.reads_health, PlannerPolicy.reads_scores) == (True, False)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    with pytest.raises(ValueError, match=r"policy.threshold must be a finite number"):
+        Planner(threshold=threshold)
+
+
+def steps(grower: Grower, num: int) -> None:
+    for _ in range(num):
+        train(grower.host.model, grower.host.optimizer)
+        grower.step(losses_and_hits, probe=losses)
+
+
+def test_in_a_run_its_requests_pass_and_a_resumed_run_is_the_same(tmp_path: Path) -> None:
+    gain_model({"linear_gain": 1.0}, 0.2, 0.21).save(tmp_path / "own", {})
+    policy = Planner(path=str(tmp_path / "own"), price=0.0)
+    whole, told = make_grower(policy=policy)
+    torch.manual_seed(7)
+    steps(whole, 5)
+    state = split_and_joined(whole.state_dict())
+    steps(whole, 5)
+    resumed, told_again = make_grower(policy=policy)
+    resumed.load_state_dict(state)
+    steps(resumed, 5)
+    assert same_weights(whole.host.model, resumed.host.model)
+    decisions, again = (each.of(EventKind.DECISION) for each in (told, told_again))
+    assert decisions[-len(again) :] == again
+    assert any(decision.learned for decision in decisions)
+    assert told.of(EventKind.SAFETY) == []
+    verdicts = [decision.reason for decision in again if decision.seed is not None]
+    assert any(" predicted and " in reason for reason in verdicts)
+
+
+def split_and_joined(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state as a checkpoint gives it back; the network that goes on keeps its own."""
+    plain, tensors = split(state)
+    return join(json.loads(json.dumps(plain)), {key: each.clone() for key, each in tensors.items()})

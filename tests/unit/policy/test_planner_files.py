@@ -1,0 +1,86 @@
+"""The files of the planner's model, and the features that go along with its requests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from esper.contracts.decision import Decision
+from esper.contracts.errors import ConfigError
+from esper.contracts.health import Birth, BlockHealth
+from esper.contracts.observation import Observation
+from esper.contracts.slot import SlotState
+from esper.policy.gain_features import FEATURES, offers_of, recorded
+from esper.policy.planner import Planner, PlannerPolicy
+from tests.gain_models import full_model, write_gain_model
+from tests.unit.policy.builders import make_observation, make_slot
+
+
+def healthy_slot(name: str, linear_gain: float, added_flops: float = 1.0) -> SlotState:
+    """Return a slot that offers `mlp`, and `affine`, which adds three times the FLOPs."""
+    health = BlockHealth(epoch=10, log_parameters=4.0, position=0.0, linear_gain=linear_gain)
+    births = (
+        Birth(blueprint="mlp", first_order=1.0, added_flops=added_flops),
+        Birth(blueprint="affine", first_order=1.0, added_flops=3 * added_flops),
+    )
+    return make_slot(name, health=health, births=births)
+
+
+def two_slots() -> Observation:
+    return make_observation(slots=(healthy_slot("a", 0.1), healthy_slot("b", 0.3)))
+
+
+def decide(options: Planner, observation: Observation, bias: float = 0.0) -> list[Decision]:
+    """Decide with a model that predicts bias + linear gain."""
+    return PlannerPolicy(options, full_model(bias, linear_gain=1.0)).decide(observation)
+
+
+def test_a_request_holds_the_features_that_were_read() -> None:
+    observation = two_slots()
+    (first, _) = decide(Planner(), observation)
+    (offer, _) = offers_of(observation, [observation.slot("b")])
+    assert first.features == recorded(offer.features)
+    values = dict(zip(FEATURES, first.features, strict=True))
+    assert values["linear_gain"] == 0.3
+    assert values["log_val_loss"] == -0.6931  # ln 0.5, to 4 digits
+    assert values["dead_units"] is None
+
+
+def test_the_files_of_a_model_are_read(tmp_path: Path) -> None:
+    write_gain_model(tmp_path / "mine", bias=0.5, linear_gain=1.0)
+    policy = Planner(path=str(tmp_path / "mine")).build(0)
+    first, _ = policy.decide(two_slots())
+    assert "before its price" in first.reason
+    assert policy.reads_health
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("mine.json", None, "mine.json or mine.safetensors is missing (train one: esper"),
+        ("mine.safetensors", None, "mine.json or mine.safetensors is missing (train one: esper"),
+        ("mine.json", b"{", "mine cannot be read: "),
+        ("mine.json", b'{"names": ["linear_gain"]}', "mine cannot be read: 'error'"),
+        ("mine.safetensors", b"no tensors", "mine cannot be read: "),
+    ],
+)
+def test_missing_and_broken_files_are_refused_in_one_line(
+    name: str, content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    write_gain_model(tmp_path / "mine")
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^policy\.path: the gain model .*") as refused:
+        Planner(path=str(tmp_path / "mine")).build(0)
+    assert words in str(refused.value)
+
+
+def test_a_model_of_unknown_features_is_refused(tmp_path: Path) -> None:
+    write_gain_model(tmp_path / "mine")
+    values = json.loads((tmp_path / "mine.json").read_text())
+    values["names"][0] = "phase_of_the_moon"
+    (tmp_path / "mine.json").write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="features that are not measured: phase_of_the_moon"):
+        Planner(path=str(tmp_path / "mine")).build(0)
