@@ -78,16 +78,20 @@ class Modes:
         """Return the scores of the network without the kernels of `muted`."""
         keys = frozenset(muted)
         if keys not in self._known:
-            with self._mode(keys):
-                self._known[keys] = evaluate_model(self.evaluate, self.host.model)
-                if keys == self._blended and self.host.inputs.calls:
-                    self.statistics = self._statistics()
+            self._known[keys] = self._evaluated(keys)
             heard = sum(flops for key, flops in self._flops.items() if key not in keys)
             heard -= sum(flops for key, flops in self._kept_flops.items() if key in keys)
             # The inputs of the batch statistics pass the network too.
             passes = 1 + self.host.inputs.num_samples / len(self._known[keys].losses_N)
             self.flops += passes * (self._settled_flops + heard)
         return self._known[keys]
+
+    def _evaluated(self, muted: frozenset[Key]) -> Evaluation:
+        with self._mode(muted):
+            evaluation = evaluate_model(self.evaluate, self.host.model)
+            if muted == self._blended and self.host.inputs.calls:
+                self.statistics = self._statistics()
+        return evaluation
 
     def _statistics(self) -> Tensors:
         """Return a copy of the present batch statistics, without those of live kernels."""

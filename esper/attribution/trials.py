@@ -100,8 +100,9 @@ class Trials:
                 self._sync(trial)
                 self.open.remove(trial)
                 self._adopt(trial)
-        problems = stale_entries(self.host.optimizer, self.host.model)
-        assert not problems, f"optimizer and model are inconsistent: {problems}"
+        if closed:
+            problems = stale_entries(self.host.optimizer, self.host.model)
+            assert not problems, f"optimizer and model are inconsistent: {problems}"
         return outcomes
 
     def give_up(self) -> None:

@@ -107,7 +107,10 @@ def get(name: str) -> Blueprint:
 
 def risk_of(name: str) -> float:
     """Return the risk of a blueprint; of one that is not known, that of one that states none."""
-    return get(name).risk if name in names() else UNSTATED_RISK
+    known = BUILT_IN.get(name) or _added.get(name)
+    if known is None:
+        return get(name).risk if name in names() else UNSTATED_RISK
+    return known.risk
 
 
 def fitting(

@@ -117,8 +117,10 @@ def check_finite(losses_N: Tensor, epoch: int) -> None:
     Raises:
         ValueError: if some losses are finite and others are not.
     """
+    if epoch:
+        return
     (broken,) = torch.nonzero(~losses_N.isfinite(), as_tuple=True)
-    if epoch == 0 and 0 < len(broken) < len(losses_N):
+    if 0 < len(broken) < len(losses_N):
         index = int(broken[0])
         raise ValueError(
             f"evaluate must return finite losses, got {float(losses_N[index])} for sample {index} "

@@ -32,6 +32,7 @@ from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
 from esper.grower.review import Reviewer, culls_instead
+from esper.grower.state import load_state, state_of
 from esper.growth.lifecycle import advance_epoch, cull_overdue
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
@@ -39,9 +40,6 @@ from esper.probe.rng_state import RngState
 from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
-
-_STATEFUL = ("trials", "guard", "observer", "policy", "settler", "selector", "costs", "best")
-"""Parts of a grower with a state of their own, in the order of loading."""
 
 
 class Grower:
@@ -58,12 +56,14 @@ class Grower:
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
-    `statistics` are the batch statistics that the last evaluation computed, by name.
+    `statistics`: batch statistics of the last evaluation, by name; `make_*` may be replaced.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
         DataError: if the store cannot be read.
     """
+
+    make_host, make_governor, make_best = staticmethod(prepare), Governor, BestAverage
 
     def __init__(
         self,
@@ -81,13 +81,14 @@ class Grower:
         chosen.attribution.check_epochs(epochs)
         self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
         self.policy = chosen.policy.build(rng_seed)
-        self.host = prepare(model, optimizer, example_input, chosen.setup(rng_seed, self.policy))
+        setup = chosen.setup(rng_seed, self.policy)
+        self.host = self.make_host(model, optimizer, example_input, setup)
         self.trials = Trials(self.host, chosen.attribution)
         self.costs = Costs(self.host, chosen.attribution, chosen.safety, epochs, len(example_input))
-        self.best = BestAverage(self.host, chosen.run)
+        self.best = self.make_best(self.host, chosen.run)
         self.guard = KernelGuard(self.trials, chosen.recovery)
         self.bus.subscribe(self.guard.tally, [EventKind.RECOVERY])
-        self.governor = Governor(self.trials, chosen.governor, chosen.chance_loss)
+        self.governor = self.make_governor(self.trials, chosen.governor, chosen.chance_loss)
         self.settler = chosen.settler(self.policy, example_input)
         self.ledger = self.settler.ledger
         self.selector = chosen.selector(self.ledger, rng_seed)
@@ -133,15 +134,19 @@ class Grower:
         schedulers = self.options.schedulers
         checks.check_step(self.host.optimizer, schedulers, evaluate, train, trained, loss)
         given = checks.StepInputs(evaluate, train, trained or TrainReport(), loss, probe)
-        seen = self.observe(given)
-        return self.act(seen, loss)
+        return self.act(self.observe(given), loss)
 
-    def observe(self, given: checks.StepInputs) -> StepReport:
-        """Take the first half of a step, up to what the policy sees; `act` must follow."""
+    def observe(self, given: checks.StepInputs, modes: Modes | None = None) -> StepReport:
+        """Take the first half of a step, up to what the policy sees; `act` must follow.
+
+        `modes` evaluates a network that is trained elsewhere; None if the model was trained.
+        """
         self.observer.check(given.probe)
         checks.check_open(self.epoch, self.epochs, is_read_out=self.best.is_applied)
-        checks.check_trained(self.host, self.costs.batch_size)
-        modes, began = Modes(repeatable(given.evaluate), self.host), time.perf_counter()
+        if modes is None:
+            checks.check_trained(self.host, self.costs.batch_size)
+            modes = Modes(repeatable(given.evaluate), self.host)
+        began = time.perf_counter()
         evaluation = modes.settled()
         checks.check_finite(evaluation.losses_N, self.epoch)
         self.statistics, evaluated = modes.statistics, time.perf_counter()
@@ -193,8 +198,7 @@ class Grower:
         if not seen.observation.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
-        self.host.begin_epoch()
-        self._epoch_began = RngState.now()
+        self._begin_epoch()
         attribution_ms = seen.attribution_ms + ranking_ms
         return replace(seen, moves=tuple(self._moves), attribution_ms=attribution_ms)
 
@@ -207,14 +211,7 @@ class Grower:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that changes, weights and moments included; call it between steps."""
-        return {
-            "epoch": self.epoch,
-            "num_decisions": self.num_decisions,
-            "governor": self.governor.state_dict(self.epoch),
-            "epoch_began": self._epoch_began.state_dict(),
-            "rng": RngState.now().state_dict(),
-            **{part: getattr(self, part).state_dict() for part in _STATEFUL},
-        }
+        return state_of(self, self._epoch_began)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state, and the global random state, into a fresh grower of a fresh model.
@@ -223,13 +220,7 @@ class Grower:
             CheckpointError: if it is the state of another model or optimizer.
             ValueError: if this grower has taken a step already.
         """
-        checks.check_fresh(self.epoch)
-        self.epoch, self.num_decisions = state["epoch"], state["num_decisions"]
-        for part in _STATEFUL:
-            getattr(self, part).load_state_dict(state[part])
-        self.governor.load_state_dict(state["governor"], self.epoch)
-        self._epoch_began = RngState.from_state(state["epoch_began"])
-        RngState.from_state(state["rng"]).restore()
+        self._epoch_began = load_state(self, state)
         self._prepare()
 
     def emit(self, *bodies: EventBody) -> None:
@@ -293,6 +284,10 @@ class Grower:
         """Reward every seed that was fossilized or culled since the last call."""
         for outcome in map(self.options.priced, self.trials.settle(self.epoch)):
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
+
+    def _begin_epoch(self) -> None:
+        self.host.begin_epoch()
+        self._epoch_began = RngState.now()
 
     def _prepare(self) -> None:
         """Prepare kernels and later looks for the end of the next epoch."""

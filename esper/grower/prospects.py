@@ -96,8 +96,10 @@ class Prospects:
 
         A score is measured every `REFRESH_EPOCHS` epochs; a slot with a live seed needs none.
         """
+        if not self.ranks:
+            return states
         idle = [s for s in states if not s.live and s.least_flops <= affordable_flops]
-        if self.ranks and loss is not None and len(idle) > 1:
+        if loss is not None and len(idle) > 1:
             stale = [s for s in idle if self._is_stale(s.spec.name, epoch)]
             for start in range(0, len(stale), SLOTS_AT_ONCE):
                 self._measure(stale[start : start + SLOTS_AT_ONCE], epoch, affordable_flops, loss)

@@ -157,5 +157,4 @@ def host_memory_mb(host: Host) -> float:
 
     Adding or removing a kernel changes it by exactly the kernel's `memory_mb`.
     """
-    trained = sum(p.numel() for p in host.model.parameters() if p.requires_grad)
-    return kernel_memory_mb(host.num_parameters, trained)
+    return kernel_memory_mb(host.num_parameters, host.num_trainable)

@@ -22,15 +22,13 @@ from esper.growth.inputs import RecentInputs
 from esper.growth.op_log import ClosedSeed, HostOp
 from esper.growth.options import Growth
 from esper.growth.ramp import Ramp
-from esper.growth.slot import Activation, Seed, Slot
+from esper.growth.slot import Activation, Seed, Slot, in_words
 from esper.growth.steps import KernelSteps
 from esper.kernels.kernel import Kernel, weight_seed
 from esper.kernels.request import Request, kernel_request
 from esper.probe.tensors import weights_norm
 
 _S = SeedStage
-_SHOWN = 8
-"""Most slots that the printed form of a host names."""
 
 
 class Host:
@@ -88,46 +86,44 @@ class Host:
     @property
     def flops(self) -> float:
         """Forward FLOPs a sample, kernels included."""
-        kernels = (seed.current.flops for seed in self.seeds() if seed.current is not None)
-        return self.base_flops + sum(kernels)
+        return self.base_flops + sum(life.flops for _, life in self.kernels())
 
     def epoch_flops(self, num_samples: int) -> float:
         """Return the forward FLOPs of the epoch's training steps, without those of muted kernels.
 
         Call it before `end_epoch`.
         """
-        muted = self.muted_flops / max(1, self.steps_in_epoch)
-        return (self.flops - muted) * num_samples
+        return (self.flops - self.muted_flops / max(1, self.steps_in_epoch)) * num_samples
 
     @property
     def settled_flops(self) -> float:
         """Forward FLOPs a sample of the network without its live kernels."""
-        live = (seed.activation.flops for seed in self.seeds() if seed.stage in LIVE)
-        return self.flops - sum(live)
+        return self.base_flops + sum(k.flops for stage, k in self.kernels() if stage not in LIVE)
 
     @property
     def num_parameters(self) -> int:
         """Parameters of the network, kernels included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def num_trainable(self) -> int:
+        """Trainable ones of these parameters."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
     def extra_repr(self) -> str:
         """Return the slots, the kept kernels, and the numbers of live seeds and parameters."""
-        names = [*list(self.slots)[:_SHOWN], *(["..."] if len(self.slots) > _SHOWN else [])]
-        kept = [
-            f"{seed.slot}/{seed.index} {seed.activation.blueprint}"
-            for seed in self.seeds()
-            if seed.stage is _S.FOSSILIZED
-        ]
-        live = sum(seed.stage in LIVE for seed in self.seeds())
-        size = f"live seeds {live}, parameters {self.num_parameters:,}"
-        return f"slots {', '.join(names)}, kept {', '.join(kept) or 'none'}, {size}"
+        return in_words(list(self.slots), list(self.seeds()), self.num_parameters)
 
     def __repr__(self) -> str:
         return f"Host({self.extra_repr()})"
 
     def seeds(self) -> Iterator[Seed]:
         """Return every seed, in the order of slots and indices."""
-        return (seed for slot in self.slots.values() for seed in slot.seeds)
+        return iter([seed for slot in self.slots.values() for seed in slot.seeds])
+
+    def kernels(self) -> list[tuple[SeedStage, Activation]]:
+        """Return the stage and the record of every kernel, in the order of slots and seeds."""
+        return [(seed.stage, seed.current) for seed in self.seeds() if seed.current is not None]
 
     def seed(self, slot: str, index: int) -> Seed:
         """Return one seed."""
@@ -256,10 +252,14 @@ class Host:
             self.schedule_state.append(param_groups.schedule_state(self.optimizer))
 
     def _after_step(self, *_: Any) -> None:
+        self.average.update(self.steps_per_epoch)
+        self.count_step()
+
+    def count_step(self) -> None:
+        """Note that the optimizer has taken a step: move alphas on, toss the next step's coins."""
         self.global_step += 1
         self.steps_in_epoch += 1
         self.muted_flops += self.steps.after()
-        self.average.update(self.steps_per_epoch)
         self.steps.toss(self.global_step)
 
     def begin_epoch(self) -> None:

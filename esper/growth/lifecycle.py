@@ -30,6 +30,8 @@ def advance_epoch(
     moves: list[LifecycleMove] = []
     for seed in host.seeds():
         seed.epochs_in_stage += 1
+        if seed.stage is _S.DORMANT:
+            continue
         activation = seed.current
         if activation is not None and seed.stage is not _S.FOSSILIZED:
             activation.losses.append(metrics.val_loss)

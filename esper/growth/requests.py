@@ -3,15 +3,15 @@
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
-from esper.blueprint import catalogue
-from esper.contracts.slot import SeedState, SlotState
+from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
 from esper.growth.attach import bank_of
 from esper.growth.host import Host
+from esper.growth.slot import Slot
 from esper.kernels.kernel import KernelError
 from esper.kernels.request import Request, recipe_of
 
@@ -25,29 +25,28 @@ def next_requests(host: Host, rng_seed: int) -> Iterator[Request]:
 
 
 def growable_states(host: Host, epoch: int) -> tuple[SlotState, ...]:
-    """Return the state of every slot.
-
-    It has the cost of the cheapest kernel that the slot could get, and the risks of blueprints.
-    """
-    cheapest: dict[str, float] = {}
-    for seed in host.seeds():
-        if seed.stage is SeedStage.DORMANT:
-            with suppress(KernelError):
-                _, cost = recipe_of(host.slots[seed.slot].spec, seed.index, seed.bound)
-                cheapest[seed.slot] = min(cheapest.get(seed.slot, math.inf), cost.flops)
+    """Return the state of every slot, with the cost of the cheapest kernel that it could get."""
+    flops = host.settled_flops
+    known: dict[tuple[Any, ...], float] = {}
     return tuple(
-        replace(
-            state,
-            least_flops=cheapest.get(state.spec.name, math.inf),
-            seeds=tuple(map(_with_risk, state.seeds)),
-        )
-        for state in host.states(epoch)
+        slot.state(epoch, flops, _least_flops(slot, known)) for slot in host.slots.values()
     )
 
 
-def _with_risk(seed: SeedState) -> SeedState:
-    risk = catalogue.risk_of(seed.bound)
-    return seed if risk == seed.risk else replace(seed, risk=risk)
+def _least_flops(slot: Slot, known: dict[tuple[Any, ...], float]) -> float:
+    """Return the FLOPs of the cheapest kernel of a slot's dormant seeds, infinite without any.
+
+    `known` are those of blueprints by kind, placement and shapes of a slot; new ones are added.
+    """
+    spec, least = slot.spec, math.inf
+    for name in {seed.bound for seed in slot.seeds if seed.stage is SeedStage.DORMANT}:
+        key = (spec.kind, spec.placement, spec.in_shape, spec.out_shape, name)
+        if key not in known:
+            known[key] = math.inf
+            with suppress(KernelError):
+                known[key] = float(recipe_of(spec, 0, name)[1].flops)
+        least = min(least, known[key])
+    return least
 
 
 def held_kernels(host: Host, rng_seed: int) -> Iterator[tuple[Request, nn.Module]]:

@@ -1,15 +1,21 @@
 """The records of seeds and slots: plain values that change while a network grows."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from torch import nn
 
+from esper.blueprint import catalogue
 from esper.contracts.event import Gate, LifecycleMove
 from esper.contracts.outcome import GainPoint
 from esper.contracts.slot import Look, SeedState, SlotSpec, SlotState
-from esper.contracts.stage import SeedStage, check_move
+from esper.contracts.stage import LIVE, SeedStage, check_move
 from esper.growth.ramp import Ramp
+
+_SHOWN = 8
+"""Most slots that a line on a host names."""
 
 
 @dataclass(slots=True)
@@ -144,22 +150,15 @@ class Seed:
 
         `settled_flops` are the forward FLOPs a sample of the network without live kernels.
         """
-        activation = self.current
-        look = None if activation is None else activation.look
-        state = SeedState(
-            slot=self.slot,
-            seed=self.index,
-            stage=self.stage,
-            bound=self.bound,
-            epochs_in_stage=self.epochs_in_stage,
-            activations=self.activations,
-            last_used_epoch=self.last_used_epoch,
-            alpha=self.alpha,
-        )
+        activation, risk = self.current, catalogue.risk_of(self.bound)
+        used = self.epochs_in_stage, self.activations, self.last_used_epoch
+        state = _at_rest((self.slot, self.index), self.stage, self.bound, used, risk)
         if activation is None:
             return state
+        look = activation.look
         return replace(
             state,
+            alpha=self.alpha,
             epochs_since_germination=epoch - activation.germinated_epoch,
             alpha_target=activation.target,
             parameters=activation.parameters,
@@ -174,6 +173,27 @@ class Seed:
             gain=activation.gain,
             gain_error=activation.gain_error,
         )
+
+
+@lru_cache(maxsize=8192)
+def _at_rest(
+    key: tuple[str, int],
+    stage: SeedStage,
+    bound: str,
+    used: tuple[int, int, int | None],
+    risk: float,
+) -> SeedState:
+    """Return the state of a seed without a kernel: many of a run, and of others, are equal."""
+    return SeedState(
+        slot=key[0],
+        seed=key[1],
+        stage=stage,
+        bound=bound,
+        epochs_in_stage=used[0],
+        activations=used[1],
+        last_used_epoch=used[2],
+        risk=risk,
+    )
 
 
 @dataclass(slots=True)
@@ -200,11 +220,25 @@ class Slot:
     def __repr__(self) -> str:
         return f"Slot({self.spec.name}, seeds {', '.join(seed.stage for seed in self.seeds)})"
 
-    def state(self, epoch: int, settled_flops: float) -> SlotState:
+    def state(self, epoch: int, settled_flops: float, least_flops: float = 0.0) -> SlotState:
         """Return the state of this slot at the end of `epoch`; see `Seed.state`."""
         return SlotState(
             spec=self.spec,
+            least_flops=least_flops,
             seeds=tuple(seed.state(epoch, settled_flops) for seed in self.seeds),
             rests_until=self.rests_until,
             last_cull_epoch=self.last_cull_epoch,
         )
+
+
+def in_words(slots: Sequence[str], seeds: Sequence[Seed], num_parameters: int) -> str:
+    """Return a line on a host: its slots, its seeds, and its parameters."""
+    names = [*slots[:_SHOWN], *(["..."] if len(slots) > _SHOWN else [])]
+    kept = [
+        f"{seed.slot}/{seed.index} {seed.activation.blueprint}"
+        for seed in seeds
+        if seed.stage is SeedStage.FOSSILIZED
+    ]
+    live = sum(seed.stage in LIVE for seed in seeds)
+    size = f"live seeds {live}, parameters {num_parameters:,}"
+    return f"slots {', '.join(names)}, kept {', '.join(kept) or 'none'}, {size}"

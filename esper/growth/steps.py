@@ -47,7 +47,7 @@ class KernelSteps:
         if not trained:
             return
         reference = param_groups.host_group(self.optimizer)["lr"]
-        is_sampled = step % max(GRADIENT_STRIDE, steps_per_epoch // NUM_GRADIENTS) == 0
+        samples = is_sampled(step, steps_per_epoch)
         for seed, group in trained:
             group["lr"] = reference * lr_factor(seed, self.options, steps_per_epoch)
             if seed.stage not in BLENDED:
@@ -56,7 +56,7 @@ class KernelSteps:
                 # A gradient of zeros would still change the moments.
                 for parameter in group["params"]:
                     parameter.grad = None
-            elif is_sampled and seed.stage in LIVE:
+            elif samples and seed.stage in LIVE:
                 _sample_gradient(seed, group)
 
     def after(self) -> float:
@@ -123,6 +123,11 @@ class KernelSteps:
         if seed.stage not in ON_TRIAL:
             return False
         return str(seed.index) in attach.kernels_of(self.slots[seed.slot].module).tossed
+
+
+def is_sampled(step: int, steps_per_epoch: int) -> bool:
+    """Return whether a step of an epoch, counted from 0, measures the kernels' gradients."""
+    return step % max(GRADIENT_STRIDE, steps_per_epoch // NUM_GRADIENTS) == 0
 
 
 def lr_factor(seed: Seed, options: Growth, steps_per_epoch: int) -> float:

@@ -32,6 +32,7 @@ class KernelPipeline:
     """Makes the kernels of a run.
 
     rng_seed: determines the initial weights of all kernels.
+    maker: makes them, and remembers the probes.
     compiler: None if kernels are not compiled.
     """
 
@@ -47,7 +48,7 @@ class KernelPipeline:
         limits = Limits(
             parameters=parameter_budget, memory_mb=memory_budget_mb, flops=options.max_flops
         )
-        self._maker = Maker(limits)
+        self.maker = Maker(limits)
         self._background = Background(self._make_ahead)
         self.compiler = Compiler() if options.compile else None
         self._build_ms: dict[Blueprint, float] = {}
@@ -77,7 +78,7 @@ class KernelPipeline:
         """
         began = time.perf_counter()
         with kernel_errors(request.slot, request.seed, request.recipe.name):
-            kernel = self._background.take(request) or self._maker.make(request)
+            kernel = self._background.take(request) or self.maker.make(request)
         self._build_ms[request.recipe] = kernel.work.build_ms
         wait_ms = (time.perf_counter() - began) * 1e3
         return replace(kernel, work=replace(kernel.work, wait_ms=wait_ms))
@@ -110,7 +111,7 @@ class KernelPipeline:
         self._background.close()
 
     def _make_ahead(self, request: Request) -> Kernel:
-        kernel = self._maker.make(request, in_background=True)
+        kernel = self.maker.make(request, in_background=True)
         ahead_ms = kernel.work.build_ms + (kernel.work.validate_ms or 0.0)
         return replace(kernel, work=replace(kernel.work, ahead_ms=ahead_ms))
 

@@ -1,6 +1,7 @@
 """A request for a kernel: all inputs that determine the kernel."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 from esper.blueprint import catalogue
 from esper.blueprint.base import Blueprint
 from esper.blueprint.cost import Cost
-from esper.contracts.slot import SlotSpec
+from esper.blueprint.shapes import Shape
+from esper.contracts.slot import Placement, SlotKind, SlotSpec
 from esper.kernels.kernel import kernel_errors
 
 
@@ -59,12 +61,7 @@ def recipe_of(spec: SlotSpec, seed: int, blueprint: str) -> tuple[Blueprint, Cos
     """
     with kernel_errors(spec.name, seed, blueprint):
         recipe = catalogue.get(blueprint)
-        if not recipe.fits(spec.kind, spec.placement, spec.in_shape, spec.out_shape):
-            raise ValueError(
-                f"it does not fit a {spec.kind} in {spec.placement} "
-                f"that leads from {spec.in_shape} to {spec.out_shape}"
-            )
-        return recipe, recipe.cost(spec.kind, spec.in_shape, spec.out_shape)
+        return recipe, _cost(recipe, spec.kind, spec.placement, spec.in_shape, spec.out_shape)
 
 
 def kernel_request(
@@ -95,3 +92,14 @@ def kernel_request(
         device=torch.device("cpu") if like is None else like.device,
         dtype=drawn_as if like is None else like.dtype,
     )
+
+
+@lru_cache(maxsize=1024)
+def _cost(
+    recipe: Blueprint, kind: SlotKind, placement: Placement, in_shape: Shape, out_shape: Shape
+) -> Cost:
+    if not recipe.fits(kind, placement, in_shape, out_shape):
+        raise ValueError(
+            f"it does not fit a {kind} in {placement} that leads from {in_shape} to {out_shape}"
+        )
+    return recipe.cost(kind, in_shape, out_shape)

@@ -67,7 +67,8 @@ def linear_share(inputs_SD: Tensor, targets_SD: Tensor) -> Tensor:
     inputs = torch.cat([inputs_SD, torch.ones_like(inputs_SD[..., :1])], dim=-1)
     gram = inputs.mT @ inputs
     penalty = PENALTY * gram.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
-    ridge = gram + penalty[..., None, None] * torch.eye(gram.shape[-1], device=gram.device)
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    ridge = gram + penalty[..., None, None] * identity
     # Unlike `solve`, it does not raise where values are not finite.
     weights, _ = torch.linalg.solve_ex(ridge, inputs.mT @ targets)
     error = targets.flip(-3) - inputs.flip(-3) @ weights

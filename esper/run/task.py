@@ -62,7 +62,7 @@ class Task:
 
         Torch's generator is seeded at the first step of an epoch, not when the epoch is resumed.
         """
-        seed = _epoch_seed(self.rng_seed, epoch)
+        seed = epoch_seed(self.rng_seed, epoch)
         if not progress.num_steps:
             seed_torch(seed)
         generator = torch.Generator().manual_seed(seed)
@@ -97,6 +97,7 @@ def scores(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     return torch.cat(losses), torch.cat(hits)
 
 
-def _epoch_seed(rng_seed: int, epoch: int) -> int:
+def epoch_seed(rng_seed: int, epoch: int) -> int:
+    """Return the seed of the order of an epoch's batches, in [0, 2^63)."""
     digest = hashlib.blake2b(f"{rng_seed}/epoch/{epoch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

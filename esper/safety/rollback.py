@@ -41,6 +41,11 @@ class Snapshot:
                 _leave_out(seed, weights)
         return cls(epoch, _blended(host), **copied(weights))
 
+    @classmethod
+    def of_stages(cls, host: Host, epoch: int) -> "Snapshot":
+        """Return a snapshot without weights, which only tells whether the network has grown."""
+        return cls(epoch, _blended(host), {}, {})
+
     def is_grown(self, host: Host) -> bool:
         """Return whether a kernel is blended and live, or was added or removed since."""
         now = _blended(host)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -41,7 +42,12 @@ def pool_priors(value: str) -> list[PoolPrior]:
     Raises:
         DataError: if the shipped file is broken.
     """
-    return [] if value == NONE else read_prior(shipped())
+    return [] if value == NONE else list(_shipped_pools())
+
+
+@cache
+def _shipped_pools() -> tuple[PoolPrior, ...]:
+    return tuple(read_prior(shipped()))
 
 
 def read_prior(path: Traversable) -> list[PoolPrior]:

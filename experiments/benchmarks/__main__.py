@@ -15,6 +15,7 @@ import torch
 
 from experiments.benchmarks import (
     bandits,
+    batched,
     compile,
     endurance,
     episodes,
@@ -54,6 +55,8 @@ SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "graph": graph.graphs,
     "probe": probe.probes,
     "episodes": episodes.episodes,
+    "batched": batched.speed,
+    "agreement": batched.agreement,
     "help": runs.helped,
     "runs": runs.default_runs,
 }

@@ -6,7 +6,9 @@ branches in every process.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from esper.contracts.observation import Observation
 from esper.contracts.slot import Placement
 from esper.policy.rules.growth import GrowthRules, growable_slots, last_epoch
 from esper.policy.rules.order import offers
-from esper.run.episodes.episode import Episode, slot_names
+from esper.run.episodes.episode import Episode, EpisodeResult, slot_names
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import EpisodeTask
 from esper.safety.options import Safety
@@ -57,49 +59,82 @@ class Branches:
     branches: tuple[Branch, ...]
 
 
+class BranchPlan:
+    """What a task's base run and its branches do; everything is drawn in a fixed order.
+
+    start: epoch after which the branches begin.
+    prefix: the base run's events, all of them before.
+    """
+
+    def __init__(self, task: EpisodeTask, rng_seed: int) -> None:
+        self.task, self.rng_seed = task, rng_seed
+        self._rng = np.random.default_rng([13, task.index, rng_seed])
+        last = min(LAST_START, last_epoch(GrowthRules(), task.epochs))
+        epochs = np.arange(1, last + 1)
+        self.start = int(self._rng.choice(epochs, p=(1 / epochs) / (1 / epochs).sum()))
+        self.prefix = _prefix(self._rng, task, self.start)
+
+    def events(self, observation: Observation) -> list[Event]:
+        """Return the event of each branch, from the base run's observation; call it once."""
+        slots, _ = growable_slots(observation, GrowthRules(), [])
+        names = [slot.spec.name for slot in slots]
+        chosen = [str(self._rng.choice(offers(slot))) for slot in slots]
+        return [Event(self.start, *each) for each in zip(names, chosen, strict=True)]
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """The options of the base run's episode, which observes the health of the slots."""
+        return self._options(Scripted(events=self.prefix, probes=True))
+
+    def branch(self, event: Event) -> dict[str, Any]:
+        """Return the options of a branch's episode."""
+        return self._options(Scripted(events=(*self.prefix, event)))
+
+    def _options(self, policy: Scripted) -> dict[str, Any]:
+        safety, signals = Safety(max_cost=100.0), Signals(probe_every=1)
+        return {"policy": policy, "safety": safety, "signals": signals}
+
+    def result(
+        self,
+        observation: Observation,
+        ended: EpisodeResult,
+        branches: Sequence[tuple[Event, EpisodeResult]],
+    ) -> Branches:
+        """Return the branches, from the ends of the base run and of each branch.
+
+        A branch whose germination was refused is left out.
+        """
+        return Branches(
+            task=self.task,
+            rng_seed=self.rng_seed,
+            prefix=self.prefix,
+            loss=ended.loss,
+            observation=observation,
+            branches=tuple(
+                Branch(
+                    event=event,
+                    gain=math.log(ended.loss / each.loss),
+                    added_flops=each.flops / ended.flops - 1,
+                )
+                for event, each in branches
+                if each.events != ended.events
+            ),
+        )
+
+
 def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
     """Run a task's base run and a branch for each slot that can grow; the blueprints are random.
 
     A germination that safety refuses, as in a slot that keeps a kernel in that epoch, is no branch.
     """
-    rng = np.random.default_rng([13, task.index, rng_seed])
-    last = min(LAST_START, last_epoch(GrowthRules(), task.epochs))
-    epochs = np.arange(1, last + 1)
-    start = int(rng.choice(epochs, p=(1 / epochs) / (1 / epochs).sum()))
-    prefix = _prefix(rng, task, start)
-    base = _episode(task, rng_seed, prefix, probes=True)
-    while base.grower.epoch < start:
+    plan = BranchPlan(task, rng_seed)
+    base = Episode(task, rng_seed, **plan.base)
+    while base.grower.epoch < plan.start:
         report = base.step()
-    slots, _ = growable_slots(report.observation, GrowthRules(), [])
-    events = [Event(start, slot.spec.name, str(rng.choice(offers(slot)))) for slot in slots]
+    events = plan.events(report.observation)
     ended = base.finish()
-    branches = []
-    for event in events:
-        branch = _episode(task, rng_seed, (*prefix, event)).finish()
-        if branch.events == ended.events:
-            continue
-        gain, added = math.log(ended.loss / branch.loss), branch.flops / ended.flops - 1
-        branches.append(Branch(event=event, gain=gain, added_flops=added))
-    return Branches(
-        task=task,
-        rng_seed=rng_seed,
-        prefix=prefix,
-        loss=ended.loss,
-        observation=report.observation,
-        branches=tuple(branches),
-    )
-
-
-def _episode(
-    task: EpisodeTask, rng_seed: int, events: tuple[Event, ...], *, probes: bool = False
-) -> Episode:
-    return Episode(
-        task,
-        rng_seed,
-        policy=Scripted(events=events, probes=probes),
-        safety=Safety(max_cost=100.0),
-        signals=Signals(probe_every=1),
-    )
+    branches = [Episode(task, rng_seed, **plan.branch(event)).finish() for event in events]
+    return plan.result(report.observation, ended, list(zip(events, branches, strict=True)))
 
 
 def _prefix(rng: np.random.Generator, task: EpisodeTask, start: int) -> tuple[Event, ...]:

@@ -29,14 +29,17 @@ Samples = tuple[NDArray[np.floating] | NDArray[np.integer], NDArray[np.integer]]
 
 
 def load(task: EpisodeTask) -> DataSet:
-    """Return the data of a task; its labels are noisy in the training split only."""
+    """Return the data of a task; its labels are noisy in the training split only.
+
+    Features have torch's default type.
+    """
     rng = np.random.default_rng([11, task.index])
     total = task.samples + VALIDATION_SAMPLES + TEST_SAMPLES
     x, y = _SOURCES[task.kind, task.data](task, total, rng)
     noisy = rng.uniform(size=task.samples) < task.label_noise
     y[: task.samples][noisy] = rng.integers(task.classes, size=int(noisy.sum()))
     is_text = task.kind is SlotKind.SEQUENCE
-    inputs = torch.as_tensor(x, dtype=torch.int64 if is_text else torch.float32)
+    inputs = torch.as_tensor(x, dtype=torch.int64 if is_text else torch.get_default_dtype())
     targets = torch.as_tensor(y, dtype=torch.int64)
     ends = (0, task.samples, task.samples + VALIDATION_SAMPLES, total)
     parts = [Split(x=inputs[a:b], y=targets[a:b]) for a, b in pairwise(ends)]

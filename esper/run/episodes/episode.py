@@ -9,13 +9,14 @@ net gain gain - price * log2(FLOPs of the network / FLOPs of the host)
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from esper.contracts.stage import SeedStage
 from esper.contracts.step import StepReport
-from esper.data.base import Split
+from esper.data.base import DataSet, Split
 from esper.grower.checks import StepInputs
 from esper.grower.grower import Grower
 from esper.policy.base import PolicyOption
@@ -26,6 +27,8 @@ from esper.run.task import Task, scores
 from esper.safety.options import Safety
 from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
+
+GrowerKind = TypeVar("GrowerKind", bound=Grower)
 
 MIXED = 0.1
 """Share of the uniform distribution in the predictions whose loss is measured."""
@@ -67,23 +70,9 @@ class Episode:
     def __init__(self, task: EpisodeTask, rng_seed: int, **options: Any) -> None:
         self._began_s = time.process_time()
         self.task, self.rng_seed = task, rng_seed
-        self.data = load(task)
-        host = build_host(task, rng_seed)
-        training = Training(lr=task.learning_rate, steps_per_epoch=STEPS_PER_EPOCH)
-        self._run = Task(self.data, BATCH_SIZE, training, task.epochs, rng_seed)
-        safety = options.pop("safety", Safety(max_events=task.events, max_cost=MAX_COST))
-        self.grower = Grower(
-            host,
-            build_optimizer(host, training),
-            example_input=self.data.train.x[:4],
-            epochs=task.epochs,
-            rng_seed=rng_seed,
-            slots=slot_names(task),
-            placement="parallel",
-            chance_loss=math.log(task.classes),
-            safety=safety,
-            **options,
-        )
+        self._run = run_of(task, rng_seed)
+        self.data = self._run.data
+        self.grower = grower_of(task, self._run, Grower, **options)
         self.flops = 0.0
 
     @property
@@ -115,29 +104,72 @@ class Episode:
         grower = self.grower
         grower.read_out()
         grower.host.model.eval()
-        loss, accuracy = mixed_loss(grower.host.model, self.data.test, self.task.classes)
-        seeds = list(grower.host.seeds())
-        host = grower.host
-        plain = host.base_flops * self._run.num_samples * self.task.epochs
-        grower.close()
-        kept = sum(seed.stage == "FOSSILIZED" for seed in seeds)
-        return EpisodeResult(
-            index=self.task.index,
-            rng_seed=self.rng_seed,
-            loss=loss,
-            accuracy=accuracy,
-            flops=host.settled_flops / host.base_flops,
-            train_flops=self.flops / plain,
-            events=grower.trials.num_events,
-            kept=kept,
-            culled=sum(seed.activations for seed in seeds) - kept,
-            processor_s=time.process_time() - self._began_s,
+        tested = mixed_loss(grower.host.model, self.data.test, self.task.classes)
+        return result_of(
+            self.task, self._run, grower, self.flops, tested, time.process_time() - self._began_s
         )
 
 
 def run_episode(task: EpisodeTask, rng_seed: int, policy: PolicyOption) -> EpisodeResult:
     """Return the result of a whole episode; a function for `parallel.run_each`."""
     return Episode(task, rng_seed, policy=policy).finish()
+
+
+def run_of(task: EpisodeTask, rng_seed: int, data: DataSet | None = None) -> Task:
+    """Return data, training and budget of an episode; `data` are those of the task, if loaded."""
+    training = Training(lr=task.learning_rate, steps_per_epoch=STEPS_PER_EPOCH)
+    return Task(data or load(task), BATCH_SIZE, training, task.epochs, rng_seed)
+
+
+def grower_of(task: EpisodeTask, run: Task, kind: type[GrowerKind], **options: Any) -> GrowerKind:
+    """Return a grower, of some kind, of the untrained host of a task."""
+    host = build_host(task, run.rng_seed)
+    safety = options.pop("safety", Safety(max_events=task.events, max_cost=MAX_COST))
+    return kind(
+        host,
+        build_optimizer(host, run.training),
+        example_input=run.data.train.x[:4],
+        epochs=task.epochs,
+        rng_seed=run.rng_seed,
+        slots=slot_names(task),
+        placement="parallel",
+        chance_loss=math.log(task.classes),
+        safety=safety,
+        **options,
+    )
+
+
+def result_of(
+    task: EpisodeTask,
+    run: Task,
+    grower: Grower,
+    flops: float,
+    tested: tuple[float, float],
+    processor_s: float,
+) -> EpisodeResult:
+    """Close a grower whose network was read out; return the result of its episode.
+
+    Args:
+        task, run, grower: the episode.
+        flops: of its training, trials included.
+        tested: loss and accuracy on the test split.
+        processor_s: processor seconds that it took.
+    """
+    host, seeds = grower.host, list(grower.host.seeds())
+    grower.close()
+    kept = sum(seed.stage is SeedStage.FOSSILIZED for seed in seeds)
+    return EpisodeResult(
+        index=task.index,
+        rng_seed=run.rng_seed,
+        loss=tested[0],
+        accuracy=tested[1],
+        flops=host.settled_flops / host.base_flops,
+        train_flops=flops / (host.base_flops * run.num_samples * task.epochs),
+        events=grower.trials.num_events,
+        kept=kept,
+        culled=sum(seed.activations for seed in seeds) - kept,
+        processor_s=processor_s,
+    )
 
 
 def slot_names(task: EpisodeTask) -> tuple[str, ...]:
@@ -147,7 +179,11 @@ def slot_names(task: EpisodeTask) -> tuple[str, ...]:
 
 def mixed_loss(model: nn.Module, split: Split, classes: int) -> tuple[float, float]:
     """Return the loss of mixed predictions, see the module, and the accuracy in [0, 1]."""
-    losses_N, hits_N = scores(model, split)
+    return mixed(*scores(model, split), classes)
+
+
+def mixed(losses_N: Tensor, hits_N: Tensor, classes: int) -> tuple[float, float]:
+    """Return loss and accuracy, as `mixed_loss`, from the losses and hits of test samples."""
     probability_N = (1 - MIXED) * torch.exp(-losses_N) + MIXED / classes
     return float(-torch.log(probability_N).mean()), float(hits_N.mean())
 
