@@ -130,7 +130,7 @@ POLICIES = {
         signals.probe_every                           9     events.decision.reason
         safety.max_uncertainty                        0     events.safety.reason
     """,
-    f"{GROWS} policy=planner policy.threshold=-0.5 safety.max_uncertainty=1": """
+    "epochs=40 policy=planner": """
         policy/planner.embargo_epochs_after_cull      0     events.decision.reason
         policy/planner.max_live_seeds_per_slot        3     events.decision.reason
         policy/planner.min_improvement_to_fossilize   0.5   events.decision.reason
