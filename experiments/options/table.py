@@ -126,13 +126,15 @@ POLICIES = {
     f"{GROWS} policy=planner": """
         policy/planner.threshold                      1     events.decision.reason
         policy/planner.price                          0.5   events.decision.reason
-        policy/planner.embargo_epochs_after_cull      0     events.decision.reason
-        policy/planner.max_live_seeds_per_slot        3     events.decision.reason
         policy/planner.grow_until                     0.1   events.decision.reason
-        policy/planner.min_improvement_to_fossilize   0.5   events.decision.reason
-        policy/planner.confidence_to_fossilize        1     events.decision.reason
         signals.probe_every                           9     events.decision.reason
         safety.max_uncertainty                        0     events.safety.reason
+    """,
+    "epochs=40 policy=planner": """
+        policy/planner.embargo_epochs_after_cull      0     events.decision.reason
+        policy/planner.max_live_seeds_per_slot        3     events.decision.reason
+        policy/planner.min_improvement_to_fossilize   0.5   events.decision.reason
+        policy/planner.confidence_to_fossilize        1     events.decision.reason
     """,
     HARMS: """
         policy/schedule.cull_if_accuracy_drops_by     1     events.lifecycle.reason
