@@ -124,11 +124,13 @@ def main() -> None:
     given = parser.parse_args()
     command = f"python -m experiments.policies --tasks {given.tasks} --seeds {given.seeds}"
     cells = Cells(given.out, command)
+    # Every figure is over never-grown runs, and the planner's advantage.
+    names = tuple(dict.fromkeys(("never", "planner", *given.policies)))
     wanted = [
         (index, seed, name)
         for index in range(given.first, given.first + given.tasks)
         for seed in range(given.seeds)
-        for name in given.policies
+        for name in names
     ]
     found = cells.fill(partial(run_cell, path=given.planner), wanted, given.processes)
     rows = dict(zip(wanted, found, strict=True))

@@ -3,10 +3,10 @@
 Hydra turns an `Exception` in a callback into a warning, so this one raises `SystemExit`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -22,6 +22,8 @@ from esper.contracts.errors import ConfigError, EsperError, InterruptionError
 from esper.rundir.layout import SUMMARY, write_json
 from esper.rundir.records import RunState, is_run, load_summary, state_of
 
+Checked = TypeVar("Checked")
+
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
@@ -32,6 +34,36 @@ def exit_on_error() -> Iterator[None]:
         shown = ConfigError(explain(error)) if isinstance(error, OmegaConfBaseException) else error
         print_error(shown)
         raise SystemExit(1) from error
+
+
+def check_start(
+    config: DictConfig,
+    command: str,
+    to_checked: Callable[[DictConfig], Checked],
+    check_resumed: Callable[[Path, Checked], None] | None,
+) -> None:
+    """Check that a job can start in its folder, or resume there.
+
+    Args:
+        config: the job's configuration, with Hydra's.
+        command: the one that was given.
+        to_checked: returns the checked configuration without Hydra's.
+        check_resumed: what a resumed job must pass; None for one that starts.
+
+    Raises:
+        EsperError: if the configuration is wrong, or the folder is another run's.
+    """
+    task = config.copy()
+    with open_dict(task):
+        del task["hydra"]
+    checked, run_dir = to_checked(task), Path(config.hydra.run.dir)
+    if check_resumed is not None:
+        check_resumed(run_dir, checked)
+    elif is_run(run_dir):
+        raise ConfigError(
+            f"hydra.run.dir={run_dir} holds a run already; name another one, "
+            f"or continue it: {command} --resume {run_dir}"
+        )
 
 
 class JobCallback(Callback):
@@ -46,18 +78,8 @@ class JobCallback(Callback):
     @exit_on_error()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a run that cannot start or resume, before anything is written."""
-        task = config.copy()
-        with open_dict(task):
-            del task["hydra"]
-        checked = to_run_config(task)
-        run_dir = Path(config.hydra.run.dir)
-        if self.resumes:
-            resume.check(run_dir, checked)
-        elif is_run(run_dir):
-            raise ConfigError(
-                f"hydra.run.dir={run_dir} holds a run already; name another one, "
-                f"or continue it: esper train --resume {run_dir}"
-            )
+        check_resumed = resume.check if self.resumes else None
+        check_start(config, "esper train", to_run_config, check_resumed)
 
     @exit_on_error()
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ def one_line(error: BaseException) -> str:
     """Return an error as one line.
 
     This is the text of an `EsperError`, or the reason and file of an `OSError`.  The line of any
-    other, unexpected error names its type, and how to print its traceback.
+    other, unexpected error names its type, and how to print its traceback.  Notes follow the text.
     """
     if isinstance(error, EsperError):
         text = str(error)
@@ -23,7 +23,8 @@ def one_line(error: BaseException) -> str:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:
         text = f"{type(error).__name__}: {error} (ESPER_DEBUG=1 shows where)"
-    return " ".join(text.split())
+    notes = getattr(error, "__notes__", ())
+    return " ".join(" ".join((text, *notes)).split())
 
 
 def print_error(error: BaseException) -> None:

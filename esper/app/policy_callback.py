@@ -6,16 +6,16 @@ from typing import Any
 import typer
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from esper.app import resume
-from esper.app.callback import exit_on_error, failed
+from esper.app.callback import check_start, exit_on_error, failed
 from esper.app.schema import to_config
 from esper.contracts.errors import ConfigError
 from esper.run.policy_training.config import PolicyTraining, check_same
 from esper.rundir.layout import CONFIG
 from esper.rundir.lock import lock_run_dir
-from esper.rundir.records import RunState, is_run, load_object, state_of
+from esper.rundir.records import RunState, load_object, state_of
 
 
 class PolicyCallback(Callback):
@@ -30,18 +30,8 @@ class PolicyCallback(Callback):
     @exit_on_error()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a training that cannot start or resume, before anything is written."""
-        task = config.copy()
-        with open_dict(task):
-            del task["hydra"]
-        checked = to_config(task, PolicyTraining)
-        run_dir = Path(config.hydra.run.dir)
-        if self.resumes:
-            _check_resumed(run_dir, checked)
-        elif is_run(run_dir):
-            raise ConfigError(
-                f"hydra.run.dir={run_dir} holds a run already; name another one, "
-                f"or continue it: esper train-policy --resume {run_dir}"
-            )
+        check_resumed = _check_resumed if self.resumes else None
+        check_start(config, "esper train-policy", _training_of, check_resumed)
 
     @exit_on_error()
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -57,6 +47,10 @@ class PolicyCallback(Callback):
         """Record the error of a failed training."""
         if failed(config, job_return):
             raise SystemExit(1)
+
+
+def _training_of(task: DictConfig) -> PolicyTraining:
+    return to_config(task, PolicyTraining)
 
 
 def _check_resumed(run_dir: Path, config: PolicyTraining) -> None:

@@ -30,7 +30,7 @@ from esper.kernels.pipeline import KernelPipeline
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
-from esper.policy.base import Policy, PolicyOption, reads_health
+from esper.policy.base import Policy, PolicyOption, reads_health, reads_scores
 from esper.policy.rules.growth import GrowthLimits, last_epoch
 from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
@@ -138,7 +138,7 @@ class GrowerOptions(ControlOptions):
             coin=Coin(rng_seed, self.attribution.mute_probability if mutes else 0.0),
             average_epochs=self.run.average,
             # A run whose policy reads none of it neither pays for it nor fails in it.
-            follows_data=policy is not None and policy.reads_health,
+            follows_data=policy is not None and reads_health(policy),
             slots=self.slots,
             placement=self.placement,
             num_seeds=self.num_seeds,
@@ -170,7 +170,7 @@ class GrowerOptions(ControlOptions):
         self, settler: Settler, governor: Governor, costs: Costs, pipeline: KernelPipeline
     ) -> Observer:
         """Return what observes the run; it has checkups if the settler's policy reads health."""
-        ranks = getattr(settler.policy, "reads_scores", True)
+        ranks = reads_scores(settler.policy)
         prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules, ranks=ranks)
         checkups = None
         if reads_health(settler.policy):

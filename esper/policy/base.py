@@ -38,8 +38,13 @@ class Policy(Protocol):
 
 
 def reads_health(policy: Policy) -> bool:
-    """Return `policy.reads_health`, False where a policy of one's own does not say it."""
-    return bool(getattr(policy, "reads_health", False))
+    """Return `policy.reads_health`, the default where a policy of one's own does not say it."""
+    return bool(getattr(policy, "reads_health", Policy.reads_health))
+
+
+def reads_scores(policy: Policy) -> bool:
+    """Return `policy.reads_scores`, the default where a policy of one's own does not say it."""
+    return bool(getattr(policy, "reads_scores", Policy.reads_scores))
 
 
 class PolicyOption(Protocol):

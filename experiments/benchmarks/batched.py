@@ -79,7 +79,7 @@ def speed(num_tasks: int = STACK) -> list[Figure]:
 def agreement(num_tasks: int = NUM_TASKS) -> list[Figure]:
     """Return how far episodes in a batch differ from those through `Grower`."""
     tasks = _tasks(num_tasks)
-    with _in_double():
+    with in_double():
         never = _pairs(tasks, [Never()] * num_tasks)
         kept = _pairs(tasks, [Scripted(events=_events(task)) for task in tasks])
         heuristic = _pairs(tasks, [Heuristic()] * num_tasks)
@@ -180,7 +180,8 @@ def _correlation(
 
 
 @contextmanager
-def _in_double() -> Iterator[None]:
+def in_double() -> Iterator[None]:
+    """Make double precision torch's default for a block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

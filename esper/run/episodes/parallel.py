@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ def run_each(
 
     Raises:
         ValueError: if there is no process.
-        RuntimeError: if a piece of work failed, naming its arguments, or a process died.
+        RuntimeError: if a process died.
+        Exception: that of a piece of work that failed, with a note that names its arguments.
     """
     if processes < 1:
         raise ValueError(f"processes must be >= 1, got {processes}")
@@ -60,13 +62,20 @@ def _elsewhere(
 
 
 def _named(work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
-    """Return the result of a piece of work; an error names its arguments."""
-    try:
+    """Return the result of a piece of work; an error gets a note that names its arguments."""
+    with _Note(f"in {work.__name__}({', '.join(map(repr, arguments))})"):
         return work(*arguments)
-    except Exception as error:
-        inputs = ", ".join(map(repr, arguments))
-        said = f"{type(error).__name__}: {error}"
-        raise RuntimeError(f"{work.__name__}({inputs}) failed: {said}") from error
+
+
+class _Note(AbstractContextManager[None]):
+    """Adds a note to an error of its block, which goes on its way."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(self.text)
 
 
 def _begin() -> None:

@@ -10,11 +10,9 @@ import numpy as np
 from esper.contracts.ledger import LedgerEntry
 from esper.learning.gain_fit import GainData
 from esper.policy.gain_features import FEATURES, Offer, offers_of
+from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
 from esper.run.episodes.task import draw_task
-
-MOST_SHOWN = 0.9
-"""Largest relative gain of a settled trial, so that its logarithm is finite."""
 
 Record = dict[str, Any]
 """A task and its branches, as plain JSON values; unmeasured features are None."""
@@ -85,7 +83,7 @@ def settled_data(entries: Sequence[LedgerEntry]) -> tuple[GainData, int]:
 def lasting_gain(entry: LedgerEntry) -> float:
     """Return ln(loss without the kernel / loss with it) of a trial, as if it were kept for good."""
     assert entry.loss_reduction is not None, "the trial was measured"
-    return -math.log1p(-min(MOST_SHOWN, entry.loss_reduction / entry.shown))
+    return log_gain(entry.loss_reduction, entry.shown)
 
 
 def joined(first: GainData, second: GainData) -> GainData:

@@ -21,6 +21,12 @@ def test_what_nobody_foresaw_says_its_type_and_where_to_look() -> None:
     assert one_line(KeyError("slot")) == "KeyError: 'slot' (ESPER_DEBUG=1 shows where)"
 
 
+def test_notes_follow_the_text() -> None:
+    error = DataError("broken")
+    error.add_note("in measure(7)")
+    assert one_line(error) == "broken in measure(7)"
+
+
 def test_the_traceback_is_shown_only_when_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

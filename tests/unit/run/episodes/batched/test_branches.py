@@ -7,7 +7,7 @@ import pytest
 from esper.contracts.stage import SeedStage
 from esper.run.episodes.batched.branches import measure_branches_batched
 from esper.run.episodes.branches import Branches, measure_branches
-from tests.unit.run.episodes.batched.in_double import in_double
+from experiments.benchmarks.batched import in_double
 from tests.unit.run.episodes.small_tasks import small_task
 
 

@@ -16,8 +16,8 @@ from esper.run.episodes.batched.row import Job
 from esper.run.episodes.episode import Episode, EpisodeResult
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import Damage, EpisodeTask, draw_task
+from experiments.benchmarks.batched import in_double
 from tests.gain_models import write_gain_model
-from tests.unit.run.episodes.batched.in_double import in_double
 from tests.unit.run.episodes.small_tasks import small_task
 
 SEED = 103
