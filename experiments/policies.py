@@ -10,7 +10,10 @@ have scarce events (one for three slots), odd ones plentiful (one for each slot)
 
 Writes `experiments/results/policy.json` and prints the table: mean net gain (see
 `esper.run.episodes.episode`), and the planner's advantage over each other policy with the
-bootstrap's 95 % interval over tasks.  A stopped command goes on where it was.
+bootstrap's 95 % interval over tasks; the share of the tried kernels that were kept (success), and
+the share of the runs that kept some and ended above the never-grown loss (false positives).
+
+A stopped command goes on where it was.
 """
 
 import argparse
@@ -98,13 +101,19 @@ def _row(
     gains: Mapping[tuple[int, str], float],
     rows: Mapping[tuple[int, int, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    mine = [row for (task, _, each), row in rows.items() if each == name and task in set(tasks)]
+    cells = [cell for cell in rows if cell[2] == name and cell[0] in set(tasks)]
+    mine = [rows[cell] for cell in cells]
+    changed = [cell for cell in cells if rows[cell]["kept"]]
+    worse = [rows[cell]["loss"] > rows[*cell[:2], "never"]["loss"] for cell in changed]
+    trials = sum(row["kept"] + row["culled"] for row in mine)
     over = bootstrap([gains[task, "planner"] - gains[task, name] for task in tasks])
     own = bootstrap([gains[task, name] for task in tasks])
     means = ("flops", "train_flops", "events", "kept", "processor_s")
     return {
         "net_gain": [own.value, own.low, own.high],
         "planner_minus": [over.value, over.low, over.high],
+        "success": sum(row["kept"] for row in mine) / trials if trials else None,
+        "false_positives": fmean(worse) if worse else None,
         **{key: fmean(row[key] for row in mine) for key in means},
     }
 
@@ -150,14 +159,22 @@ def main() -> None:
 def print_table(table: Mapping[str, Any]) -> None:
     """Print a row for each policy and regime."""
     for regime, rows in table.items():
-        print(f"{regime}: net gain, planner minus policy [95 % interval], size, cost, events, kept")
+        print(
+            f"{regime}: net gain, planner minus policy [95 % interval], size, cost, events, kept, "
+            "success, false positives"
+        )
         for name, row in rows.items():
             value, low, high = row["planner_minus"]
             print(
                 f"  {name:16s} {row['net_gain'][0]:+.4f}  {value:+.4f} [{low:+.4f}, {high:+.4f}]"
                 f"  {row['flops']:.2f}  {row['train_flops'] / 3:.2f}  {row['events']:.1f}"
-                f"  {row['kept']:.1f}  {row['processor_s']:.2f} s"
+                f"  {row['kept']:.1f}  {_share(row['success'])}  {_share(row['false_positives'])}"
+                f"  {row['processor_s']:.2f} s"
             )
+
+
+def _share(value: float | None) -> str:
+    return "  - " if value is None else f"{value:4.0%}"
 
 
 if __name__ == "__main__":

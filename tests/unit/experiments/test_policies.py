@@ -17,7 +17,7 @@ from experiments.policies import POLICIES, net_gains, policy_of, print_table, ru
 from tests.unit.run.episodes.small_tasks import small_task
 
 
-def row(loss: float, flops: float = 1.0, events: int = 0) -> dict[str, Any]:
+def row(loss: float, flops: float = 1.0, events: int = 0, culled: int = 0) -> dict[str, Any]:
     result = EpisodeResult(
         index=0,
         rng_seed=0,
@@ -26,8 +26,8 @@ def row(loss: float, flops: float = 1.0, events: int = 0) -> dict[str, Any]:
         flops=flops,
         train_flops=3.0 * flops,
         events=events,
-        kept=events,
-        culled=0,
+        kept=events - culled,
+        culled=culled,
         processor_s=2.0,
     )
     return asdict(result)
@@ -38,14 +38,14 @@ ROWS = {
     (0, 0, "never"): row(1.0),
     (0, 1, "never"): row(1.0),
     (0, 0, "planner"): row(math.exp(-0.5), events=2),
-    (0, 1, "planner"): row(math.exp(-0.1), events=4),
+    (0, 1, "planner"): row(math.exp(-0.1), events=4, culled=3),
     (0, 0, "random"): row(1.0, flops=4.0),
     (0, 1, "random"): row(1.0),
     (2, 0, "never"): row(0.5),
     (2, 0, "planner"): row(0.5 * math.exp(-0.1)),
     (2, 0, "random"): row(0.5 * math.exp(-0.2)),
     (1, 0, "never"): row(0.5),
-    (1, 0, "planner"): row(0.5 * math.exp(0.3)),
+    (1, 0, "planner"): row(0.5 * math.exp(0.3), events=1),
 }
 
 
@@ -82,6 +82,10 @@ def test_the_table_compares_the_planner_with_each_policy_in_each_regime(
     assert plentiful["never"]["planner_minus"] == pytest.approx([-0.3] * 3)
     # Sizes and costs are means over the runs.
     assert scarce["planner"]["events"] == 2.0
+    assert scarce["planner"]["success"] == pytest.approx(3 / 6)
+    assert scarce["planner"]["false_positives"] == 0.0
+    assert (scarce["never"]["success"], scarce["never"]["false_positives"]) == (None, None)
+    assert plentiful["planner"]["false_positives"] == 1.0
     assert scarce["random"]["flops"] == 2.0
     assert scarce["random"]["train_flops"] == 6.0
 
@@ -94,7 +98,7 @@ def test_a_printed_row_holds_gain_advantage_size_and_cost(
     assert lines[0].startswith("scarce: net gain, planner minus policy")
     never = next(line for line in lines if line.startswith("  never"))
     assert " ".join(never.split()) == (
-        "never +0.0000 +0.2000 [+0.1000, +0.3000] 1.00 1.00 0.0 0.0 2.00 s"
+        "never +0.0000 +0.2000 [+0.1000, +0.3000] 1.00 1.00 0.0 0.0 - - 2.00 s"
     )
 
 
