@@ -7,9 +7,10 @@ gain of one blueprint in every slot.  Runs that grow there and nowhere else, and
 measure it, for two rng seeds.  The table says how often the slot with the largest predicted net
 gain is the best one where that leads by `LEAD` in the mean of the seeds; the correlation of
 predicted and measured gains, and the largest one that their noise allows (its ceiling: the square
-root of the reliability of the mean of two, Spearman 1910); and what the policies did on the tasks
-that are best left alone, in which no slot's mean net gain exceeds `LEAST` (from the runs of
-`experiments.policies`).
+root of the reliability of the mean of two, Spearman 1910); the standard deviation of a gain over
+rng seeds (its noise), and of the expected gain about the predicted one; and what the policies did
+on the tasks that are best left alone, in which no slot's mean net gain exceeds `LEAST` (from the
+runs of `experiments.policies`).
 
 Part two, 200 hosts with one damaged block: how often the damaged block is the slot of the largest
 predicted net gain.
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 
 from esper.contracts.observation import Observation
+from esper.learning.gain_fit import GAINS
 from esper.policy.planner import Planner
 from esper.run.episodes.episode import Episode, EpisodeResult, net_gain
 from esper.run.episodes.scripted import Event, Scripted
@@ -124,13 +126,16 @@ def agreement(tasks: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, flo
         for rows in tasks.values()
         for s in rows[0]["predicted"]
     ]
-    predicted, one, two = np.array(columns).T
+    predicted, one, two = np.clip(np.array(columns).T, *GAINS)
     between = float(np.corrcoef(one, two)[0, 1])
+    misses = float(np.mean((one - predicted) * (two - predicted)))
     return {
         "gains": len(columns),
         "correlation": float(np.corrcoef(predicted, (one + two) / 2)[0, 1]),
         "between_seeds": between,
         "ceiling": math.sqrt(max(0.0, 2 * between / (1 + between))),
+        "noise": float(np.sqrt(np.mean((one - two) ** 2) / 2)),
+        "expected_error": math.sqrt(max(0.0, misses)),
     }
 
 
@@ -166,6 +171,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tasks", type=int, default=150)
+    parser.add_argument("--first", type=int, default=0, help="index of the first task")
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--planner", help="files of another planner, without their endings")
     parser.add_argument("--processes", type=int, default=2)
@@ -176,7 +182,11 @@ def main() -> None:
     found = cells.fill(partial(damaged_cell, path=given.planner), hosts, given.processes)
     pointed = rate(sum(found), len(found))
     table: dict[str, Any] = {"damaged": [pointed.value, pointed.low, pointed.high]}
-    wanted = [("task", index, seed) for index in range(given.tasks) for seed in range(2)]
+    wanted = [
+        ("task", index, seed)
+        for index in range(given.first, given.first + given.tasks)
+        for seed in range(2)
+    ]
     rows = cells.fill(partial(task_cell, path=given.planner), wanted, given.processes)
     tasks: dict[int, list[Any]] = {}
     for (_, index, _), row in zip(wanted, rows, strict=True):

@@ -10,6 +10,7 @@ Shapes: N offers, F features, M members.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+RUN_NOISE = 0.1
+"""Standard deviation of a germination's gain over rng seeds, which no prediction can know.
+
+Source: `python -m experiments.slot_choice --first 500 --tasks 50` (0.099).
+"""
+LEAST_SHARE = 0.3
+"""Least part of a model's error that is not put down to `RUN_NOISE`."""
 LIMIT = 3.0
 """Largest standardised feature: far from what it was fitted on, the model does not extrapolate."""
 
@@ -31,7 +39,8 @@ class GainModel:
     names: of the features, in the order of the arrays.
     centre, spread: of each feature (F,); spreads are > 0.
     weights: (M, F); biases: (M,).
-    error: standard deviation of measured gains about the predicted ones, on tasks not fitted, > 0.
+    error: standard deviation of the gains of single runs about the predicted ones, on tasks not
+        fitted, > 0.
     doubts: ascending doubts of predictions for such tasks, whose ranks state uncertainty.
     """
 
@@ -42,6 +51,15 @@ class GainModel:
     biases: Array
     error: float
     doubts: Array
+
+    @property
+    def expected_error(self) -> float:
+        """The standard deviation of expected gains, over rng seeds, about the predicted ones.
+
+        It is `error` without the noise of a single run.
+        """
+        least = LEAST_SHARE * self.error
+        return math.sqrt(max(least**2, self.error**2 - RUN_NOISE**2))
 
     def predict(self, features: Sequence[Mapping[str, float]]) -> tuple[Array, Array]:
         """Return the gains and their deviations, each (N,)."""

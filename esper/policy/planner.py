@@ -108,7 +108,7 @@ class PlannerPolicy(Policy):
     def __init__(self, options: Planner, model: GainModel) -> None:
         self.options, self.model = options, model
         self._predicted: dict[str, Prediction] = {}
-        self._corrections = Corrections(model.error)
+        self._corrections = Corrections(model.expected_error)
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, then requests to grow or the reason to wait."""
@@ -139,7 +139,7 @@ class PlannerPolicy(Policy):
 
     def _prediction(self, forecast: Forecast) -> Prediction:
         correction = self._corrections.of(forecast.offer.slot)
-        error = math.hypot(forecast.deviation, self.model.error)
+        error = math.hypot(forecast.deviation, self.model.expected_error)
         return Prediction(forecast.gain, error, correction)
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:

@@ -89,6 +89,12 @@ def test_the_features_that_move_a_prediction_most_are_named() -> None:
     assert reasons == [("b", pytest.approx(-0.5)), ("c", pytest.approx(0.2))]
 
 
+def test_the_error_of_an_expected_gain_is_without_the_noise_of_a_run() -> None:
+    model = gain_model({"depth": 1.0})
+    assert replace(model, error=math.sqrt(0.02)).expected_error == pytest.approx(0.1)
+    assert replace(model, error=0.05).expected_error == pytest.approx(0.015), "a part remains"
+
+
 def test_a_model_survives_its_files_bit_for_bit(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     model = replace(MODEL, weights=rng.normal(size=(2, 2)), doubts=np.sort(rng.uniform(size=5)))

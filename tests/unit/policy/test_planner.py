@@ -100,7 +100,7 @@ def test_it_waits_where_nothing_can_grow() -> None:
 
 
 def test_it_states_confidence_uncertainty_and_risk() -> None:
-    # Members predict 0.2 and 0.4; the model's error is 0.1, and so is their deviation.
+    # Members predict 0.2 and 0.4; the error of expected gains is 0.1, as is their deviation.
     (decision, _) = planner(-0.1, 0.1).decide(slots())
     assert decision.learned
     assert decision.confidence == pytest.approx(NormalDist().cdf(0.25 / math.hypot(0.1, 0.1)))
@@ -115,7 +115,7 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
     policy = planner(0.0, 0.0)
     policy.decide(slots())
     state = json.loads(json.dumps(policy.state_dict()))
-    each = {"error": 0.1, "correction": 0.0}
+    each = {"error": pytest.approx(0.1), "correction": 0.0}
     predicted = {"b": {"gain": 0.3, **each}, "c": {"gain": 0.2, **each}}
     assert state == {"predicted": predicted, "residuals": {}}
     resumed = planner(0.0, 0.0)
