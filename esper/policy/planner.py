@@ -2,8 +2,11 @@
 
     net gain = predicted gain - price * log2(1 + added FLOPs / present FLOPs)
 
-Both gains are log losses at the end of the run.  The policy acts on the best net gains that are
-above a threshold, and waits otherwise.
+    cautious = net gain - caution * standard deviation of the prediction
+
+Both gains are log losses at the end of the run.  The policy acts where the cautious net gain is
+largest and above a threshold, and waits otherwise: an event brings little where the members of the
+model, which were fitted on different tasks, disagree.
 """
 
 import math
@@ -38,18 +41,21 @@ AT_ONCE = 2
 class Planner(VerdictRules, GrowthLimits):
     """Grows by the predictions of a gain model.
 
-    threshold: least net gain, in log loss, for which it grows.
+    threshold: cautious net gain, in log loss, above which it grows.
+    caution: standard deviations of a prediction that a cautious net gain is less, >= 0.
     path: the files of the model, without their endings; None for the one shipped with Esper.
     """
 
     price: float = 0.05
     max_live_seeds_per_slot: int = 1
     threshold: float = 0.02
+    caution: float = 2.0
     path: str | None = None
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.threshold)
         require(finite, "policy.threshold", "a finite number", self.threshold)
+        require(0 <= self.caution < math.inf, "policy.caution", "finite and >= 0", self.caution)
         super().__post_init__()
 
     def build(self, rng_seed: int) -> "PlannerPolicy":
@@ -90,12 +96,14 @@ class Forecast:
 
     gain, deviation: log loss that the kernel saves, and the standard deviation of its prediction.
     net: the gain less the price of its FLOPs.
+    cautious: the net gain less `caution` deviations.
     """
 
     offer: Offer
     gain: float
     deviation: float
     net: float
+    cautious: float
 
 
 class PlannerPolicy(Policy):
@@ -121,7 +129,7 @@ class PlannerPolicy(Policy):
         if not forecasts:
             return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
         most = AT_ONCE if observation.events_left is None else min(AT_ONCE, observation.events_left)
-        chosen = [each for each in forecasts if each.net > self.options.threshold][:most]
+        chosen = [each for each in forecasts if each.cautious > self.options.threshold][:most]
         if not chosen:
             return combine(decisions, wait(self._words(forecasts[0], "<=")))
         self._predicted |= {each.offer.slot: self._prediction(each) for each in chosen}
@@ -166,11 +174,11 @@ class PlannerPolicy(Policy):
         self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
 
     def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
-        """Return the forecast of each slot's best offer, the best first."""
+        """Return the forecast of each slot's best offer, the largest cautious net gain first."""
         best: dict[str, Forecast] = {}
         for each in self._every(offers):
             best.setdefault(each.offer.slot, each)
-        return list(best.values())
+        return sorted(best.values(), key=lambda each: -each.cautious)
 
     def every_forecast(self, observation: Observation) -> list[Forecast]:
         """Return the forecast of every offer of all slots that a probe has measured, best first."""
@@ -185,7 +193,9 @@ class PlannerPolicy(Policy):
         every = []
         for offer, gain, deviation in predicted:
             corrected = gain + corrections[offer.slot]
-            every.append(Forecast(offer, corrected, deviation, corrected - self._price(offer)))
+            net = corrected - self._price(offer)
+            cautious = net - self.options.caution * deviation
+            every.append(Forecast(offer, corrected, deviation, net, cautious))
         return sorted(every, key=lambda each: -each.net)
 
     def _price(self, offer: Offer) -> float:
@@ -215,7 +225,7 @@ class PlannerPolicy(Policy):
         parts = self.model.reasons(offer.features)
         why = ", ".join(f"{name} {part:+.3g}" for name, part in parts)
         return (
-            f"{offer.birth.blueprint} in '{offer.slot}' promises a net gain of {forecast.net:+.3g} "
-            f"{sign} {limit:g} ({forecast.gain:+.3g} +- {forecast.deviation:.2g} before its price; "
-            f"{why})"
+            f"{offer.birth.blueprint} in '{offer.slot}' promises a net gain of "
+            f"{forecast.net:+.3g}, cautiously {forecast.cautious:+.3g} {sign} {limit:g} "
+            f"({forecast.gain:+.3g} +- {forecast.deviation:.2g} before its price; {why})"
         )

@@ -85,7 +85,8 @@ def fuzz(rng: Random, num_observations: int) -> Tally:
     policy = PlannerPolicy(Planner(), some_model(rng))
     for number in range(num_observations):
         if number % 20 == 0:
-            policy = PlannerPolicy(Planner(price=rng.choice([0.0, 0.05, 0.4])), some_model(rng))
+            options = Planner(price=rng.choice([0.0, 0.05, 0.4]), caution=rng.choice([0.0, 2.0]))
+            policy = PlannerPolicy(options, some_model(rng))
         world = observed(rng, rng.choice(worlds))
         live_through(policy.decide(world.seen), world, rng, tally)
     return tally

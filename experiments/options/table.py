@@ -125,6 +125,7 @@ POLICIES = {
     """,
     f"{GROWS} policy=planner": """
         policy/planner.threshold                      1     events.decision.reason
+        policy/planner.caution                        50    events.decision.reason
         policy/planner.price                          0.5   events.decision.reason
         policy/planner.grow_until                     0.1   events.decision.reason
         signals.probe_every                           9     events.decision.reason

@@ -18,7 +18,7 @@ LEAST_TASKS = 4
 """Fewest tasks of a training, so that those left out can be predicted."""
 
 _NAME = re.compile(r"[\w][\w.+=,-]*")
-_READ = ("threshold",)
+_READ = ("threshold", "caution")
 """Keys of the policy that the evaluation reads; the others steer runs alone."""
 _FREE = ("name", "processes")
 """Keys on which the trained policy does not depend."""

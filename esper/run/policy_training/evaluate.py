@@ -12,6 +12,7 @@ import numpy as np
 
 from esper.learning.gain_fit import GAINS, GainData, GainFit, fit_gain_model
 from esper.learning.gain_model import Array
+from esper.policy.planner import Planner
 from esper.run.policy_training.rows import Record, as_features, branch_data, chosen, joined
 
 FOLDS = 5
@@ -24,10 +25,10 @@ class Evaluation:
 
     correlation: of predicted and measured gain; None if one of them does not vary.
     error: root mean square error of the predicted gain.
-    chosen: mean net value of the germination with the best predicted net value, or of waiting where
-        that is not above the threshold.
+    chosen: mean net value of the germination with the largest cautious net gain (see `Planner`), or
+        of waiting where that is not above the threshold.
     best, random: mean net value of the best germination or of waiting, and of a random germination.
-    top_1: share of the tasks whose best predicted germination is the best one.
+    top_1: share of the tasks in which that germination is the best one.
     """
 
     correlation: float | None
@@ -49,17 +50,18 @@ class _Choice:
 
 
 def evaluate(
-    records: Sequence[Record], settled: GainData, options: GainFit, rng_seed: int, threshold: float
+    records: Sequence[Record], settled: GainData, options: GainFit, rng_seed: int, policy: Planner
 ) -> Evaluation:
     """Return how well fits to some tasks, and to all settled trials, predict the others."""
     data = branch_data(records)
     gains_N = np.clip(data.gains, *GAINS)
-    predicted_N = _predicted(data, settled, options, rng_seed)
+    predicted_N, deviations_N = _predicted(data, settled, options, rng_seed)
+    cautious_N = predicted_N - policy.caution * deviations_N
     choices, start = [], 0
     for record in records:
         if branches := record["branches"]:
             end = start + len(branches)
-            choices.append(_choice(record, predicted_N[start:end].tolist(), threshold))
+            choices.append(_choice(record, cautious_N[start:end].tolist(), policy.threshold))
             start = end
     varies = min(gains_N.std(), predicted_N.std()) > 0
     return Evaluation(
@@ -72,23 +74,26 @@ def evaluate(
     )
 
 
-def _predicted(data: GainData, settled: GainData, options: GainFit, rng_seed: int) -> Array:
-    """Return the gain (N,) of each branch as fits without its task predict it."""
+def _predicted(
+    data: GainData, settled: GainData, options: GainFit, rng_seed: int
+) -> tuple[Array, Array]:
+    """Return the gains (N,) that fits without a branch's task predict, and their deviations."""
     tasks = np.unique(data.tasks)
     folds = min(FOLDS, len(tasks))
     fold_N = np.searchsorted(tasks, data.tasks) % folds
-    predicted_N = np.zeros(len(data.gains))
+    predicted_N, deviations_N = np.zeros(len(data.gains)), np.zeros(len(data.gains))
     for fold in range(folds):
         out_N = fold_N == fold
         model = fit_gain_model(joined(chosen(data, ~out_N), settled), options, rng_seed)
-        predicted_N[out_N] = model.predict([as_features(row) for row in data.features[out_N]])[0]
-    return predicted_N
+        rows = [as_features(row) for row in data.features[out_N]]
+        predicted_N[out_N], deviations_N[out_N] = model.predict(rows)
+    return predicted_N, deviations_N
 
 
-def _choice(record: Record, predicted: Sequence[float], threshold: float) -> _Choice:
+def _choice(record: Record, cautious: Sequence[float], threshold: float) -> _Choice:
     prices = [record["price"] * math.log2(1 + b["added_flops"]) for b in record["branches"]]
     net = [b["gain"] - price for b, price in zip(record["branches"], prices, strict=True)]
-    expected = [gain - price for gain, price in zip(predicted, prices, strict=True)]
+    expected = [gain - price for gain, price in zip(cautious, prices, strict=True)]
     place = int(np.argmax(expected))
     return _Choice(
         chosen=net[place] if expected[place] > threshold else 0.0,

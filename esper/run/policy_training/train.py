@@ -60,9 +60,7 @@ def train_policy(config: PolicyTraining, run_dir: Path, tell: Tell) -> dict[str,
             raise DataError(f"no germination could be measured in {config.tasks} tasks")
         settled, num_foreign = settled_data(entries)
         model = fit_gain_model(joined(data, settled), config.learning, config.rng_seed)
-        judged = evaluate(
-            records, settled, config.learning, config.rng_seed, config.policy.threshold
-        )
+        judged = evaluate(records, settled, config.learning, config.rng_seed, config.policy)
         facts = {
             "tasks": len(records),
             "rows": len(data.gains),

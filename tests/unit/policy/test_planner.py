@@ -32,7 +32,7 @@ def planner(
 ) -> PlannerPolicy:
     """Return a planner that predicts `linear_gain`, plus a bias for each member."""
     model = gain_model(weights or {"linear_gain": 1.0}, *biases)
-    return PlannerPolicy(Planner(**{"price": 0.05, **options}), model)
+    return PlannerPolicy(Planner(**{"price": 0.05, "caution": 0.0, **options}), model)
 
 
 def slots(**changes: Any) -> Observation:
@@ -49,7 +49,9 @@ def test_the_best_two_net_offers_grow_the_best_first() -> None:
     first, second = planner().decide(slots())
     assert [first.slot, second.slot] == ["b", "c"]
     assert (first.kind, first.adaptation, first.num_seeds) == (ADAPT, Adaptation.ADD_NEURONS, 1)
-    assert first.reason.startswith("mlp in 'b' promises a net gain of +0.25 > 0.02 (+0.3 +- 0 ")
+    assert first.reason.startswith(
+        "mlp in 'b' promises a net gain of +0.25, cautiously +0.25 > 0.02 (+0.3 +- 0 "
+    )
 
 
 def test_of_a_slots_blueprints_the_best_is_asked_for_and_all_others_are_barred() -> None:
@@ -78,9 +80,24 @@ def test_it_waits_up_to_its_threshold_and_says_why(threshold: float, grows: list
     if not grows:
         (decision,) = decisions
         assert decision.kind is WAIT
-        start = f"mlp in 'b' promises a net gain of +0.25 <= {threshold:g}"
+        start = f"mlp in 'b' promises a net gain of +0.25, cautiously +0.25 <= {threshold:g}"
         assert decision.reason.startswith(start)
         assert "linear_gain +0.3" in decision.reason
+
+
+def test_it_is_cautious_where_its_members_disagree() -> None:
+    # Each member predicts 0.1 more or less: net 0.05, 0.25, 0.15, and a deviation of 0.1.
+    decided = {
+        caution: grown(planner(-0.1, 0.1, caution=caution).decide(slots()))
+        for caution in (0.0, 1.0, 2.0, 3.0)
+    }
+    assert decided == {0.0: ["b", "c"], 1.0: ["b", "c"], 2.0: ["b"], 3.0: []}
+
+
+@pytest.mark.parametrize("caution", [-0.1, math.nan, math.inf])
+def test_caution_is_no_less_than_nothing(caution: float) -> None:
+    with pytest.raises(ValueError, match=r"policy.caution must be finite and >= 0"):
+        Planner(caution=caution)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(None, ["b", "c"]), (9, ["b", "c"]), (1, ["b"])])

@@ -1,5 +1,6 @@
 """Cross-validation over tasks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from esper.contracts.errors import DataError
 from esper.learning.gain_fit import GainFit, fit_gain_model
 from esper.policy.gain_features import FEATURES
+from esper.policy.planner import Planner
 from esper.run.policy_training.evaluate import evaluate
 from esper.run.policy_training.rows import branch_data, settled_data
 
 OPTIONS = GainFit(members=10, penalty=1e-3)
+BOLD = Planner(threshold=0.0, caution=0.0)
 NOTHING, _ = settled_data([])
 COLUMN = FEATURES.index("linear_gain")
 
@@ -37,7 +40,7 @@ def linear(tasks: int, price: float = 0.0) -> list[Any]:
 
 def test_a_signal_that_tells_the_gain_finds_the_best_germination() -> None:
     records = linear(20)
-    judged = evaluate(records, NOTHING, OPTIONS, 0, threshold=0.0)
+    judged = evaluate(records, NOTHING, OPTIONS, 0, BOLD)
     gains = np.array([[branch["gain"] for branch in each["branches"]] for each in records])
     assert judged.correlation == pytest.approx(1.0, abs=1e-3)
     assert judged.error < 0.005
@@ -48,15 +51,20 @@ def test_a_signal_that_tells_the_gain_finds_the_best_germination() -> None:
 
 
 def test_a_high_price_makes_waiting_the_choice() -> None:
-    judged = evaluate(linear(20, price=0.2), NOTHING, OPTIONS, 0, threshold=0.0)
+    judged = evaluate(linear(20, price=0.2), NOTHING, OPTIONS, 0, BOLD)
     assert judged.chosen == judged.best == 0.0
     assert judged.random == pytest.approx(
-        evaluate(linear(20), NOTHING, OPTIONS, 0, 0.0).random - 0.2
+        evaluate(linear(20), NOTHING, OPTIONS, 0, BOLD).random - 0.2
     )
 
 
 def test_the_threshold_decides_what_is_worth_an_event() -> None:
-    judged = evaluate(linear(20), NOTHING, OPTIONS, 0, threshold=9.0)
+    judged = evaluate(linear(20), NOTHING, OPTIONS, 0, replace(BOLD, threshold=9.0))
+    assert judged.chosen == 0.0
+
+
+def test_caution_takes_the_disagreement_of_the_members_off() -> None:
+    judged = evaluate(linear(20), NOTHING, OPTIONS, 0, replace(BOLD, caution=1e9))
     assert judged.chosen == 0.0
 
 
@@ -65,7 +73,7 @@ def test_a_signal_is_not_learned_from_the_task_that_is_predicted() -> None:
     rng = np.random.default_rng(1)
     gains = rng.choice([-0.3, 0.3], 40)
     records = [record(t, [float(g)] * 2, [float(rng.normal())] * 2) for t, g in enumerate(gains)]
-    judged = evaluate(records, NOTHING, OPTIONS, 0, threshold=0.0)
+    judged = evaluate(records, NOTHING, OPTIONS, 0, BOLD)
     assert judged.correlation is not None
     assert judged.correlation < 0.5
 
@@ -73,7 +81,7 @@ def test_a_signal_is_not_learned_from_the_task_that_is_predicted() -> None:
 def test_tasks_without_germinations_are_left_out_and_a_constant_has_no_correlation() -> None:
     records = [record(task, [0.1, 0.1], [0.0, 0.0]) for task in range(5)]
     records.insert(2, {"task": 9, "price": 0.1, "branches": []})
-    judged = evaluate(records, NOTHING, OPTIONS, 0, threshold=0.0)
+    judged = evaluate(records, NOTHING, OPTIONS, 0, BOLD)
     assert judged.correlation is None
     assert (judged.chosen, judged.top_1) == (pytest.approx(0.1), 1.0)
 
