@@ -119,6 +119,35 @@ def choices(tasks: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     return {"tasks": len(hits), "top_1": [share.value, share.low, share.high]}
 
 
+def values(tasks: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return the net gain of one kernel by how its slot is chosen, for each regime.
+
+    planner: by the largest predicted net gain.  repeat: by the largest one of the other rng seed,
+    which is what a measurement as noisy as a whole run can tell.  random: the mean of all slots.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for index, rows in tasks.items():
+        task = draw_task(index)
+        one, two = (net([row], "measured", task.price) for row in rows)
+        wanted = net(rows, "predicted", task.price)
+        best = max(wanted, key=lambda slot: wanted[slot])
+        group = found.setdefault("scarce" if task.is_scarce else "plentiful", {})
+        for name, each in (
+            ("planner", (one[best], two[best])),
+            ("repeat", (one[max(two, key=two.__getitem__)], two[max(one, key=one.__getitem__)])),
+            ("random", (*one.values(), *two.values())),
+        ):
+            group.setdefault(name, []).append(fmean(each))
+    return {
+        regime: {name: _interval(v) for name, v in each.items()} for regime, each in found.items()
+    }
+
+
+def _interval(given: Sequence[float]) -> list[float]:
+    found = bootstrap(given)
+    return [found.value, found.low, found.high]
+
+
 def agreement(tasks: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
     """Return the correlation of predicted and measured gains, and its ceiling."""
     columns = [
@@ -157,9 +186,8 @@ def left_alone(
                 never = EpisodeResult(**runs[f"{index}/{seed}/never"])
                 gains.append(net_gain(run, never, draw_task(index).price))
                 events.append(run.events)
-        own = bootstrap(gains)
         table[name] = {
-            "net_gain": [own.value, own.low, own.high],
+            "net_gain": _interval(gains),
             "untouched": fmean(each == 0 for each in events),
         }
     return table
@@ -191,7 +219,7 @@ def main() -> None:
     tasks: dict[int, list[Any]] = {}
     for (_, index, _), row in zip(wanted, rows, strict=True):
         tasks.setdefault(index, []).append(row)
-    table |= {"choices": choices(tasks), "agreement": agreement(tasks)}
+    table |= {"choices": choices(tasks), "values": values(tasks), "agreement": agreement(tasks)}
     if POLICIES_RESULT.exists():
         runs = json.loads(POLICIES_RESULT.read_text(encoding="utf-8"))["cells"]
         table["left_alone"] = left_alone(tasks, runs)
