@@ -69,14 +69,17 @@ class _Slopes:
     first: dict[int, Tensor]
 
 
-def block_health(host: Host, kernels: Mapping[Key, Kernel], probe: Probe, epoch: int) -> Measured:
+def block_health(
+    host: Host, kernels: Mapping[Key, Kernel], probe: Probe, epoch: int
+) -> Measured | None:
     """Return the health of all slots after `epoch`, and the scores of kernels that are in none.
 
     The host runs in eval mode; host and global random state do not change.  What cannot be
-    measured, such as the gradient of frozen parameters, is None.
+    measured, such as the gradient of frozen parameters, is None; nothing is where a loss is not
+    finite, and None is returned.
 
     Raises:
-        ValueError: if the losses are not those of two samples or more, or have no graph.
+        ValueError: if the losses are not those of two samples or more, with a graph.
     """
     model, now = host.model, RngState.now()
     with eval_mode(model), guarded(model), every_layer_called(), restored(now):
@@ -84,6 +87,8 @@ def block_health(host: Host, kernels: Mapping[Key, Kernel], probe: Probe, epoch:
             losses_B = probe(model)
         parameters = {name: block_parameters(slot) for name, slot in host.slots.items()}
         slopes = _slopes(losses_B, flows.values(), parameters.values())
+        if not bool(losses_B.isfinite().all()):
+            return None
         columns = {
             **_activations({n: flow for n, flow in flows.items() if flow.output is not None}),
             "linear_gain": _linear_gains(flows, slopes),
@@ -129,6 +134,11 @@ def _slopes(
     losses_B: Tensor, flows: Iterable[BlockFlow], parameters: Iterable[Sequence[Tensor]]
 ) -> _Slopes:
     """Return the gradients of the mean losses; the last of an odd number of samples is left out."""
+    if not isinstance(losses_B, Tensor):
+        raise ValueError(
+            "probe must return the losses of at least 2 samples, a tensor (B,), got "
+            f"{type(losses_B).__name__}"
+        )
     half = len(losses_B) // 2 if losses_B.dim() == 1 else 0
     if half == 0 or not losses_B.requires_grad:
         raise ValueError(

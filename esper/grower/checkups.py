@@ -61,15 +61,16 @@ class Checkups:
         began = time.perf_counter()
         kernels = self._untried(states, affordable_flops)
         measured = block_health(self.host, kernels, probe, epoch)
-        self._epoch = epoch
-        self._found = {
-            state.spec.name: Checkup(
-                health=measured.health[state.spec.name],
-                births=self._births(state, kernels, measured.scores),
-                seeds=_seeds(state),
-            )
-            for state in states
-        }
+        self._epoch, self._found = epoch, {}
+        if measured is not None:
+            self._found = {
+                state.spec.name: Checkup(
+                    health=measured.health[state.spec.name],
+                    births=self._births(state, kernels, measured.scores),
+                    seeds=_seeds(state),
+                )
+                for state in states
+            }
         return (time.perf_counter() - began) * 1e3
 
     def _untried(self, states: Sequence[SlotState], affordable_flops: float) -> dict[Key, Kernel]:

@@ -9,6 +9,7 @@ Breiman 1996).  The gain is ln(loss without the kernel / loss with it) at the en
 Shapes: N offers, F features, M members.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -94,9 +95,10 @@ class GainModel:
         from safetensors.numpy import save_file
 
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        save_file(arrays, path.with_suffix(".safetensors"))
+        arrays_path, values_path = _files(path)
+        save_file(arrays, arrays_path)
         values = {"names": list(self.names), "error": self.error, **facts}
-        path.with_suffix(".json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        values_path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "GainModel":
@@ -109,12 +111,43 @@ class GainModel:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        values = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        arrays_path, values_path = _files(path)
+        values = json.loads(values_path.read_text(encoding="utf-8"))
         try:
-            arrays = load_file(path.with_suffix(".safetensors"))
+            arrays = load_file(arrays_path)
         except SafetensorError as error:
             raise ValueError(str(error)) from error
-        return cls(names=tuple(values["names"]), error=values["error"], **arrays)
+        model = cls(names=tuple(values["names"]), error=float(values["error"]), **arrays)
+        model.check()
+        return model
+
+    def check(self) -> None:
+        """Raise ValueError if a value is not finite, out of range, or of another shape."""
+        features, members = len(self.names), len(self.biases)
+        shapes = {"centre": (features,), "spread": (features,), "weights": (members, features)}
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} holds a value that is not finite")
+            if array.shape != shapes.get(name, (len(array),)):
+                raise ValueError(f"{name} must have the shape {shapes[name]}, got {array.shape}")
+        if not (self.spread > 0).all():
+            raise ValueError("spread must be > 0")
+        if not 0 < self.error < math.inf:
+            raise ValueError(f"error must be > 0 and finite, got {self.error}")
+
+    @property
+    def digest(self) -> str:
+        """A number in hexadecimal digits that tells models apart."""
+        content = hashlib.sha256(repr((self.names, self.error)).encode())
+        for name in _ARRAYS:
+            content.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return content.hexdigest()[:16]
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Return the files of the arrays and of the values; a path may have dots in its name."""
+    return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
 
 
 LEAST_GAIN = 0.02

@@ -115,7 +115,7 @@ class PlannerPolicy(Policy):
 
     def __init__(self, options: Planner, model: GainModel) -> None:
         self.options, self.model = options, model
-        self._predicted: dict[str, Prediction] = {}
+        self._predicted: dict[str, dict[str, Prediction]] = {}
         self._corrections = Corrections(model.expected_error)
 
     def decide(self, observation: Observation) -> list[Decision]:
@@ -132,17 +132,21 @@ class PlannerPolicy(Policy):
         chosen = [each for each in forecasts if each.cautious > self.options.threshold][:most]
         if not chosen:
             return combine(decisions, wait(self._words(forecasts[0], "<=")))
-        self._predicted |= {each.offer.slot: self._prediction(each) for each in chosen}
+        for each in chosen:
+            of_slot = self._predicted.setdefault(each.offer.slot, {})
+            of_slot[each.offer.birth.blueprint] = self._prediction(each)
         return [*decisions, *(self._request(observation, each) for each in chosen)]
 
     def _verdicts(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due; seeds without a prediction get the usual one."""
-        verdicts = [
-            judge_prediction(seed, self._predicted[seed.slot], self.options)
-            if seed.slot in self._predicted
-            else judge_seed(seed, self.options)
-            for seed in observation.live_seeds
-        ]
+        verdicts = []
+        for seed in observation.live_seeds:
+            predicted = self._predicted.get(seed.slot, {}).get(seed.bound)
+            verdicts.append(
+                judge_seed(seed, self.options)
+                if predicted is None
+                else judge_prediction(seed, predicted, self.options)
+            )
         return [each for each in verdicts if each is not None]
 
     def _prediction(self, forecast: Forecast) -> Prediction:
@@ -152,7 +156,7 @@ class PlannerPolicy(Policy):
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
         """Correct the predictions of the run and of the slot by a settled trial."""
-        predicted = self._predicted.get(outcome.slot)
+        predicted = self._predicted.get(outcome.slot, {}).get(outcome.blueprint)
         if predicted is None or outcome.gain is None or outcome.rolled_back:
             return {}
         of_model = predicted.gain - predicted.correction
@@ -162,27 +166,45 @@ class PlannerPolicy(Policy):
         return {f"policy/planner/correction/{outcome.slot}": value}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the predictions of the seeds on trial, by slot, and what trials have taught."""
+        """Return the predictions by slot and blueprint, what trials have taught, and the model."""
         return {
-            "predicted": {slot: asdict(each) for slot, each in self._predicted.items()},
+            "model": self.model.digest,
+            "predicted": {
+                slot: {name: asdict(each) for name, each in own.items()}
+                for slot, own in self._predicted.items()
+            },
             "residuals": {slot: list(own) for slot, own in self._corrections.residuals.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load what `state_dict` returned."""
-        self._predicted = {slot: Prediction(**each) for slot, each in state["predicted"].items()}
+        """Load what `state_dict` returned.
+
+        Raises:
+            ConfigError: if it is the state of a policy with another model.
+        """
+        if state["model"] != self.model.digest:
+            where = "the model shipped with Esper" if self.options.path is None else "its files"
+            raise ConfigError(
+                f"policy.path: the gain model is another one than when the run began ({where} "
+                "changed); start a new run"
+            )
+        self._predicted = {
+            slot: {name: Prediction(**each) for name, each in own.items()}
+            for slot, own in state["predicted"].items()
+        }
         self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
 
     def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
         """Return the forecast of each slot's best offer, the largest cautious net gain first."""
         best: dict[str, Forecast] = {}
-        for each in self._every(offers):
+        for each in sorted(self._every(offers), key=lambda each: -each.cautious):
             best.setdefault(each.offer.slot, each)
-        return sorted(best.values(), key=lambda each: -each.cautious)
+        return list(best.values())
 
     def every_forecast(self, observation: Observation) -> list[Forecast]:
-        """Return the forecast of every offer of all slots that a probe has measured, best first."""
-        return self._every(offers_of(observation, observation.slots))
+        """Return the forecast of all offers in measured slots, the largest net gain first."""
+        every = self._every(offers_of(observation, observation.slots))
+        return sorted(every, key=lambda each: -each.net)
 
     def _every(self, offers: Sequence[Offer]) -> list[Forecast]:
         if not offers:
@@ -196,7 +218,7 @@ class PlannerPolicy(Policy):
             net = corrected - self._price(offer)
             cautious = net - self.options.caution * deviation
             every.append(Forecast(offer, corrected, deviation, net, cautious))
-        return sorted(every, key=lambda each: -each.net)
+        return every
 
     def _price(self, offer: Offer) -> float:
         return self.options.price * math.log2(1 + offer.birth.added_flops)

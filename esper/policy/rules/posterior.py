@@ -6,11 +6,12 @@
     net gain  = posterior - price * log2(1 + added FLOPs / present FLOPs)
 
     keep   the net gain is above `min_improvement_to_fossilize` (0) with the probability
-           `confidence_to_fossilize`
+           `confidence_to_fossilize`, and so is the gain that the look measured
     cull   it is at most 0 with that probability, or the look is the last
     else   wait for the next look
 
-A prediction alone keeps nothing, and a measurement alone must overcome the prediction.
+A prediction alone keeps nothing, however sure it is, and a measurement alone must overcome the
+prediction.
 """
 
 import math
@@ -52,21 +53,23 @@ def judge_prediction(
         kind = DecisionKind.CULL if seed.look.is_last else DecisionKind.WAIT
         return _decision(kind, seed, f"gain was not measured at age {seed.look.age}", 0.5)
     shown = seed.look.shown
-    mean, deviation = _posterior(log_gain(gain, shown), error / shown, predicted)
+    measured = log_gain(gain, shown)
+    mean, deviation = _posterior(measured, error / shown, predicted)
     net = mean - flops_price(rules.price, 1.0, seed.added_flops)
     least = rules.min_improvement_to_fossilize
     sure = NormalDist().cdf((net - least) / deviation)
     words = (
         f"net gain {net:+.3g} +- {deviation:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
-        f"predicted and {gain:.3g} measured"
+        f"predicted and {measured:+.3g} measured"
     )
     wanted = rules.confidence_to_fossilize
-    if sure >= wanted:
+    if sure >= wanted and gain > least:
         reason = f"{words}: above {least:g} with confidence {sure:.3g} >= {wanted:g}"
         return _decision(DecisionKind.FOSSILIZE, seed, reason, sure)
     if sure <= 1 - wanted or seed.look.is_last:
         last = ", the last look" if seed.look.is_last else ""
-        reason = f"{words}: above {least:g} with confidence {sure:.3g} < {wanted:g}{last}"
+        short = f"confidence {sure:.3g} < {wanted:g}" if sure < wanted else "no measured gain"
+        reason = f"{words}: above {least:g} with {short}{last}"
         return _decision(DecisionKind.CULL, seed, reason, 1 - sure)
     return _decision(DecisionKind.WAIT, seed, f"{words}: look again later", sure)
 

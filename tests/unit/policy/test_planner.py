@@ -2,15 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from esper.checkpoint.tree import join, split
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.errors import ConfigError
 from esper.contracts.event import EventKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Reward
@@ -133,12 +136,13 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
     policy.decide(slots())
     state = json.loads(json.dumps(policy.state_dict()))
     each = {"error": pytest.approx(0.1), "correction": 0.0}
-    predicted = {"b": {"gain": 0.3, **each}, "c": {"gain": 0.2, **each}}
-    assert state == {"predicted": predicted, "residuals": {}}
+    predicted = {"b": {"mlp": {"gain": 0.3, **each}}, "c": {"mlp": {"gain": 0.2, **each}}}
+    assert state == {"model": policy.model.digest, "predicted": predicted, "residuals": {}}
     resumed = planner(0.0, 0.0)
     resumed.load_state_dict(state)
     # Nothing was measured to speak of; the usual verdict would wait.
-    ripe = make_seed(SeedStage.PROBATIONARY, gain=0.02, gain_error=0.05, look=make_look(bar=0.1))
+    look = make_look(bar=0.1)
+    ripe = make_seed(SeedStage.PROBATIONARY, bound="mlp", gain=0.02, gain_error=0.05, look=look)
     observation = seen(*(make_slot(name, (ripe,)) for name in ("a", "b")), epoch=14)
     expected = [("a", WAIT), ("b", DecisionKind.FOSSILIZE)]
     for each in (policy, resumed):
@@ -147,10 +151,44 @@ def test_a_seed_is_judged_by_its_own_prediction_also_after_a_resume() -> None:
     assert "+0.3 predicted" in verdicts[1].reason
 
 
+def test_two_seeds_of_a_slot_have_predictions_of_their_own() -> None:
+    policy = planner(weights={"mlp": 0.4}, max_live_seeds_per_slot=2)
+    policy.decide(seen(measured_slot("b", make_birth("mlp"))))
+    ripe = {
+        name: make_seed(SeedStage.PROBATIONARY, seed=index, bound=name, gain=0.02, gain_error=0.05)
+        for index, name in enumerate(("mlp", "affine"))
+    }
+    decisions = policy.decide(seen(make_slot("b", tuple(ripe.values())), epoch=14))
+    reasons = [each.reason for each in decisions if each.seed is not None]
+    assert ["predicted" in reason for reason in reasons] == [True, False]
+    assert policy.learn(make_outcome("affine", slot="b", gain=0.1), Reward(total=0.0)) == {}
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    state = planner(0.0, 0.0).state_dict()
+    with pytest.raises(ConfigError, match=r"^policy.path: the gain model is another one than when"):
+        planner(0.0, 0.1).load_state_dict(state)
+
+
+def test_of_a_slots_offers_the_surest_counts() -> None:
+    # `mlp` is predicted to gain 0.3 +- 0.2, `affine` 0.25 +- 0.
+    model = replace(
+        gain_model({"mlp": 1.0, "affine": 1.0}, 0.0, 0.0),
+        weights=np.array([[0.1, 0.25], [0.5, 0.25]]),
+    )
+    observation = seen(measured_slot("b", make_birth("mlp"), make_birth("affine")))
+    for caution, expected in ((0.0, "affine"), (1.0, "mlp")):
+        policy = PlannerPolicy(Planner(caution=caution), model)
+        (decision,) = policy.decide(observation)
+        assert expected in decision.barred
+        best = policy.every_forecast(observation)[0]
+        assert best.offer.birth.blueprint == "mlp"
+
+
 def test_a_settled_trial_corrects_the_predictions_of_its_slot_and_of_the_run() -> None:
     policy = planner(0.0, 0.0)
     policy.decide(slots())
-    outcome = make_outcome(slot="b", gain=0.0)
+    outcome = make_outcome("mlp", slot="b", gain=0.0)
     changed = policy.learn(outcome, Reward(total=0.0))
     # A residual of -0.3: -0.3 / (1 + (5 / 3)^2) for the run, and 0.8 of the rest for the slot.
     run = -0.3 / (1 + 25 / 9)
@@ -169,7 +207,7 @@ def test_a_second_trial_is_compared_with_what_the_model_says() -> None:
     policy = planner(0.0, 0.0)
     for _ in range(2):
         policy.decide(slots())
-        policy.learn(make_outcome(slot="b", gain=0.0), Reward(total=0.0))
+        policy.learn(make_outcome("mlp", slot="b", gain=0.0), Reward(total=0.0))
     run = -0.3 * 2 / (2 + 25 / 9)
     forecasts = {f.offer.slot: f.gain for f in policy.every_forecast(slots())}
     assert forecasts["b"] == pytest.approx(0.3 + run + (-0.3 - run) * 2 / 2.25)
@@ -178,10 +216,10 @@ def test_a_second_trial_is_compared_with_what_the_model_says() -> None:
 def test_what_was_not_predicted_or_measured_teaches_nothing() -> None:
     policy = planner(0.0, 0.0)
     nothing = Reward(total=0.0)
-    assert policy.learn(make_outcome(slot="b", gain=0.1), nothing) == {}
+    assert policy.learn(make_outcome("mlp", slot="b", gain=0.1), nothing) == {}
     policy.decide(slots())
-    assert policy.learn(make_outcome(slot="b", gain=None), nothing) == {}
-    assert policy.learn(make_outcome(slot="b", gain=0.1, rolled_back=True), nothing) == {}
+    assert policy.learn(make_outcome("mlp", slot="b", gain=None), nothing) == {}
+    assert policy.learn(make_outcome("mlp", slot="b", gain=0.1, rolled_back=True), nothing) == {}
 
 
 def test_verdicts_come_before_requests_and_hold_them_back_in_their_slot() -> None:

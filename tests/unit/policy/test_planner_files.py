@@ -1,8 +1,12 @@
 """The files of the planner's model, and the features that go along with its requests."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from esper.contracts.decision import Decision
@@ -61,6 +65,12 @@ def test_the_files_of_a_model_are_read(tmp_path: Path) -> None:
         ("mine.safetensors", None, "mine.json or mine.safetensors is missing (train one: esper"),
         ("mine.json", b"{", "mine cannot be read: "),
         ("mine.json", b'{"names": ["linear_gain"]}', "mine cannot be read: 'error'"),
+        (
+            "mine.json",
+            b'{"names": ["linear_gain"], "error": "x"}',
+            "mine cannot be read: could not",
+        ),
+        ("mine.json", b'{"names": ["linear_gain"], "error": 1}', "must have the shape (1,), got"),
         ("mine.safetensors", b"no tensors", "mine cannot be read: "),
     ],
 )
@@ -75,6 +85,35 @@ def test_missing_and_broken_files_are_refused_in_one_line(
     with pytest.raises(ConfigError, match=r"^policy\.path: the gain model .*") as refused:
         Planner(path=str(tmp_path / "mine")).build(0)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"error": -1.0}, "error must be > 0 and finite, got -1.0"),
+        ({"error": math.inf}, "error must be > 0 and finite, got inf"),
+        ({"biases": np.array([math.nan, 0.0])}, "biases holds a value that is not finite"),
+        ({"spread": np.zeros(len(FEATURES))}, "spread must be > 0"),
+        ({"weights": np.zeros((3, len(FEATURES)))}, "weights must have the shape"),
+    ],
+)
+def test_a_model_that_cannot_predict_is_refused(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    replace(full_model(), **changes).save(tmp_path / "mine", {})
+    with pytest.raises(ConfigError) as refused:
+        Planner(path=str(tmp_path / "mine")).build(0)
+    assert words in str(refused.value)
+
+
+def test_a_name_may_have_a_dot(tmp_path: Path) -> None:
+    write_gain_model(tmp_path / "mine")
+    write_gain_model(tmp_path / "mine.v2", bias=0.5)
+    names = {each.name for each in tmp_path.iterdir()}
+    assert {"mine.v2.json", "mine.v2.safetensors"} < names
+    assert Planner(path=str(tmp_path / "mine.v2")).build(0).model.biases.mean() == 0.5
+    with pytest.raises(ConfigError, match=r"mine\.v3\.json or mine\.v3\.safetensors is missing"):
+        Planner(path=str(tmp_path / "mine.v3")).build(0)
 
 
 def test_a_model_of_unknown_features_is_refused(tmp_path: Path) -> None:

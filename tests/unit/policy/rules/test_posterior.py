@@ -42,9 +42,8 @@ def test_two_equally_sure_sources_meet_in_the_middle() -> None:
     decision = judge_prediction(seed, predicted, FREE)
     assert decision is not None
     assert decision.reason == (
-        "net gain +0.02 +- 0.035 at age 6, of +0.01 predicted and 0.02955 measured: "
-        "look again later"
-    ).replace("0.02955", f"{saved(0.03):.3g}")
+        "net gain +0.02 +- 0.035 at age 6, of +0.01 predicted and +0.03 measured: look again later"
+    )
 
 
 def test_the_better_known_source_weighs_more() -> None:
@@ -100,6 +99,17 @@ def test_a_seed_is_kept_culled_or_looked_at_again_by_the_confidence(
     assert decision.confidence == pytest.approx(1 - sure if kind is CULL else sure)
     assert decision.risk == (0.3 if kind is KEEP else 0.0)
     assert decision.reason.endswith(", the last look") == (kind is CULL and is_last)
+
+
+def test_no_prediction_keeps_what_measured_no_gain() -> None:
+    hope = Prediction(gain=1.0, error=0.01)
+    for gain in (0.0, saved(-0.1)):
+        assert _kind(ripe(gain), hope) is WAIT
+        last = judge_prediction(ripe(gain, is_last=True), hope, FREE)
+        assert last is not None
+        assert last.kind is CULL
+        assert last.reason.endswith("above 0 with no measured gain, the last look")
+    assert _kind(ripe(0.001), hope) is KEEP
 
 
 def test_neither_source_alone_keeps_a_seed_that_the_other_doubts() -> None:
