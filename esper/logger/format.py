@@ -9,6 +9,7 @@ UNKNOWN = "-"
 
 # Not a digit of a name, such as 'block2' or '0'.
 _NUMBER = re.compile(r"(?<![\w'.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
+_REMARK = re.compile(r" \([^()]*\)$")
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -71,8 +72,11 @@ def place(slot: str | None, seed: int | None = None) -> str:
 
 
 def without_numbers(words: str) -> str:
-    """Return words with `#` for every number, so that those that differ only in numbers agree."""
-    return _NUMBER.sub("#", words)
+    """Return words with `#` for every number and without a remark in parentheses at their end.
+
+    So those that differ in numbers, or in an example, agree.
+    """
+    return _NUMBER.sub("#", _REMARK.sub("", words))
 
 
 def spans(numbers: Iterable[int]) -> str:

@@ -131,7 +131,8 @@ class PlannerPolicy(Policy):
         most = AT_ONCE if observation.events_left is None else min(AT_ONCE, observation.events_left)
         chosen = [each for each in forecasts if each.cautious > self.options.threshold][:most]
         if not chosen:
-            return combine(decisions, wait(self._words(forecasts[0], "<=")))
+            limit = f"no cautious net gain is above {self.options.threshold:g}"
+            return combine(decisions, wait(f"{limit} ({self._words(forecasts[0])})"))
         for each in chosen:
             of_slot = self._predicted.setdefault(each.offer.slot, {})
             of_slot[each.offer.birth.blueprint] = self._prediction(each)
@@ -233,7 +234,7 @@ class PlannerPolicy(Policy):
             slot=slot.spec.name,
             adaptation=Adaptation.ADD_NEURONS,
             num_seeds=1,
-            reason=self._words(forecast, ">"),
+            reason=f"{self._words(forecast)}, above {self.options.threshold:g}",
             confidence=NormalDist().cdf(forecast.net / error),
             risk=risk_of(observation, *risks),
             uncertainty=self.model.uncertainty(forecast.gain, forecast.deviation),
@@ -242,12 +243,12 @@ class PlannerPolicy(Policy):
             features=recorded(forecast.offer.features),
         )
 
-    def _words(self, forecast: Forecast, sign: str) -> str:
-        offer, limit = forecast.offer, self.options.threshold
-        parts = self.model.reasons(offer.features)
+    def _words(self, forecast: Forecast) -> str:
+        """Return what is predicted of an offer, and the three features that say most."""
+        parts = self.model.reasons(forecast.offer.features)
         why = ", ".join(f"{name} {part:+.3g}" for name, part in parts)
         return (
-            f"{offer.birth.blueprint} in '{offer.slot}' promises a net gain of "
-            f"{forecast.net:+.3g}, cautiously {forecast.cautious:+.3g} {sign} {limit:g} "
-            f"({forecast.gain:+.3g} +- {forecast.deviation:.2g} before its price; {why})"
+            f"{forecast.offer.birth.blueprint} in '{forecast.offer.slot}' promises a gain of "
+            f"{forecast.gain:+.3g} +- {forecast.deviation:.2g} by {why}; net {forecast.net:+.3g}, "
+            f"cautiously {forecast.cautious:+.3g}"
         )

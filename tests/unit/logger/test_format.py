@@ -12,6 +12,12 @@ def test_words_that_differ_in_numbers_alone_agree() -> None:
     assert "'block2' needs # FLOPs of the # that # % of # leave" in without_numbers(first)
 
 
+def test_an_example_at_the_end_makes_no_difference() -> None:
+    words = "no cautious net gain is above 0.02 ({} in 'b', net {})"
+    first, other = words.format("mlp", "+0.01"), words.format("conv", "-0.3")
+    assert without_numbers(first) == without_numbers(other) == "no cautious net gain is above #"
+
+
 @pytest.mark.parametrize("name", ["block2", "'0'", "layers.0", "resnet18"])
 def test_a_digit_of_a_name_is_no_number(name: str) -> None:
     assert without_numbers(f"slot {name} rests until 12") == f"slot {name} rests until #"

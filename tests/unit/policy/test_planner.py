@@ -52,8 +52,9 @@ def test_the_best_two_net_offers_grow_the_best_first() -> None:
     first, second = planner().decide(slots())
     assert [first.slot, second.slot] == ["b", "c"]
     assert (first.kind, first.adaptation, first.num_seeds) == (ADAPT, Adaptation.ADD_NEURONS, 1)
-    assert first.reason.startswith(
-        "mlp in 'b' promises a net gain of +0.25, cautiously +0.25 > 0.02 (+0.3 +- 0 "
+    assert first.reason == (
+        "mlp in 'b' promises a gain of +0.3 +- 0 by linear_gain +0.3; net +0.25, cautiously +0.25, "
+        "above 0.02"
     )
 
 
@@ -83,7 +84,7 @@ def test_it_waits_up_to_its_threshold_and_says_why(threshold: float, grows: list
     if not grows:
         (decision,) = decisions
         assert decision.kind is WAIT
-        start = f"mlp in 'b' promises a net gain of +0.25, cautiously +0.25 <= {threshold:g}"
+        start = f"no cautious net gain is above {threshold:g} (mlp in 'b' promises a gain of +0.3 "
         assert decision.reason.startswith(start)
         assert "linear_gain +0.3" in decision.reason
 

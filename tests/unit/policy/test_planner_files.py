@@ -54,7 +54,7 @@ def test_the_files_of_a_model_are_read(tmp_path: Path) -> None:
     write_gain_model(tmp_path / "mine", bias=0.5, linear_gain=1.0)
     policy = Planner(path=str(tmp_path / "mine")).build(0)
     first, _ = policy.decide(two_slots())
-    assert "before its price" in first.reason
+    assert "promises a gain of" in first.reason
     assert policy.reads_health
 
 
