@@ -30,7 +30,7 @@ from esper.policy.rules.adaptation import risk_of
 from esper.policy.rules.corrections import Corrections
 from esper.policy.rules.growth import GrowthLimits, combine, growable_slots, obstacle
 from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
-from esper.policy.rules.verdict import VerdictRules, judge_seed
+from esper.policy.rules.verdict import VerdictRules, flops_price, judge_seed
 
 AT_ONCE = 2
 """Most slots that grow after one epoch."""
@@ -216,13 +216,10 @@ class PlannerPolicy(Policy):
         every = []
         for offer, gain, deviation in predicted:
             corrected = gain + corrections[offer.slot]
-            net = corrected - self._price(offer)
+            net = corrected - flops_price(self.options.price, 1.0, offer.birth.added_flops)
             cautious = net - self.options.caution * deviation
             every.append(Forecast(offer, corrected, deviation, net, cautious))
         return every
-
-    def _price(self, offer: Offer) -> float:
-        return self.options.price * math.log2(1 + offer.birth.added_flops)
 
     def _request(self, observation: Observation, forecast: Forecast) -> Decision:
         slot = observation.slot(forecast.offer.slot)

@@ -4,7 +4,6 @@ The net value of a germination is its measured gain - price * log2(1 + added FLO
 of its task; waiting is worth 0.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 from esper.learning.gain_fit import GAINS, GainData, GainFit, fit_gain_model
 from esper.learning.gain_model import Array
 from esper.policy.planner import Planner
+from esper.policy.rules.verdict import flops_price
 from esper.run.policy_training.rows import Record, as_features, branch_data, chosen, joined
 
 FOLDS = 5
@@ -91,7 +91,7 @@ def _predicted(
 
 
 def _choice(record: Record, cautious: Sequence[float], threshold: float) -> _Choice:
-    prices = [record["price"] * math.log2(1 + b["added_flops"]) for b in record["branches"]]
+    prices = [flops_price(record["price"], 1.0, b["added_flops"]) for b in record["branches"]]
     net = [b["gain"] - price for b, price in zip(record["branches"], prices, strict=True)]
     expected = [gain - price for gain, price in zip(cautious, prices, strict=True)]
     place = int(np.argmax(expected))

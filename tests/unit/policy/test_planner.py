@@ -273,6 +273,17 @@ def test_in_a_run_its_requests_pass_and_a_resumed_run_is_the_same(tmp_path: Path
     assert any(" predicted and " in reason for reason in verdicts)
 
 
+def test_it_waits_where_the_probe_has_no_number(tmp_path: Path) -> None:
+    gain_model({"linear_gain": 1.0}, 0.2, 0.21).save(tmp_path / "own", {})
+    grower, told = make_grower(policy=Planner(path=str(tmp_path / "own"), price=0.0))
+    for _ in range(3):
+        train(grower.host.model, grower.host.optimizer)
+        grower.step(losses_and_hits, probe=lambda model: losses(model) * math.nan)
+    reasons = {decision.reason for decision in told.of(EventKind.DECISION)}
+    assert all(reason.startswith("no slot has a measured offer") for reason in reasons)
+    assert len(reasons) > 0
+
+
 def split_and_joined(state: dict[str, Any]) -> dict[str, Any]:
     """Return a state as a checkpoint gives it back; the network that goes on keeps its own."""
     plain, tensors = split(state)
