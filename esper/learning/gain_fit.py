@@ -5,7 +5,6 @@ Shapes: N measured gains, F features, M members.
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,8 +117,3 @@ def _ridge(
 
     model = Ridge(alpha=penalty, solver="cholesky").fit(z_NF, gains_N, sample_weight=weight_N)
     return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
-
-
-def rows_of(names: Sequence[str], features: Sequence[dict[str, float]]) -> Array:
-    """Return a row (F,) for each mapping, in the order of `names`."""
-    return np.array([[each[name] for name in names] for each in features], dtype=np.float64)

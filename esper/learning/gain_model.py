@@ -123,14 +123,20 @@ class GainModel:
 
     def check(self) -> None:
         """Raise ValueError if a value is not finite, out of range, or of another shape."""
-        features, members = len(self.names), len(self.biases)
-        shapes = {"centre": (features,), "spread": (features,), "weights": (members, features)}
-        for name in _ARRAYS:
+        features, members = len(self.names), max(1, self.biases.size)
+        shapes = {
+            "centre": (features,),
+            "spread": (features,),
+            "weights": (members, features),
+            "biases": (members,),
+            "doubts": (self.doubts.size,),
+        }
+        for name, shape in shapes.items():
             array = getattr(self, name)
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} holds a value that is not finite")
-            if array.shape != shapes.get(name, (len(array),)):
-                raise ValueError(f"{name} must have the shape {shapes[name]}, got {array.shape}")
+            if array.shape != shape:
+                raise ValueError(f"{name} must have the shape {shape}, got {array.shape}")
         if not (self.spread > 0).all():
             raise ValueError("spread must be > 0")
         if not 0 < self.error < math.inf:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esper.learning.gain_fit import GAINS, GainData, GainFit, fit_gain_model, rows_of
+from esper.learning.gain_fit import GAINS, GainData, GainFit, fit_gain_model
 
 NAMES = ("cause", "other", "noise")
 
@@ -116,10 +116,3 @@ def test_doubts_are_of_gains_that_would_be_acted_on() -> None:
     data = known_gains()
     losses = GainData(NAMES, data.features, np.full_like(data.gains, -0.3), data.tasks)
     assert len(fit_gain_model(losses, GainFit(), 0).doubts) == 0
-
-
-def test_rows_are_in_the_order_of_the_names() -> None:
-    rows = rows_of(("b", "a"), [{"a": 1.0, "b": 2.0}, {"b": 4.0, "a": 3.0, "c": 9.0}])
-    assert rows.tolist() == [[2.0, 1.0], [4.0, 3.0]]
-    with pytest.raises(KeyError):
-        rows_of(("b", "z"), [{"b": 2.0}])

@@ -95,6 +95,9 @@ def test_missing_and_broken_files_are_refused_in_one_line(
         ({"biases": np.array([math.nan, 0.0])}, "biases holds a value that is not finite"),
         ({"spread": np.zeros(len(FEATURES))}, "spread must be > 0"),
         ({"weights": np.zeros((3, len(FEATURES)))}, "weights must have the shape"),
+        ({"biases": np.zeros((2, 1))}, "biases must have the shape (2,), got (2, 1)"),
+        ({"biases": np.zeros(0), "weights": np.zeros((0, len(FEATURES)))}, "weights must have the"),
+        ({"doubts": np.array(0.1)}, "doubts must have the shape (1,), got ()"),
     ],
 )
 def test_a_model_that_cannot_predict_is_refused(
