@@ -71,7 +71,7 @@ def place(slot: str | None, seed: int | None = None) -> str:
     return (slot or "host") + ("" if seed is None else f" seed {seed}")
 
 
-def without_numbers(words: str) -> str:
+def without_details(words: str) -> str:
     """Return words with `#` for every number and without a remark in parentheses at their end.
 
     So those that differ in numbers, or in an example, agree.

@@ -7,7 +7,7 @@ from esper.contracts.decision import Decision, DecisionKind, Refusal
 from esper.contracts.event import Event, LifecycleMove
 from esper.contracts.plan import Plan, Selection
 from esper.contracts.stage import SeedStage
-from esper.logger.format import plural, without_numbers
+from esper.logger.format import plural, without_details
 
 LONG = 6
 """Epochs without a trial for the same reason after which it is told."""
@@ -38,7 +38,7 @@ class Waiting:
         if has_grown or reason is None:
             self._kind, self._length = "", 0
             return None
-        kind = without_numbers(reason)
+        kind = without_details(reason)
         self._epochs[kind] += 1
         self._latest[kind] = reason
         if kind != self._kind:

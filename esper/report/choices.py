@@ -15,7 +15,7 @@ from esper.logger.format import (
     plural,
     scored,
     signed_percent,
-    without_numbers,
+    without_details,
 )
 from esper.logger.promises import Promises
 from esper.logger.scalars import is_failure
@@ -54,7 +54,7 @@ def selection_rows(run: Run) -> list[Row]:
         for event in run.of_kind("selection")
     ]
     return grouped(
-        ((row[1], without_numbers(row[-1])) if row[2] == UNKNOWN else number, row)
+        ((row[1], without_details(row[-1])) if row[2] == UNKNOWN else number, row)
         for number, row in enumerate(rows)
     )
 

@@ -14,7 +14,7 @@ from esper.logger.format import (
     plural,
     signed_percent,
     spans,
-    without_numbers,
+    without_details,
 )
 from esper.rundir.records import Run
 
@@ -90,7 +90,7 @@ def decision_rows(run: Run) -> list[Row]:
             is_vain = is_request and (event["epoch"], event.get("slot")) not in changed
             row = _decision_row(event, event["decision_kind"], event)
         if event.get("decision_kind") != "wait":
-            rows.append(((*row[1:-1], without_numbers(row[-1])) if is_vain else number, row))
+            rows.append(((*row[1:-1], without_details(row[-1])) if is_vain else number, row))
     return grouped(rows)
 
 
@@ -115,7 +115,7 @@ def wait_rows(run: Run) -> list[Row]:
     waits: dict[str, list[tuple[int, str]]] = {}
     for event in run.of_kind("decision"):
         if event["decision_kind"] == "wait":
-            kind = without_numbers(event["reason"])
+            kind = without_details(event["reason"])
             waits.setdefault(kind, []).append((event["epoch"], event["reason"]))
     return [
         (count(len(each)), spans(epoch for epoch, _ in each), each[0][1]) for each in waits.values()
