@@ -4,16 +4,17 @@
 
 A calendar germinates one kernel after given epochs, in a fixed order of slots, with one blueprint
 for each kind of host.  It is the control for policies that look: what a blind plan brings.  Each
-calendar runs on the same training tasks, never on those of the evaluation; for each kind of host,
-and for scarce and plentiful events, the one with the largest mean net gain is chosen.
+calendar runs on the same training tasks, never on those of the evaluation.  For each kind of host,
+and for scarce and plentiful events, the best ones of the first tasks go on to more of them, and the
+one with the largest mean net gain on all of these is chosen.
 
 Writes `experiments/results/calendars.json`.  A stopped command goes on where it was.
 """
 
 import argparse
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -32,6 +33,11 @@ RESULT = Path(__file__).parent / "results" / "calendars.json"
 FIRST_TASK = 600
 """Index of the first task; tasks from 1,000 on train the gain model, those under 500 evaluate."""
 ORDERS = ("first", "last", "spread")
+
+Plans = dict[tuple[str, bool], Sequence[int]]
+"""Numbers of calendars by kind of host and whether events are scarce."""
+Values = dict[tuple[str, bool, int], list[float]]
+"""Net gains by kind of host, whether events are scarce, and number of the calendar."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,51 @@ def _never(index: int, kind: str) -> EpisodeResult:
     return Episode(draw_task(index, SlotKind(kind)), 0, policy="never").finish()
 
 
-def tuned(values: Mapping[tuple[str, bool, int], Sequence[float]]) -> dict[str, Any]:
+def every_plan() -> Plans:
+    """Return the numbers of all calendars."""
+    return {
+        (str(kind), is_scarce): range(len(calendars(kind)))
+        for kind in SlotKind
+        for is_scarce in (True, False)
+    }
+
+
+def measured(cells: Cells, plans: Plans, tasks: int, processes: int) -> Values:
+    """Return the net gains of calendars on the first tasks, of which half have scarce events."""
+    wanted = [
+        (index, kind, number)
+        for (kind, is_scarce), numbers in plans.items()
+        for index in range(FIRST_TASK, FIRST_TASK + tasks)
+        if draw_task(index, SlotKind(kind)).is_scarce is is_scarce
+        for number in numbers
+    ]
+    values: Values = {}
+    for (index, kind, number), gain in zip(
+        wanted, cells.fill(run_cell, wanted, processes), strict=True
+    ):
+        is_scarce = draw_task(index, SlotKind(kind)).is_scarce
+        values.setdefault((kind, is_scarce, number), []).append(gain)
+    return values
+
+
+def leading(values: Values, most: int) -> Plans:
+    """Return the calendars with the largest means, the best one first."""
+    plans: dict[tuple[str, bool], list[int]] = {}
+    for kind, is_scarce, number in sorted(values, key=lambda key: -fmean(values[key])):
+        plans.setdefault((kind, is_scarce), []).append(number)
+    return {key: numbers[:most] for key, numbers in plans.items()}
+
+
+def tuned(values: Values) -> dict[str, Any]:
     """Return the best calendar of each kind of host, for scarce and for plentiful events."""
     best: dict[str, Any] = {}
-    for kind in SlotKind:
-        for is_scarce in (True, False):
-            means = {n: fmean(v) for (k, s, n), v in values.items() if (k, s) == (kind, is_scarce)}
-            number = max(means, key=lambda each: means[each])
-            key = f"{kind}/{'scarce' if is_scarce else 'plentiful'}"
-            best[key] = {**asdict(calendars(kind)[number]), "net_gain": means[number]}
+    for (kind, is_scarce), (number,) in sorted(leading(values, 1).items()):
+        gains = values[kind, is_scarce, number]
+        best[f"{kind}/{'scarce' if is_scarce else 'plentiful'}"] = {
+            **asdict(calendars(SlotKind(kind))[number]),
+            "net_gain": fmean(gains),
+            "tasks": len(gains),
+        }
     return best
 
 
@@ -114,8 +156,8 @@ def load_calendars(path: Path = RESULT) -> dict[str, Calendar]:
 
     table = json.loads(path.read_text(encoding="utf-8"))["calendars"]
     return {
-        key: Calendar(**{name: value for name, value in each.items() if name != "net_gain"})
-        for key, each in table.items()
+        key: Calendar(**{each.name: plan[each.name] for each in fields(Calendar)})
+        for key, plan in table.items()
     }
 
 
@@ -124,23 +166,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tasks", type=int, default=8, help="of each kind, half of them scarce")
+    parser.add_argument("--tasks", type=int, default=8, help="first tasks of each kind of host")
+    parser.add_argument("--best", type=int, default=16, help="calendars that go on")
+    parser.add_argument("--all", type=int, default=40, help="tasks of each kind that those run on")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    cells = Cells(given.out, f"python -m experiments.calendars --tasks {given.tasks}")
-    wanted = [
-        (index, str(kind), number)
-        for kind in SlotKind
-        for index in range(FIRST_TASK, FIRST_TASK + given.tasks)
-        for number in range(len(calendars(kind)))
-    ]
-    found = cells.fill(run_cell, wanted, given.processes)
-    values: dict[tuple[str, bool, int], list[float]] = {}
-    for (index, kind, number), value in zip(wanted, found, strict=True):
-        is_scarce = draw_task(index, SlotKind(kind)).is_scarce
-        values.setdefault((kind, is_scarce, number), []).append(value)
-    best = tuned(values)
+    command = f"--tasks {given.tasks} --best {given.best} --all {given.all}"
+    cells = Cells(given.out, f"python -m experiments.calendars {command}")
+    first = measured(cells, every_plan(), given.tasks, given.processes)
+    best = tuned(measured(cells, leading(first, given.best), given.all, given.processes))
     cells.write(calendars=best)
     for key, each in best.items():
         print(key, each)

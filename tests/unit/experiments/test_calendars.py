@@ -12,7 +12,16 @@ from esper.run.episodes.episode import Episode, net_gain
 from esper.run.episodes.scripted import Event
 from esper.run.episodes.task import EpisodeTask, draw_task
 from experiments import calendars as module
-from experiments.calendars import Calendar, calendars, load_calendars, run_cell, tuned
+from experiments.calendars import (
+    Calendar,
+    calendars,
+    leading,
+    load_calendars,
+    measured,
+    run_cell,
+    tuned,
+)
+from experiments.cells import Cells
 from tests.unit.run.episodes.small_tasks import small_task
 
 
@@ -80,11 +89,29 @@ def test_the_calendar_with_the_largest_mean_is_chosen_for_each_kind_and_regime()
     }
     for kind, number in (("dense", 2), ("feature_map", 1), ("sequence", 0)):
         chosen = dict(found[f"{kind}/plentiful"])
-        assert chosen.pop("net_gain") == pytest.approx(0.2)
+        assert (chosen.pop("net_gain"), chosen.pop("tasks")) == (pytest.approx(0.2), 2)
         assert Calendar(**chosen) == calendars(SlotKind(kind))[number]
         scarce = dict(found[f"{kind}/scarce"])
-        assert scarce.pop("net_gain") == pytest.approx(0.05)
+        assert (scarce.pop("net_gain"), scarce.pop("tasks")) == (pytest.approx(0.05), 2)
         assert Calendar(**scarce) == calendars(SlotKind(kind))[0]
+
+
+def test_the_best_calendars_go_on_by_kind_and_regime() -> None:
+    values = {
+        ("dense", True, 0): [0.1, 0.3],
+        ("dense", True, 1): [0.5],
+        ("dense", True, 2): [0.0],
+        ("dense", False, 2): [-1.0],
+    }
+    assert leading(values, 2) == {("dense", True): [1, 0], ("dense", False): [2]}
+
+
+def test_calendars_run_on_the_tasks_of_their_regime(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "cells.json", "command")
+    keys = ["600/dense/3", "602/dense/3", "601/dense/4", "603/dense/4"]
+    cells.results.update(zip(keys, [0.1, 0.2, 0.3, 0.4], strict=True))
+    found = measured(cells, {("dense", True): [3], ("dense", False): [4]}, 4, 1)
+    assert found == {("dense", True, 3): [0.1, 0.2], ("dense", False, 4): [0.3, 0.4]}
 
 
 def test_tuned_calendars_are_read_from_their_file(tmp_path: Path) -> None:
