@@ -1,0 +1,252 @@
+"""The base of policies that weigh germinations by a gain model, learned from earlier runs.
+
+    net gain = predicted gain - price * log2(1 + added FLOPs / present FLOPs)
+
+    cautious = net gain - caution * standard deviation of the prediction
+
+Both gains are log losses at the end of the run.  What was predicted also takes part in the verdict
+on a kernel, and settled trials correct what is predicted next.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+from esper.contracts.checks import require
+from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.errors import ConfigError
+from esper.contracts.observation import Observation
+from esper.contracts.outcome import Outcome, Reward
+from esper.learning.gain_model import GainModel
+from esper.policy.base import Policy, wait
+from esper.policy.gain_features import FEATURES, Offer, offers_of, recorded
+from esper.policy.rules.adaptation import risk_of
+from esper.policy.rules.corrections import Corrections
+from esper.policy.rules.growth import GrowthLimits, combine, growable_slots, obstacle
+from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
+from esper.policy.rules.verdict import VerdictRules, flops_price, judge_seed
+
+AT_ONCE = 2
+"""Most slots that grow after one epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainRules(VerdictRules, GrowthLimits):
+    """How a policy weighs germinations; the fields are keys of `policy`.
+
+    threshold: cautious net gain, in log loss, above which it grows.
+    caution: standard deviations of a prediction that a cautious net gain is less, >= 0.
+    path: the files of the gain model, without their endings; None for the one shipped with Esper.
+    """
+
+    price: float = 0.05
+    max_live_seeds_per_slot: int = 1
+    threshold: float = 0.02
+    caution: float = 2.0
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        finite = math.isfinite(self.threshold)
+        require(finite, "policy.threshold", "a finite number", self.threshold)
+        require(0 <= self.caution < math.inf, "policy.caution", "finite and >= 0", self.caution)
+        super().__post_init__()
+
+    def gain_model(self) -> GainModel:
+        """Return the gain model.
+
+        Raises:
+            ConfigError: if its files cannot be read.
+        """
+        return _shipped() if self.path is None else _model(Path(self.path).expanduser())
+
+
+@cache
+def _shipped() -> GainModel:
+    with as_file(files("esper.policy").joinpath("trained")) as folder:
+        return _model(folder / "planner")
+
+
+def _model(path: Path) -> GainModel:
+    """Return the model in the files of a path; raise ConfigError if it cannot be used."""
+    where = f"policy.path: the gain model {path}"
+    hint = "train one: esper train-policy policy=planner"
+    try:
+        model = GainModel.load(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error} ({hint})") from error
+    if unknown := sorted({*model.names} - {*FEATURES}):
+        raise ConfigError(f"{where} reads features that are not measured: {unknown[0]} ({hint})")
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the model predicts of an offer.
+
+    gain, deviation: log loss that the kernel saves, and the standard deviation of its prediction.
+    net: the gain less the price of its FLOPs.
+    cautious: the net gain less `caution` deviations.
+    """
+
+    offer: Offer
+    gain: float
+    deviation: float
+    net: float
+    cautious: float
+
+
+class GainPolicy(Policy):
+    """A policy that asks for germinations by what a gain model predicts of them."""
+
+    reads_health: ClassVar[bool] = True
+    reads_scores: ClassVar[bool] = False
+
+    def __init__(self, options: GainRules, model: GainModel) -> None:
+        self.options, self.model = options, model
+        self._predicted: dict[str, dict[str, Prediction]] = {}
+        self._corrections = Corrections(model.expected_error)
+
+    def decide(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due, then requests to grow or the reason to wait."""
+        decisions = self._verdicts(observation)
+        reason = obstacle(observation, self.options)
+        if reason is not None:
+            return combine(decisions, wait(reason))
+        slots, closed = growable_slots(observation, self.options, decisions)
+        forecasts = self._forecasts(offers_of(observation, slots))
+        if not forecasts:
+            return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
+        left = observation.events_left
+        most = AT_ONCE if left is None else min(AT_ONCE, left)
+        requests = self.requests(observation, forecasts, most)
+        if requests[0].kind is DecisionKind.WAIT:
+            return combine(decisions, requests[0])
+        return [*decisions, *requests]
+
+    @abstractmethod
+    def requests(
+        self, observation: Observation, forecasts: Sequence[Forecast], most: int
+    ) -> list[Decision]:
+        """Return up to `most` requests to grow, each in another slot, or one to wait.
+
+        Args:
+            observation: the current state of the run.
+            forecasts: of all offers in slots that can grow, at least one.
+            most: requests, >= 1.
+        """
+
+    def _verdicts(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due; seeds without a prediction get the usual one."""
+        verdicts = []
+        for seed in observation.live_seeds:
+            predicted = self._predicted.get(seed.slot, {}).get(seed.bound)
+            verdicts.append(
+                judge_seed(seed, self.options)
+                if predicted is None
+                else judge_prediction(seed, predicted, self.options)
+            )
+        return [each for each in verdicts if each is not None]
+
+    def _prediction(self, forecast: Forecast) -> Prediction:
+        correction = self._corrections.of(forecast.offer.slot)
+        error = math.hypot(forecast.deviation, self.model.expected_error)
+        return Prediction(forecast.gain, error, correction)
+
+    def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
+        """Correct the predictions of the run and of the slot by a settled trial."""
+        predicted = self._predicted.get(outcome.slot, {}).get(outcome.blueprint)
+        if predicted is None or outcome.gain is None or outcome.rolled_back:
+            return {}
+        of_model = predicted.gain - predicted.correction
+        measured = log_gain(outcome.gain, outcome.shown)
+        self._corrections.add(outcome.slot, measured - of_model)
+        value = self._corrections.of(outcome.slot)
+        return {f"policy/{self.name}/correction/{outcome.slot}": value}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the predictions by slot and blueprint, what trials have taught, and the model."""
+        return {
+            "model": self.model.digest,
+            "predicted": {
+                slot: {name: asdict(each) for name, each in own.items()}
+                for slot, own in self._predicted.items()
+            },
+            "residuals": {slot: list(own) for slot, own in self._corrections.residuals.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ConfigError: if it is the state of a policy with another model.
+        """
+        if state["model"] != self.model.digest:
+            where = "the model shipped with Esper" if self.options.path is None else "its files"
+            raise ConfigError(
+                f"policy.path: the gain model is another one than when the run began ({where} "
+                "changed); start a new run"
+            )
+        self._predicted = {
+            slot: {name: Prediction(**each) for name, each in own.items()}
+            for slot, own in state["predicted"].items()
+        }
+        self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
+
+    def every_forecast(self, observation: Observation) -> list[Forecast]:
+        """Return the forecast of all offers in measured slots, the largest net gain first."""
+        every = self._forecasts(offers_of(observation, observation.slots))
+        return sorted(every, key=lambda each: -each.net)
+
+    def _forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
+        if not offers:
+            return []
+        gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
+        predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), strict=True)
+        corrections = {offer.slot: self._corrections.of(offer.slot) for offer in offers}
+        every = []
+        for offer, gain, deviation in predicted:
+            corrected = gain + corrections[offer.slot]
+            net = corrected - flops_price(self.options.price, 1.0, offer.birth.added_flops)
+            cautious = net - self.options.caution * deviation
+            every.append(Forecast(offer, corrected, deviation, net, cautious))
+        return every
+
+    def request(
+        self, observation: Observation, forecast: Forecast, reason: str, uncertainty: float
+    ) -> Decision:
+        """Return the request of an offer, and remember what is predicted of it."""
+        slot = observation.slot(forecast.offer.slot)
+        name, predicted = forecast.offer.birth.blueprint, self._prediction(forecast)
+        self._predicted.setdefault(slot.spec.name, {})[name] = predicted
+        risks = [seed.risk for seed in slot.seeds if seed.bound == name]
+        return Decision(
+            kind=DecisionKind.ADAPT,
+            slot=slot.spec.name,
+            adaptation=Adaptation.ADD_NEURONS,
+            num_seeds=1,
+            reason=reason,
+            confidence=NormalDist().cdf(forecast.net / predicted.error),
+            risk=risk_of(observation, *risks),
+            uncertainty=uncertainty,
+            learned=True,
+            barred=tuple(each for each in slot.spec.catalogue if each != name),
+            features=recorded(forecast.offer.features),
+        )
+
+    def words(self, forecast: Forecast) -> str:
+        """Return what is predicted of an offer, and the three features that say most."""
+        parts = self.model.reasons(forecast.offer.features)
+        why = ", ".join(f"{name} {part:+.3g}" for name, part in parts)
+        return (
+            f"{forecast.offer.birth.blueprint} in '{forecast.offer.slot}' promises a gain of "
+            f"{forecast.gain:+.3g} +- {forecast.deviation:.2g} by {why}; net {forecast.net:+.3g}, "
+            f"cautiously {forecast.cautious:+.3g}"
+        )
