@@ -29,7 +29,10 @@ from esper.orchestrator.diversify import Diversify
 from esper.orchestrator.ensemble import Ensemble
 from esper.orchestrator.replace import Replace
 from esper.orchestrator.specialize import Specialize
+from esper.policy.actor_critic import ActorCritic
+from esper.policy.gnn import GNN
 from esper.policy.heuristic import Heuristic
+from esper.policy.hierarchical import Hierarchical
 from esper.policy.never import Never
 from esper.policy.planner import Planner
 from esper.policy.random import Random as RandomPolicy
@@ -90,6 +93,9 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
     "policy": {
         "heuristic": Heuristic,
         "planner": Planner,
+        "gnn": GNN,
+        "hierarchical": Hierarchical,
+        "actor_critic": ActorCritic,
         "never": Never,
         "random": RandomPolicy,
         "schedule": Schedule,

@@ -65,6 +65,8 @@ def _check_resumed(run_dir: Path, config: PolicyTraining) -> None:
     if before is None:
         return
     check_same(before, config)
-    if state_of(run_dir) is RunState.FINISHED and before["tasks"] == config.tasks:
-        typer.echo(f"{run_dir} is finished; to continue it, give it more tasks than {config.tasks}")
+    if state_of(run_dir) is RunState.FINISHED and before["tasks"] == config.num_tasks:
+        typer.echo(
+            f"{run_dir} is finished; to continue it, give it more tasks than {before['tasks']}"
+        )
         raise SystemExit(0)

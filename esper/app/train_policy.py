@@ -1,7 +1,8 @@
 """`esper train-policy`: compose the configuration, train the policy, and say how to use it."""
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from esper.app.arguments import flags_first
 from esper.app.resume import TRAIN_POLICY, command_to_resume, one_folder
 from esper.app.schema import to_config
 from esper.app.train import compose
-from esper.logger.format import decimal, percent, plural
+from esper.logger.format import decimal, duration, percent, plural
 from esper.run.policy_training.config import PolicyTraining
 
 
@@ -44,16 +45,56 @@ def _train_task(cfg: DictConfig) -> None:
 
     config = to_config(cfg, PolicyTraining)
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    typer.echo(f"esper train-policy: {config.policy_name}, {config.tasks} tasks  ({run_dir})")
-
-    def tell(number: int, record: dict[str, Any]) -> None:
-        typer.echo(f"{number:>5}/{config.tasks}  {_task_line(record)}")
-
+    name, number = config.policy_name, config.num_tasks
+    typer.echo(f"esper train-policy: {name}, {number} tasks  ({run_dir})")
+    tell = _teller_of_updates(config) if config.trains_net else _teller_of_tasks(number)
     summary = train(config, run_dir, tell)
-    for line in _table(summary):
+    for line in _net_table(summary) if config.trains_net else _table(summary):
         typer.echo(line)
-    path = _shown(run_dir / config.policy_name)
-    typer.echo(f"use it: esper train policy={config.policy_name} policy.path={path}")
+    key = "pretrained" if config.trains_net else "path"
+    typer.echo(f"use it: esper train policy={name} policy.{key}={_shown(run_dir / name)}")
+    if config.trains_net:
+        typer.echo(f"its learning curves: esper report {_shown(run_dir)}")
+
+
+Tell = Callable[[int, dict[str, Any]], None]
+
+
+def _teller_of_tasks(number: int) -> Tell:
+    def tell(done: int, record: dict[str, Any]) -> None:
+        typer.echo(f"{done:>5}/{number}  {_task_line(record)}")
+
+    return tell
+
+
+def _teller_of_updates(config: PolicyTraining) -> Tell:
+    number, began_s, before = config.num_updates, time.monotonic(), -1
+
+    def tell(done: int, line: dict[str, Any]) -> None:
+        nonlocal before
+        before = done - 1 if before < 0 else before
+        left_s = (time.monotonic() - began_s) / (done - before) * (number - done)
+        refused = f"  taken back: {line['refused']}" if line["refused"] else ""
+        typer.echo(
+            f"{done:>5}/{number}  return {line['return']:+.3f}  kept {line['kept']:.1f} of "
+            f"{line['events']:.1f} events  entropy {line['entropy']:.2f}  KL {line['kl']:.4f}  "
+            f"{duration(left_s)} left{refused}"
+        )
+
+    return tell
+
+
+def _net_table(summary: dict[str, Any]) -> list[str]:
+    """Return the lines of the final table of a network."""
+    judged = summary["evaluation"]
+    rows = (
+        ("updates", str(summary["updates"])),
+        ("episodes", str(summary["episodes"])),
+        (f"mean net gain on {judged['tasks']} other tasks", decimal(judged["net_gain"])),
+        ("of the planner", decimal(judged["planner"])),
+        ("states refused for their uncertainty", percent(judged["refused_share"])),
+    )
+    return ["", *(f"{name:<44}{value:>10}" for name, value in rows), ""]
 
 
 def _task_line(record: dict[str, Any]) -> str:

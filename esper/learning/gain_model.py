@@ -64,7 +64,7 @@ class GainModel:
 
     def predict(self, features: Sequence[Mapping[str, float]]) -> tuple[Array, Array]:
         """Return the gains and their deviations, each (N,)."""
-        z_NF = self._standardised(features)
+        z_NF = self.standardised(features)
         gains_NM = z_NF @ self.weights.T + self.biases
         return gains_NM.mean(1), gains_NM.std(1)
 
@@ -80,11 +80,12 @@ class GainModel:
 
     def reasons(self, features: Mapping[str, float], number: int = 3) -> list[tuple[str, float]]:
         """Return the features that move the prediction most, with what each adds to the gain."""
-        parts = self._standardised([features])[0] * self.weights.mean(0)
+        parts = self.standardised([features])[0] * self.weights.mean(0)
         order = np.argsort(-np.abs(parts), kind="stable")[:number]
         return [(self.names[place], float(parts[place])) for place in order]
 
-    def _standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
+    def standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
+        """Return features in standard deviations from their centres, (N, F); 0 if unmeasured."""
         rows = [[each.get(name, np.nan) for name in self.names] for each in features]
         values_NF = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(self.names))
         z_NF = np.clip((values_NF - self.centre) / self.spread, -LIMIT, LIMIT)

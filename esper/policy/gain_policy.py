@@ -121,7 +121,7 @@ class GainPolicy(Policy):
         if reason is not None:
             return combine(decisions, wait(reason))
         slots, closed = growable_slots(observation, self.options, decisions)
-        forecasts = self._forecasts(offers_of(observation, slots))
+        forecasts = self.forecasts(offers_of(observation, slots))
         if not forecasts:
             return combine(decisions, wait(f"no slot has a measured offer: {closed}"))
         left = observation.events_left
@@ -202,10 +202,11 @@ class GainPolicy(Policy):
 
     def every_forecast(self, observation: Observation) -> list[Forecast]:
         """Return the forecast of all offers in measured slots, the largest net gain first."""
-        every = self._forecasts(offers_of(observation, observation.slots))
+        every = self.forecasts(offers_of(observation, observation.slots))
         return sorted(every, key=lambda each: -each.net)
 
-    def _forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
+    def forecasts(self, offers: Sequence[Offer]) -> list[Forecast]:
+        """Return what the model predicts of offers, in their order."""
         if not offers:
             return []
         gains_N, deviations_N = self.model.predict([offer.features for offer in offers])

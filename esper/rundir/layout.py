@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ CONFIG = "config.json"  # the checked options of a run
 CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
+LEARNING = "learning.jsonl"  # a line for each update of a policy's network
 EVENTS = "events.jsonl"
 NETWORK = "network.safetensors"
 REPORT = "report"  # the folder of the page about a run, or about several, beside their files
@@ -24,8 +26,20 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         OSError: naming the file, if it cannot be written; its old content is kept.
     """
+    _replace(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write a line of JSON for each value, atomically as `write_json` does.
+
+    Raises:
+        OSError: naming the file, if it cannot be written; its old content is kept.
+    """
+    _replace(path, "".join(json.dumps(each, allow_nan=False) + "\n" for each in values))
+
+
+def _replace(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     try:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)

@@ -3,8 +3,8 @@
 Speed is that of one process with one thread, in processor time for an epoch of an episode; 2 ms are
 500 epochs a second.  Agreement is measured in double precision: in single precision two orders of
 one sum lead to different networks after some epochs of training.  Even in double precision a few
-hosts multiply rounding by ten in an epoch, until the losses of their last epochs differ; the network
-that a run reads out is the average of its weights at their best, and does not.
+hosts multiply rounding by ten in an epoch, until the losses of their last epochs differ; those of
+the networks that runs read out, the averages of their weights at their best, do not.
 """
 
 import math

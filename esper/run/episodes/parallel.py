@@ -33,9 +33,56 @@ def run_each(
         RuntimeError: if a process died.
         Exception: that of a piece of work that failed, with a note that names its arguments.
     """
-    if processes < 1:
-        raise ValueError(f"processes must be >= 1, got {processes}")
-    return _here(work, arguments) if processes == 1 else _elsewhere(work, arguments, processes)
+    workers = Workers(processes)
+    return workers.closing(workers.each(work, arguments))
+
+
+class Workers(AbstractContextManager["Workers"]):
+    """Processes that wait for work; they end when the `with` block does.
+
+    Args:
+        processes: >= 1; with one the work is done in this process.
+
+    Raises:
+        ValueError: if there is no process.
+    """
+
+    def __init__(self, processes: int) -> None:
+        if processes < 1:
+            raise ValueError(f"processes must be >= 1, got {processes}")
+        context = get_context("spawn")
+        self._pool = (
+            ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
+            if processes > 1
+            else None
+        )
+
+    def each(
+        self, work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[Result]:
+        """Yield `work(*each)` of the arguments, in their order, as `run_each` does."""
+        return _here(work, arguments) if self._pool is None else self._elsewhere(work, arguments)
+
+    def closing(self, results: Iterator[Result]) -> Iterator[Result]:
+        """Yield results, and end the processes after the last one."""
+        with self:
+            yield from results
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _elsewhere(
+        self, work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[Result]:
+        assert self._pool is not None, "there are other processes"
+        futures = [self._pool.submit(_named, work, each) for each in arguments]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def _here(work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
@@ -47,18 +94,6 @@ def _here(work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> 
         finally:
             torch.set_num_threads(threads)
         yield result
-
-
-def _elsewhere(
-    work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]], processes: int
-) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin)
-    try:
-        futures = [pool.submit(_named, work, each) for each in arguments]
-        for future in futures:
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _named(work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:

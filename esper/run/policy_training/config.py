@@ -1,6 +1,5 @@
 """The configuration of `esper train-policy`: its keys, their defaults, and the checks on them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -8,19 +7,29 @@ from typing import Any
 from esper.contracts.checks import require
 from esper.contracts.errors import ConfigError
 from esper.learning.gain_fit import GainFit
+from esper.learning.options import Learning
+from esper.logger.none import NoLogger
 from esper.logger.serialise import plain
 from esper.options import option_name
 from esper.policy.gain_features import FEATURES
+from esper.policy.gain_policy import GainRules
+from esper.policy.learned_rules import LearnedRules
 from esper.policy.planner import Planner
 from esper.store.memory import Memory
 
+TRAINED = ("planner", "gnn", "hierarchical", "actor_critic")
 LEAST_TASKS = 4
 """Fewest tasks of a training, so that those left out can be predicted."""
 
-_NAME = re.compile(r"[\w][\w.+=,-]*")
 _READ = ("threshold", "caution")
-"""Keys of the policy that the evaluation reads; the others steer runs alone."""
-_FREE = ("name", "processes")
+"""Keys of the policy that each training reads; the others steer runs alone."""
+_READ_BY_NETS = (*_READ, "path", "health", "embargo_epochs_after_cull", "grow_until")
+"""Keys that the training of a network reads."""
+_OF_FITS = tuple(each.name for each in fields(GainFit))
+"""Keys of `learning` that the fit of a gain model reads; networks read the others."""
+_ALWAYS = ("rng_seed", "tasks", "first_task", "store.path")
+"""Keys that a command names even where they have their defaults."""
+_FREE = ("processes", "logger")
 """Keys on which the trained policy does not depend."""
 
 
@@ -28,53 +37,106 @@ _FREE = ("name", "processes")
 class PolicyTraining:
     """All options of a training of a policy.
 
-    rng_seed: seed of the growth runs and of the fit, in [0, 2**32).
-    tasks: number of growth tasks, >= `LEAST_TASKS`.
-    first_task: index of the first one, >= 0.
-    processes: number of processes that measure, >= 1.
-    name: the folder under `policies/`.
+    rng_seed: seed of the growth runs, the fit and the network, in [0, 2**32).
+    tasks: number of growth tasks, >= `LEAST_TASKS`; None for 300 to fit a gain model on, and 1200
+        for a network to play.
+    first_task: index of the first one, >= 0; None for 1000 and 2000.
+    processes: number of processes that measure or play, >= 1.
+    start: files of a network to go on from, without their endings; None for an untrained one.
     store: holds the settled trials of runs that are learned from too; `memory` holds none.
+    logger: takes the numbers of each update.
     """
 
     rng_seed: int = 0
-    tasks: int = 300
-    first_task: int = 1000
+    tasks: int | None = None
+    first_task: int | None = None
     processes: int = 1
-    name: str = "planner"
-    learning: GainFit = field(default_factory=GainFit)
+    start: str | None = None
+    learning: Learning = field(default_factory=Learning)
     policy: Any = field(default_factory=Planner)
     store: Any = field(default_factory=Memory)
+    logger: Any = field(default_factory=NoLogger)
 
     def __post_init__(self) -> None:
         require(0 <= self.rng_seed < 2**32, "rng_seed", "in [0, 2**32)", self.rng_seed)
-        require(self.tasks >= LEAST_TASKS, "tasks", f">= {LEAST_TASKS}", self.tasks)
-        require(self.first_task >= 0, "first_task", ">= 0", self.first_task)
+        require(self.num_tasks >= LEAST_TASKS, "tasks", f">= {LEAST_TASKS}", self.tasks)
+        require(self.start_task >= 0, "first_task", ">= 0", self.first_task)
         require(self.processes >= 1, "processes", ">= 1", self.processes)
-        require(bool(_NAME.fullmatch(self.name)), "name", "a plain folder name", repr(self.name))
         option_name("store", self.store)
+        option_name("logger", self.logger)
         name = option_name("policy", self.policy)
-        is_trained = isinstance(self.policy, Planner)
-        require(is_trained, "policy", "one that can be trained (planner)", name)
-        for each in fields(Planner):
-            value = getattr(self.policy, each.name)
-            if each.name not in _READ and value != each.default:
-                raise ValueError(
-                    f"policy.{each.name}={value} has no effect: it is a key of `esper train`, and "
-                    f"the training reads policy.{', policy.'.join(_READ)} alone"
-                )
+        is_trained = isinstance(self.policy, GainRules)
+        require(is_trained, "policy", f"one that can be trained ({', '.join(TRAINED)})", name)
+        self._refuse_idle_keys()
+        if self.trains_net:
+            most = self.num_tasks
+            at_once = self.learning.tasks_at_once
+            require(at_once <= most, "learning.tasks_at_once", f"<= tasks={most}", at_once)
+
+    @property
+    def trains_net(self) -> bool:
+        """Whether a network is trained, and not a gain model."""
+        return isinstance(self.policy, LearnedRules)
 
     @property
     def policy_name(self) -> str:
         """The name of the policy, and of its files in the folder of the run."""
         return option_name("policy", self.policy)
 
+    @property
+    def num_tasks(self) -> int:
+        """Number of growth tasks."""
+        return (1200 if self.trains_net else 300) if self.tasks is None else self.tasks
+
+    @property
+    def start_task(self) -> int:
+        """Index of the first task."""
+        return (2000 if self.trains_net else 1000) if self.first_task is None else self.first_task
+
+    @property
+    def num_updates(self) -> int:
+        """Number of updates of a network."""
+        return self.num_tasks // self.learning.tasks_at_once
+
+    def reads(self, key: str) -> bool:
+        """Return whether the training of the policy depends on a key of `learning`."""
+        return (key in _OF_FITS) is not self.trains_net
+
+    def _refuse_idle_keys(self) -> None:
+        """Raise ValueError if a key was changed that the training does not read."""
+        for each in fields(self.learning):
+            value = getattr(self.learning, each.name)
+            if value != each.default and not self.reads(each.name):
+                name = self.policy_name
+                raise ValueError(f"learning.{each.name}={value} has no effect on policy={name}")
+        keys = [each.name for each in fields(self.policy)]
+        read = [key for key in (_READ_BY_NETS if self.trains_net else _READ) if key in keys]
+        for each in fields(self.policy):
+            value = getattr(self.policy, each.name)
+            if each.name not in read and value != each.default:
+                raise ValueError(
+                    f"policy.{each.name}={value} has no effect: it is a key of `esper train`, and "
+                    f"the training reads policy.{', policy.'.join(read)} alone"
+                )
+        if self.trains_net and not isinstance(self.store, Memory):
+            raise ValueError(
+                f"store={option_name('store', self.store)} has no effect on policy="
+                f"{self.policy_name}: settled trials teach the gain model (policy=planner)"
+            )
+        for key in ("start", "logger"):
+            idle = isinstance(self.logger, NoLogger) if key == "logger" else self.start is None
+            if not self.trains_net and not idle:
+                raise ValueError(f"{key} has no effect on policy={self.policy_name}")
+
 
 def values_of(config: PolicyTraining) -> dict[str, Any]:
     """Return the options as plain values; the first key of a group is its option's `name`."""
     values: dict[str, Any] = plain(config)
-    for group in ("policy", "store"):
+    values |= {"tasks": config.num_tasks, "first_task": config.start_task}
+    for group in ("policy", "store", "logger"):
         name = option_name(group, getattr(config, group))
         values[group] = {"name": name, **values[group]}
+    values["learning"] = {k: v for k, v in values["learning"].items() if config.reads(k)}
     return values
 
 
@@ -91,11 +153,11 @@ def deciding_values(config: PolicyTraining) -> dict[str, Any]:
 def command_of(config: PolicyTraining) -> str:
     """Return the command that trains the same policy."""
     words = ["esper train-policy"]
-    default = _leaves(deciding_values(PolicyTraining()))
+    default = _leaves(deciding_values(PolicyTraining(policy=type(config.policy)())))
     for key, value in _leaves(deciding_values(config)).items():
         if key.endswith(".name"):
             words.append(f"{key.removesuffix('.name')}={value}")
-        elif "." not in key or default.get(key, value) != value or key == "store.path":
+        elif key in _ALWAYS or default.get(key, value) != value:
             words.append(f"{key}={value}")
     return " ".join(words)
 
@@ -115,7 +177,7 @@ def check_same(before: Mapping[str, Any], config: PolicyTraining) -> None:
         was, now = old.get(key, "not there"), new.get(key, "not there")
         if key == "tasks" and isinstance(was, int) and now >= was:
             continue
-        if was != now and key not in _FREE:
+        if was != now and key.partition(".")[0] not in _FREE:
             raise ConfigError(f"the run has another configuration: {key} was {was}, is {now} now")
 
 

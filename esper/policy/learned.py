@@ -1,0 +1,287 @@
+"""The base of policies whose network decides whether and where to grow.
+
+The network reads the host as a graph (see `signals.graph`), and of every germination on offer the
+features of the gain model and what that predicts.  Verdicts on kernels are those of `GainPolicy`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from esper.contracts.decision import Decision
+from esper.contracts.errors import ConfigError
+from esper.contracts.health import BlockHealth
+from esper.contracts.observation import Observation
+from esper.learning.gain_model import GainModel
+from esper.learning.options import NetShape
+from esper.learning.situation import WAIT, Judge, Judgement, Situation, collate
+from esper.policy.base import wait
+from esper.policy.gain_features import FEATURES, Offer
+from esper.policy.gain_policy import Forecast, GainPolicy
+from esper.policy.learned_rules import SHIPPED, LearnedRules
+from esper.policy.networks.net_file import LearnedNet, NetConfig, load_net
+from esper.policy.networks.shape import InputSizes
+from esper.policy.rules.adaptation import risk_of
+from esper.probe.rng_state import RngState, restored
+from esper.signals.features import Feature, feature_vector
+from esper.signals.graph import EdgeFeature, RunFeature, observation_graph
+from esper.signals.node_features import NodeFeature
+from esper.signals.scale import scaled_rows
+from esper.signals.slot_features import SlotFeature
+from esper.signals.trends import HealthTrends
+
+SIZES = InputSizes(
+    run=len(RunFeature) + len(Feature),
+    node=len(NodeFeature) + len(SlotFeature),
+    edge=len(EdgeFeature),
+    offer=len(FEATURES),
+)
+"""Columns of a situation."""
+SAMPLES = 10
+"""Passes with dropout that state an uncertainty."""
+NAMED = 2
+"""Slots that a reason names."""
+
+
+class LearnedPolicy(GainPolicy):
+    """A policy that takes the action its network ranks first.
+
+    judge: the network.
+    """
+
+    def __init__(self, options: LearnedRules, model: GainModel, learned: LearnedNet) -> None:
+        super().__init__(options, model)
+        self.rules = options
+        self.learned, self.judge = learned, _judge(learned.net)
+        self._trends = HealthTrends()
+        self._before: Mapping[str, BlockHealth] = {}
+
+    def decide(self, observation: Observation) -> list[Decision]:
+        """Return the verdicts that are due, then requests to grow or the reason to wait."""
+        self._before = self._trends.update(observation)
+        return super().decide(observation)
+
+    def requests(
+        self, observation: Observation, forecasts: Sequence[Forecast], most: int
+    ) -> list[Decision]:
+        """Return requests for the offers that the network prefers to waiting, else to wait."""
+        situation = self.situation(observation, forecasts)
+        requests: list[Decision] = []
+        while len(requests) < most and bool(situation.allowed.any()):
+            with torch.no_grad():
+                said = self.judge(collate([situation]))
+            action = self.pick(situation, said)
+            if action == WAIT:
+                break
+            chosen = forecasts[action - 1]
+            requests.append(self._asked(observation, situation, said, action, chosen))
+            situation = situation.without_slot(action)
+        return requests or [wait(self._why_not(forecasts, said))]
+
+    def pick(self, situation: Situation, said: Judgement) -> int:
+        """Return the action to take; that with the highest rank."""
+        return int(said.ranks[0].argmax())
+
+    def situation(self, observation: Observation, forecasts: Sequence[Forecast]) -> Situation:
+        """Return what the network reads."""
+        graph = observation_graph(observation, self._before, price=self.options.price)
+        features = torch.from_numpy(scaled_rows([feature_vector(observation)], Feature))
+        names = {slot.spec.name: place for place, slot in enumerate(observation.slots)}
+        offers = [each.offer for each in forecasts]
+        rows = self.model.standardised([each.features for each in offers])
+        values = [each.cautious - self.options.threshold for each in forecasts]
+        doubts = [self.model.uncertainty(each.gain, each.deviation) for each in forecasts]
+        return Situation(
+            run=torch.cat([graph.u[0], features[0]]),
+            nodes=graph.x,
+            edges=graph.edge_index,
+            edge_rows=graph.edge_attr,
+            offers=torch.from_numpy(rows).float(),
+            places=torch.tensor([names[each.slot] for each in offers]),
+            seeds=torch.tensor([_seed(observation, each) for each in offers]),
+            values=torch.tensor(values, dtype=torch.float32),
+            doubts=torch.tensor(doubts, dtype=torch.float32),
+            allowed=torch.ones(len(offers), dtype=torch.bool),
+        )
+
+    def uncertainty(self, situation: Situation, action: int) -> float:
+        """Return the uncertainty of an action other than to wait, in [0, 1]."""
+        if self.rules.uncertainty == "dropout":
+            return self.learned.rank(spread_with_dropout(self.judge, situation, action))
+        return float(situation.doubts[action - 1])
+
+    def _asked(
+        self,
+        observation: Observation,
+        situation: Situation,
+        said: Judgement,
+        action: int,
+        chosen: Forecast,
+    ) -> Decision:
+        chance = float(said.log_probs[0, action].exp())
+        lead = float(said.ranks[0, action] - said.ranks[0, WAIT])
+        uncertainty = self.uncertainty(situation, action)
+        names = [slot.spec.name for slot in observation.slots]
+        spoke = ", ".join(
+            f"'{names[place]}' {part:+.2g}"
+            for place, part in speaking_slots(self.judge, situation, action)
+        )
+        reason = (
+            f"{self.words(chosen)}; the network ranks it {lead:+.3g} over waiting with probability "
+            f"{chance:.2g}"
+        )
+        request = self.request(
+            observation,
+            chosen,
+            reason=f"{reason}, by the slots {spoke}" if spoke else reason,
+            uncertainty=uncertainty,
+        )
+        risk = float(said.risks[action - 1].sigmoid())
+        return replace(
+            request,
+            confidence=1 - uncertainty,
+            urgency=min(1.0, 1 - float(said.log_probs[0, WAIT].exp())),
+            risk=risk_of(observation, request.risk, risk),
+        )
+
+    def _why_not(self, forecasts: Sequence[Forecast], said: Judgement) -> str:
+        ranks = said.ranks[0]
+        best = int(ranks[1:].argmax())
+        short = float(ranks[WAIT] - ranks[1 + best])
+        return f"the network prefers to wait, by {short:.3g} ({self.words(forecasts[best])})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `GainPolicy` does, the last probes and the digest of the network."""
+        return {
+            **super().state_dict(),
+            "trends": self._trends.state_dict(),
+            "network": self.learned.digest,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ConfigError: if it is the state of a policy with another model or network.
+        """
+        self.learned.check_digest(state["network"])
+        super().load_state_dict(state)
+        self._trends.load_state_dict(state["trends"])
+
+
+def speaking_slots(judge: Judge, situation: Situation, action: int) -> list[tuple[int, float]]:
+    """Return the slots that moved an action's rank over waiting most, with their parts in logits.
+
+    A part is the gradient times the difference of a slot's row from the mean of all (Shrikumar et
+    al. 2017), of any slot in the graph; empty where the graph has no say.
+    """
+    nodes = situation.nodes.clone().requires_grad_()
+    with torch.enable_grad():
+        ranks = judge(collate([replace(situation, nodes=nodes)])).ranks[0]
+        lead = ranks[action] - ranks[WAIT]
+        (gradient,) = torch.autograd.grad(lead, nodes, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        return []
+    parts_S = (gradient * (nodes - nodes.mean(0)).detach()).sum(1)
+    order = parts_S.abs().argsort(descending=True, stable=True)[:NAMED]
+    return [(int(place), float(parts_S[place])) for place in order]
+
+
+def spread_with_dropout(judge: Judge, situation: Situation, action: int) -> float:
+    """Return the standard deviation of an action's rank over waiting, over `SAMPLES` dropouts."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        ranks: Tensor = judge(collate([situation] * SAMPLES), generator).ranks
+    return float((ranks[:, action] - ranks[:, WAIT]).std())
+
+
+def untrained(config: NetConfig, rng_seed: int) -> LearnedNet:
+    """Return a new network, whose numbers a seed draws."""
+    with restored(RngState.now()):
+        torch.manual_seed(rng_seed)
+        return LearnedNet(config, config.build().eval())
+
+
+def _judge(net: nn.Module) -> Judge:
+    judge: Judge = net
+    return judge
+
+
+def _seed(observation: Observation, offer: Offer) -> int:
+    """Return which seed of its slot an offer's blueprint is bound to, 0 if none is."""
+    seeds = observation.slot(offer.slot).seeds
+    return next((seed.seed for seed in seeds if seed.bound == offer.birth.blueprint), 0)
+
+
+def learned_net(rules: LearnedRules, model: GainModel, rng_seed: int) -> LearnedNet:
+    """Return the network of a policy; a seed draws the numbers of an untrained one.
+
+    Raises:
+        ConfigError: if its files cannot be read, or it cannot state its uncertainty.
+    """
+    if rules.pretrained is None:
+        learned = untrained(config_of(rules), rng_seed)
+    elif rules.pretrained == SHIPPED:
+        with as_file(files("esper.policy").joinpath("trained")) as folder:
+            learned = load_net(folder / rules.kind, rules.kind, SIZES, model.digest)
+    else:
+        path = Path(rules.pretrained).expanduser()
+        learned = load_net(path, rules.kind, SIZES, model.digest)
+    if rules.uncertainty == "dropout" and not learned.spreads:
+        raise ConfigError(
+            "policy.uncertainty=dropout needs a network that was trained with learning.dropout > "
+            "0; this one was not"
+        )
+    return learned
+
+
+def config_of(
+    rules: LearnedRules, shape: NetShape | None = None, dropout: float = 0.0
+) -> NetConfig:
+    """Return the configuration of a new network."""
+    return NetConfig(
+        kind=rules.kind,
+        sizes=SIZES,
+        shape=shape or rules.shape,
+        dropout=dropout,
+        blind_from=len(NodeFeature),
+        reads_health=rules.reads_health,
+    )
+
+
+class GNNPolicy(LearnedPolicy):
+    """The policy of `GNN`."""
+
+    name: ClassVar[str] = "gnn"
+
+
+class HierarchicalPolicy(LearnedPolicy):
+    """The policy of `Hierarchical`."""
+
+    name: ClassVar[str] = "hierarchical"
+
+
+class ActorCriticPolicy(LearnedPolicy):
+    """The policy of `ActorCritic`."""
+
+    name: ClassVar[str] = "actor_critic"
+
+
+POLICIES = {each.name: each for each in (GNNPolicy, HierarchicalPolicy, ActorCriticPolicy)}
+"""The classes of learned policies."""
+
+
+def build(rules: LearnedRules, rng_seed: int) -> LearnedPolicy:
+    """Return the policy of an option; see `LearnedRules.build`."""
+    model = rules.gain_model()
+    return build_with(rules, model, learned_net(rules, model, rng_seed))
+
+
+def build_with(rules: LearnedRules, model: GainModel, learned: LearnedNet) -> LearnedPolicy:
+    """Return the policy of an option with a gain model and a network."""
+    return POLICIES[rules.kind](rules, model, learned)

@@ -1,0 +1,1 @@
+"""The networks of learned policies."""

@@ -1,0 +1,164 @@
+"""Files of a learned policy's network: its numbers, its sizes, and how it came about."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from esper.contracts.errors import ConfigError
+from esper.learning.options import NetShape
+from esper.policy.networks.graph_net import GraphNet, TwoLevelNet
+from esper.policy.networks.shape import InputSizes
+from esper.policy.networks.slot_net import SlotNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetConfig:
+    """What determines a network but its numbers.
+
+    kind: `gnn`, `hierarchical` or `actor_critic`.
+    reads_health: whether the network of `actor_critic` does; the others always do.
+    dropout: share of hidden numbers that are left out while learning.
+    """
+
+    kind: str
+    sizes: InputSizes
+    shape: NetShape
+    dropout: float = 0.0
+    blind_from: int = 0
+    reads_health: bool = False
+
+    def build(self) -> nn.Module:
+        """Return an untrained network."""
+        if self.kind == "actor_critic":
+            return SlotNet(
+                self.sizes,
+                self.shape.hidden,
+                self.blind_from,
+                self.dropout,
+                reads_health=self.reads_health,
+            )
+        kinds = {"gnn": GraphNet, "hierarchical": TwoLevelNet}
+        return kinds[self.kind](self.sizes, self.shape, self.dropout)
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> "NetConfig":
+        """Return the configuration that `asdict` gave."""
+        given = dict(values)
+        sizes, shape = InputSizes.load(given.pop("sizes")), NetShape(**given.pop("shape"))
+        return cls(sizes=sizes, shape=shape, **given)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedNet:
+    """A network with what belongs to it.
+
+    gain_model: digest of the gain model that it was trained beside; None if it is untrained.
+    spreads: ascending spreads of ranks with dropout in known situations, whose ranks state
+        uncertainty; empty if unknown.
+    """
+
+    config: NetConfig
+    net: nn.Module
+    gain_model: str | None = None
+    spreads: tuple[float, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A number in hexadecimal digits that tells networks apart."""
+        content = hashlib.sha256(repr(self.config).encode())
+        for name, tensor in sorted(self.net.state_dict().items()):
+            content.update(name.encode() + np.ascontiguousarray(tensor.numpy()).tobytes())
+        return content.hexdigest()[:16]
+
+    def check_digest(self, digest: str) -> None:
+        """Raise ConfigError if a digest is that of another network."""
+        if digest != self.digest:
+            raise ConfigError(
+                "policy.pretrained: the network is another one than when the run began; start a "
+                "new run"
+            )
+
+    def rank(self, spread: float) -> float:
+        """Return the share of known spreads that are smaller, in [0, 1]; 1 if none is known."""
+        return (
+            float(np.searchsorted(self.spreads, spread) / len(self.spreads))
+            if self.spreads
+            else 1.0
+        )
+
+    def save(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Write `path`.safetensors and `path`.json, which holds `facts` too."""
+        from safetensors.torch import save_file
+
+        tensors, values = _files(path)
+        save_file({name: t.contiguous() for name, t in self.net.state_dict().items()}, tensors)
+        about = {
+            "network": asdict(self.config),
+            "gain_model": self.gain_model,
+            "spreads": list(self.spreads),
+            **facts,
+        }
+        values.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def load_net(path: Path, kind: str, sizes: InputSizes, gain_model: str) -> LearnedNet:
+    """Return the network in the files of a path.
+
+    Args:
+        path: the files, without their endings.
+        kind: of the policy that reads them.
+        sizes: of what it is shown now.
+        gain_model: digest of the policy's gain model.
+
+    Raises:
+        ConfigError: if they cannot be read, or belong to another policy or gain model.
+    """
+    where = f"policy.pretrained: the network {path}"
+    hint = f"train one: esper train-policy policy={kind}"
+    try:
+        learned = _read(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{where} cannot be read: {words} ({hint})") from error
+    if learned.config.kind != kind:
+        raise ConfigError(f"{where} is of policy={learned.config.kind}, not {kind}")
+    if learned.config.sizes != sizes:
+        raise ConfigError(f"{where} reads other features than this version measures ({hint})")
+    if learned.gain_model not in (None, gain_model):
+        raise ConfigError(
+            f"{where} was trained beside another gain model: set policy.path to that one, or {hint}"
+        )
+    return learned
+
+
+def _read(path: Path) -> LearnedNet:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors, values = _files(path)
+    about = json.loads(values.read_text(encoding="utf-8"))
+    config = NetConfig.load(about["network"])
+    net = config.build()
+    try:
+        found = load_file(tensors)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    if not all(bool(each.isfinite().all()) for each in found.values()):
+        raise ValueError("a number is not finite")
+    net.load_state_dict(found)
+    net.eval()
+    spreads: Sequence[float] = [float(each) for each in about["spreads"]]
+    return LearnedNet(config, net, about["gain_model"], tuple(sorted(spreads)))
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Return the files of the tensors and of the values; a path may have dots in its name."""
+    return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")

@@ -1,0 +1,90 @@
+"""Train the network of a policy, update after update, and judge it."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from esper.checkpoint.rotation import CheckpointRotation
+from esper.logger.bus import EventBus
+from esper.policy.learned import SIZES, config_of, untrained
+from esper.policy.networks.net_file import LearnedNet, load_net
+from esper.run.episodes.parallel import Workers
+from esper.run.policy_training.check import check
+from esper.run.policy_training.config import PolicyTraining, values_of
+from esper.run.policy_training.reinforce import Training
+from esper.rundir.layout import CHECKPOINTS, LEARNING, write_lines
+
+Tell = Callable[[int, dict[str, Any]], None]
+
+
+def train_net(
+    config: PolicyTraining, run_dir: Path, tell: Tell
+) -> tuple[LearnedNet, dict[str, Any]]:
+    """Return the trained network, and what is known of it.
+
+    A folder with a checkpoint is continued.
+
+    Raises:
+        ConfigError: if a network to start from cannot be used.
+        EsperError: if no checkpoint of the folder can be used, or a file cannot be written.
+    """
+    options, rules = config.learning, config.policy
+    training = Training(rules, options, _start(config), config.rng_seed)
+    saved = CheckpointRotation(run_dir / CHECKPOINTS)
+    if (newest := saved.latest()) is not None:
+        training.load_state_dict(newest.saved.tree)
+    bus = EventBus(*config.logger.build(run_dir))
+    bus.start(_facts(config, run_dir, training.updates))
+    updates, number = config.num_updates, options.tasks_at_once
+    with Workers(config.processes) as workers, closing(_Closing(bus)) as end:
+        while training.updates < updates and not training.is_over:
+            first = config.start_task + training.updates * number
+            line = training.update(range(first, first + number), workers)
+            saved.save(training.state_dict(), {"update": training.updates}, is_best=False)
+            write_lines(run_dir / LEARNING, training.history)
+            bus.epoch({"epoch": line["update"], **_scalars(line)})
+            tell(training.updates, line)
+        found = check(training.player, workers)
+        end.summary = facts = {
+            "updates": training.updates,
+            "episodes": training.updates * number * options.rollouts,
+            "evaluation": {k: v for k, v in asdict(found).items() if k != "spreads"},
+        }
+    return replace(training.learned, spreads=found.spreads), facts
+
+
+class _Closing:
+    """Closes a bus with the summary, if there is one by then."""
+
+    def __init__(self, bus: EventBus) -> None:
+        self.bus = bus
+        self.summary: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        self.bus.close(self.summary)
+
+
+def _start(config: PolicyTraining) -> LearnedNet:
+    """Return the network that the training starts from."""
+    rules, options = config.policy, config.learning
+    digest = rules.gain_model().digest
+    if config.start is None:
+        learned = untrained(config_of(rules, options, options.dropout), config.rng_seed)
+        return replace(learned, gain_model=digest)
+    return load_net(Path(config.start).expanduser(), rules.kind, SIZES, digest)
+
+
+def _facts(config: PolicyTraining, run_dir: Path, updates: int) -> dict[str, Any]:
+    """Return what loggers are told of a training at its start."""
+    return {
+        "name": f"{config.policy_name} {run_dir.name}",
+        "run_dir": str(run_dir),
+        "config": values_of(config),
+        "resumed_epoch": updates or None,
+    }
+
+
+def _scalars(line: dict[str, Any]) -> dict[str, float]:
+    return {f"policy/{k}": v for k, v in line.items() if k not in ("update", "refused")}
