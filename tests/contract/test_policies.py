@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.outcome import Reward
 from esper.contracts.stage import SeedStage
+from esper.options import option_name
+from esper.policy.actor_critic import ActorCritic
+from esper.policy.gain_policy import GainRules
+from esper.policy.gnn import GNN
 from esper.policy.heuristic import Heuristic
+from esper.policy.hierarchical import Hierarchical
 from esper.policy.never import Never
 from esper.policy.planner import Planner
 from esper.policy.random import Random
@@ -26,7 +32,8 @@ from tests.unit.policy.builders import (
     make_slot,
 )
 
-OPTIONS = [Heuristic, Never, Planner, Random, Schedule]
+UNTRAINED = [partial(each, pretrained=None) for each in (ActorCritic, GNN, Hierarchical)]
+OPTIONS = [Heuristic, Never, Planner, Random, Schedule, *UNTRAINED]
 every_policy = pytest.mark.parametrize("option", OPTIONS)
 
 
@@ -37,7 +44,7 @@ def gain_of(blueprint: str) -> float | None:
 
 @every_policy
 def test_the_name_is_the_name_of_the_option(option: Any) -> None:
-    assert option().build(0).name == option.__name__.lower()
+    assert option().build(0).name == option_name("policy", option())
 
 
 @every_policy
@@ -128,8 +135,10 @@ def test_every_policy_gives_the_same_verdicts(option: Any, drawn: list[Any]) -> 
     def about_seeds(decisions: list[Decision]) -> list[Decision]:
         return [decision for decision in decisions if decision.seed is not None]
 
-    decisions = option().build(0).decide(observation)
-    assert about_seeds(decisions) == judge(observation, VerdictRules())
+    rules = option()  # the price of a policy that reads a gain model is another one
+    price = rules.price if isinstance(rules, GainRules) else VerdictRules().price
+    decisions = rules.build(0).decide(observation)
+    assert about_seeds(decisions) == judge(observation, VerdictRules(price=price))
 
 
 @every_policy

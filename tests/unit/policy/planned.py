@@ -1,4 +1,4 @@
-"""Two slots that a probe has measured, for tests of the planner."""
+"""Slots that a probe has measured, for tests of policies that read health."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,8 +10,10 @@ from esper.contracts.observation import Observation
 from esper.contracts.slot import SlotState
 from tests.unit.policy.builders import make_observation, make_seed, make_slot
 
-FLOW = DataFlow(positions={"a": 0.0, "b": 1.0}, outputs=("b",), unavoidable=("b",), edges=())
-"""A residual block, and one that all data pass."""
+FLOW = DataFlow(
+    positions={"a": 0.0, "b": 1.0, "c": 0.5}, outputs=("b",), unavoidable=("b",), edges=()
+)
+"""Residual blocks, and one that all data pass."""
 
 
 def make_health(**changes: Any) -> BlockHealth:

@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from esper.checkpoint.tree import join, split
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
 from esper.contracts.errors import ConfigError
 from esper.contracts.event import EventKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Reward
 from esper.contracts.stage import SeedStage
-from esper.grower.grower import Grower
 from esper.policy.planner import Planner, PlannerPolicy
 from tests.unit.learning.gain_models import gain_model
 from tests.unit.policy.builders import CATALOGUE, make_look, make_outcome, make_seed, make_slot
 from tests.unit.policy.planned import make_birth, measured_slot, seen
+from tests.unit.policy.runs import split_and_joined, steps
 from tests.unit.scripted import losses, losses_and_hits, make_grower, same_weights, train
 
 ADAPT, WAIT = DecisionKind.ADAPT, DecisionKind.WAIT
@@ -247,12 +246,6 @@ def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
         Planner(threshold=threshold)
 
 
-def steps(grower: Grower, num: int) -> None:
-    for _ in range(num):
-        train(grower.host.model, grower.host.optimizer)
-        grower.step(losses_and_hits, probe=losses)
-
-
 def test_in_a_run_its_requests_pass_and_a_resumed_run_is_the_same(tmp_path: Path) -> None:
     gain_model({"linear_gain": 1.0}, 0.2, 0.21).save(tmp_path / "own", {})
     policy = Planner(path=str(tmp_path / "own"), price=0.0)
@@ -282,9 +275,3 @@ def test_it_waits_where_the_probe_has_no_number(tmp_path: Path) -> None:
     reasons = {decision.reason for decision in told.of(EventKind.DECISION)}
     assert all(reason.startswith("no slot has a measured offer") for reason in reasons)
     assert len(reasons) > 0
-
-
-def split_and_joined(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state as a checkpoint gives it back; the network that goes on keeps its own."""
-    plain, tensors = split(state)
-    return join(json.loads(json.dumps(plain)), {key: each.clone() for key, each in tensors.items()})

@@ -81,7 +81,7 @@ def test_an_untrained_network_ranks_as_the_gain_model_does(kind: str) -> None:
     said = net(collate([make_situation(0.01, -0.02, 0.03)]))
     expected = torch.tensor([0.0, 0.01, -0.02, 0.03]) / TEMPERATURE
     torch.testing.assert_close(said.ranks[0], expected)
-    assert float(said.values[0]) == 0.0
+    assert said.values.tolist() == [0.0]
 
 
 def test_two_levels_decide_first_whether_and_then_where() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from esper.contracts.errors import ConfigError
-from esper.learning.gain_fit import GainFit
+from esper.learning.options import Learning
+from esper.logger.wandb import Wandb
+from esper.policy.gnn import GNN
 from esper.policy.heuristic import Heuristic
 from esper.policy.planner import Planner
 from esper.run.policy_training.config import (
@@ -26,9 +28,19 @@ from esper.store.sqlite import SQLite
         ({"tasks": 3}, "tasks must be >= 4, got 3"),
         ({"first_task": -1}, "first_task must be >= 0, got -1"),
         ({"processes": 0}, "processes must be >= 1, got 0"),
-        ({"name": "a/b"}, "name must be a plain folder name, got 'a/b'"),
-        ({"policy": Heuristic()}, r"policy must be one that can be trained \(planner\), got"),
+        ({"policy": Heuristic()}, r"one that can be trained \(planner, gnn, hierarchical, actor_"),
         ({"policy": Planner(path="x")}, r"policy\.path=x has no effect"),
+        ({"policy": GNN(price=0.1)}, r"policy\.price=0\.1 has no effect"),
+        ({"policy": GNN(pretrained="x")}, r"policy\.pretrained=x has no effect"),
+        ({"learning": Learning(clip=0.1)}, "learning.clip=0.1 has no effect on policy=planner"),
+        ({"start": "x"}, "start has no effect on policy=planner"),
+        ({"logger": Wandb()}, "logger has no effect on policy=planner"),
+        (
+            {"policy": GNN(), "learning": Learning(members=9)},
+            "learning.members=9 has no effect on policy=gnn",
+        ),
+        ({"policy": GNN(), "store": SQLite(path="a.db")}, "store=sqlite has no effect on policy="),
+        ({"policy": GNN(), "tasks": 5}, "learning.tasks_at_once must be <= tasks=5, got 12"),
         ({"store": Heuristic()}, "store must be one of memory, sqlite, redis, snapshot"),
     ],
 )
@@ -37,15 +49,16 @@ def test_what_is_wrong_is_refused(values: dict[str, Any], words: str) -> None:
         PolicyTraining(**values)
 
 
-def test_the_policy_does_not_depend_on_processes_and_name() -> None:
-    one, two = PolicyTraining(), PolicyTraining(processes=2, name="other")
+def test_the_policy_does_not_depend_on_processes_and_loggers() -> None:
+    one = PolicyTraining(policy=GNN())
+    two = replace(one, processes=2, logger=Wandb())
     assert deciding_values(one) == deciding_values(two)
     assert command_of(one) == command_of(two)
 
 
 def test_the_command_names_what_differs_from_the_defaults() -> None:
     config = PolicyTraining(
-        learning=GainFit(penalty=5.0),
+        learning=Learning(penalty=5.0),
         policy=Planner(threshold=0.1),
         store=SQLite(path="my.db"),
         tasks=9,
@@ -60,10 +73,23 @@ def test_a_training_continues_under_the_same_configuration_alone() -> None:
     config = PolicyTraining(tasks=10)
     before = record_of(config)
     check_same(before, config)
-    check_same(before, replace(config, tasks=11, processes=2, name="other"))
+    check_same(before, replace(config, tasks=11, processes=2))
     with pytest.raises(ConfigError, match="tasks was 10, is 9 now"):
         check_same(before, replace(config, tasks=9))
     with pytest.raises(ConfigError, match=r"learning\.members was 20, is 7 now"):
-        check_same(before, replace(config, learning=GainFit(members=7)))
+        check_same(before, replace(config, learning=Learning(members=7)))
     with pytest.raises(ConfigError, match="features was"):
         check_same({**before, "features": ["other"]}, config)
+
+
+def test_a_networks_training_names_its_own_keys_alone() -> None:
+    config = PolicyTraining(policy=GNN(caution=1.0), learning=Learning(hidden=32), start="old")
+    assert (config.num_tasks, config.start_task, config.num_updates) == (1200, 2000, 100)
+    assert command_of(config) == (
+        "esper train-policy rng_seed=0 tasks=1200 first_task=2000 start=old learning.hidden=32 "
+        "policy=gnn policy.caution=1.0 store=memory"
+    )
+    learning = deciding_values(config)["learning"]
+    assert "members" not in learning
+    assert learning["hidden"] == 32
+    assert set(deciding_values(PolicyTraining())["learning"]) == {"members", "penalty"}
