@@ -146,8 +146,7 @@ class Learner:
     def __init__(self, name: str, rng_seed: int, options: Learning = OPTIONS) -> None:
         rules, model = PLAYERS[name], know_nothing()
         self.options, self.rng = options, np.random.default_rng([37, rng_seed])
-        shape = options if name in ("gnn", "hierarchical") else None
-        learned = untrained(config_of(rules, shape, options.dropout), rng_seed)
+        learned = untrained(config_of(rules), rng_seed)
         self.policy = build_with(rules, model, learned)
         self.net = learned.net
         self.optimizer = optimizer_of(self.net, options)

@@ -18,7 +18,7 @@ class NetShape:
     heads: of attention, >= 1.
     """
 
-    hidden: int = 64
+    hidden: int
     layers: int = 2
     heads: int = 4
 
@@ -27,6 +27,26 @@ class NetShape:
         valid = self.hidden >= 1 and self.hidden % self.heads == 0
         require(valid, "learning.hidden", f"a multiple of heads={self.heads}", self.hidden)
         require(self.layers >= 0, "learning.layers", ">= 0", self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetKeys:
+    """The keys of a network's sizes, as in `NetShape`.
+
+    hidden: None for what the policy is made for.
+    """
+
+    hidden: int | None = None
+    layers: int = 2
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        self.shape_of(self.heads)
+
+    def shape_of(self, hidden: int) -> NetShape:
+        """Return the sizes; `hidden` takes the place of one that is not given."""
+        given = hidden if self.hidden is None else self.hidden
+        return NetShape(hidden=given, layers=self.layers, heads=self.heads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +153,9 @@ class Rollouts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning(Rollouts, PPO, NetShape, GainFit):
+class Learning(Rollouts, PPO, NetKeys, GainFit):
     """All keys of `learning`; a policy reads those of the ways in which it learns."""
 
     def __post_init__(self) -> None:
-        for part in (Rollouts, PPO, NetShape, GainFit):
+        for part in (Rollouts, PPO, NetKeys, GainFit):
             part.__post_init__(self)

@@ -8,7 +8,6 @@ Only the verdicts on kernels are those of `gnn`.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from esper.learning.options import NetShape
 from esper.policy.learned_rules import LearnedRules
 
 
@@ -20,7 +19,7 @@ class ActorCritic(LearnedRules):
     """
 
     kind: ClassVar[str] = "actor_critic"
-    shape: ClassVar[NetShape] = NetShape(hidden=256)
+    hidden: ClassVar[int] = 256
 
     health: bool = False
 

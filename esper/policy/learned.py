@@ -247,7 +247,7 @@ def config_of(
     return NetConfig(
         kind=rules.kind,
         sizes=SIZES,
-        shape=shape or rules.shape,
+        shape=shape or NetShape(hidden=rules.hidden),
         dropout=dropout,
         blind_from=len(NodeFeature),
         reads_health=rules.reads_health,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from esper.contracts.checks import require
-from esper.learning.options import NetShape
 from esper.policy.gain_policy import GainRules
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ class LearnedRules(GainRules):
     """What all learned policies share; the fields are keys of `policy`.
 
     kind: the name of the policy.
-    shape: of a new network; reads_health: whether that is shown the health of the blocks.
+    hidden: numbers of a new network's hidden state.
     pretrained: files of the network, without their endings; `shipped` for the one that comes with
         Esper, None for an untrained one.
     uncertainty: `ensemble`, the disagreement of the gain model's members, or `dropout`, that of the
@@ -27,7 +26,7 @@ class LearnedRules(GainRules):
     """
 
     kind: ClassVar[str]
-    shape: ClassVar[NetShape] = NetShape()
+    hidden: ClassVar[int] = 64
 
     pretrained: str | None = SHIPPED
     uncertainty: str = UNCERTAINTIES[0]

@@ -75,7 +75,7 @@ def test_a_training_measures_fits_and_evaluates(whole: Path) -> None:
 def test_ten_kills_change_no_file(whole: Path, tmp_path: Path) -> None:
     driver = "tests.integration.killed_training"
     done = subprocess.run(
-        [sys.executable, "-m", driver, str(tmp_path / "run"), *MOMENTS],
+        [sys.executable, "-m", driver, "planner", str(tmp_path / "run"), *MOMENTS],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -127,7 +127,7 @@ def test_more_tasks_continue_a_finished_training_as_if_it_had_them_from_the_star
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["policy=never"], "policy must be one that can be trained (planner), got never"),
+        (["policy=never"], "(planner, gnn, hierarchical, actor_critic), got never"),
         (["policy.price=0.3"], "policy.price=0.3 has no effect: it is a key of `esper train`"),
         (["tasks=3"], "tasks must be >= 4, got 3"),
         (["learning.members=1"], "learning.members must be >= 2, got 1"),

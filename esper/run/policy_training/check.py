@@ -38,15 +38,15 @@ class Check:
     spreads: tuple[float, ...]
 
 
-def check(player: Player, workers: Workers, num_tasks: int = NUM_TASKS) -> Check:
+def check(player: Player, workers: Workers) -> Check:
     """Return what a network does without exploring."""
-    tasks = [(FIRST_TASK + place, RNG_SEED) for place in range(num_tasks)]
+    tasks = [(FIRST_TASK + place, RNG_SEED) for place in range(NUM_TASKS)]
     played = list(workers.each(play, [(*task, None, player) for task in tasks]))
     plain = list(workers.each(never, tasks))
     others = list(workers.each(planned, [(*task, player.rules.path) for task in tasks]))
     doubts, spreads = _doubts(played, player)
     return Check(
-        tasks=num_tasks,
+        tasks=NUM_TASKS,
         net_gain=_mean([each.result for each in played], plain),
         planner=_mean(others, plain),
         decisions=len(doubts),

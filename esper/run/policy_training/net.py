@@ -35,6 +35,7 @@ def train_net(
     saved = CheckpointRotation(run_dir / CHECKPOINTS)
     if (newest := saved.latest()) is not None:
         training.load_state_dict(newest.saved.tree)
+        write_lines(run_dir / LEARNING, training.history)  # a kill may have come before the line
     bus = EventBus(*config.logger.build(run_dir))
     bus.start(_facts(config, run_dir, training.updates))
     updates, number = config.num_updates, options.tasks_at_once
@@ -71,7 +72,8 @@ def _start(config: PolicyTraining) -> LearnedNet:
     rules, options = config.policy, config.learning
     digest = rules.gain_model().digest
     if config.start is None:
-        learned = untrained(config_of(rules, options, options.dropout), config.rng_seed)
+        shape = options.shape_of(rules.hidden)
+        learned = untrained(config_of(rules, shape, options.dropout), config.rng_seed)
         return replace(learned, gain_model=digest)
     return load_net(Path(config.start).expanduser(), rules.kind, SIZES, digest)
 

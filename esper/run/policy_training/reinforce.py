@@ -69,11 +69,11 @@ class Training:
 
     def update(self, tasks: Sequence[int], workers: Workers) -> dict[str, Any]:
         """Play tasks, learn from them, and return the line of the update."""
-        groups = self._play(tasks, workers)
+        groups = self.play(tasks, workers)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the numbers must not depend on how many there are
         try:
-            found = self._learn(groups)
+            found = self.learn(groups)
         finally:
             torch.set_num_threads(threads)
         rate = self.optimizer.param_groups[0]["lr"]
@@ -117,7 +117,8 @@ class Training:
         self.optimizer.load_state_dict(_with_keys(state["optimizer"], int))
         self.replay.load_state_dict(state["replay"])
 
-    def _play(self, tasks: Sequence[int], workers: Workers) -> list[Group]:
+    def play(self, tasks: Sequence[int], workers: Workers) -> list[Group]:
+        """Return the rollouts of tasks."""
         ordered = sorted(tasks, key=lambda index: SLOWEST[draw_task(index).kind])
         seeds = {index: int(self._rng(index).integers(RNG_SEEDS)) for index in ordered}
         player = self.player
@@ -130,7 +131,8 @@ class Training:
             for at, twin in enumerate(plain)
         ]
 
-    def _learn(self, groups: Sequence[Group]) -> Diagnostics:
+    def learn(self, groups: Sequence[Group]) -> Diagnostics:
+        """Update the network by rollouts."""
         generator = torch.Generator().manual_seed(int(self._rng(-1).integers(2**62)))
         experiences = self._experiences(groups)
         if self.options.replay:
