@@ -27,7 +27,11 @@ from typing import Any
 import torch
 
 from esper.contracts.slot import SlotKind
+from esper.policy.actor_critic import ActorCritic
+from esper.policy.gnn import GNN
 from esper.policy.heuristic import Heuristic
+from esper.policy.hierarchical import Hierarchical
+from esper.policy.learned_rules import SHIPPED
 from esper.policy.planner import Planner
 from esper.policy.random import Random
 from esper.policy.schedule import Schedule
@@ -41,6 +45,9 @@ RESULT = Path(__file__).parent / "results" / "policy.json"
 POLICIES = (
     "never",
     "planner",
+    "gnn",
+    "hierarchical",
+    "actor_critic",
     "heuristic",
     "schedule",
     "random",
@@ -50,8 +57,16 @@ POLICIES = (
 REGIMES = {"scarce": True, "plentiful": False}
 
 
-def policy_of(name: str, task: EpisodeTask, path: str | None = None) -> Any:
+LEARNED = {"gnn": GNN, "hierarchical": Hierarchical, "actor_critic": ActorCritic}
+
+
+def policy_of(
+    name: str, task: EpisodeTask, path: str | None = None, networks: Path | None = None
+) -> Any:
     """Return a policy for a task, with the task's price."""
+    if name in LEARNED:
+        pretrained = SHIPPED if networks is None else str(networks / name)
+        return LEARNED[name](price=task.price, path=path, pretrained=pretrained)
     if name.startswith("calendar"):
         regime = "scarce" if task.is_scarce else "plentiful"
         plan = load_calendars()[f"{task.kind}/{regime}"]
@@ -63,11 +78,13 @@ def policy_of(name: str, task: EpisodeTask, path: str | None = None) -> Any:
     return {"heuristic": Heuristic, "schedule": Schedule}[name](price=task.price)
 
 
-def run_cell(index: int, rng_seed: int, name: str, path: str | None = None) -> dict[str, Any]:
+def run_cell(
+    index: int, rng_seed: int, name: str, path: str | None = None, networks: Path | None = None
+) -> dict[str, Any]:
     """Return the result of a policy on a task."""
     torch.set_num_threads(1)
     task = draw_task(index)
-    policy = "never" if name == "never" else policy_of(name, task, path)
+    policy = "never" if name == "never" else policy_of(name, task, path, networks)
     return asdict(Episode(task, rng_seed, policy=policy).finish())
 
 
@@ -128,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="rng seeds of each task")
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
     parser.add_argument("--planner", help="files of another planner, without their endings")
+    parser.add_argument("--networks", type=Path, help="folder of other networks, by policy")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
@@ -141,7 +159,9 @@ def main() -> None:
         for seed in range(given.seeds)
         for name in names
     ]
-    found = cells.fill(partial(run_cell, path=given.planner), wanted, given.processes)
+    found = cells.fill(
+        partial(run_cell, path=given.planner, networks=given.networks), wanted, given.processes
+    )
     rows = dict(zip(wanted, found, strict=True))
     table = table_of(rows)
     kinds = {
