@@ -1,8 +1,10 @@
 """Pieces of the HTML page; they escape every text that comes from a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
+
+import yaml
 
 from esper.logger.format import UNKNOWN
 from esper.report.style import CSS
@@ -62,6 +64,12 @@ def figure(svg: str) -> str:
 def folded(title: str, content: str) -> str:
     """Return content that a click unfolds."""
     return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def values(given: Mapping[str, Any]) -> str:
+    """Return plain values as YAML."""
+    words = yaml.safe_dump(dict(given), sort_keys=False, allow_unicode=True)
+    return f"<pre>{escape(words)}</pre>"
 
 
 def page(title: str, *parts: str) -> str:

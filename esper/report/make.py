@@ -10,9 +10,11 @@ from esper.contracts.errors import DataError
 from esper.report.comparison import comparison_page
 from esper.report.drawing import to_svg, write_png
 from esper.report.figures import accuracy_figure, comparison_figure, lanes_figure, rewards_figure
+from esper.report.learning import learning_figures, learning_page
 from esper.report.page import run_page
 from esper.report.sweep import Job, collect, job_of, metric_of, table, write_csv
-from esper.rundir.layout import METRICS, PAGE, REPORT
+from esper.rundir.layout import LEARNING, METRICS, PAGE, REPORT
+from esper.rundir.learned import is_learned, load_learned
 from esper.rundir.records import is_run, load_run
 
 
@@ -20,7 +22,8 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     """Write the report of each run or sweep, and a comparison of several; return the files.
 
     Args:
-        paths: run directories and sweep folders; among several, empty ones are skipped.
+        paths: folders of runs, sweeps and trainings of networks; among several, empty ones are
+            skipped.
         out: folder for everything; None writes `report/` into each run and sweep, and the
             comparison of several into `report/` beside them.
 
@@ -39,7 +42,9 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
     written: list[Path] = []
     jobs: list[Job] = []
     for folder, target in zip(folders, targets, strict=True):
-        if is_run(folder):
+        if is_learned(folder):
+            written += _report_training(folder, target)
+        elif is_run(folder):
             jobs.append(job_of(folder))
             written += _report_run(folder, target)
         else:
@@ -47,15 +52,15 @@ def report(paths: Sequence[Path | str], out: Path | str | None = None) -> list[P
             jobs += members
             title = f"Sweep {folder.parent.name} {folder.name}"
             written += _report_jobs(title, members, target)
-    if len(folders) > 1:
+    if len(folders) > 1 and jobs:
         parent = Path(os.path.commonpath([folder.resolve() for folder in folders]))
         written += _report_jobs("Comparison", jobs, Path(out) if out else parent / REPORT)
     return written
 
 
 def _has_lines(folder: Path) -> bool:
-    """Return whether a folder holds the lines of a run, or those of a sweep's jobs."""
-    return any(any(folder.glob(pattern)) for pattern in (METRICS, f"*/{METRICS}"))
+    """Return whether a folder holds the lines of a run, of a sweep's jobs, or of a training."""
+    return any(any(folder.glob(pattern)) for pattern in (METRICS, f"*/{METRICS}", LEARNING))
 
 
 def _target(folder: Path, out: Path | str | None, *, alone: bool) -> Path:
@@ -83,6 +88,14 @@ def _report_run(folder: Path, target: Path) -> list[Path]:
     pngs, svgs = _write_figures(figures, target)
     page = target / PAGE
     page.write_text(run_page(run, svgs), encoding="utf-8")
+    return [page, *pngs]
+
+
+def _report_training(folder: Path, target: Path) -> list[Path]:
+    learned = load_learned(folder)
+    pngs, svgs = _write_figures(learning_figures(learned.lines), target)
+    page = target / PAGE
+    page.write_text(learning_page(learned, svgs), encoding="utf-8")
     return [page, *pngs]
 
 

@@ -3,8 +3,6 @@
 from html import escape
 from typing import Any
 
-import yaml
-
 from esper.logger.format import count, decimal, magnitude, percent, place, signed_percent
 from esper.report import html
 from esper.report.choices import (
@@ -91,8 +89,8 @@ def run_page(run: Run, svgs: list[str]) -> str:
         html.section(
             "Details",
             html.folded(f"Every move of every seed ({len(moves)})", _moves(moves)),
-            html.folded("summary.json", _yaml(run.summary or {})),
-            html.folded("Config", _yaml(run.config)),
+            html.folded("summary.json", html.values(run.summary or {})),
+            html.folded("Config", html.values(run.config)),
         ),
     )
 
@@ -184,8 +182,3 @@ def _moves(moves: list[dict[str, Any]]) -> str:
     ]
     head = ("#epoch", "@seed", "@blueprint", "@move", "reason")
     return html.table(head, rows, "No seed left DORMANT.")
-
-
-def _yaml(value: dict[str, Any]) -> str:
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-    return f"<pre>{escape(text)}</pre>"

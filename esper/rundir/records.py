@@ -146,8 +146,8 @@ def load_run(path: Path | str) -> Run:
         raise NoRunError(f"{folder} holds nothing to read: {state} before it began: {error}")
     if config is None:
         raise DataError(f"{folder} holds no {CONFIG}: the run is of an earlier version of Esper")
-    metrics = _load_lines(folder / METRICS, _check_metrics, torn=summary is None)
-    events = _load_lines(folder / EVENTS, _check_event, torn=summary is None)
+    metrics = load_lines(folder / METRICS, _check_metrics, torn=summary is None)
+    events = load_lines(folder / EVENTS, _check_event, torn=summary is None)
     return Run(
         path=folder, state=state, config=config, metrics=metrics, events=events, summary=summary
     )
@@ -210,7 +210,7 @@ def _read(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _load_lines(
+def load_lines(
     path: Path, check: Callable[[dict[str, Any]], str | None], *, torn: bool
 ) -> tuple[dict[str, Any], ...]:
     """Return the records of a JSONL file, in each of which `check` finds no problem.
@@ -262,7 +262,7 @@ def cut_back(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
             other.write_bytes(b"".join(line for line in lines if _is_up_to(epoch, line)))
             os.replace(other, path)
     path = run_dir / METRICS
-    left = list(_load_lines(path, _check_metrics, torn=False)) if path.exists() else []
+    left = list(load_lines(path, _check_metrics, torn=False)) if path.exists() else []
     if [line["epoch"] for line in left] != list(range(1, epoch + 1)):
         raise CheckpointError(f"{path} must hold the lines of epochs 1 to {epoch}: some are gone")
     return left

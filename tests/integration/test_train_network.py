@@ -101,13 +101,13 @@ def test_a_signal_stops_a_training_which_then_continues(
             os.kill(os.getpid(), number)
         return tiny_task(index)
 
-    monkeypatch.setattr(rollouts, "draw_task", stopping)
+    monkeypatch.setattr(rollouts, "training_task", stopping)
     assert code_of(*NETWORK, "hydra.run.dir=run") == 130
     printed = capfd.readouterr()
     assert "1/3  return " in printed.out
     assert "interrupted; to continue: esper train-policy --resume" in printed.err
     assert len(lines_of(Path("run/learning.jsonl"))) == 1
-    monkeypatch.setattr(rollouts, "draw_task", tiny_task)
+    monkeypatch.setattr(rollouts, "training_task", tiny_task)
     assert code_of("train-policy", "--resume", "run") == 0
     assert contents(Path("run")) == contents(whole)
 

@@ -30,7 +30,7 @@ MOMENTS = (
 @pytest.fixture(autouse=True)
 def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rows, "draw_task", tiny_task)
+    monkeypatch.setattr(rows, "training_task", tiny_task)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "draw_task", tiny_task)
+        patch.setattr(rows, "training_task", tiny_task)
         assert code_of(*TINY, f"hydra.run.dir={folder}") == 0
     return folder
 
@@ -100,14 +100,14 @@ def test_a_signal_stops_a_training_which_then_continues(
             os.kill(os.getpid(), number)
         return tiny_task(index)
 
-    monkeypatch.setattr(rows, "draw_task", stopping)
+    monkeypatch.setattr(rows, "training_task", stopping)
     assert code_of(*TINY, "hydra.run.dir=run") == 130
     printed = capfd.readouterr()
     assert "2/4  task 1001" in printed.out
     assert "interrupted; to continue: esper train-policy --resume" in printed.err
     assert summary_of(Path("run"))["status"] == "interrupted"
     assert len(lines_of(Path("run/branches.jsonl"))) == 2
-    monkeypatch.setattr(rows, "draw_task", tiny_task)
+    monkeypatch.setattr(rows, "training_task", tiny_task)
     assert code_of("train-policy", "--resume", "run") == 0
     assert contents(Path("run")) == contents(whole)
 

@@ -18,5 +18,5 @@ MODULES: tuple[ModuleType, ...] = (check, reinforce, rollouts, rows)
 def use_tiny_tasks(patch: pytest.MonkeyPatch) -> None:
     """Let trainings play tiny tasks, and few of them at the end."""
     for module in MODULES:
-        patch.setattr(module, "draw_task", tiny_task)
+        patch.setattr(module, "training_task", tiny_task)
     patch.setattr(check, "NUM_TASKS", 2)

@@ -25,6 +25,8 @@ from esper.signals.options import Signals
 
 NUM_SEEDS = 4
 """Seeds of a slot, and so the blueprints that it offers."""
+BRANCHES = 6
+"""Fewest branches of a task, where its slots can grow and offer as many kernels."""
 LAST_START = 12
 """Last epoch after which a branch begins; half of them begin after the first three."""
 
@@ -78,8 +80,14 @@ class BranchPlan:
         """Return the event of each branch, from the base run's observation; call it once."""
         slots, _ = growable_slots(observation, GrowthRules(), [])
         names = [slot.spec.name for slot in slots]
-        chosen = [str(self._rng.choice(offers(slot))) for slot in slots]
-        return [Event(self.start, *each) for each in zip(names, chosen, strict=True)]
+        if (number := BRANCHES // self.task.num_slots) <= 1:
+            chosen = [str(self._rng.choice(offers(slot))) for slot in slots]
+            return [Event(self.start, *each) for each in zip(names, chosen, strict=True)]
+        return [
+            Event(self.start, slot.spec.name, str(blueprint))
+            for slot in slots
+            for blueprint in self._rng.permutation(offers(slot))[:number]
+        ]
 
     @property
     def base(self) -> dict[str, Any]:
@@ -124,6 +132,8 @@ class BranchPlan:
 
 def measure_branches(task: EpisodeTask, rng_seed: int) -> Branches:
     """Run a task's base run and a branch for each slot that can grow; the blueprints are random.
+
+    A host with few slots has branches with several blueprints in each.
 
     A germination that safety refuses, as in a slot that keeps a kernel in that epoch, is no branch.
     """

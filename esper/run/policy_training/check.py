@@ -10,7 +10,7 @@ from esper.learning.situation import collate
 from esper.policy.learned import spread_with_dropout
 from esper.run.episodes.episode import EpisodeResult, net_gain
 from esper.run.episodes.parallel import Workers
-from esper.run.episodes.task import draw_task
+from esper.run.episodes.short_hosts import training_task
 from esper.run.policy_training.rollouts import Played, Player, never, planned, play
 
 FIRST_TASK = 500
@@ -57,7 +57,7 @@ def check(player: Player, workers: Workers) -> Check:
 
 def _mean(results: list[EpisodeResult], plain: list[EpisodeResult]) -> float:
     return fmean(
-        net_gain(one, twin, draw_task(one.index).price)
+        net_gain(one, twin, training_task(one.index).price)
         for one, twin in zip(results, plain, strict=True)
     )
 

@@ -38,7 +38,7 @@ class PolicyTraining:
     """All options of a training of a policy.
 
     rng_seed: seed of the growth runs, the fit and the network, in [0, 2**32).
-    tasks: number of growth tasks, >= `LEAST_TASKS`; None for 300 to fit a gain model on, and 1200
+    tasks: number of growth tasks, >= `LEAST_TASKS`; None for 450 to fit a gain model on, and 1200
         for a network to play.
     first_task: index of the first one, >= 0; None for 1000 and 2000.
     processes: number of processes that measure or play, >= 1.
@@ -86,7 +86,7 @@ class PolicyTraining:
     @property
     def num_tasks(self) -> int:
         """Number of growth tasks."""
-        return (1200 if self.trains_net else 300) if self.tasks is None else self.tasks
+        return (1200 if self.trains_net else 450) if self.tasks is None else self.tasks
 
     @property
     def start_task(self) -> int:

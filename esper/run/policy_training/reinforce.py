@@ -26,7 +26,7 @@ from esper.policy.learned_rules import LearnedRules
 from esper.policy.networks.net_file import LearnedNet
 from esper.run.episodes.episode import EpisodeResult
 from esper.run.episodes.parallel import Workers
-from esper.run.episodes.task import draw_task
+from esper.run.episodes.short_hosts import training_task
 from esper.run.policy_training.rollouts import Played, Player, never, outcome, play
 
 RNG_SEEDS = 100
@@ -119,7 +119,7 @@ class Training:
 
     def play(self, tasks: Sequence[int], workers: Workers) -> list[Group]:
         """Return the rollouts of tasks."""
-        ordered = sorted(tasks, key=lambda index: SLOWEST[draw_task(index).kind])
+        ordered = sorted(tasks, key=lambda index: SLOWEST[training_task(index).kind])
         seeds = {index: int(self._rng(index).integers(RNG_SEEDS)) for index in ordered}
         player = self.player
         number = self.options.rollouts

@@ -26,7 +26,7 @@ from esper.policy.networks.shape import TEMPERATURE
 from esper.policy.never import Never
 from esper.policy.planner import Planner
 from esper.run.episodes.episode import Episode, EpisodeResult, net_gain, run_episode
-from esper.run.episodes.task import draw_task
+from esper.run.episodes.short_hosts import training_task
 
 CLIPPED = (-0.5, 1.5)
 """Returns are clipped to this range, so that a few tasks do not decide an update."""
@@ -132,7 +132,7 @@ def play(index: int, rng_seed: int, number: int | None, player: Player) -> Playe
 
     `number` tells episodes of the same task and seed apart; None takes the best actions.
     """
-    task, generator = draw_task(index), None
+    task, generator = training_task(index), None
     if number is not None:
         seed = np.random.default_rng([29, index, rng_seed, number]).integers(2**62)
         generator = torch.Generator().manual_seed(int(seed))
@@ -151,17 +151,17 @@ def play(index: int, rng_seed: int, number: int | None, player: Player) -> Playe
 
 def never(index: int, rng_seed: int) -> EpisodeResult:
     """Return the never-grown run of a task."""
-    return run_episode(draw_task(index), rng_seed, Never())
+    return run_episode(training_task(index), rng_seed, Never())
 
 
 def planned(index: int, rng_seed: int, path: str | None) -> EpisodeResult:
     """Return the planner's run of a task."""
-    task = draw_task(index)
+    task = training_task(index)
     return run_episode(task, rng_seed, Planner(price=task.price, path=path))
 
 
 def outcome(played: EpisodeResult, plain: EpisodeResult, training_price: float) -> float:
     """Return the clipped return of an episode over the never-grown run of its task and seed."""
     trained = math.log2(played.train_flops / plain.train_flops)
-    gain = net_gain(played, plain, draw_task(played.index).price) - training_price * trained
+    gain = net_gain(played, plain, training_task(played.index).price) - training_price * trained
     return min(max(gain, CLIPPED[0]), CLIPPED[1])

@@ -12,7 +12,7 @@ from esper.learning.gain_fit import GainData
 from esper.policy.gain_features import FEATURES, Offer, offers_of
 from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
-from esper.run.episodes.task import draw_task
+from esper.run.episodes.short_hosts import training_task
 
 Record = dict[str, Any]
 """A task and its branches, as plain JSON values; unmeasured features are None."""
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 def measure(index: int, rng_seed: int) -> Record:
     """Return the record of a task: what each germination there brings, and its features."""
-    task = draw_task(index)
+    task = training_task(index)
     measured = measure_branches(task, rng_seed)
     slots = [measured.observation.slot(each.event.slot) for each in measured.branches]
     known = {

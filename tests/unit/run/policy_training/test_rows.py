@@ -30,7 +30,7 @@ def settled(
 
 
 def test_a_task_is_measured_alike_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "draw_task", tiny_task)
+    monkeypatch.setattr(rows, "training_task", tiny_task)
     record = measure(1002, 0)
     assert record == measure(1002, 0) != measure(1002, 1)
     assert record["task"] == 1002
