@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from esper.run.episodes.branches import Branches, measure_branches
+from esper.run.episodes.branches import Branches, BranchPlan, measure_branches
 from esper.run.episodes.episode import Episode, EpisodeResult
 from esper.run.episodes.scripted import Event, Scripted
 from esper.run.episodes.task import EpisodeTask
@@ -40,12 +40,13 @@ def test_a_branch_is_worth_what_two_whole_runs_say(measured: list[Branches]) -> 
     assert all(branch.gain != 0 for branch in measured[1].branches)
 
 
-def test_branches_differ_by_a_kernel_in_each_slot_that_can_grow(measured: list[Branches]) -> None:
+def test_branches_differ_by_a_kernel_in_the_slots_that_can_grow(measured: list[Branches]) -> None:
     for each in measured:
         epochs = {branch.event.epoch for branch in each.branches}
         assert epochs <= {each.observation.epoch}
-        slots = [branch.event.slot for branch in each.branches]
-        assert len(slots) == len(set(slots)) <= 2
+        slots = {branch.event.slot for branch in each.branches}
+        # A host of two slots has three blueprints in each: six branches, where all can grow.
+        assert len({branch.event for branch in each.branches}) == 3 * len(slots)
         keeping = {event.slot for event in each.prefix if event.epoch == each.observation.epoch - 4}
         assert keeping.isdisjoint(slots), "a slot that keeps a kernel cannot grow in that epoch"
         assert all(event.epoch < each.observation.epoch for event in each.prefix)
@@ -55,4 +56,13 @@ def test_branches_differ_by_a_kernel_in_each_slot_that_can_grow(measured: list[B
             # If the network before the growth is the best, it is the end of both runs.
             assert (branch.added_flops > 0) == (branch.gain != 0)
     assert [len(each.prefix) for each in measured] == [1, 0]
-    assert [len(each.branches) for each in measured] == [1, 2]
+    assert [len(each.branches) for each in measured] == [3, 6]
+
+
+def test_a_host_of_six_slots_has_a_branch_in_each() -> None:
+    plan = BranchPlan(small_task(3, epochs=12), 0)
+    episode = Episode(plan.task, 0, **plan.base)
+    while episode.grower.epoch < plan.start:
+        observation = episode.step().observation
+    slots = [event.slot for event in plan.events(observation)]
+    assert len(slots) == len(set(slots)) == plan.task.num_slots == 6

@@ -34,10 +34,11 @@ def test_a_task_is_measured_alike_each_time(monkeypatch: pytest.MonkeyPatch) -> 
     record = measure(1002, 0)
     assert record == measure(1002, 0) != measure(1002, 1)
     assert record["task"] == 1002
-    assert [branch["slot"] for branch in record["branches"]] == ["blocks.0", "blocks.1", "blocks.2"]
+    slots = [branch["slot"] for branch in record["branches"]]
+    assert slots == [name for name in ("blocks.0", "blocks.1", "blocks.2") for _ in range(2)]
     data = branch_data([record, record])
-    assert data.features.shape == (6, len(FEATURES))
-    assert data.tasks.tolist() == [1002] * 6
+    assert data.features.shape == (12, len(FEATURES))
+    assert data.tasks.tolist() == [1002] * 12
     # The health of each block is measured.
     column = data.features[:, FEATURES.index("gradient_norm")]
     assert np.isfinite(column).all()
