@@ -7,21 +7,23 @@ large.  Each decision goes through safety, and through its independent oracle, l
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 from random import Random
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from esper.contracts.data_flow import DataFlow
+from esper.contracts.data_flow import DataFlow, Edge
 from esper.contracts.health import Birth, BlockHealth
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
 from esper.contracts.slot import Look, Placement, SeedState, SlotKind, SlotSpec, SlotState
 from esper.contracts.stage import SeedStage
 from esper.learning.gain_model import GainModel
+from esper.policy.base import Policy
 from esper.policy.gain_features import FEATURES
 from esper.policy.planner import Planner, PlannerPolicy
 from experiments.benchmarks.figure import Figure
@@ -32,6 +34,7 @@ NUM_OBSERVATIONS = 100_000
 LARGEST_MS = {12: 10.0, 200: 50.0}
 """Most milliseconds of a decision by the number of slots."""
 ROUNDS = 50
+PRICES, CAUTIONS = (0.0, 0.05, 0.4), (0.0, 2.0)
 FORM = frozenset({"known_kind", "reason", "numbers", "barred", "known_adaptation", "slot_exists"})
 """Rules that only an invalid decision breaks."""
 
@@ -53,40 +56,55 @@ def some_model(rng: Random) -> GainModel:
 
 def planned() -> list[Figure]:
     """Return the time of a decision, and the number of invalid ones."""
-    times = [
+    policy = PlannerPolicy(Planner(), some_model(Random(0)))
+    times = decision_times("planner", policy, "20 members")
+    return times + wrong_decisions("planner", fuzz(Random(0), NUM_OBSERVATIONS, some_planner))
+
+
+def some_planner(rng: Random) -> PlannerPolicy:
+    """Return a planner with random options and a random model."""
+    options = Planner(price=rng.choice(PRICES), caution=rng.choice(CAUTIONS))
+    return PlannerPolicy(options, some_model(rng))
+
+
+def decision_times(name: str, policy: Policy, what: str) -> list[Figure]:
+    """Return the time of a policy's decision for each number of slots."""
+    return [
         Figure(
-            name=f"planner/decision_{slots}_slots",
-            value=decision_ms(slots),
+            name=f"{name}/decision_{slots}_slots",
+            value=decision_ms(policy, slots),
             unit="ms",
             goal=goal,
-            reference=f"median of {ROUNDS}, 4 blueprints a slot, 20 members",
+            reference=f"median of {ROUNDS}, 4 blueprints a slot, {what}",
         )
         for slots, goal in LARGEST_MS.items()
     ]
-    tally = fuzz(Random(0), NUM_OBSERVATIONS)
+
+
+def wrong_decisions(name: str, tally: Tally) -> list[Figure]:
+    """Return the numbers of invalid decisions, and of those executed against a rule."""
     total = (
         f"{NUM_OBSERVATIONS:,} observations, {tally.decisions:,} decisions, {tally.executed:,} "
         "executed"
     )
     wrong = {
-        "planner/invalid_decisions": sum(tally.counts[f"decision/{rule}"] for rule in FORM),
-        "planner/executed_against_a_rule": tally.wrongly_executed,
+        f"{name}/invalid_decisions": sum(tally.counts[f"decision/{rule}"] for rule in FORM),
+        f"{name}/executed_against_a_rule": tally.wrongly_executed,
     }
-    return times + [
-        Figure(name=name, value=number, unit="of all", goal=0, reference=total)
-        for name, number in wrong.items()
+    return [
+        Figure(name=each, value=number, unit="of all", goal=0, reference=total)
+        for each, number in wrong.items()
     ]
 
 
-def fuzz(rng: Random, num_observations: int) -> Tally:
-    """Return counts of the planner's decisions on random observations."""
+def fuzz(rng: Random, num_observations: int, draw: Callable[[Random], Policy]) -> Tally:
+    """Return counts of decisions on random observations; `draw` returns a random policy."""
     tally = Tally()
     worlds = [random_world(rng) for _ in range(max(1, num_observations // 20))]
-    policy = PlannerPolicy(Planner(), some_model(rng))
+    policy = draw(rng)
     for number in range(num_observations):
         if number % 20 == 0:
-            options = Planner(price=rng.choice([0.0, 0.05, 0.4]), caution=rng.choice([0.0, 2.0]))
-            policy = PlannerPolicy(options, some_model(rng))
+            policy = draw(rng)
         world = observed(rng, rng.choice(worlds))
         live_through(policy.decide(world.seen), world, rng, tally)
     return tally
@@ -153,10 +171,8 @@ def _any(rng: Random, least: float = -math.inf) -> float | None:
     return abs(value) if value is not None and value < least else value
 
 
-def decision_ms(num_slots: int) -> float:
+def decision_ms(policy: Policy, num_slots: int) -> float:
     """Return the median time of a decision in a network of so many slots."""
-    rng = Random(0)
-    policy = PlannerPolicy(Planner(), some_model(rng))
     seen = wide_observation(num_slots)
     spans = []
     for _ in range(ROUNDS):
@@ -173,7 +189,10 @@ def wide_observation(num_slots: int) -> Observation:
         positions=dict(zip(names, np.linspace(0, 1, num_slots).tolist(), strict=True)),
         outputs=tuple(names[-1:]),
         unavoidable=tuple(names),
-        edges=(),
+        edges=tuple(
+            Edge(source=one, target=two, weights=2, operations=3, share=1.0)
+            for one, two in pairwise(names)
+        ),
     )
     return Observation(
         metrics=EpochMetrics(epoch=3, global_step=30, val_loss=1.0, train_loss=0.9),
