@@ -31,7 +31,6 @@ from esper.policy.actor_critic import ActorCritic
 from esper.policy.gnn import GNN
 from esper.policy.heuristic import Heuristic
 from esper.policy.hierarchical import Hierarchical
-from esper.policy.learned_rules import SHIPPED
 from esper.policy.planner import Planner
 from esper.policy.random import Random
 from esper.policy.schedule import Schedule
@@ -65,7 +64,7 @@ def policy_of(
 ) -> Any:
     """Return a policy for a task, with the task's price."""
     if name in LEARNED:
-        pretrained = SHIPPED if networks is None else str(networks / name)
+        pretrained = None if networks is None else str(networks / name)
         return LEARNED[name](price=task.price, path=path, pretrained=pretrained)
     if name.startswith("calendar"):
         regime = "scarce" if task.is_scarce else "plentiful"

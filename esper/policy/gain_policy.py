@@ -42,6 +42,8 @@ class GainRules(VerdictRules, GrowthLimits):
 
     threshold: cautious net gain, in log loss, above which it grows.
     caution: standard deviations of a prediction that a cautious net gain is less, >= 0.
+    seeds_per_adaptation: most kernels that a request germinates, >= 1: beside the one that is asked
+        for, the next best of the slot whose cautious net gains are above the threshold too.
     path: the files of the gain model, without their endings; None for the one shipped with Esper.
     """
 
@@ -49,12 +51,15 @@ class GainRules(VerdictRules, GrowthLimits):
     max_live_seeds_per_slot: int = 1
     threshold: float = 0.02
     caution: float = 2.0
+    seeds_per_adaptation: int = 2
     path: str | None = None
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.threshold)
         require(finite, "policy.threshold", "a finite number", self.threshold)
         require(0 <= self.caution < math.inf, "policy.caution", "finite and >= 0", self.caution)
+        seeds = self.seeds_per_adaptation
+        require(seeds >= 1, "policy.seeds_per_adaptation", ">= 1", seeds)
         super().__post_init__()
 
     def gain_model(self) -> GainModel:
@@ -156,20 +161,20 @@ class GainPolicy(Policy):
         return [each for each in verdicts if each is not None]
 
     def _prediction(self, forecast: Forecast) -> Prediction:
-        correction = self._corrections.of(forecast.offer.slot)
+        correction = self._corrections.of(forecast.offer.slot, forecast.offer.birth.blueprint)
         error = math.hypot(forecast.deviation, self.model.expected_error)
         return Prediction(forecast.gain, error, correction)
 
     def learn(self, outcome: Outcome, reward: Reward) -> dict[str, float]:
-        """Correct the predictions of the run and of the slot by a settled trial."""
+        """Correct the predictions of the run, the slot and the kernel by a settled trial."""
         predicted = self._predicted.get(outcome.slot, {}).get(outcome.blueprint)
         if predicted is None or outcome.gain is None or outcome.rolled_back:
             return {}
         of_model = predicted.gain - predicted.correction
         measured = log_gain(outcome.gain, outcome.shown)
-        self._corrections.add(outcome.slot, measured - of_model)
-        value = self._corrections.of(outcome.slot)
-        return {f"policy/{self.name}/correction/{outcome.slot}": value}
+        self._corrections.add(outcome.slot, outcome.blueprint, measured - of_model)
+        value = self._corrections.of(outcome.slot, outcome.blueprint)
+        return {f"policy/{self.name}/correction/{outcome.slot}/{outcome.blueprint}": value}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the predictions by slot and blueprint, what trials have taught, and the model."""
@@ -179,7 +184,10 @@ class GainPolicy(Policy):
                 slot: {name: asdict(each) for name, each in own.items()}
                 for slot, own in self._predicted.items()
             },
-            "residuals": {slot: list(own) for slot, own in self._corrections.residuals.items()},
+            "residuals": {
+                slot: {name: list(each) for name, each in own.items()}
+                for slot, own in self._corrections.residuals.items()
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -198,7 +206,10 @@ class GainPolicy(Policy):
             slot: {name: Prediction(**each) for name, each in own.items()}
             for slot, own in state["predicted"].items()
         }
-        self._corrections.residuals = {s: list(own) for s, own in state["residuals"].items()}
+        self._corrections.residuals = {
+            slot: {name: list(each) for name, each in own.items()}
+            for slot, own in state["residuals"].items()
+        }
 
     def every_forecast(self, observation: Observation) -> list[Forecast]:
         """Return the forecast of all offers in measured slots, the largest net gain first."""
@@ -211,36 +222,55 @@ class GainPolicy(Policy):
             return []
         gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
         predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), strict=True)
-        corrections = {offer.slot: self._corrections.of(offer.slot) for offer in offers}
         every = []
         for offer, gain, deviation in predicted:
-            corrected = gain + corrections[offer.slot]
+            corrected = gain + self._corrections.of(offer.slot, offer.birth.blueprint)
             net = corrected - flops_price(self.options.price, 1.0, offer.birth.added_flops)
             cautious = net - self.options.caution * deviation
             every.append(Forecast(offer, corrected, deviation, net, cautious))
         return every
 
     def request(
-        self, observation: Observation, forecast: Forecast, reason: str, uncertainty: float
+        self,
+        observation: Observation,
+        chosen: Sequence[Forecast],
+        reason: str,
+        uncertainty: float,
     ) -> Decision:
-        """Return the request of an offer, and remember what is predicted of it."""
-        slot = observation.slot(forecast.offer.slot)
-        name, predicted = forecast.offer.birth.blueprint, self._prediction(forecast)
-        self._predicted.setdefault(slot.spec.name, {})[name] = predicted
-        risks = [seed.risk for seed in slot.seeds if seed.bound == name]
+        """Return the request of offers in one slot, and remember what is predicted of them.
+
+        The first of them is the one that is asked for, see `with_companions`.
+        """
+        forecast, slot = chosen[0], observation.slot(chosen[0].offer.slot)
+        names = [each.offer.birth.blueprint for each in chosen]
+        predicted = self._predicted.setdefault(slot.spec.name, {})
+        predicted |= {n: self._prediction(each) for n, each in zip(names, chosen, strict=True)}
+        risks = [seed.risk for seed in slot.seeds if seed.bound in names]
+        others = f", beside {' and '.join(names[1:])}" if names[1:] else ""
         return Decision(
             kind=DecisionKind.ADAPT,
             slot=slot.spec.name,
             adaptation=Adaptation.ADD_NEURONS,
-            num_seeds=1,
-            reason=reason,
-            confidence=NormalDist().cdf(forecast.net / predicted.error),
+            num_seeds=len(names),
+            reason=f"{reason}{others}",
+            confidence=NormalDist().cdf(forecast.net / predicted[names[0]].error),
             risk=risk_of(observation, *risks),
             uncertainty=uncertainty,
             learned=True,
-            barred=tuple(each for each in slot.spec.catalogue if each != name),
+            barred=tuple(each for each in slot.spec.catalogue if each not in names),
             features=recorded(forecast.offer.features),
         )
+
+    def with_companions(self, forecast: Forecast, forecasts: Sequence[Forecast]) -> list[Forecast]:
+        """Return a forecast and the next best of its slot that are worth a trial beside it."""
+        slot, threshold = forecast.offer.slot, self.options.threshold
+        others = [
+            each
+            for each in forecasts
+            if each.offer.slot == slot and each is not forecast and each.cautious > threshold
+        ]
+        best = sorted(others, key=lambda each: -each.cautious)
+        return [forecast, *best[: self.options.seeds_per_adaptation - 1]]
 
     def words(self, forecast: Forecast) -> str:
         """Return what is predicted of an offer, and the three features that say most."""

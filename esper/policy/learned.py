@@ -6,7 +6,6 @@ features of the gain model and what that predicts.  Verdicts on kernels are thos
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ from esper.learning.situation import WAIT, Judge, Judgement, Situation, collate
 from esper.policy.base import wait
 from esper.policy.gain_features import FEATURES, Offer
 from esper.policy.gain_policy import Forecast, GainPolicy
-from esper.policy.learned_rules import SHIPPED, LearnedRules
+from esper.policy.learned_rules import LearnedRules
 from esper.policy.networks.net_file import LearnedNet, NetConfig, load_net
 from esper.policy.networks.shape import InputSizes
 from esper.policy.rules.adaptation import risk_of
@@ -78,7 +77,7 @@ class LearnedPolicy(GainPolicy):
             action = self.pick(situation, said)
             if action == WAIT:
                 break
-            chosen = forecasts[action - 1]
+            chosen = self.with_companions(forecasts[action - 1], forecasts)
             requests.append(self._asked(observation, situation, said, action, chosen))
             situation = situation.without_slot(action)
         return requests or [wait(self._why_not(forecasts, said))]
@@ -121,7 +120,7 @@ class LearnedPolicy(GainPolicy):
         situation: Situation,
         said: Judgement,
         action: int,
-        chosen: Forecast,
+        chosen: Sequence[Forecast],
     ) -> Decision:
         chance = float(said.log_probs[0, action].exp())
         lead = float(said.ranks[0, action] - said.ranks[0, WAIT])
@@ -131,10 +130,8 @@ class LearnedPolicy(GainPolicy):
             f"'{names[place]}' {part:+.2g}"
             for place, part in speaking_slots(self.judge, situation, action)
         )
-        reason = (
-            f"{self.words(chosen)}; the network ranks it {lead:+.3g} over waiting with probability "
-            f"{chance:.2g}"
-        )
+        ranked = f"the network ranks it {lead:+.3g} over waiting with probability {chance:.2g}"
+        reason = f"{self.words(chosen[0])}; {ranked}"
         request = self.request(
             observation,
             chosen,
@@ -226,9 +223,6 @@ def learned_net(rules: LearnedRules, model: GainModel, rng_seed: int) -> Learned
     """
     if rules.pretrained is None:
         learned = untrained(config_of(rules), rng_seed)
-    elif rules.pretrained == SHIPPED:
-        with as_file(files("esper.policy").joinpath("trained")) as folder:
-            learned = load_net(folder / rules.kind, rules.kind, SIZES, model.digest)
     else:
         path = Path(rules.pretrained).expanduser()
         learned = load_net(path, rules.kind, SIZES, model.digest)

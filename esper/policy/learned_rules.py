@@ -9,7 +9,6 @@ from esper.policy.gain_policy import GainRules
 if TYPE_CHECKING:
     from esper.policy.learned import LearnedPolicy
 
-SHIPPED = "shipped"
 UNCERTAINTIES = ("ensemble", "dropout")
 
 
@@ -19,8 +18,8 @@ class LearnedRules(GainRules):
 
     kind: the name of the policy.
     hidden: numbers of a new network's hidden state.
-    pretrained: files of the network, without their endings; `shipped` for the one that comes with
-        Esper, None for an untrained one.
+    pretrained: files of the network, without their endings; None for an untrained one, with which
+        `gnn` and `hierarchical` do what the gain model says.
     uncertainty: `ensemble`, the disagreement of the gain model's members, or `dropout`, that of the
         network with parts left out.
     """
@@ -28,7 +27,7 @@ class LearnedRules(GainRules):
     kind: ClassVar[str]
     hidden: ClassVar[int] = 64
 
-    pretrained: str | None = SHIPPED
+    pretrained: str | None = None
     uncertainty: str = UNCERTAINTIES[0]
 
     def __post_init__(self) -> None:

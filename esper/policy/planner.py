@@ -44,7 +44,7 @@ class PlannerPolicy(GainPolicy):
         return [
             self.request(
                 observation,
-                each,
+                self.with_companions(each, forecasts),
                 reason=f"{self.words(each)}, above {threshold:g}",
                 uncertainty=self.model.uncertainty(each.gain, each.deviation),
             )

@@ -25,7 +25,7 @@ from tests.unit.policy.runs import split_and_joined, steps
 from tests.unit.scripted import make_grower, same_weights
 
 ROOM = {"a": 0.1, "b": 0.3, "c": 0.2}
-RULES = GNN(pretrained=None, caution=0.0)
+RULES = GNN(pretrained=None, caution=0.0, seeds_per_adaptation=1)
 
 
 def observation(**changes: Any) -> Observation:
@@ -48,7 +48,8 @@ def follow(bias: torch.Tensor, learner: LearnedPolicy) -> None:
 
 
 def test_an_untrained_network_decides_as_the_planner_does() -> None:
-    planner = PlannerPolicy(Planner(caution=0.0), full_model(0.0, linear_gain=1.0, mlp=0.01))
+    rules = Planner(caution=0.0, seeds_per_adaptation=1)
+    planner = PlannerPolicy(rules, full_model(0.0, linear_gain=1.0, mlp=0.01))
     for limit in (None, 1):
         one, two = (each.decide(observation(events_left=limit)) for each in (planner, policy()))
         assert grown(one) == grown(two)
@@ -112,8 +113,8 @@ def test_verdicts_and_corrections_are_those_of_the_planner() -> None:
     learner = policy()
     learner.decide(observation())
     changed = learner.learn(make_outcome("mlp", slot="b", gain=0.0), Reward(total=0.0))
-    assert set(changed) == {"policy/gnn/correction/b"}
-    assert changed["policy/gnn/correction/b"] < -0.1
+    assert set(changed) == {"policy/gnn/correction/b/mlp"}
+    assert changed["policy/gnn/correction/b/mlp"] < -0.1
 
 
 def test_the_state_survives_a_resume_and_belongs_to_one_network() -> None:

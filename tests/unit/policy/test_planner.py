@@ -57,12 +57,22 @@ def test_the_best_two_net_offers_grow_the_best_first() -> None:
     )
 
 
-def test_of_a_slots_blueprints_the_best_is_asked_for_and_all_others_are_barred() -> None:
-    births = make_birth("mlp"), make_birth("affine"), make_birth("lora")
-    policy = planner(weights={"affine": 0.2, "mlp": 0.1})
+@pytest.mark.parametrize(
+    ("most", "grown"),
+    [(1, ["affine"]), (2, ["affine", "mlp"]), (4, ["affine", "mlp", "gated_mlp"])],
+)
+def test_of_a_slots_blueprints_the_best_grow_together_and_all_others_are_barred(
+    most: int, grown: list[str]
+) -> None:
+    births = (make_birth(name) for name in ("mlp", "affine", "lora", "gated_mlp"))
+    weights = {"affine": 0.3, "mlp": 0.2, "gated_mlp": 0.1}
+    policy = planner(weights=weights, seeds_per_adaptation=most)
     (decision,) = policy.decide(seen(measured_slot("b", *births)))
-    assert {*decision.barred, "affine"} == set(CATALOGUE)
-    assert "affine" not in decision.barred
+    assert {*decision.barred} == set(CATALOGUE) - set(grown), "`lora` is not above the threshold"
+    assert decision.num_seeds == len(grown)
+    beside = " and ".join(grown[1:])
+    assert decision.reason.endswith(f", beside {beside}" if beside else ", above 0.02")
+    assert set(policy.state_dict()["predicted"]["b"]) == set(grown)
 
 
 def test_a_dear_kernel_loses_to_a_cheap_one_by_the_price_of_its_flops() -> None:
@@ -178,7 +188,7 @@ def test_of_a_slots_offers_the_surest_counts() -> None:
     )
     observation = seen(measured_slot("b", make_birth("mlp"), make_birth("affine")))
     for caution, expected in ((0.0, "affine"), (1.0, "mlp")):
-        policy = PlannerPolicy(Planner(caution=caution), model)
+        policy = PlannerPolicy(Planner(caution=caution, seeds_per_adaptation=1), model)
         (decision,) = policy.decide(observation)
         assert expected in decision.barred
         best = policy.every_forecast(observation)[0]
@@ -190,16 +200,16 @@ def test_a_settled_trial_corrects_the_predictions_of_its_slot_and_of_the_run() -
     policy.decide(slots())
     outcome = make_outcome("mlp", slot="b", gain=0.0)
     changed = policy.learn(outcome, Reward(total=0.0))
-    # A residual of -0.3: -0.3 / (1 + (5 / 3)^2) for the run, and 0.8 of the rest for the slot.
-    run = -0.3 / (1 + 25 / 9)
-    assert changed == {
-        "policy/planner/correction/b": pytest.approx(run + 0.8 * (-0.3 - run)),
-    }
+    # Variances of a residual of -0.3: 9 of the run, 9 of the slot, 100 of the kernel, 25 of noise.
+    run = -0.3 * 9 / 143
+    slot = run + (-0.3 - run) * 9 / 134
+    own = slot + (-0.3 - slot) * 100 / 125
+    assert changed == {"policy/planner/correction/b/mlp": pytest.approx(own)}
     resumed = planner(0.0, 0.0)
     resumed.load_state_dict(json.loads(json.dumps(policy.state_dict())))
     for each in (policy, resumed):
         forecasts = {f.offer.slot: f.gain for f in each.every_forecast(slots())}
-        assert forecasts["b"] == pytest.approx(0.3 + run + 0.8 * (-0.3 - run))
+        assert forecasts["b"] == pytest.approx(0.3 + own)
         assert forecasts["c"] == pytest.approx(0.2 + run)
 
 
@@ -208,9 +218,11 @@ def test_a_second_trial_is_compared_with_what_the_model_says() -> None:
     for _ in range(2):
         policy.decide(slots())
         policy.learn(make_outcome("mlp", slot="b", gain=0.0), Reward(total=0.0))
-    run = -0.3 * 2 / (2 + 25 / 9)
+    run = -0.3 * 18 / (18 + 134)
+    slot = run + (-0.3 - run) * 18 / (18 + 125)
+    own = slot + (-0.3 - slot) * 200 / (200 + 25)
     forecasts = {f.offer.slot: f.gain for f in policy.every_forecast(slots())}
-    assert forecasts["b"] == pytest.approx(0.3 + run + (-0.3 - run) * 2 / 2.25)
+    assert forecasts["b"] == pytest.approx(0.3 + own)
 
 
 def test_what_was_not_predicted_or_measured_teaches_nothing() -> None:
