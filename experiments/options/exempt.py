@@ -17,4 +17,10 @@ EXEMPT = {
     "store/snapshot.*": "needs the folder of another run",
     "policy/planner.cull_*": "is the rule of policy/schedule, whose rows drive it",
     "policy/planner.path": "names the files of a model",
+    "policy/gnn.cull_*": "is the rule of policy/schedule, whose rows drive it",
+    "policy/gnn.path": "names the files of a model",
+    "policy/gnn.pretrained": "names the files of a network",
+    "policy/gnn.uncertainty": "needs a network that was trained with dropout",
+    "policy/hierarchical.*": "is a rule of policy/gnn, whose rows drive it",
+    "policy/actor_critic.*": "needs a trained network; without one it waits",
 }

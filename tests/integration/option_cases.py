@@ -64,6 +64,9 @@ CASES: dict[str, str] = {
     # policies
     "never": f"{DENSE} epochs=4 policy=never",
     "planner": f"{DENSE} epochs=12 policy=planner policy.path=../gains",
+    "gnn": f"{DENSE} epochs=12 policy=gnn policy.path=../gains",
+    "hierarchical": f"{DENSE} epochs=12 policy=hierarchical policy.path=../gains",
+    "actor_critic": f"{DENSE} epochs=4 policy=actor_critic",
     "random_policy": f"{DENSE} epochs=12 policy=random policy.events=2",
     "fractions": (
         f"{DENSE} epochs=12 policy=heuristic policy.trigger=fractions blueprint=light device=cpu"
@@ -173,6 +176,9 @@ COVERED: dict[str, dict[str, str]] = {
     "policy": {
         "heuristic": "fractions",
         "planner": "planner",
+        "gnn": "gnn",
+        "hierarchical": "hierarchical",
+        "actor_critic": "actor_critic",
         "never": "never",
         "random": "random_policy",
         "schedule": "standard",
