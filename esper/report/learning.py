@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from esper.logger.format import decimal, percent
+from esper.logger.format import decimal, percent, plural
 from esper.report import html
 from esper.report.drawing import CYCLE, legend, new_axes
 from esper.rundir.learned import Learned
@@ -75,7 +75,7 @@ def learning_page(learned: Learned, svgs: Sequence[str]) -> str:
     refused = [(line["update"], line["refused"]) for line in learned.lines if line["refused"]]
     return html.page(
         f"Esper: {learned.name}",
-        f"<h1>{escape(learned.name)}</h1><p>{escape(learned.state)}, {len(learned.lines)} updates"
+        f"<h1>{escape(learned.name)}</h1><p>{escape(learned.state)}, {plural(len(learned.lines), 'update')}"
         f'</p><p class="dim path">{escape(str(learned.path))}</p>',
         html.cards(_cards(learned)),
         html.section("Course", *map(html.figure, svgs), _note()),

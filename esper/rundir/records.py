@@ -17,13 +17,14 @@ from esper.rundir.layout import (
     CONFIG,
     EVENTS,
     HYDRA,
+    LEARNING,
     METRICS,
     PAGE,
     SUMMARY,
 )
 from esper.rundir.lock import is_locked
 
-_MARKS = (SUMMARY, METRICS, EVENTS, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
+_MARKS = (SUMMARY, METRICS, EVENTS, LEARNING, CHECKPOINTS, f"{HYDRA}/{COMMAND}")
 _SEED = ("slot", "seed", "blueprint")
 _NEEDED = {
     "lifecycle": (*_SEED, "from_stage", "to_stage"),
