@@ -72,11 +72,12 @@ def smoothed(values: Sequence[float]) -> list[float]:
 
 def learning_page(learned: Learned, svgs: Sequence[str]) -> str:
     """Return one self-contained HTML page; `svgs` are its figures, in order."""
+    updates = plural(len(learned.lines), "update")
     refused = [(line["update"], line["refused"]) for line in learned.lines if line["refused"]]
     return html.page(
         f"Esper: {learned.name}",
-        f"<h1>{escape(learned.name)}</h1><p>{escape(learned.state)}, {plural(len(learned.lines), 'update')}"
-        f'</p><p class="dim path">{escape(str(learned.path))}</p>',
+        f"<h1>{escape(learned.name)}</h1><p>{escape(learned.state)}, {updates}</p>"
+        f'<p class="dim path">{escape(str(learned.path))}</p>',
         html.cards(_cards(learned)),
         html.section("Course", *map(html.figure, svgs), _note()),
         html.section(
