@@ -67,13 +67,18 @@ def test_a_case_runs_without_a_complaint(option_done: dict[str, Done], name: str
     assert option_done[name].err == ""
 
 
-@pytest.mark.parametrize("name", sorted(ALL - {"never", "jump"}))
+@pytest.mark.parametrize("name", sorted(ALL - {"never", "jump", "actor_critic"}))
 def test_a_case_grows_its_network(runs: dict[str, Run], name: str) -> None:
     grown = runs[name]
     assert grown.summary["status"] == "finished"
     assert grown.moves("GERMINATED")
     assert grown.moves("BLENDING")
     assert max(line["params"] for line in grown.metrics) > grown.summary["params_initial"]
+
+
+def test_an_untrained_control_waits(runs: dict[str, Run]) -> None:
+    assert runs["actor_critic"].summary["status"] == "finished"
+    assert runs["actor_critic"].moves("GERMINATED") == []
 
 
 def test_without_a_jump_of_the_loss_that_trigger_waits(runs: dict[str, Run]) -> None:

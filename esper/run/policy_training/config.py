@@ -22,9 +22,9 @@ LEAST_TASKS = 4
 """Fewest tasks of a training, so that those left out can be predicted."""
 
 _READ = ("threshold", "caution")
-"""Keys of the policy that each training reads; the others steer runs alone."""
-_READ_BY_NETS = (*_READ, "path", "health", "embargo_epochs_after_cull", "grow_until")
-"""Keys that the training of a network reads."""
+"""Keys of the policy that the fit of a gain model reads; the others steer runs alone."""
+_IDLE_FOR_NETS = ("price", "pretrained", "uncertainty")
+"""Keys that the training of a network does not read: each task has its own price."""
 _OF_FITS = tuple(each.name for each in fields(GainFit))
 """Keys of `learning` that the fit of a gain model reads; networks read the others."""
 _ALWAYS = ("rng_seed", "tasks", "first_task", "store.path")
@@ -109,14 +109,13 @@ class PolicyTraining:
             if value != each.default and not self.reads(each.name):
                 name = self.policy_name
                 raise ValueError(f"learning.{each.name}={value} has no effect on policy={name}")
-        keys = [each.name for each in fields(self.policy)]
-        read = [key for key in (_READ_BY_NETS if self.trains_net else _READ) if key in keys]
         for each in fields(self.policy):
-            value = getattr(self.policy, each.name)
-            if each.name not in read and value != each.default:
+            value, key = getattr(self.policy, each.name), each.name
+            is_read = key not in _IDLE_FOR_NETS if self.trains_net else key in _READ
+            if not is_read and value != each.default:
                 raise ValueError(
-                    f"policy.{each.name}={value} has no effect: it is a key of `esper train`, and "
-                    f"the training reads policy.{', policy.'.join(read)} alone"
+                    f"policy.{key}={value} has no effect: it is a key of `esper train`, which this "
+                    "training does not read"
                 )
         if self.trains_net and not isinstance(self.store, Memory):
             raise ValueError(

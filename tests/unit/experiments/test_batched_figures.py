@@ -17,8 +17,9 @@ def test_episodes_in_a_batch_agree_with_those_through_grower(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batched, "FIRST_TASK", 1_000)
-    never, decisions, scripted, heuristic = batched.agreement(num_tasks=3)
+    never, epochs, decisions, scripted, heuristic = batched.agreement(num_tasks=3)
     assert 0 < never.value < 1e-3
+    assert epochs.value == 0
     assert decisions.value == 0
     assert scripted.value < 1e-3
     assert heuristic.value < 1e-3

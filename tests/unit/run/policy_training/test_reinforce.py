@@ -19,7 +19,7 @@ from esper.run.policy_training.reinforce import Group, Training, told
 from esper.run.policy_training.rollouts import CLIPPED, Player, outcome, planned, play
 from tests.gain_models import tiny_task
 
-RULES = GNN(pretrained=None, threshold=-0.05, caution=0.0)
+RULES = GNN(pretrained=None, threshold=-0.05, caution=0.0, seeds_per_adaptation=1)
 OPTIONS = Learning(hidden=8, rollouts=2, tasks_at_once=2, rate=1e-2, risk_weight=0.0)
 
 
