@@ -57,7 +57,7 @@ def test_a_training_plays_learns_and_is_judged(whole: Path) -> None:
     assert all(line["decisions"] > 4 for line in lines)
     facts = json.loads((whole / "gnn.json").read_text(encoding="utf-8"))
     assert facts["command"] == (
-        "esper train-policy rng_seed=0 tasks=6 first_task=2000 learning.hidden=8 "
+        "esper train-policy rng_seed=0 tasks=6 first_task=2000 check_tasks=2 learning.hidden=8 "
         "learning.dropout=0.1 learning.tasks_at_once=2 learning.rollouts=2 learning.replay=100 "
         "policy=gnn store=memory"
     )

@@ -8,15 +8,14 @@ from esper.run.policy_training import check, reinforce, rollouts, rows
 from tests.gain_models import tiny_task
 
 NETWORK = [
-    "train-policy", "policy=gnn", "tasks=6", "learning.tasks_at_once=2", "learning.rollouts=2",
-    "learning.hidden=8", "learning.dropout=0.1", "learning.replay=100",
+    "train-policy", "policy=gnn", "tasks=6", "check_tasks=2", "learning.tasks_at_once=2",
+    "learning.rollouts=2", "learning.hidden=8", "learning.dropout=0.1", "learning.replay=100",
 ]  # fmt: skip
 """Three updates of a small network."""
 MODULES: tuple[ModuleType, ...] = (check, reinforce, rollouts, rows)
 
 
 def use_tiny_tasks(patch: pytest.MonkeyPatch) -> None:
-    """Let trainings play tiny tasks, and few of them at the end."""
+    """Let trainings play tiny tasks."""
     for module in MODULES:
         patch.setattr(module, "training_task", tiny_task)
-    patch.setattr(check, "NUM_TASKS", 2)

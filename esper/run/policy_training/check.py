@@ -14,7 +14,6 @@ from esper.run.episodes.short_hosts import training_task
 from esper.run.policy_training.rollouts import Played, Player, never, planned, play
 
 FIRST_TASK = 500
-NUM_TASKS = 24
 RNG_SEED = 0
 MOST_UNCERTAINTY = 0.9
 """`safety.max_uncertainty` of a run."""
@@ -38,15 +37,15 @@ class Check:
     spreads: tuple[float, ...]
 
 
-def check(player: Player, workers: Workers) -> Check:
-    """Return what a network does without exploring."""
-    tasks = [(FIRST_TASK + place, RNG_SEED) for place in range(NUM_TASKS)]
+def check(player: Player, num_tasks: int, workers: Workers) -> Check:
+    """Return what a network does on so many tasks without exploring."""
+    tasks = [(FIRST_TASK + place, RNG_SEED) for place in range(num_tasks)]
     played = list(workers.each(play, [(*task, None, player) for task in tasks]))
     plain = list(workers.each(never, tasks))
     others = list(workers.each(planned, [(*task, player.rules.path) for task in tasks]))
     doubts, spreads = _doubts(played, player)
     return Check(
-        tasks=NUM_TASKS,
+        tasks=num_tasks,
         net_gain=_mean([each.result for each in played], plain),
         planner=_mean(others, plain),
         decisions=len(doubts),

@@ -27,6 +27,8 @@ _IDLE_FOR_NETS = ("price", "pretrained", "uncertainty")
 """Keys that the training of a network does not read: each task has its own price."""
 _OF_FITS = tuple(each.name for each in fields(GainFit))
 """Keys of `learning` that the fit of a gain model reads; networks read the others."""
+_OF_NETS = ("check_tasks", "start", "logger")
+"""Keys that only the training of a network reads."""
 _ALWAYS = ("rng_seed", "tasks", "first_task", "store.path")
 """Keys that a command names even where they have their defaults."""
 _FREE = ("processes", "logger")
@@ -42,6 +44,7 @@ class PolicyTraining:
         for a network to play.
     first_task: index of the first one, >= 0; None for 1000 and 2000.
     processes: number of processes that measure or play, >= 1.
+    check_tasks: number of other tasks on which a network is judged at the end, >= 1.
     start: files of a network to go on from, without their endings; None for an untrained one.
     store: holds the settled trials of runs that are learned from too; `memory` holds none.
     logger: takes the numbers of each update.
@@ -51,6 +54,7 @@ class PolicyTraining:
     tasks: int | None = None
     first_task: int | None = None
     processes: int = 1
+    check_tasks: int = 24
     start: str | None = None
     learning: Learning = field(default_factory=Learning)
     policy: Any = field(default_factory=Planner)
@@ -62,6 +66,7 @@ class PolicyTraining:
         require(self.num_tasks >= LEAST_TASKS, "tasks", f">= {LEAST_TASKS}", self.tasks)
         require(self.start_task >= 0, "first_task", ">= 0", self.first_task)
         require(self.processes >= 1, "processes", ">= 1", self.processes)
+        require(self.check_tasks >= 1, "check_tasks", ">= 1", self.check_tasks)
         option_name("store", self.store)
         option_name("logger", self.logger)
         name = option_name("policy", self.policy)
@@ -122,9 +127,13 @@ class PolicyTraining:
                 f"store={option_name('store', self.store)} has no effect on policy="
                 f"{self.policy_name}: settled trials teach the gain model (policy=planner)"
             )
-        for key in ("start", "logger"):
-            idle = isinstance(self.logger, NoLogger) if key == "logger" else self.start is None
-            if not self.trains_net and not idle:
+        given = (
+            self.check_tasks != type(self).check_tasks,
+            self.start is not None,
+            not isinstance(self.logger, NoLogger),
+        )
+        for key, is_given in zip(_OF_NETS, given, strict=True):
+            if is_given and not self.trains_net:
                 raise ValueError(f"{key} has no effect on policy={self.policy_name}")
 
 
@@ -136,7 +145,7 @@ def values_of(config: PolicyTraining) -> dict[str, Any]:
         name = option_name(group, getattr(config, group))
         values[group] = {"name": name, **values[group]}
     values["learning"] = {k: v for k, v in values["learning"].items() if config.reads(k)}
-    return values
+    return values if config.trains_net else {k: v for k, v in values.items() if k not in _OF_NETS}
 
 
 def record_of(config: PolicyTraining) -> dict[str, Any]:

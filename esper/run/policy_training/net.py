@@ -47,7 +47,7 @@ def train_net(
             write_lines(run_dir / LEARNING, training.history)
             bus.epoch({"epoch": line["update"], **_scalars(line)})
             tell(training.updates, line)
-        found = check(training.player, workers)
+        found = check(training.player, config.check_tasks, workers)
         end.summary = facts = {
             "updates": training.updates,
             "episodes": training.updates * number * options.rollouts,

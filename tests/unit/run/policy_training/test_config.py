@@ -33,6 +33,8 @@ from esper.store.sqlite import SQLite
         ({"policy": GNN(price=0.1)}, r"policy\.price=0\.1 has no effect"),
         ({"policy": GNN(pretrained="x")}, r"policy\.pretrained=x has no effect"),
         ({"learning": Learning(clip=0.1)}, "learning.clip=0.1 has no effect on policy=planner"),
+        ({"check_tasks": 0}, "check_tasks must be >= 1, got 0"),
+        ({"check_tasks": 3}, "check_tasks has no effect on policy=planner"),
         ({"start": "x"}, "start has no effect on policy=planner"),
         ({"logger": Wandb()}, "logger has no effect on policy=planner"),
         (
