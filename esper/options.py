@@ -51,6 +51,7 @@ from esper.strategy.exp3 import Exp3
 from esper.strategy.fixed import Fixed
 from esper.strategy.linthompson import LinThompson
 from esper.strategy.linucb import LinUCB
+from esper.strategy.neural import Neural
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
@@ -79,6 +80,7 @@ OPTIONS: dict[str, dict[str, type[Any]]] = {
         "exp3": Exp3,
         "linucb": LinUCB,
         "linthompson": LinThompson,
+        "neural": Neural,
         "fixed": Fixed,
         "random": RandomStrategy,
         "round_robin": RoundRobin,

@@ -24,7 +24,7 @@ from typing import Any
 
 import esper
 from esper.config import RunConfig
-from esper.contracts.ledger import LedgerEntry, PoolPrior
+from esper.contracts.ledger import RUN_CONTEXT, LedgerEntry, PoolPrior
 from esper.contracts.outcome import GainPoint, Outcome
 from esper.contracts.plan import Plan
 from esper.grower.settle import event_of
@@ -73,7 +73,7 @@ def trials(task: str, epochs: int, rng_seed: int) -> list[dict[str, Any]]:
         run(config, Path(folder), _NAME)
         entries = read_ledger(Path(folder))
         outcomes = _outcomes(load_run(Path(folder)).events)
-    early = [entry for entry in entries if entry.context[-1] <= EARLY]
+    early = [entry for entry in entries if entry.context[RUN_CONTEXT - 1] <= EARLY]
     found: list[dict[str, Any]] = []
     for model in MODELS:
         key = f"{task}/{rng_seed}/{model.name}"

@@ -32,11 +32,11 @@ from esper.learning.options import Learning
 from esper.learning.ppo import Experience, optimizer_of, update
 from esper.learning.situation import Situation, collate
 from esper.policy.actor_critic import ActorCritic
-from esper.policy.gain_features import FEATURES, offers_of
 from esper.policy.gnn import GNN
 from esper.policy.hierarchical import Hierarchical
 from esper.policy.learned import build_with, config_of, untrained
 from esper.policy.learned_rules import LearnedRules
+from esper.signals.gain_features import FEATURES, offers_of
 from experiments.cells import Cells
 from experiments.stats import rate
 

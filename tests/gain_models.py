@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from esper.learning.gain_model import GainModel
-from esper.policy.gain_features import FEATURES
 from esper.run.episodes.task import EpisodeTask
+from esper.signals.gain_features import FEATURES
 from tests.unit.learning.gain_models import gain_model
 from tests.unit.run.episodes.small_tasks import small_task
 

@@ -39,8 +39,6 @@ class Decision:
     uncertainty: epistemic uncertainty of a learned policy in [0, 1], None when it has none.
     learned: True when a learned policy decided.
     barred: blueprints that the strategy must not offer for this decision.
-    features: what a learned policy read of the germination that it asks for, see
-        `LedgerEntry.features`.
     """
 
     event_kind: ClassVar[EventKind] = EventKind.DECISION
@@ -57,7 +55,6 @@ class Decision:
     uncertainty: float | None = None
     learned: bool = False
     barred: tuple[str, ...] = ()
-    features: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from typing import Any
 MAX_REWARD = 1e100
 """Largest size of a reward; beyond it the variance of rewards would overflow."""
 
-CONTEXT_SIZE = 4
-"""Numbers of a context, see `LedgerEntry.context`."""
+RUN_CONTEXT, KERNEL_CONTEXT = 4, 3
+"""Numbers of a context that tell of the run, and of the germination; see `LedgerEntry.context`."""
+CONTEXT_SIZES = (RUN_CONTEXT, RUN_CONTEXT + KERNEL_CONTEXT)
 
 UNKNOWN = "unknown"
 """Task family and reward model of a ledger that names none."""
@@ -34,11 +35,12 @@ class LedgerEntry:
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     fossilized: True when the seed was kept for good.
     success: True when its settled gain was above 0.
-    context: the run at germination, `CONTEXT_SIZE` numbers in [0, 1]: 1, loss, learning rate, and
-        share of the epochs that were over; () when unknown.
+    context: of the germination, numbers in [0, 1]: 1, loss, learning rate, and share of the epochs
+        that were over; for a strategy that reads health, what the run, the slot and the kernel say
+        of the gain, too, where they were measured; () when unknown.
     shown: share of a lasting gain that `loss_reduction` shows, > 0.
-    features: what a learned policy read of the germination before it, 4 significant digits each; ()
-        if another policy decided.
+    features: of the germination before it, see `signals.gain_features`, 4 significant digits each;
+        () if no probe had measured the slot.
     """
 
     run: str
@@ -74,12 +76,10 @@ class LedgerEntry:
             _check_finite("a feature", feature)
         if not 0 < self.shown < math.inf:
             raise ValueError(f"shown must be > 0, got {self.shown}")
-        if self.context and not (
-            len(self.context) == CONTEXT_SIZE and all(0 <= value <= 1 for value in self.context)
-        ):
-            raise ValueError(
-                f"context must be {CONTEXT_SIZE} numbers in [0, 1], got {self.context}"
-            )
+        has_size = len(self.context) in (0, *CONTEXT_SIZES)
+        if not (has_size and all(0 <= value <= 1 for value in self.context)):
+            sizes = " or ".join(map(str, CONTEXT_SIZES))
+            raise ValueError(f"context must be {sizes} numbers in [0, 1], got {self.context}")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "LedgerEntry":

@@ -55,7 +55,7 @@ class Observation:
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
     part_losses: finite training losses of the parts of each of the last `history_window` epochs.
-    data_flow: between the slots; None if the policy reads no health.
+    data_flow: between the slots; None if nothing reads health.
     """
 
     metrics: EpochMetrics

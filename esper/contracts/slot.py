@@ -154,7 +154,7 @@ class SlotState:
         None when not measured.
     prospects: what could replace a kernel that this epoch's look may cull, the most promising
         first; empty when no look may cull one.
-    health: of the block at the last probe; None if the policy reads no health.
+    health: of the block at the last probe; None if nothing reads health.
     births: of the blueprints that its dormant seeds are bound to, at the last probe.
     """
 

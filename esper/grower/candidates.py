@@ -11,12 +11,15 @@ from esper.contracts.decision import Decision, Refusal
 from esper.contracts.event import EventBody, KernelBuilt
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan
+from esper.grower.contexts import contexts_of
 from esper.grower.prospects import rank
 from esper.grower.review import Reviewer, host_memory_mb
 from esper.growth.apply import Applied
 from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
+from esper.learning.gain_model import GainModel
+from esper.signals.gain_features import offers_of, recorded
 from esper.strategy.expectation import expected_gains
 from esper.strategy.regression import context_of
 from esper.strategy.selector import Selector
@@ -30,7 +33,8 @@ class Chosen:
     kernels: by (seed, blueprint), one for every germination; empty if the plan is refused.
     events: kernels that failed or exceed a limit, then the selections.
     ranking_ms: time of the backward pass that ranked the kernels.
-    context, features: of its germinations, as `LedgerEntry.context` and `LedgerEntry.features`.
+    contexts: by blueprint of its germinations, as `LedgerEntry.context`.
+    features: by blueprint, as `LedgerEntry.features`; of those that a probe has measured.
     refusal: why the plan cannot be applied, None if it can.
     """
 
@@ -38,8 +42,8 @@ class Chosen:
     kernels: dict[tuple[int, str], Kernel]
     events: tuple[EventBody, ...]
     ranking_ms: float
-    context: tuple[float, ...]
-    features: tuple[float | None, ...] = ()
+    contexts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    features: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     refusal: Refusal | None = None
 
 
@@ -56,13 +60,20 @@ class _Offer:
 class Candidates:
     """Offers the strategy every kernel that can be built and is within the limits.
 
+    gain_model: tells strategies that read health what a germination promises; None without one.
+
     Withholds kernels beyond a limit, because the strategy would choose them again and again.
     """
 
     def __init__(
-        self, host: Host, selector: Selector, pipeline: KernelPipeline, reviewer: Reviewer
+        self,
+        host: Host,
+        selector: Selector,
+        pipeline: KernelPipeline,
+        reviewer: Reviewer,
+        gain_model: GainModel | None = None,
     ) -> None:
-        self.host, self.selector = host, selector
+        self.host, self.selector, self.gain_model = host, selector, gain_model
         self.pipeline, self.reviewer = pipeline, reviewer
 
     def choose(
@@ -76,15 +87,20 @@ class Candidates:
             observation: the epoch of the decision, with the slots as they are now.
             loss: ranks untrained kernels; None leaves them unranked.
         """
+        state = observation.slot(plan.slot)
+        offers = offers_of(observation, [state])
+        context = context_of(observation, float(self.host.optimizer.param_groups[0]["lr"]))
+        model = self.gain_model
         inputs = SelectionInputs(
-            state=observation.slot(plan.slot),
+            state=state,
             epoch=observation.epoch,
             barred=decision.barred,
             urgency=decision.urgency,
             memory_used_mb=host_memory_mb(self.host),
             memory_budget_mb=self.reviewer.safety.memory_budget_mb,
             affordable_flops=self.reviewer.affordable_flops(plan, observation.epoch),
-            features=context_of(observation, float(self.host.optimizer.param_groups[0]["lr"])),
+            context=context,
+            contexts={} if model is None else contexts_of(model, offers, context),
         )
         offer = self._offer(plan, decision, inputs)
         began = time.perf_counter()
@@ -115,21 +131,23 @@ class Candidates:
         except KernelError as error:
             refusal = Refusal(rule="applicable", reason=str(error), decision=decision)
             attempts = (*events, error.attempt)
-            return Chosen(chosen, {}, attempts, ranking_ms, inputs.features, refusal=refusal)
-        context, features = inputs.features, decision.features
-        return Chosen(chosen, kernels_of_plan, events, ranking_ms, context, features)
+            return Chosen(chosen, {}, attempts, ranking_ms, refusal=refusal)
+        contexts = {name: inputs.context_of(name) for _, name in chosen.germinations}
+        features = {each.birth.blueprint: recorded(each.features) for each in offers}
+        return Chosen(chosen, kernels_of_plan, events, ranking_ms, contexts, features)
 
     def note(self, chosen: Chosen, applied: Applied, epoch: int) -> None:
         """Count the germinations of a plan after `epoch` in the ledger, with their context.
 
-        Their activations keep the features of the decision.
+        Their activations keep their features.
         """
         for built in applied.built:
             seed = self.host.seed(built.slot, built.seed)
-            seed.activation.features = chosen.features
+            seed.activation.features = chosen.features.get(built.blueprint, ())
             activation = seed.activations
             self.selector.ledger.note_activation(built.slot, built.seed, epoch)
-            self.selector.ledger.note_context(built.slot, built.seed, activation, chosen.context)
+            context = chosen.contexts[built.blueprint]
+            self.selector.ledger.note_context(built.slot, built.seed, activation, context)
 
     def _offer(self, plan: Plan, decision: Decision, inputs: SelectionInputs) -> _Offer:
         """Build the kernels that the strategy may choose from."""

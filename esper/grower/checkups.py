@@ -37,13 +37,20 @@ class Checkups:
     """Probes the network every `every` epochs up to `last_epoch`, and keeps what it found.
 
     last_epoch: last epoch after which the policy may grow.
+    gives_scores: whether the births are the scores of slots, because the policy reads health.
     """
 
     def __init__(
-        self, costs: Costs, pipeline: KernelPipeline, *, every: int, last_epoch: int
+        self,
+        costs: Costs,
+        pipeline: KernelPipeline,
+        *,
+        every: int,
+        last_epoch: int,
+        gives_scores: bool = True,
     ) -> None:
         self.host, self.pipeline = costs.host, pipeline
-        self.every, self.last_epoch = every, last_epoch
+        self.every, self.last_epoch, self.gives_scores = every, last_epoch, gives_scores
         self._epoch: int | None = None
         self._found: dict[str, Checkup] = {}
         self._kernels: dict[Request, Kernel] = {}
@@ -100,6 +107,8 @@ class Checkups:
         if found is None:
             return state
         births = found.births if found.seeds == _seeds(state) else ()
+        if not self.gives_scores:
+            return replace(state, health=found.health, births=births)
         scores = [birth.first_order for birth in births if birth.first_order is not None]
         score = max(scores, default=None)
         return replace(state, health=found.health, births=births, score=score)

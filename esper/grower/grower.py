@@ -95,7 +95,9 @@ class Grower:
         self.reviewer = Reviewer(chosen.safety, self.trials, self.costs)
         pipeline = chosen.pipeline(rng_seed)
         self.observer = chosen.observer(self.settler, self.governor, self.costs, pipeline)
-        self.candidates = Candidates(self.host, self.selector, pipeline, self.reviewer)
+        self.candidates = Candidates(
+            self.host, self.selector, pipeline, self.reviewer, self.options.gain_model
+        )
         self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
         self.statistics: Tensors = {}
         self._moves: list[LifecycleMove] = []
@@ -124,7 +126,7 @@ class Grower:
             trained: the numbers of the training, as far as known.
             loss: returns a model's scalar loss on training samples; its gradient ranks kernels.
             probe: returns a model's losses per sample on some 96 training samples, with a graph;
-                policies that read the health of slots need it.
+                policies and strategies that read the health of slots need it.
 
         Raises:
             ValueError: if the budget is over, another optimizer trained the model, `evaluate`

@@ -25,7 +25,7 @@ from esper.signals.tracker import SignalTracker
 class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left.
 
-    checkups: health and births of the slots; None if the policy reads no health.
+    checkups: health and births of the slots; None if nothing reads them.
     ranking_ms, probe_ms: time that ranking and probing the slots took this epoch, 0 for none.
     """
 
@@ -49,8 +49,9 @@ class Observer:
         require(valid, "probe", "a function", type(probe).__name__)
         if probe is None and self.checkups is not None:
             raise ValueError(
-                "the policy reads the health of slots: pass step(..., probe=...), a function that "
-                "returns a model's losses per sample on training samples, with a graph"
+                "the policy or the strategy reads the health of slots: pass step(..., probe=...), "
+                "a function that returns a model's losses per sample on training samples, with a "
+                "graph"
             )
 
     def may_grow(self, epoch: int) -> bool:
@@ -100,8 +101,10 @@ class Observer:
         probe: Probe | None,
     ) -> tuple[SlotState, ...]:
         """Return the slots with their scores; those of a probe are added by `_checked`."""
+        if self.checkups is None or not self.checkups.gives_scores:
+            slots = self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
         if self.checkups is None:
-            return self.prospects.scored(slots, metrics.epoch, affordable_flops, loss)
+            return slots
         if probe is not None and math.isfinite(metrics.val_loss):
             self.probe_ms = self.checkups.look(slots, metrics.epoch, affordable_flops, probe)
         return slots

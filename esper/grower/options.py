@@ -27,10 +27,12 @@ from esper.growth.options import Growth, ReadOut
 from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels, RecoveryOptions
 from esper.kernels.pipeline import KernelPipeline
+from esper.learning.gain_model import GainModel
 from esper.model.base import HostOptions
 from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
 from esper.policy.base import Policy, PolicyOption, reads_health, reads_scores
+from esper.policy.gain_files import shipped_gain_model
 from esper.policy.rules.growth import GrowthLimits, last_epoch
 from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
@@ -138,7 +140,7 @@ class GrowerOptions(ControlOptions):
             coin=Coin(rng_seed, self.attribution.mute_probability if mutes else 0.0),
             average_epochs=self.run.average,
             # A run whose policy reads none of it neither pays for it nor fails in it.
-            follows_data=policy is not None and reads_health(policy),
+            follows_data=policy is not None and self.reads_health(policy),
             slots=self.slots,
             placement=self.placement,
             num_seeds=self.num_seeds,
@@ -156,6 +158,16 @@ class GrowerOptions(ControlOptions):
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
         return Settler(self.reward, policy, store, run_id, ledger)
 
+    def reads_health(self, policy: Policy) -> bool:
+        """Return whether the policy or the strategy reads the health of slots."""
+        return reads_health(policy) or bool(getattr(self.strategy, "reads_health", False))
+
+    @property
+    def gain_model(self) -> GainModel | None:
+        """What tells a strategy that reads health what a germination promises; None without one."""
+        is_read = bool(getattr(self.strategy, "reads_health", False))
+        return shipped_gain_model() if is_read else None
+
     @property
     def verdict_rules(self) -> VerdictRules:
         """The rules of the policy's verdicts; the usual ones for a policy that has none of them."""
@@ -169,15 +181,21 @@ class GrowerOptions(ControlOptions):
     def observer(
         self, settler: Settler, governor: Governor, costs: Costs, pipeline: KernelPipeline
     ) -> Observer:
-        """Return what observes the run; it has checkups if the settler's policy reads health."""
+        """Return what observes the run; it has checkups if something reads the slots' health."""
         ranks = reads_scores(settler.policy)
         prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules, ranks=ranks)
         checkups = None
-        if reads_health(settler.policy):
+        if self.reads_health(settler.policy):
             rules, epochs = self.policy, costs.epochs
             last = last_epoch(rules, epochs) if isinstance(rules, GrowthLimits) else epochs
             every = self.signals.probe_every
-            checkups = Checkups(costs, pipeline, every=every, last_epoch=last)
+            checkups = Checkups(
+                costs,
+                pipeline,
+                every=every,
+                last_epoch=last,
+                gives_scores=reads_health(settler.policy),
+            )
         return Observer(costs, governor, prospects, self.signals, self.safety, checkups)
 
     def priced(self, outcome: Outcome) -> Outcome:

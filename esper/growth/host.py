@@ -38,7 +38,7 @@ class Host:
     average: the network's weights, averaged over the last steps.
     inputs: its last training inputs, kept while a kernel is blended and live.
     base_flops: forward FLOPs a sample of the bare model.
-    data_flow: between the slots of the bare model; None if the policy reads no health.
+    data_flow: between the slots of the bare model; None if nothing reads health.
     muted_flops: forward FLOPs a sample of the kernels left out of this epoch's steps, summed over
         the steps.
     looks_again: whether kept kernels are compared with the network at the end of the next epoch.

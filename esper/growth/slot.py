@@ -59,7 +59,7 @@ class Activation:
     rests: whether the kernel is left out because it keeps failing.
     kept_epoch: epoch of the verdict that kept it, None before.
     looked_after: epochs from then to the last later look, 0 before it.
-    features: of the decision behind it, see `Decision.features`.
+    features: of its germination, see `LedgerEntry.features`.
     """
 
     event: int

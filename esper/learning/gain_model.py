@@ -84,6 +84,17 @@ class GainModel:
         order = np.argsort(-np.abs(parts), kind="stable")[:number]
         return [(self.names[place], float(parts[place])) for place in order]
 
+    def parts(self, features: Sequence[Mapping[str, float]], groups: Sequence[int]) -> Array:
+        """Return what each group of features adds to the gain, (N, G).
+
+        Args:
+            features: of N offers.
+            groups: the group of each of the model's features, from 0 to G - 1.
+        """
+        is_of_group = np.eye(max(groups) + 1)[list(groups)]
+        parts_NG: Array = (self.standardised(features) * self.weights.mean(0)) @ is_of_group
+        return parts_NG
+
     def standardised(self, features: Sequence[Mapping[str, float]]) -> Array:
         """Return features in standard deviations from their centres, (N, F); 0 if unmeasured."""
         rows = [[each.get(name, np.nan) for name in self.names] for each in features]

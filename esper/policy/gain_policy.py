@@ -12,8 +12,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, ClassVar
@@ -25,12 +23,13 @@ from esper.contracts.observation import Observation
 from esper.contracts.outcome import Outcome, Reward
 from esper.learning.gain_model import GainModel
 from esper.policy.base import Policy, wait
-from esper.policy.gain_features import FEATURES, Offer, offers_of, recorded
+from esper.policy.gain_files import read_gain_model, shipped_gain_model
 from esper.policy.rules.adaptation import risk_of
 from esper.policy.rules.corrections import Corrections
 from esper.policy.rules.growth import GrowthLimits, combine, growable_slots, obstacle
 from esper.policy.rules.posterior import Prediction, judge_prediction, log_gain
 from esper.policy.rules.verdict import VerdictRules, flops_price, judge_seed
+from esper.signals.gain_features import Offer, offers_of
 
 AT_ONCE = 2
 """Most slots that grow after one epoch."""
@@ -68,28 +67,9 @@ class GainRules(VerdictRules, GrowthLimits):
         Raises:
             ConfigError: if its files cannot be read.
         """
-        return _shipped() if self.path is None else _model(Path(self.path).expanduser())
-
-
-@cache
-def _shipped() -> GainModel:
-    with as_file(files("esper.policy").joinpath("trained")) as folder:
-        return _model(folder / "planner")
-
-
-def _model(path: Path) -> GainModel:
-    """Return the model in the files of a path; raise ConfigError if it cannot be used."""
-    where = f"policy.path: the gain model {path}"
-    hint = "train one: esper train-policy policy=planner"
-    try:
-        model = GainModel.load(path)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{where} cannot be read: {error} ({hint})") from error
-    if unknown := sorted({*model.names} - {*FEATURES}):
-        raise ConfigError(f"{where} reads features that are not measured: {unknown[0]} ({hint})")
-    return model
+        if self.path is None:
+            return shipped_gain_model()
+        return read_gain_model(Path(self.path).expanduser())
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +238,6 @@ class GainPolicy(Policy):
             uncertainty=uncertainty,
             learned=True,
             barred=tuple(each for each in slot.spec.catalogue if each not in names),
-            features=recorded(forecast.offer.features),
         )
 
     def with_companions(self, forecast: Forecast, forecasts: Sequence[Forecast]) -> list[Forecast]:

@@ -20,7 +20,6 @@ from esper.learning.gain_model import GainModel
 from esper.learning.options import NetShape
 from esper.learning.situation import WAIT, Judge, Judgement, Situation, collate
 from esper.policy.base import wait
-from esper.policy.gain_features import FEATURES, Offer
 from esper.policy.gain_policy import Forecast, GainPolicy
 from esper.policy.learned_rules import LearnedRules
 from esper.policy.networks.net_file import LearnedNet, NetConfig, load_net
@@ -28,6 +27,7 @@ from esper.policy.networks.shape import InputSizes
 from esper.policy.rules.adaptation import risk_of
 from esper.probe.rng_state import RngState, restored
 from esper.signals.features import Feature, feature_vector
+from esper.signals.gain_features import FEATURES, Offer
 from esper.signals.graph import EdgeFeature, RunFeature, observation_graph
 from esper.signals.node_features import NodeFeature
 from esper.signals.scale import scaled_rows

@@ -26,14 +26,12 @@ class Context:
 
     urgency: of the decision, in [0, 1].
     selections: number of selections in this run so far.
-    features: what the run is like now, as `LedgerEntry.context`; () when unknown.
     noise: standard deviation of an arm's rewards on the scale from 0 to 1, > 0; 0.5 is that of
         rewards that are 0 or 1.
     """
 
     urgency: float = 0.0
     selections: int = 0
-    features: tuple[float, ...] = ()
     noise: float = 0.5
 
 
@@ -49,11 +47,13 @@ class View(NamedTuple):
     window_size: as of the strategy.
     latest_size: as of the strategy.
     features: the context of `ArmStats.predicted`; () for the mean.
+    is_network: as of the strategy.
     """
 
     window_size: int = 0
     latest_size: int = 0
     features: tuple[float, ...] = ()
+    is_network: bool = False
 
 
 COUNTS = View()
@@ -66,13 +66,17 @@ class Strategy:
     latest_size: number of the ledger's last rewards that it reads of all arms together.
     first_order_weight: number of trials that the first-order score of an arm is worth.
     is_contextual: True if it reads `ArmStats.predicted` and `uncertainty`.
+    is_network: True if a network predicts that, instead of a regression for each pool.
+    reads_health: whether contexts hold what a probe of the slot's health says of a kernel's gain.
     """
 
     name: ClassVar[str]
     is_contextual: ClassVar[bool] = False
+    is_network: ClassVar[bool] = False
     window_size: int = 0
     latest_size: int = 0
     first_order_weight: float = 0.0
+    reads_health: bool = False
 
     def scores(self, arms: Sequence[ArmStats], context: Context, rng: Random) -> list[float]:
         """Return one score per arm, in the order of `arms`; the highest is chosen.

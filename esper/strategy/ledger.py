@@ -8,7 +8,7 @@ kind and placement.  Only runs of the same task family and reward model count.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any
@@ -26,7 +26,9 @@ from esper.contracts.slot import SlotSpec
 from esper.strategy.ageing import aged
 from esper.strategy.base import COUNTS, MAX_WINDOW, View
 from esper.strategy.expected_pools import ExpectedPools
-from esper.strategy.pooling import NOTHING, POOL_WEIGHT, Tally, pool_weight, shrunk_mean
+from esper.strategy.foresight import MOST_TRIALS, Foresight, trials_of
+from esper.strategy.pooling import NOTHING, Tally, pool_weight
+from esper.strategy.predicted import by_regression, with_prior
 from esper.strategy.prior import NO_PRIOR, Prior
 from esper.strategy.record import ArmRecord, Pool, SeedRecord
 from esper.strategy.reward_scale import RewardScale
@@ -51,6 +53,7 @@ class Ledger:
         self._scale = RewardScale()
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
         self._expected = ExpectedPools()
+        self._foresight = Foresight()
 
     def warm_start(self, entries: Iterable[LedgerEntry], run: str) -> int:
         """Pool entries of other runs; return how many counted.
@@ -63,8 +66,10 @@ class Ledger:
             for entry in entries
             if entry.run != run and self.is_comparable(entry)
         }
-        for entry in aged(list(fresh.values())):
+        counted = aged(list(fresh.values()))
+        for entry in counted:
             self._count(entry)
+        self._foresight.former = trials_of(counted)[-MOST_TRIALS:]
         return len(fresh)
 
     def start_from(self, priors: Iterable[PoolPrior]) -> None:
@@ -162,7 +167,13 @@ class Ledger:
         mean = total / trials if trials else 0.5
         predicted, uncertainty = mean, 1 / (1 + trials)
         if view.features:
-            predicted, uncertainty = self._predict(own, pool, prior, view.features)
+            if view.is_network:
+                where = str(kind), str(placement), blueprint
+                entries, unit = self._entries.values(), scale.unit
+                foreseen = self._foresight.predict(entries, unit, where, view.features)
+            else:
+                foreseen = by_regression(own, pool, scale, view.features)
+            predicted, uncertainty = with_prior(*foreseen, prior)
         num_latest, latest_mean = (0, 0.5)
         if view.latest_size:
             num_latest, latest_mean = self._latest_of(own, view.latest_size)
@@ -188,10 +199,14 @@ class Ledger:
         """Standard deviation of an arm's rewards, mapped to [0, 1] as those of `arm`."""
         return self._scale.noise
 
+    def unit(self, reward: float) -> float:
+        """Return a reward mapped to [0, 1] as those of `arm`."""
+        return self._scale.unit(reward)
+
     @property
     def break_even(self) -> float:
         """A reward of 0, mapped to [0, 1] as those of `arm`; infinite while none is known."""
-        return self._scale.unit(0.0) if self._scale.count else math.inf
+        return self.unit(0.0) if self._scale.count else math.inf
 
     def summary(self, spec: SlotSpec, blueprint: str) -> RewardSummary:
         """Return this run's rewards of `blueprint` in a slot, unmapped; no score reads it."""
@@ -230,6 +245,7 @@ class Ledger:
             "pools": [[*map(str, key), asdict(pool)] for key, pool in self._pools.items()],
             "latest": list(self._latest),
             "expected": self._expected.state_dict(),
+            "former": self._foresight.state_dict(),
             "entries": [asdict(entry) for entry in self._entries.values()],
         }
 
@@ -247,6 +263,7 @@ class Ledger:
             self._pools[kind, placement, blueprint] = Pool.of(values)
         self._latest = state["latest"]
         self._expected.load_state_dict(state["expected"])
+        self._foresight.load_state_dict(state["former"])
         entries = [LedgerEntry.of(values) for values in state["entries"]]
         self._entries = {(entry.run, entry.event): entry for entry in entries}
 
@@ -254,25 +271,6 @@ class Ledger:
         """Return whether an entry is of this ledger's task family and reward model, and counts."""
         is_family = entry.task_family == self.task_family
         return is_family and entry.reward_model == self.reward_model
-
-    def _predict(
-        self, own: ArmRecord, pool: Pool, prior: Prior, features: Sequence[float]
-    ) -> tuple[float, float]:
-        """Return the reward that the regression of a pool expects, and its relative variance.
-
-        The regression knows no slot, so that the prediction moves by as much as the mean of the
-        slot, shrunk, differs from that of the pool.  The prior is weighed in as so many trials.
-        """
-        reward, weight, variance = pool.regression.predict(features)
-        predicted = 0.5 + self._scale.excess(reward, weight)
-        count = pool.rewards.count
-        if count - own.rewards.count > NOTHING:
-            shrunk = shrunk_mean(own.rewards, pool.rewards)
-            assert shrunk is not None
-            predicted += self._scale.excess(shrunk - pool.rewards.total / count, 0.0)
-            variance += 1 / (own.rewards.count + POOL_WEIGHT)
-        trials = 1 / variance + prior.trials
-        return (predicted / variance + prior.trials * prior.mean) / trials, 1 / trials
 
     def _latest_of(self, own: ArmRecord, size: int) -> tuple[int, float]:
         """Return number and mean, mapped, of an arm's rewards among the last `size` of all."""

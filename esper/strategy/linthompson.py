@@ -24,6 +24,7 @@ class LinThompson(Strategy):
 
     scale: float = 1.0
     first_order_weight: float = FIRST_ORDER_WEIGHT
+    reads_health: bool = False
 
     def __post_init__(self) -> None:
         require(0 <= self.scale < math.inf, "strategy.scale", ">= 0 and finite", self.scale)

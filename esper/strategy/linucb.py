@@ -24,6 +24,7 @@ class LinUCB(Strategy):
 
     alpha: float = 1.0
     first_order_weight: float = FIRST_ORDER_WEIGHT
+    reads_health: bool = False
 
     def __post_init__(self) -> None:
         require(0 <= self.alpha < math.inf, "strategy.alpha", ">= 0 and finite", self.alpha)

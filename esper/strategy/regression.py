@@ -5,7 +5,8 @@ b = sum x r.  A^-1 is kept up to date by the formula of Sherman and Morrison (19
 a trial nor a prediction solves them.  Rewards are kept as they came, because their scale moves.
 
 The context of a germination is x = (1, loss / (1 + loss), 1 + log10(learning rate) / 6, share of
-the epochs that are over), each in [0, 1].
+the epochs that are over), each in [0, 1].  A strategy that reads health adds what the run, the slot
+and the kernel say of the gain; a context without these numbers has 0 there.
 """
 
 import math
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import mul
 
-from esper.contracts.ledger import CONTEXT_SIZE
+from esper.contracts.ledger import RUN_CONTEXT
 from esper.contracts.observation import Observation
 
 RIDGE = 1.0
@@ -36,20 +37,20 @@ def context_of(observation: Observation, learning_rate: float) -> tuple[float, .
 
 def _prior_inverse() -> list[list[float]]:
     return [
-        [1 / RIDGE if row == column else 0.0 for column in range(CONTEXT_SIZE)]
-        for row in range(CONTEXT_SIZE)
+        [1 / RIDGE if row == column else 0.0 for column in range(RUN_CONTEXT)]
+        for row in range(RUN_CONTEXT)
     ]
 
 
 def _zeros() -> list[float]:
-    return [0.0] * CONTEXT_SIZE
+    return [0.0] * RUN_CONTEXT
 
 
 @dataclass(slots=True)
 class Regression:
     """Sufficient statistics of one pool, each trial times its weight; constant memory.
 
-    inverse: A^-1, CONTEXT_SIZE rows of as many values.
+    inverse: A^-1, as many rows and columns as the longest context so far has numbers.
     contexts: sum of the contexts.
     rewarded: sum of the contexts, each times its raw reward.
     """
@@ -60,6 +61,7 @@ class Regression:
 
     def add(self, context: Sequence[float], reward: float, weight: float = 1.0) -> None:
         """Count one trial; a negative weight takes a counted one back."""
+        context = self._fitted(context)
         turned, variance = self._turned(context)
         scale = weight / (1 + weight * variance)
         self.inverse = [
@@ -78,8 +80,19 @@ class Regression:
 
         The variance is that of the prediction, relative to that of one reward.
         """
+        context = self._fitted(context)
         turned, variance = self._turned(context)
         return sum(map(mul, turned, self.rewarded)), sum(map(mul, turned, self.contexts)), variance
+
+    def _fitted(self, context: Sequence[float]) -> Sequence[float]:
+        """Return a context of this size; one that is longer makes this larger.
+
+        What no context has had before is known by the prior alone.
+        """
+        while len(context) > (size := len(self.contexts)):
+            self.inverse = [*([*row, 0.0] for row in self.inverse), [*[0.0] * size, 1 / RIDGE]]
+            self.contexts, self.rewarded = [*self.contexts, 0.0], [*self.rewarded, 0.0]
+        return (*context, *(0.0,) * (len(self.contexts) - len(context)))
 
     def _turned(self, context: Sequence[float]) -> tuple[list[float], float]:
         """Return A^-1 x, and x^T A^-1 x."""

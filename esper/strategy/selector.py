@@ -131,9 +131,9 @@ class Selector:
     ) -> Selection:
         spec = inputs.state.spec
         selections = self.ledger.selections + num_made
-        context = Context(inputs.urgency, selections, inputs.features, self.ledger.noise)
+        context = Context(inputs.urgency, selections, self.ledger.noise)
         strategy = self.strategy
-        arms = self._arms(spec, offer, context.features)
+        arms = self._arms(spec, offer, inputs)
         scores = strategy.scores(arms, context, self.rng)
         best = _argmax(scores, arms)
         least = self.ledger.break_even if change.is_optional else 0.0
@@ -165,12 +165,16 @@ class Selector:
         self,
         spec: SlotSpec,
         offer: Sequence[tuple[int, str, Prior]],
-        features: tuple[float, ...] = (),
+        inputs: SelectionInputs | None = None,
     ) -> list[ArmStats]:
-        strategy = self.strategy
-        seen = features if strategy.is_contextual else ()
-        view = View(strategy.window_size, strategy.latest_size, seen)
-        return [self.ledger.arm(spec, seed, name, prior, view) for seed, name, prior in offer]
+        strategy, arm = self.strategy, self.ledger.arm
+        view = View(strategy.window_size, strategy.latest_size, is_network=strategy.is_network)
+        if inputs is None or not strategy.is_contextual:
+            return [arm(spec, seed, name, prior, view) for seed, name, prior in offer]
+        return [
+            arm(spec, seed, name, prior, view._replace(features=inputs.context_of(name)))
+            for seed, name, prior in offer
+        ]
 
     def _offer(
         self, change: SeedChange, inputs: SelectionInputs, plan: Plan

@@ -41,7 +41,8 @@ class SelectionInputs:
     barred: blueprints that must not be offered.
     urgency: of the decision, in [0, 1].
     first_order: measured first-order scores at germination, by seed.
-    features: what the run is like now, as `LedgerEntry.context`; () when unknown.
+    context: what the run is like now, as `LedgerEntry.context`; () when unknown.
+    contexts: of germinations, by blueprint; that of one that is missing is `context`.
     memory_mb: memory that a seed's kernel would add, by seed; read only under a budget.
     memory_used_mb: memory of the network now.
     flops: forward FLOPs a sample of a seed's kernel, by seed; one that is missing costs nothing.
@@ -60,7 +61,12 @@ class SelectionInputs:
     memory_budget_mb: float | None = None
     flops: Mapping[int, float] = field(default_factory=dict)
     affordable_flops: tuple[float, ...] = (math.inf,)
-    features: tuple[float, ...] = ()
+    context: tuple[float, ...] = ()
+    contexts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def context_of(self, blueprint: str) -> tuple[float, ...]:
+        """Return the context of a germination."""
+        return self.contexts.get(blueprint, self.context)
 
 
 def viable(

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from esper.learning.situation import Situation, collate
-from esper.policy.gain_features import offers_of
 from esper.policy.gnn import GNN
 from esper.policy.hierarchical import Hierarchical
 from esper.policy.learned import LearnedPolicy, build_with, config_of, untrained
 from esper.policy.learned_rules import LearnedRules
+from esper.signals.gain_features import offers_of
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.planner import (
     CAUTIONS,

@@ -24,8 +24,8 @@ from esper.contracts.slot import Look, Placement, SeedState, SlotKind, SlotSpec,
 from esper.contracts.stage import SeedStage
 from esper.learning.gain_model import GainModel
 from esper.policy.base import Policy
-from esper.policy.gain_features import FEATURES
 from esper.policy.planner import Planner, PlannerPolicy
+from esper.signals.gain_features import FEATURES
 from experiments.benchmarks.figure import Figure
 from experiments.benchmarks.safety import Tally, live_through
 from experiments.benchmarks.safety_worlds import CATALOGUE, World, random_world

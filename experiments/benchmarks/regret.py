@@ -38,7 +38,7 @@ EVEN = World(
 
 STRATEGIES = (
     *("ucb", "thompson", "epsilon_greedy", "performance_weighted"),
-    *("sliding_ucb", "exp3", "linucb", "linthompson"),
+    *("sliding_ucb", "exp3", "linucb", "linthompson", "neural"),
 )
 PROMISED = STRATEGIES[:4]
 HALF, NEAR = 0.5, 1.3

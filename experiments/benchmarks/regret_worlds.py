@@ -129,7 +129,7 @@ class Product:
             state=self.states[slot],
             epoch=0,
             first_order=dict(enumerate(scores or ())),
-            features=_features(progress),
+            context=_features(progress),
         )
         plan = Plan(
             slot=f"slot{slot}",

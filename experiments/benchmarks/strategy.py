@@ -114,7 +114,7 @@ def _esper(strategy: Strategy) -> tuple[Callable[[], int], Callable[[int, int], 
         state=_STATE,
         epoch=0,
         first_order={seed: float(seed) for seed in range(NUM_SEEDS)},
-        features=_FEATURES,
+        context=_FEATURES,
     )
 
     def select() -> int:

@@ -42,6 +42,11 @@ CHOICES = {
         strategy/linucb.first_order_weight            0     events.selection.score
         strategy/linthompson.scale                    3     events.selection.score
         strategy/linthompson.first_order_weight       0     events.selection.score
+        strategy/neural.scale                         3     events.selection.score
+        strategy/neural.first_order_weight            0     events.selection.score
+        strategy/neural.reads_health                  false events.selection.score
+        strategy/linucb.reads_health                  true  events.selection.score
+        strategy/linthompson.reads_health             true  events.selection.score
         orchestrator/auto.adaptation_cooldown_epochs  4     events.decision.reason
         orchestrator/auto.initial_blend               0.5   events.plan.changes
         orchestrator/diversify.initial_blend          0.5   events.plan.changes

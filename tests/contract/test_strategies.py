@@ -27,6 +27,7 @@ from esper.strategy.fixed import Fixed
 from esper.strategy.ledger import Ledger
 from esper.strategy.linthompson import LinThompson
 from esper.strategy.linucb import LinUCB
+from esper.strategy.neural import Neural
 from esper.strategy.performance_weighted import PerformanceWeighted
 from esper.strategy.random import Random as RandomStrategy
 from esper.strategy.round_robin import RoundRobin
@@ -45,11 +46,12 @@ STRATEGIES: tuple[Strategy, ...] = (
     Exp3(),
     LinUCB(),
     LinThompson(),
+    Neural(),
     Fixed(),
     RandomStrategy(),
     RoundRobin(),
 )
-LEARNING = STRATEGIES[:8]
+LEARNING = STRATEGIES[:9]
 NAMES = tuple("abcd")
 
 every = pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)

@@ -112,6 +112,7 @@ STRATEGIES = (
     "exp3",
     "linucb",
     "linthompson",
+    "neural",
     "fixed",
     "random",
     "round_robin",

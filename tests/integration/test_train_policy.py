@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from esper.policy.gain_features import FEATURES
 from esper.run.policy_training import rows
+from esper.signals.gain_features import BLUEPRINTS, FEATURES
 from esper.store.sqlite import read_file
 from tests.gain_models import tiny_task, write_gain_model
 from tests.integration.harness import lines_of
@@ -169,11 +169,11 @@ def test_a_policy_learns_from_the_settled_trials_of_its_runs(whole: Path) -> Non
     entries = [entry for entry in read_file(Path("trials.db")) if entry.features]
     settled = [entry for entry in entries if entry.loss_reduction is not None]
     assert len({entry.run for entry in settled}) == 2
-    events = [
-        line for run in Path("runs/train").iterdir() for line in lines_of(run / "events.jsonl")
-    ]
-    asked = [tuple(e["features"]) for e in events if e["kind"] == "decision" and e["features"]]
-    assert {entry.features for entry in entries} <= set(asked)
+    columns = [BLUEPRINTS.index(entry.blueprint) for entry in entries]
+    start = FEATURES.index(BLUEPRINTS[0])
+    assert [
+        entry.features[start + column] for entry, column in zip(entries, columns, strict=True)
+    ] == [1.0] * len(entries)
     assert {entry.shown for entry in entries} == {0.25}
     learned = ["store=sqlite", "store.path=trials.db"]
     assert code_of(*TINY, *learned, "hydra.run.dir=run") == 0

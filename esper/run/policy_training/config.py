@@ -11,10 +11,10 @@ from esper.learning.options import Learning
 from esper.logger.none import NoLogger
 from esper.logger.serialise import plain
 from esper.options import option_name
-from esper.policy.gain_features import FEATURES
 from esper.policy.gain_policy import GainRules
 from esper.policy.learned_rules import LearnedRules
 from esper.policy.planner import Planner
+from esper.signals.gain_features import FEATURES
 from esper.store.memory import Memory
 
 TRAINED = ("planner", "gnn", "hierarchical", "actor_critic")

@@ -9,10 +9,10 @@ import numpy as np
 
 from esper.contracts.ledger import LedgerEntry
 from esper.learning.gain_fit import GainData
-from esper.policy.gain_features import FEATURES, Offer, offers_of
 from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
 from esper.run.episodes.short_hosts import training_task
+from esper.signals.gain_features import FEATURES, Offer, offers_of
 
 Record = dict[str, Any]
 """A task and its branches, as plain JSON values; unmeasured features are None."""

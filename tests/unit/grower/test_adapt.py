@@ -26,7 +26,8 @@ def adapter_of(host: Host, method: str = "muting") -> Adapter:
 
 
 def chosen(host: Host, plan: Plan) -> Chosen:
-    return Chosen(plan, kernels_for(host, plan), (), ranking_ms=0.0, context=())
+    contexts = {name: () for _, name in plan.germinations}
+    return Chosen(plan, kernels_for(host, plan), (), ranking_ms=0.0, contexts=contexts)
 
 
 DECISION = Decision(kind=DecisionKind.ADAPT, slot="block1", reason="a test wants it")

@@ -1,15 +1,12 @@
 """The task family of example inputs."""
 
-import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from esper.attribution.options import Attribution
-from esper.checkpoint.tree import join, split
 from esper.contracts.decision import DecisionKind
 from esper.grower.family import family_of, reward_model_of
 from esper.policy.rules.verdict import VerdictRules
@@ -41,28 +38,6 @@ def test_the_entries_of_a_grower_name_family_reward_model_and_context() -> None:
     assert (entry.task_family, entry.reward_model) == ("vector", "gain")
     expected = (1.0, loss / (1 + loss), 1 + math.log10(rate) / 6, 2 / EPOCHS)
     assert entry.context == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_features_of_a_decision_come_to_the_entry_of_its_kernel_also_after_a_resume() -> None:
-    asked = replace(adapt("0", 1), features=(0.5, None))
-    policy = script(e2=[asked], e4=[verdict(DecisionKind.CULL, "0", 0)])
-    first, _ = make_grower(policy=policy)
-    for _ in range(3):
-        train(first.host.model, first.host.optimizer)
-        first.step(losses)
-    grower, _ = make_grower(policy=policy)
-    plain, tensors = split(first.state_dict())
-    grower.load_state_dict(join(json.loads(json.dumps(plain)), tensors))
-    train(grower.host.model, grower.host.optimizer)
-    grower.step(losses)
-    (entry,) = grower.ledger.entries_of_run()
-    assert entry.features == (0.5, None)
-    assert entry.shown == 0.25
-    again, _ = make_grower(policy=policy)
-    plain, tensors = split(grower.state_dict())
-    again.load_state_dict(join(json.loads(json.dumps(plain)), tensors))
-    assert again.ledger.entries_of_run() == [entry]
-    assert again.settler.outcomes == grower.settler.outcomes
 
 
 def test_a_family_of_ones_own_is_named() -> None:

@@ -72,7 +72,6 @@ def test_it_grows_what_the_network_ranks_first_each_slot_once() -> None:
     assert grown([first, second]) == [("b", "mlp"), ("a", "affine")]
     assert "affine" in first.barred
     assert first.learned
-    assert first.features
 
 
 def test_a_decision_states_its_probability_urgency_risk_and_uncertainty() -> None:

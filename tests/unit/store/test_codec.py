@@ -38,5 +38,5 @@ def test_a_context_that_is_none_is_refused() -> None:
         with pytest.raises(DataError, match="here: context must be a list of numbers, got"):
             to_entry({**values, "context": wrong}, "here")
     for wrong in ([1.0], [1.0, 0.0, 0.0, 2.0]):
-        with pytest.raises(DataError, match=r"here: context must be 4 numbers in \[0, 1\]"):
+        with pytest.raises(DataError, match=r"here: context must be 4 or 7 numbers in \[0, 1\]"):
             to_entry({**values, "context": wrong}, "here")

@@ -90,7 +90,7 @@ def test_a_contextual_strategy_reads_the_context(
             )
     chosen = []
     for share in (0.0, 1.0):
-        inputs = SelectionInputs(state=make_state(2), epoch=0, features=(1.0, 0.5, 0.5, share))
+        inputs = SelectionInputs(state=make_state(2), epoch=0, context=(1.0, 0.5, 0.5, share))
         _, (selection,) = _selector(strategy, ledger).choose(make_plan(), inputs)
         chosen.append(selection.blueprint)
     assert chosen == ["b", "a"]

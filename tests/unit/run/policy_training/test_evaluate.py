@@ -8,10 +8,10 @@ import pytest
 
 from esper.contracts.errors import DataError
 from esper.learning.gain_fit import GainFit, fit_gain_model
-from esper.policy.gain_features import FEATURES
 from esper.policy.planner import Planner
 from esper.run.policy_training.evaluate import evaluate
 from esper.run.policy_training.rows import branch_data, settled_data
+from esper.signals.gain_features import FEATURES
 
 OPTIONS = GainFit(members=10, penalty=1e-3)
 BOLD = Planner(threshold=0.0, caution=0.0)

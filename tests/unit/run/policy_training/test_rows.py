@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from esper.contracts.ledger import LedgerEntry
-from esper.policy.gain_features import FEATURES
 from esper.run.policy_training import rows
 from esper.run.policy_training.rows import (
     branch_data,
@@ -17,6 +16,7 @@ from esper.run.policy_training.rows import (
     measure,
     settled_data,
 )
+from esper.signals.gain_features import FEATURES
 from tests.gain_models import tiny_task
 from tests.unit.store.entries import entry_of
 

@@ -111,6 +111,16 @@ FEATURES = (
 """The names of all features, in order."""
 
 
+GROUPS = (frozenset(RUN), frozenset(SLOT), frozenset(KERNEL))
+"""The features that tell of the run, of the slot and of the kernel, without those times a share."""
+
+
+def group_of(name: str) -> int:
+    """Return the place in `GROUPS` of a feature."""
+    plain = name if name in RUN + SLOT + KERNEL else name.partition("_")[2]
+    return next(place for place, group in enumerate(GROUPS) if plain in group)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A germination that the policy may ask for, with its features by name."""

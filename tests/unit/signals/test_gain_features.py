@@ -8,7 +8,7 @@ import pytest
 
 from esper.contracts.slot import SlotState
 from esper.contracts.stage import SeedStage
-from esper.policy.gain_features import FEATURES, Offer, offers_of
+from esper.signals.gain_features import FEATURES, Offer, offers_of
 from tests.unit.policy.builders import make_seed, make_slot
 from tests.unit.policy.planned import make_birth, measured_slot, seen
 
