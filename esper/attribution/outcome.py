@@ -43,6 +43,7 @@ def outcome_of(closed: ClosedSeed, host: Host, epoch: int) -> Outcome:
         memory_mb=kernel_memory_mb(activation.parameters, activation.trainable),
         rolled_back=closed.rolled_back,
         features=activation.features,
+        reading=activation.reading,
         reason=closed.reason,
     )
 

@@ -41,6 +41,7 @@ class LedgerEntry:
     shown: share of a lasting gain that `loss_reduction` shows, > 0.
     features: of the germination before it, see `signals.gain_features`, 4 significant digits each;
         () if no probe had measured the slot.
+    reading: what a network read of it, see `learning.reading`; empty if no network asked for it.
     """
 
     run: str
@@ -64,6 +65,7 @@ class LedgerEntry:
     context: tuple[float, ...] = ()
     shown: float = 1.0
     features: tuple[float | None, ...] = ()
+    reading: str = ""
 
     def __post_init__(self) -> None:
         if self.reward is not None and not abs(self.reward) <= MAX_REWARD:

@@ -48,7 +48,7 @@ class Outcome:
     latency_ms: measured time of the kernel's forward, recorded only; None when not measured.
     memory_mb: bytes of the kernel's parameters and optimizer state / 2**20.
     rolled_back: True when a rollback culled it while it was part of the network's output.
-    features: as `LedgerEntry.features`.
+    features, reading: as of `LedgerEntry`.
     """
 
     slot: str
@@ -80,6 +80,7 @@ class Outcome:
     memory_mb: float = 0.0
     rolled_back: bool = False
     features: tuple[float | None, ...] = ()
+    reading: str = ""
     reason: str = ""
 
     @property

@@ -19,6 +19,7 @@ from esper.growth.host import Host
 from esper.kernels.kernel import Kernel, KernelError
 from esper.kernels.pipeline import KernelPipeline
 from esper.learning.gain_model import GainModel
+from esper.policy.base import Policy, reading_of
 from esper.signals.gain_features import offers_of, recorded
 from esper.strategy.expectation import expected_gains
 from esper.strategy.regression import context_of
@@ -136,14 +137,15 @@ class Candidates:
         features = {each.birth.blueprint: recorded(each.features) for each in offers}
         return Chosen(chosen, kernels_of_plan, events, ranking_ms, contexts, features)
 
-    def note(self, chosen: Chosen, applied: Applied, epoch: int) -> None:
+    def note(self, chosen: Chosen, applied: Applied, epoch: int, policy: Policy) -> None:
         """Count the germinations of a plan after `epoch` in the ledger, with their context.
 
-        Their activations keep their features.
+        Their activations keep their features, and what the policy read of them.
         """
         for built in applied.built:
             seed = self.host.seed(built.slot, built.seed)
             seed.activation.features = chosen.features.get(built.blueprint, ())
+            seed.activation.reading = reading_of(policy, built.slot, built.blueprint)
             activation = seed.activations
             self.selector.ledger.note_activation(built.slot, built.seed, epoch)
             context = chosen.contexts[built.blueprint]

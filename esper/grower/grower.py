@@ -276,7 +276,7 @@ class Grower:
         self.emit(*adapted.events)
         if adapted.applied is not None:
             self.reviewer.count(chosen.plan, self.epoch)
-            self.candidates.note(chosen, adapted.applied, self.epoch)
+            self.candidates.note(chosen, adapted.applied, self.epoch, self.policy)
             return chosen.ranking_ms
         culls = culls_instead(decision)
         self.emit(*culls)

@@ -191,6 +191,7 @@ class Settler:
             context=self.ledger.context(outcome.slot, outcome.seed, outcome.activation),
             shown=outcome.shown,
             features=outcome.features,
+            reading=outcome.reading,
         )
 
 

@@ -59,7 +59,7 @@ class Activation:
     rests: whether the kernel is left out because it keeps failing.
     kept_epoch: epoch of the verdict that kept it, None before.
     looked_after: epochs from then to the last later look, 0 before it.
-    features: of its germination, see `LedgerEntry.features`.
+    features, reading: of its germination, see `LedgerEntry`.
     """
 
     event: int
@@ -96,6 +96,7 @@ class Activation:
     kept_epoch: int | None = None
     looked_after: int = 0
     features: tuple[float | None, ...] = ()
+    reading: str = ""
     gains: list[GainPoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 

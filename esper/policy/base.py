@@ -28,6 +28,14 @@ class Policy(Protocol):
         """Learn from a settled activation; return changed values by metric path."""
         return {}
 
+    def reading(self, slot: str, blueprint: str) -> str:
+        """Return what a network read of a kernel that it asked for last, see `learning.reading`.
+
+        It is empty where no network decided.
+        """
+        del slot, blueprint
+        return ""
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the policy, ready for JSON."""
         return {}
@@ -40,6 +48,11 @@ class Policy(Protocol):
 def reads_health(policy: Policy) -> bool:
     """Return `policy.reads_health`, the default where a policy of one's own does not say it."""
     return bool(getattr(policy, "reads_health", Policy.reads_health))
+
+
+def reading_of(policy: Policy, slot: str, blueprint: str) -> str:
+    """Return `policy.reading`, the default where a policy of one's own has none."""
+    return str(getattr(policy, "reading", lambda *_: "")(slot, blueprint))
 
 
 def reads_scores(policy: Policy) -> bool:

@@ -18,6 +18,7 @@ from esper.contracts.health import BlockHealth
 from esper.contracts.observation import Observation
 from esper.learning.gain_model import GainModel
 from esper.learning.options import NetShape
+from esper.learning.reading import to_text
 from esper.learning.situation import WAIT, Judge, Judgement, Situation, collate
 from esper.policy.base import wait
 from esper.policy.gain_policy import Forecast, GainPolicy
@@ -59,10 +60,12 @@ class LearnedPolicy(GainPolicy):
         self.learned, self.judge = learned, _judge(learned.net)
         self._trends = HealthTrends()
         self._before: Mapping[str, BlockHealth] = {}
+        self._readings: dict[tuple[str, str], str] = {}
 
     def decide(self, observation: Observation) -> list[Decision]:
         """Return the verdicts that are due, then requests to grow or the reason to wait."""
         self._before = self._trends.update(observation)
+        self._readings.clear()
         return super().decide(observation)
 
     def requests(
@@ -79,8 +82,20 @@ class LearnedPolicy(GainPolicy):
                 break
             chosen = self.with_companions(forecasts[action - 1], forecasts)
             requests.append(self._asked(observation, situation, said, action, chosen))
+            for each in chosen:
+                self._read(situation, 1 + forecasts.index(each), each)
             situation = situation.without_slot(action)
         return requests or [wait(self._why_not(forecasts, said))]
+
+    def reading(self, slot: str, blueprint: str) -> str:
+        """Return what the network read of a kernel that it asked for last."""
+        return self._readings.get((slot, blueprint), "")
+
+    def _read(self, situation: Situation, action: int, forecast: Forecast) -> None:
+        """Keep what the network read of a kernel that it asks for."""
+        offer, value = forecast.offer, float(situation.values[action - 1])
+        text = to_text(situation, action, asked=forecast.gain - value)
+        self._readings[offer.slot, offer.birth.blueprint] = text
 
     def pick(self, situation: Situation, said: Judgement) -> int:
         """Return the action to take; that with the highest rank."""

@@ -22,7 +22,7 @@ from esper.remote.outbox import Outbox
 from esper.store.codec import to_entry
 from esper.store.prior import SHIPPED, check_prior
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _APPLICATION_ID = 0x45737072  # "Espr", in the header field for the program that owns the file
 _FIRST_WAIT_S = 30.0
@@ -40,7 +40,7 @@ CREATE TABLE entries (
     reward REAL, weight REAL NOT NULL, accuracy_improvement REAL, loss_reduction REAL,
     latency_ms REAL, memory_mb REAL,
     fossilized INTEGER NOT NULL, success INTEGER NOT NULL, context TEXT NOT NULL,
-    shown REAL NOT NULL, features TEXT NOT NULL,
+    shown REAL NOT NULL, features TEXT NOT NULL, reading TEXT NOT NULL,
     UNIQUE (run, event)
 )
 """

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from esper.learning.reading import from_text
 from esper.run.policy_training import rollouts
-from tests.gain_models import tiny_task
+from esper.signals.gain_features import BLUEPRINTS, FEATURES
+from esper.store.sqlite import read_file
+from tests.gain_models import tiny_task, write_gain_model
 from tests.integration.harness import lines_of
 from tests.integration.in_process import TINY, code_of, only, summary_of
 from tests.integration.tiny_policies import NETWORK, use_tiny_tasks
@@ -157,6 +160,43 @@ def test_a_training_goes_on_from_a_network(whole: Path) -> None:
     assert first["return"] != further["return"] or first["kl"] != further["kl"]
 
 
+STORED = [
+    "train", "logger=none", "data=spirals", "data.num_samples=300", "model=mlp", "epochs=24",
+    "model.hidden=[16,16,16]", "training.steps_per_epoch=8", "safety.max_cost=99", "policy=gnn",
+    "policy.path=given", "policy.pretrained=null", "store=sqlite", "store.path=trials.db",
+    "safety.max_uncertainty=1",
+]  # fmt: skip
+
+
+def test_a_network_learns_on_from_the_settled_trials_of_its_runs() -> None:
+    write_gain_model(Path("given"), bias=1.0, log_first_order=0.1)
+    for rng_seed in range(4):
+        assert code_of(*STORED, f"rng_seed={rng_seed}") == 0
+    entries = [entry for entry in read_file(Path("trials.db")) if entry.reading]
+    for entry in entries:
+        values = dict(zip(FEATURES, entry.features, strict=True))
+        read = from_text(entry.reading).situation
+        assert values[entry.blueprint] == 1.0
+        assert read.nodes.shape[0] == 2
+        # The offer that the network was shown is that of the kernel: its column is the largest.
+        start = FEATURES.index(BLUEPRINTS[0])
+        shown = read.offers[0, start : start + len(BLUEPRINTS)]
+        assert BLUEPRINTS[int(shown.argmax())] == entry.blueprint
+    learning = [
+        *NETWORK, "tasks=0", "policy.path=given", "store=sqlite", "store.path=trials.db"
+    ]  # fmt: skip
+    assert code_of(*learning, "hydra.run.dir=learned") == 0
+    facts = summary_of(Path("learned"))["settled"]
+    settled = [entry for entry in entries if entry.loss_reduction is not None]
+    assert facts["trials"] + facts["left_out"] == len(settled) >= 10
+    assert facts["error_after"] <= facts["error_before"]
+    assert facts["passes"] > 0
+    assert code_of(*learning, "hydra.run.dir=again") == 0
+    name = "gnn.safetensors"
+    assert (Path("again") / name).read_bytes() == (Path("learned") / name).read_bytes()
+    assert code_of(*STORED, "policy.pretrained=learned/gnn", "rng_seed=9") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -166,7 +206,8 @@ def test_a_training_goes_on_from_a_network(whole: Path) -> None:
         (["learning.tasks_at_once=9"], "learning.tasks_at_once must be <= tasks=6, got 9"),
         (["start=nowhere"], "the network nowhere.json or nowhere.safetensors is missing"),
         (["policy.pretrained=x"], "policy.pretrained=x has no effect"),
-        (["store=sqlite"], "store=sqlite has no effect on policy=gnn"),
+        (["tasks=0"], "tasks must be >= 4, got 0"),
+        (["tasks=0", "store=sqlite"], "at least 10 settled trials that a network asked for, this"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_line(

@@ -41,7 +41,7 @@ class PolicyTraining:
 
     rng_seed: seed of the growth runs, the fit and the network, in [0, 2**32).
     tasks: number of growth tasks, >= `LEAST_TASKS`; None for 450 to fit a gain model on, and 1200
-        for a network to play.
+        for a network to play; 0 for a network that learns from the store alone.
     first_task: index of the first one, >= 0; None for 1000 and 2000.
     processes: number of processes that measure or play, >= 1.
     check_tasks: number of other tasks on which a network is judged at the end, >= 1.
@@ -63,7 +63,13 @@ class PolicyTraining:
 
     def __post_init__(self) -> None:
         require(0 <= self.rng_seed < 2**32, "rng_seed", "in [0, 2**32)", self.rng_seed)
-        require(self.num_tasks >= LEAST_TASKS, "tasks", f">= {LEAST_TASKS}", self.tasks)
+        least, allowed = LEAST_TASKS, f">= {LEAST_TASKS}"
+        if self.trains_net and self.has_store:
+            allowed += ", or 0 to learn from the store alone"
+        is_enough = self.num_tasks >= least or (
+            self.tasks == 0 and self.trains_net and self.has_store
+        )
+        require(is_enough, "tasks", allowed, self.tasks)
         require(self.start_task >= 0, "first_task", ">= 0", self.first_task)
         require(self.processes >= 1, "processes", ">= 1", self.processes)
         require(self.check_tasks >= 1, "check_tasks", ">= 1", self.check_tasks)
@@ -73,7 +79,7 @@ class PolicyTraining:
         is_trained = isinstance(self.policy, GainRules)
         require(is_trained, "policy", f"one that can be trained ({', '.join(TRAINED)})", name)
         self._refuse_idle_keys()
-        if self.trains_net:
+        if self.trains_net and self.num_tasks:
             most = self.num_tasks
             at_once = self.learning.tasks_at_once
             require(at_once <= most, "learning.tasks_at_once", f"<= tasks={most}", at_once)
@@ -82,6 +88,11 @@ class PolicyTraining:
     def trains_net(self) -> bool:
         """Whether a network is trained, and not a gain model."""
         return isinstance(self.policy, LearnedRules)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there may be settled trials of runs."""
+        return not isinstance(self.store, Memory)
 
     @property
     def policy_name(self) -> str:
@@ -122,11 +133,6 @@ class PolicyTraining:
                     f"policy.{key}={value} has no effect: it is a key of `esper train`, which this "
                     "training does not read"
                 )
-        if self.trains_net and not isinstance(self.store, Memory):
-            raise ValueError(
-                f"store={option_name('store', self.store)} has no effect on policy="
-                f"{self.policy_name}: settled trials teach the gain model (policy=planner)"
-            )
         given = (
             self.check_tasks != type(self).check_tasks,
             self.start is not None,

@@ -6,15 +6,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from esper.checkpoint.rotation import CheckpointRotation
+from esper.learning.settled import SettledReport, learn_settled
 from esper.logger.bus import EventBus
 from esper.policy.learned import SIZES, config_of, untrained
 from esper.policy.networks.net_file import LearnedNet, load_net
+from esper.policy.networks.shape import TEMPERATURE
 from esper.run.episodes.parallel import Workers
 from esper.run.policy_training.check import check
 from esper.run.policy_training.config import PolicyTraining, values_of
 from esper.run.policy_training.reinforce import Training
+from esper.run.policy_training.rows import trials_of
 from esper.rundir.layout import CHECKPOINTS, LEARNING, write_lines
+from esper.store.read_once import ReadOnce
 
 Tell = Callable[[int, dict[str, Any]], None]
 
@@ -47,13 +53,36 @@ def train_net(
             write_lines(run_dir / LEARNING, training.history)
             bus.epoch({"epoch": line["update"], **_scalars(line)})
             tell(training.updates, line)
+        settled = _learn_settled(config, run_dir, training)
         found = check(training.player, config.check_tasks, workers)
         end.summary = facts = {
             "updates": training.updates,
             "episodes": training.updates * number * options.rollouts,
+            **({} if settled is None else {"settled": asdict(settled)}),
             "evaluation": {k: v for k, v in asdict(found).items() if k != "spreads"},
         }
     return replace(training.learned, spreads=found.spreads), facts
+
+
+def _learn_settled(
+    config: PolicyTraining, run_dir: Path, training: Training
+) -> SettledReport | None:
+    """Learn from the settled trials of a store that networks asked for; None without a store.
+
+    Raises:
+        EsperError: if the store cannot be used, or holds too few.
+    """
+    if not config.has_store:
+        return None
+    store = ReadOnce(option=config.store, run_dir=run_dir, run=str(run_dir.resolve())).open()
+    with closing(store):
+        trials = trials_of(store.load())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the numbers must not depend on how many there are
+    try:
+        return learn_settled(training.net, trials, config.learning, TEMPERATURE, config.rng_seed)
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Closing:

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from esper.contracts.errors import DataError
 from esper.contracts.ledger import LedgerEntry
 from esper.learning.gain_fit import GainData
+from esper.learning.reading import from_text
+from esper.learning.settled import Settled
 from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
 from esper.run.episodes.short_hosts import training_task
@@ -78,6 +81,23 @@ def settled_data(entries: Sequence[LedgerEntry]) -> tuple[GainData, int]:
         [runs[each.run] for each in ours],
     )
     return data, len(settled) - len(ours)
+
+
+def trials_of(entries: Sequence[LedgerEntry]) -> list[Settled]:
+    """Return the settled trials that a network asked for.
+
+    Raises:
+        DataError: if what it read is damaged.
+    """
+    trials = []
+    for each in entries:
+        if each.reading and each.loss_reduction is not None:
+            try:
+                reading = from_text(each.reading)
+            except ValueError as error:
+                raise DataError(f"store: entry {each.event} of run {each.run}: {error}") from error
+            trials.append(Settled(each.run, reading, lasting_gain(each)))
+    return trials
 
 
 def lasting_gain(entry: LedgerEntry) -> float:

@@ -41,7 +41,12 @@ from esper.store.sqlite import SQLite
             {"policy": GNN(), "learning": Learning(members=9)},
             "learning.members=9 has no effect on policy=gnn",
         ),
-        ({"policy": GNN(), "store": SQLite(path="a.db")}, "store=sqlite has no effect on policy="),
+        ({"policy": GNN(), "tasks": 0}, "tasks must be >= 4, got 0"),
+        ({"store": SQLite(path="a.db"), "tasks": 0}, "tasks must be >= 4, got 0"),
+        (
+            {"policy": GNN(), "tasks": 1, "store": SQLite(path="a.db")},
+            "tasks must be >= 4, or 0 to learn from the store alone, got 1",
+        ),
         ({"policy": GNN(), "tasks": 5}, "learning.tasks_at_once must be <= tasks=5, got 12"),
         ({"store": Heuristic()}, "store must be one of memory, sqlite, redis, snapshot"),
     ],
