@@ -64,7 +64,7 @@ def task_cell(_: str, index: int, rng_seed: int, path: str | None = None) -> dic
     torch.set_num_threads(1)
     task = draw_task(index)
     episode, observation = observed(task, rng_seed)
-    blueprint = str(np.random.default_rng([17, index]).choice(_offered(observation)))
+    blueprint = blueprint_of(index, observation)
     forecasts = Planner(price=task.price, path=path).build(0).every_forecast(observation)
     predicted = {f.offer.slot: f.gain for f in forecasts if f.offer.birth.blueprint == blueprint}
     never = episode.finish()
@@ -94,8 +94,10 @@ def damaged_tasks() -> Iterator[int]:
             yield index
 
 
-def _offered(observation: Observation) -> list[str]:
-    return [birth.blueprint for birth in observation.slots[0].births]
+def blueprint_of(index: int, observation: Observation) -> str:
+    """Return the blueprint that is measured in every slot of a task."""
+    offered = [birth.blueprint for birth in observation.slots[0].births]
+    return str(np.random.default_rng([17, index]).choice(offered))
 
 
 def net(rows: Sequence[Mapping[str, Any]], key: str, price: float) -> dict[str, float]:
