@@ -92,4 +92,7 @@ class Observation:
 
     def slot(self, name: str) -> SlotState:
         """Return the slot called `name`, or raise KeyError."""
-        return {slot.spec.name: slot for slot in self.slots}[name]
+        for slot in self.slots:
+            if slot.spec.name == name:
+                return slot
+        raise KeyError(name)

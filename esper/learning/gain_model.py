@@ -64,7 +64,10 @@ class GainModel:
 
     def predict(self, features: Sequence[Mapping[str, float]]) -> tuple[Array, Array]:
         """Return the gains and their deviations, each (N,)."""
-        z_NF = self.standardised(features)
+        return self.predict_rows(self.standardised(features))
+
+    def predict_rows(self, z_NF: Array) -> tuple[Array, Array]:
+        """Return what `predict` does, of features that are standardised."""
         gains_NM = z_NF @ self.weights.T + self.biases
         return gains_NM.mean(1), gains_NM.std(1)
 

@@ -8,7 +8,7 @@ import base64
 import binascii
 import math
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,14 +37,7 @@ class Reading:
 
 def to_text(situation: Situation, action: int, asked: float) -> str:
     """Return what a network read of an action other than to wait."""
-    row = slice(action - 1, action)
-    one = replace(
-        situation,
-        **{
-            name: getattr(situation, name)[row]
-            for name in ("offers", "places", "seeds", "values", "doubts", "allowed")
-        },
-    )
+    one = situation.only(action)
     arrays = [np.array([asked], _TYPE)]
     for name in _TENSORS:
         values = getattr(one, name).detach().numpy()

@@ -41,6 +41,12 @@ class Situation:
     doubts: Tensor
     allowed: Tensor
 
+    def only(self, action: int) -> "Situation":
+        """Return the situation with no other offer than an action's, which becomes action 1."""
+        row = slice(action - 1, action)
+        names = ("offers", "places", "seeds", "values", "doubts", "allowed")
+        return replace(self, **{name: getattr(self, name)[row] for name in names})
+
     def without_slot(self, action: int) -> "Situation":
         """Return the situation in which no further offer of the action's slot is allowed."""
         return replace(self, allowed=self.allowed & (self.places != self.places[action - 1]))

@@ -11,10 +11,13 @@ on a kernel, and settled trials correct what is predicted next.
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from esper.contracts.checks import require
 from esper.contracts.decision import Adaptation, Decision, DecisionKind
@@ -79,6 +82,7 @@ class Forecast:
     gain, deviation: log loss that the kernel saves, and the standard deviation of its prediction.
     net: the gain less the price of its FLOPs.
     cautious: the net gain less `caution` deviations.
+    row: the features as the model reads them, see `GainModel.standardised`.
     """
 
     offer: Offer
@@ -86,6 +90,7 @@ class Forecast:
     deviation: float
     net: float
     cautious: float
+    row: NDArray[np.float64] = field(repr=False, compare=False)
 
 
 class GainPolicy(Policy):
@@ -200,14 +205,15 @@ class GainPolicy(Policy):
         """Return what the model predicts of offers, in their order."""
         if not offers:
             return []
-        gains_N, deviations_N = self.model.predict([offer.features for offer in offers])
-        predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), strict=True)
+        rows_NF = self.model.standardised([offer.features for offer in offers])
+        gains_N, deviations_N = self.model.predict_rows(rows_NF)
+        predicted = zip(offers, gains_N.tolist(), deviations_N.tolist(), rows_NF, strict=True)
         every = []
-        for offer, gain, deviation in predicted:
+        for offer, gain, deviation, row in predicted:
             corrected = gain + self._corrections.of(offer.slot, offer.birth.blueprint)
             net = corrected - flops_price(self.options.price, 1.0, offer.birth.added_flops)
             cautious = net - self.options.caution * deviation
-            every.append(Forecast(offer, corrected, deviation, net, cautious))
+            every.append(Forecast(offer, corrected, deviation, net, cautious, row))
         return every
 
     def request(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from esper.policy.networks.shape import InputSizes
 from esper.policy.rules.adaptation import risk_of
 from esper.probe.rng_state import RngState, restored
 from esper.signals.features import Feature, feature_vector
-from esper.signals.gain_features import FEATURES, Offer
+from esper.signals.gain_features import FEATURES
 from esper.signals.graph import EdgeFeature, RunFeature, observation_graph
 from esper.signals.node_features import NodeFeature
 from esper.signals.scale import scaled_rows
@@ -106,8 +107,9 @@ class LearnedPolicy(GainPolicy):
         graph = observation_graph(observation, self._before, price=self.options.price)
         features = torch.from_numpy(scaled_rows([feature_vector(observation)], Feature))
         names = {slot.spec.name: place for place, slot in enumerate(observation.slots)}
+        seeds = {(s.slot, s.bound): s.seed for slot in observation.slots for s in slot.seeds[::-1]}
         offers = [each.offer for each in forecasts]
-        rows = self.model.standardised([each.features for each in offers])
+        keys = [(offer.slot, offer.birth.blueprint) for offer in offers]
         values = [each.cautious - self.options.threshold for each in forecasts]
         doubts = [self.model.uncertainty(each.gain, each.deviation) for each in forecasts]
         return Situation(
@@ -115,9 +117,9 @@ class LearnedPolicy(GainPolicy):
             nodes=graph.x,
             edges=graph.edge_index,
             edge_rows=graph.edge_attr,
-            offers=torch.from_numpy(rows).float(),
+            offers=torch.from_numpy(np.stack([each.row for each in forecasts])).float(),
             places=torch.tensor([names[each.slot] for each in offers]),
-            seeds=torch.tensor([_seed(observation, each) for each in offers]),
+            seeds=torch.tensor([seeds.get(key, 0) for key in keys]),
             values=torch.tensor(values, dtype=torch.float32),
             doubts=torch.tensor(doubts, dtype=torch.float32),
             allowed=torch.ones(len(offers), dtype=torch.bool),
@@ -193,9 +195,10 @@ def speaking_slots(judge: Judge, situation: Situation, action: int) -> list[tupl
     al. 2017), of any slot in the graph; empty where the graph has no say.
     """
     nodes = situation.nodes.clone().requires_grad_()
+    one = replace(situation.only(action), nodes=nodes)
     with torch.enable_grad():
-        ranks = judge(collate([replace(situation, nodes=nodes)])).ranks[0]
-        lead = ranks[action] - ranks[WAIT]
+        ranks = judge(collate([one])).ranks[0]
+        lead = ranks[1] - ranks[WAIT]
         (gradient,) = torch.autograd.grad(lead, nodes, allow_unused=True)
     if gradient is None or not bool(gradient.any()):
         return []
@@ -208,8 +211,8 @@ def spread_with_dropout(judge: Judge, situation: Situation, action: int) -> floa
     """Return the standard deviation of an action's rank over waiting, over `SAMPLES` dropouts."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        ranks: Tensor = judge(collate([situation] * SAMPLES), generator).ranks
-    return float((ranks[:, action] - ranks[:, WAIT]).std())
+        ranks: Tensor = judge(collate([situation.only(action)] * SAMPLES), generator).ranks
+    return float((ranks[:, 1] - ranks[:, WAIT]).std())
 
 
 def untrained(config: NetConfig, rng_seed: int) -> LearnedNet:
@@ -222,12 +225,6 @@ def untrained(config: NetConfig, rng_seed: int) -> LearnedNet:
 def _judge(net: nn.Module) -> Judge:
     judge: Judge = net
     return judge
-
-
-def _seed(observation: Observation, offer: Offer) -> int:
-    """Return which seed of its slot an offer's blueprint is bound to, 0 if none is."""
-    seeds = observation.slot(offer.slot).seeds
-    return next((seed.seed for seed in seeds if seed.bound == offer.birth.blueprint), 0)
 
 
 def learned_net(rules: LearnedRules, model: GainModel, rng_seed: int) -> LearnedNet:

@@ -26,7 +26,8 @@ class Fixed:
     def __call__(self, batch: Batch, generator: Any = None) -> Judgement:
         wait, *offers = torch.tensor(self.ranks)
         wait = wait + 0 * batch.nodes.sum()  # a rank has a gradient, as with any network
-        table = batch.table(wait.expand(len(batch.run)), torch.stack(offers))
+        known = torch.stack(offers)[: len(batch.values)]  # of a situation with fewer, the first
+        table = batch.table(wait.expand(len(batch.run)), known)
         risks = torch.full_like(batch.values, self.risk)
         return Judgement(table.log_softmax(1), table, torch.zeros(len(batch.run)), risks)
 
