@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from scipy.stats import spearmanr
 
+from esper.learning.examine import spreads
 from esper.policy.gnn import GNN
-from esper.policy.learned import spread_with_dropout
 from esper.run.episodes.task import draw_task
 from esper.safety.options import Safety
 from experiments.cells import Cells
@@ -57,6 +57,7 @@ def cell(
     ]
     situation = policy.situation(observation, forecasts)
     rows = []
+    found_spreads = spreads(policy.judge, situation, range(1, 1 + len(forecasts)))
     for action, each in enumerate(forecasts, start=1):
         found = measured["measured"][each.offer.slot]
         rows.append(
@@ -66,7 +67,7 @@ def cell(
                 "predicted_net": each.net,
                 "ensemble": float(situation.doubts[action - 1]),
                 "deviation": each.deviation,
-                "dropout": spread_with_dropout(policy.judge, situation, action),
+                "dropout": found_spreads[action - 1],
             }
         )
     return rows

@@ -41,11 +41,11 @@ class Situation:
     doubts: Tensor
     allowed: Tensor
 
-    def only(self, action: int) -> "Situation":
-        """Return the situation with no other offer than an action's, which becomes action 1."""
-        row = slice(action - 1, action)
+    def only(self, *actions: int) -> "Situation":
+        """Return the situation with the offers of these actions, which become actions 1, 2, ..."""
+        rows = [action - 1 for action in actions]
         names = ("offers", "places", "seeds", "values", "doubts", "allowed")
-        return replace(self, **{name: getattr(self, name)[row] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def without_slot(self, action: int) -> "Situation":
         """Return the situation in which no further offer of the action's slot is allowed."""

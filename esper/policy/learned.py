@@ -5,18 +5,19 @@ features of the gain model and what that predicts.  Verdicts on kernels are thos
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from esper.contracts.decision import Decision
 from esper.contracts.errors import ConfigError
 from esper.contracts.health import BlockHealth
 from esper.contracts.observation import Observation
+from esper.learning.examine import speaking_slots, spreads
 from esper.learning.gain_model import GainModel
 from esper.learning.options import NetShape
 from esper.learning.reading import to_text
@@ -43,10 +44,23 @@ SIZES = InputSizes(
     offer=len(FEATURES),
 )
 """Columns of a situation."""
-SAMPLES = 10
-"""Passes with dropout that state an uncertainty."""
-NAMED = 2
-"""Slots that a reason names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """An offer that the network prefers to waiting.
+
+    said: the judgement that preferred it.
+    uncertainty: of it, in [0, 1].
+    spoke: slots that moved its rank most, see `speaking_slots`.
+    chosen: it, and the kernels that are tried beside it.
+    """
+
+    action: int
+    said: Judgement
+    uncertainty: float
+    spoke: Sequence[tuple[int, float]]
+    chosen: Sequence[Forecast]
 
 
 class LearnedPolicy(GainPolicy):
@@ -73,20 +87,28 @@ class LearnedPolicy(GainPolicy):
         self, observation: Observation, forecasts: Sequence[Forecast], most: int
     ) -> list[Decision]:
         """Return requests for the offers that the network prefers to waiting, else to wait."""
-        situation = self.situation(observation, forecasts)
-        requests: list[Decision] = []
-        while len(requests) < most and bool(situation.allowed.any()):
+        situation = left = self.situation(observation, forecasts)
+        picked: list[tuple[int, Judgement]] = []
+        while len(picked) < most and bool(left.allowed.any()):
             with torch.no_grad():
-                said = self.judge(collate([situation]))
-            action = self.pick(situation, said)
+                said = self.judge(collate([left]))
+            action = self.pick(left, said)
             if action == WAIT:
                 break
+            picked.append((action, said))
+            left = left.without_slot(action)
+        if not picked:
+            return [wait(self._why_not(forecasts, said))]
+        actions = [action for action, _ in picked]
+        doubts = self.uncertainties(situation, actions)
+        spoke = speaking_slots(self.judge, situation, actions)
+        requests = []
+        for (action, said), doubt, slots in zip(picked, doubts, spoke, strict=True):
             chosen = self.with_companions(forecasts[action - 1], forecasts)
-            requests.append(self._asked(observation, situation, said, action, chosen))
+            requests.append(_Request(action, said, doubt, slots, chosen))
             for each in chosen:
                 self._read(situation, 1 + forecasts.index(each), each)
-            situation = situation.without_slot(action)
-        return requests or [wait(self._why_not(forecasts, said))]
+        return [self._asked(observation, each) for each in requests]
 
     def reading(self, slot: str, blueprint: str) -> str:
         """Return what the network read of a kernel that it asked for last."""
@@ -125,33 +147,23 @@ class LearnedPolicy(GainPolicy):
             allowed=torch.ones(len(offers), dtype=torch.bool),
         )
 
-    def uncertainty(self, situation: Situation, action: int) -> float:
-        """Return the uncertainty of an action other than to wait, in [0, 1]."""
+    def uncertainties(self, situation: Situation, actions: Sequence[int]) -> list[float]:
+        """Return the uncertainties of actions other than to wait, in [0, 1]."""
         if self.rules.uncertainty == "dropout":
-            return self.learned.rank(spread_with_dropout(self.judge, situation, action))
-        return float(situation.doubts[action - 1])
+            return list(map(self.learned.rank, spreads(self.judge, situation, actions)))
+        return [float(situation.doubts[action - 1]) for action in actions]
 
-    def _asked(
-        self,
-        observation: Observation,
-        situation: Situation,
-        said: Judgement,
-        action: int,
-        chosen: Sequence[Forecast],
-    ) -> Decision:
+    def _asked(self, observation: Observation, picked: _Request) -> Decision:
+        action, said, uncertainty = picked.action, picked.said, picked.uncertainty
         chance = float(said.log_probs[0, action].exp())
         lead = float(said.ranks[0, action] - said.ranks[0, WAIT])
-        uncertainty = self.uncertainty(situation, action)
         names = [slot.spec.name for slot in observation.slots]
-        spoke = ", ".join(
-            f"'{names[place]}' {part:+.2g}"
-            for place, part in speaking_slots(self.judge, situation, action)
-        )
+        spoke = ", ".join(f"'{names[place]}' {part:+.2g}" for place, part in picked.spoke)
         ranked = f"the network ranks it {lead:+.3g} over waiting with probability {chance:.2g}"
-        reason = f"{self.words(chosen[0])}; {ranked}"
+        reason = f"{self.words(picked.chosen[0])}; {ranked}"
         request = self.request(
             observation,
-            chosen,
+            picked.chosen,
             reason=f"{reason}, by the slots {spoke}" if spoke else reason,
             uncertainty=uncertainty,
         )
@@ -186,33 +198,6 @@ class LearnedPolicy(GainPolicy):
         self.learned.check_digest(state["network"])
         super().load_state_dict(state)
         self._trends.load_state_dict(state["trends"])
-
-
-def speaking_slots(judge: Judge, situation: Situation, action: int) -> list[tuple[int, float]]:
-    """Return the slots that moved an action's rank over waiting most, with their parts in logits.
-
-    A part is the gradient times the difference of a slot's row from the mean of all (Shrikumar et
-    al. 2017), of any slot in the graph; empty where the graph has no say.
-    """
-    nodes = situation.nodes.clone().requires_grad_()
-    one = replace(situation.only(action), nodes=nodes)
-    with torch.enable_grad():
-        ranks = judge(collate([one])).ranks[0]
-        lead = ranks[1] - ranks[WAIT]
-        (gradient,) = torch.autograd.grad(lead, nodes, allow_unused=True)
-    if gradient is None or not bool(gradient.any()):
-        return []
-    parts_S = (gradient * (nodes - nodes.mean(0)).detach()).sum(1)
-    order = parts_S.abs().argsort(descending=True, stable=True)[:NAMED]
-    return [(int(place), float(parts_S[place])) for place in order]
-
-
-def spread_with_dropout(judge: Judge, situation: Situation, action: int) -> float:
-    """Return the standard deviation of an action's rank over waiting, over `SAMPLES` dropouts."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        ranks: Tensor = judge(collate([situation.only(action)] * SAMPLES), generator).ranks
-    return float((ranks[:, 1] - ranks[:, WAIT]).std())
 
 
 def untrained(config: NetConfig, rng_seed: int) -> LearnedNet:

@@ -6,8 +6,8 @@ The tasks are those that rules and defaults are tuned on, not those of the evalu
 from dataclasses import dataclass
 from statistics import fmean
 
+from esper.learning.examine import spreads as spreads_of
 from esper.learning.situation import collate
-from esper.policy.learned import spread_with_dropout
 from esper.run.episodes.episode import EpisodeResult, net_gain
 from esper.run.episodes.parallel import Workers
 from esper.run.episodes.short_hosts import training_task
@@ -68,5 +68,5 @@ def _doubts(played: list[Played], player: Player) -> tuple[list[float], list[flo
         action = 1 + int(net(collate([step.situation])).ranks[0, 1:].argmax())
         doubts.append(float(step.situation.doubts[action - 1]))
         if player.config.dropout > 0:
-            spreads.append(spread_with_dropout(net, step.situation, action))
+            spreads += spreads_of(net, step.situation, [action])
     return doubts, spreads
