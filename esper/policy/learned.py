@@ -6,7 +6,6 @@ features of the gain model and what that predicts.  Verdicts on kernels are thos
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -221,8 +220,7 @@ def learned_net(rules: LearnedRules, model: GainModel, rng_seed: int) -> Learned
     if rules.pretrained is None:
         learned = untrained(config_of(rules), rng_seed)
     else:
-        path = Path(rules.pretrained).expanduser()
-        learned = load_net(path, rules.kind, SIZES, model.digest)
+        learned = load_net(rules.pretrained, rules.kind, SIZES, model.digest)
     if rules.uncertainty == "dropout" and not learned.spreads:
         raise ConfigError(
             "policy.uncertainty=dropout needs a network that was trained with learning.dropout > "

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from esper.policy.learned import LearnedPolicy
 
 UNCERTAINTIES = ("ensemble", "dropout")
+SHIPPED = "shipped"
+"""Name of the network that comes with Esper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +20,9 @@ class LearnedRules(GainRules):
 
     kind: the name of the policy.
     hidden: numbers of a new network's hidden state.
-    pretrained: files of the network, without their endings; None for an untrained one, with which
-        `gnn` and `hierarchical` do what the gain model says.
+    pretrained: files of the network, without their endings; `shipped` for the one that comes with
+        Esper; None for an untrained one, with which `gnn` and `hierarchical` do what the gain model
+        says.
     uncertainty: `ensemble`, the disagreement of the gain model's members, or `dropout`, that of the
         network with parts left out.
     """

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 
 from esper.contracts.errors import ConfigError
 from esper.learning.options import NetShape
+from esper.policy.learned_rules import SHIPPED
 from esper.policy.networks.graph_net import GraphNet, TwoLevelNet
 from esper.policy.networks.shape import InputSizes
 from esper.policy.networks.slot_net import SlotNet
@@ -107,11 +110,11 @@ class LearnedNet:
         values.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def load_net(path: Path, kind: str, sizes: InputSizes, gain_model: str) -> LearnedNet:
+def load_net(path: str, kind: str, sizes: InputSizes, gain_model: str) -> LearnedNet:
     """Return the network in the files of a path.
 
     Args:
-        path: the files, without their endings.
+        path: the files, without their endings; `shipped` for those that come with Esper.
         kind: of the policy that reads them.
         sizes: of what it is shown now.
         gain_model: digest of the policy's gain model.
@@ -121,13 +124,8 @@ def load_net(path: Path, kind: str, sizes: InputSizes, gain_model: str) -> Learn
     """
     where = f"policy.pretrained: the network {path}"
     hint = f"train one: esper train-policy policy={kind}"
-    try:
-        learned = _read(path)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{where} cannot be read: {words} ({hint})") from error
+    with _located(path, kind) as found:
+        learned = _readable(found, where, hint)
     if learned.config.kind != kind:
         raise ConfigError(f"{where} is of policy={learned.config.kind}, not {kind}")
     if learned.config.sizes != sizes:
@@ -137,6 +135,27 @@ def load_net(path: Path, kind: str, sizes: InputSizes, gain_model: str) -> Learn
             f"{where} was trained beside another gain model: set policy.path to that one, or {hint}"
         )
     return learned
+
+
+@contextmanager
+def _located(path: str, kind: str) -> Iterator[Path]:
+    """Give the path of files, those of the package for the shipped ones."""
+    if path != SHIPPED:
+        yield Path(path).expanduser()
+        return
+    with as_file(files("esper.policy").joinpath("trained")) as folder:
+        yield folder / kind
+
+
+def _readable(path: Path, where: str, hint: str) -> LearnedNet:
+    """Return the network in files; raise ConfigError if they cannot be read."""
+    try:
+        return _read(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{where} cannot be read: {words} ({hint})") from error
 
 
 def _read(path: Path) -> LearnedNet:

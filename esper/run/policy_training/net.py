@@ -104,7 +104,7 @@ def _start(config: PolicyTraining) -> LearnedNet:
         shape = options.shape_of(rules.hidden)
         learned = untrained(config_of(rules, shape, options.dropout), config.rng_seed)
         return replace(learned, gain_model=digest)
-    return load_net(Path(config.start).expanduser(), rules.kind, SIZES, digest)
+    return load_net(config.start, rules.kind, SIZES, digest)
 
 
 def _facts(config: PolicyTraining, run_dir: Path, updates: int) -> dict[str, Any]:
