@@ -79,7 +79,7 @@ class Training:
         rate = self.optimizer.param_groups[0]["lr"]
         line = {"update": self.updates + 1, **told(groups), **asdict(found), "rate": rate}
         self.history.append(line)
-        if self.options.plateau and self._epochs_without_rise() >= self.options.plateau:
+        if self.is_on_plateau:
             for group in self.optimizer.param_groups:
                 group["lr"] = max(group["lr"] / 2, self.options.rate / 100)
         every = self.options.target_every
@@ -98,6 +98,12 @@ class Training:
         """Whether the mean return has risen no more for `patience` updates."""
         patience = self.options.patience
         return bool(patience) and self._epochs_without_rise() >= patience
+
+    @property
+    def is_on_plateau(self) -> bool:
+        """Whether the rate is halved now: every `plateau` updates without a better mean return."""
+        plateau, since = self.options.plateau, self._epochs_without_rise()
+        return bool(plateau and since) and since % plateau == 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state between two updates."""

@@ -137,7 +137,16 @@ def line_of(value: float, **changes: Any) -> dict[str, Any]:
     return {"return": value, "update": 0, **changes}
 
 
-def test_the_rate_is_halved_on_a_plateau_and_patience_ends() -> None:
+def test_the_rate_is_halved_every_so_many_updates_of_a_plateau() -> None:
+    learner, halved = training(replace(OPTIONS, plateau=2)), []
+    for number in range(8):
+        # The mean of the last five rises once more, by the better return in the middle.
+        learner.history.append(line_of((0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)[number]))
+        halved.append(learner.is_on_plateau)
+    assert halved == [False, False, True, False, False, False, True, False]
+
+
+def test_patience_ends_a_training() -> None:
     learner = training(replace(OPTIONS, plateau=2, patience=3))
     learner.history = [line_of(each) for each in (0.0, 1.0, 0.5, 0.5)]
     assert not learner.is_over
