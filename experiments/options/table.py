@@ -44,7 +44,6 @@ CHOICES = {
         strategy/linthompson.first_order_weight       0     events.selection.score
         strategy/neural.scale                         3     events.selection.score
         strategy/neural.first_order_weight            0     events.selection.score
-        strategy/neural.reads_health                  false events.selection.score
         strategy/linucb.reads_health                  true  events.selection.score
         strategy/linthompson.reads_health             true  events.selection.score
         orchestrator/auto.adaptation_cooldown_epochs  4     events.decision.reason
@@ -82,6 +81,7 @@ CHOICES = {
         strategy/performance_weighted.temperature     0.1   events.selection.score
         strategy/performance_weighted.window_size     1     events.selection.score
         strategy/performance_weighted.decay_factor    0.1   events.selection.score
+        strategy/neural.reads_health                  false  events.selection.score
     """,
     f"{GROWS} policy=schedule": """
         orchestrator/replace.min_performance_threshold  1   events.plan.changes
