@@ -55,7 +55,7 @@ def cell(
         for each in policy.every_forecast(observation)
         if each.offer.birth.blueprint == blueprint and each.offer.slot in measured["measured"]
     ]
-    situation = policy.situation(observation, forecasts)
+    situation = policy.situation(observation, forecasts).with_all()
     rows = []
     found_spreads = spreads(policy.judge, situation, range(1, 1 + len(forecasts)))
     for action, each in enumerate(forecasts, start=1):

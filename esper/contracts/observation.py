@@ -51,6 +51,7 @@ class Observation:
     seed_windows: one for each live seed, by slot and seed order.
     is_suspect: True when the governor suspects that the network is damaged.
     events_left: growth events that `safety.max_events` leaves; None without a limit.
+    max_uncertainty: `safety.max_uncertainty`, beyond which a learned policy's request is refused.
     curve: the loss over the FLOPs of training at the present size; the size changes when a seed is
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
@@ -75,6 +76,7 @@ class Observation:
     may_blend_again: bool = True
     affordable_flops: float = math.inf
     events_left: int | None = None
+    max_uncertainty: float = 1.0
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()

@@ -89,6 +89,7 @@ class Observer:
             observation,
             may_blend_again=in_time,
             events_left=self.safety.events_left(self.governor.trials.num_events),
+            max_uncertainty=self.safety.max_uncertainty,
             data_flow=self.host.data_flow,
         )
 

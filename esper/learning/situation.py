@@ -47,6 +47,10 @@ class Situation:
         names = ("offers", "places", "seeds", "values", "doubts", "allowed")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
+    def with_all(self) -> "Situation":
+        """Return the situation in which every offer is allowed."""
+        return replace(self, allowed=torch.ones_like(self.allowed))
+
     def without_slot(self, action: int) -> "Situation":
         """Return the situation in which no further offer of the action's slot is allowed."""
         return replace(self, allowed=self.allowed & (self.places != self.places[action - 1]))

@@ -88,6 +88,7 @@ class LearnedPolicy(GainPolicy):
         """Return requests for the offers that the network prefers to waiting, else to wait."""
         situation = left = self.situation(observation, forecasts)
         picked: list[tuple[int, Judgement]] = []
+        said = None
         while len(picked) < most and bool(left.allowed.any()):
             with torch.no_grad():
                 said = self.judge(collate([left]))
@@ -97,7 +98,7 @@ class LearnedPolicy(GainPolicy):
             picked.append((action, said))
             left = left.without_slot(action)
         if not picked:
-            return [wait(self._why_not(forecasts, said))]
+            return [wait(self._why_not(observation, forecasts, said))]
         actions = [action for action, _ in picked]
         doubts = self.uncertainties(situation, actions)
         spoke = speaking_slots(self.judge, situation, actions)
@@ -143,8 +144,13 @@ class LearnedPolicy(GainPolicy):
             seeds=torch.tensor([seeds.get(key, 0) for key in keys]),
             values=torch.tensor(values, dtype=torch.float32),
             doubts=torch.tensor(doubts, dtype=torch.float32),
-            allowed=torch.ones(len(offers), dtype=torch.bool),
+            allowed=torch.tensor([not self._is_doubtful(each, observation) for each in doubts]),
         )
+
+    def _is_doubtful(self, doubt: float, observation: Observation) -> bool:
+        """Whether safety would refuse an offer for its uncertainty, as far as that is known yet."""
+        is_known = self.rules.uncertainty != "dropout"
+        return is_known and doubt > observation.max_uncertainty
 
     def uncertainties(self, situation: Situation, actions: Sequence[int]) -> list[float]:
         """Return the uncertainties of actions other than to wait, in [0, 1]."""
@@ -174,7 +180,12 @@ class LearnedPolicy(GainPolicy):
             risk=risk_of(observation, request.risk, risk),
         )
 
-    def _why_not(self, forecasts: Sequence[Forecast], said: Judgement) -> str:
+    def _why_not(
+        self, observation: Observation, forecasts: Sequence[Forecast], said: Judgement | None
+    ) -> str:
+        if said is None:
+            most = observation.max_uncertainty
+            return f"every offer is less certain than safety.max_uncertainty={most:g} allows"
         ranks = said.ranks[0]
         best = int(ranks[1:].argmax())
         short = float(ranks[WAIT] - ranks[1 + best])

@@ -65,8 +65,9 @@ def _doubts(played: list[Played], player: Player) -> tuple[list[float], list[flo
     """Return the uncertainties of the best offers, and their spreads with dropout, if there is."""
     net, doubts, spreads = player.learned().net, [], []
     for step in (step for each in played for step in each.steps):
-        action = 1 + int(net(collate([step.situation])).ranks[0, 1:].argmax())
-        doubts.append(float(step.situation.doubts[action - 1]))
+        every = step.situation.with_all()
+        action = 1 + int(net(collate([every])).ranks[0, 1:].argmax())
+        doubts.append(float(every.doubts[action - 1]))
         if player.config.dropout > 0:
-            spreads += spreads_of(net, step.situation, [action])
+            spreads += spreads_of(net, every, [action])
     return doubts, spreads

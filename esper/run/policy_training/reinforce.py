@@ -198,7 +198,7 @@ def told(groups: Sequence[Group]) -> dict[str, float]:
     Returns:
         return, return_spread: mean, and standard deviation among rollouts of a task.
         success: share of the kernels tried that were kept; events, kept: a run.
-        waits: share of the decisions that waited.
+        waits, denied: share of the decisions that waited, and that asked for a kernel in vain.
     """
     results = [played.result for group in groups for played in group.rollouts]
     steps = [step for group in groups for played in group.rollouts for step in played.steps]
@@ -210,6 +210,7 @@ def told(groups: Sequence[Group]) -> dict[str, float]:
         "events": fmean(each.events for each in results),
         "kept": fmean(each.kept for each in results),
         "success": sum(each.kept for each in results) / tried if tried else 0.0,
+        "denied": fmean(step.was_denied for step in steps) if steps else 0.0,
         "waits": fmean(step.action == WAIT for step in steps) if steps else 1.0,
         "decisions": float(len(steps)),
     }

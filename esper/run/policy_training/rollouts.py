@@ -57,13 +57,15 @@ class Player:
 class Step:
     """A decision: what was known, the action, its log probability, the value that was expected.
 
-    has_failed: whether the kernel was not kept; None if none was asked for.
+    was_denied: whether it asked for a kernel that did not germinate, because safety refused it.
+    has_failed: whether the kernel was not kept; None if none germinated.
     """
 
     situation: Situation
     action: int
     log_prob: float
     value: float
+    was_denied: bool = False
     has_failed: bool | None = None
 
 
@@ -139,12 +141,19 @@ def play(index: int, rng_seed: int, number: int | None, player: Player) -> Playe
     explorer = _Explorer(player, replace(player.rules, price=task.price), generator)
     episode = Episode(task, rng_seed, policy=_Exploring(explorer))
     kept: set[tuple[str, str]] = set()
+    grew: list[bool] = []
     while not episode.is_over:
-        report = episode.step()
-        kept |= {(m.slot, m.blueprint) for m in report.moves if m.to_stage is SeedStage.FOSSILIZED}
+        moves = episode.step().moves
+        kept |= {(m.slot, m.blueprint) for m in moves if m.to_stage is SeedStage.FOSSILIZED}
+        born = {(m.slot, m.blueprint) for m in moves if m.to_stage is SeedStage.GERMINATED}
+        grew += [offer in born for offer in explorer.asked[len(grew) :]]
     steps = tuple(
-        replace(step, has_failed=None if offer is None else offer not in kept)
-        for step, offer in zip(explorer.steps, explorer.asked, strict=True)
+        replace(
+            step,
+            was_denied=offer is not None and not has_grown,
+            has_failed=offer not in kept if has_grown else None,
+        )
+        for step, offer, has_grown in zip(explorer.steps, explorer.asked, grew, strict=True)
     )
     return Played(steps, episode.finish())
 
