@@ -32,7 +32,7 @@ def learning_figures(lines: Sequence[Line]) -> dict[str, Figure]:
         "choices": _figure(
             "What was chosen",
             lines,
-            {"waits": "decisions to wait", "success": "kernels kept of those tried"},
+            {"waits": "waits", "denied": "asked in vain", "success": "kernels kept of those tried"},
             "share",
         ),
         "policy": _figure(

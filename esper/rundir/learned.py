@@ -10,6 +10,7 @@ from esper.rundir.records import RunState, load_lines, load_object, load_summary
 _NUMBERS = (
     "return",
     "waits",
+    "denied",
     "success",
     "entropy",
     "kl",

@@ -74,6 +74,27 @@ def test_it_grows_what_the_network_ranks_first_each_slot_once() -> None:
     assert first.learned
 
 
+def test_offers_that_safety_would_refuse_have_no_probability() -> None:
+    """Members that differ as much are less certain of a gain of 0.01 than of one of 0.03."""
+    learner, seen_now = learned_policy(RULES, linear_gain=0.1), observation()
+    learner.judge = Fixed(0.0, *[1.0] * 6)
+    situation = learner.situation(seen_now, learner.every_forecast(seen_now))
+    assert bool(situation.allowed.all())
+    least, *_, most = sorted(set(situation.doubts.tolist()))
+    limit = (least + most) / 2
+    strict = observation(max_uncertainty=limit)
+    situation = learner.situation(strict, learner.every_forecast(strict))
+    assert situation.allowed.tolist() == [each <= limit for each in situation.doubts.tolist()]
+    assert 0 < int(situation.allowed.sum()) < 6
+    for each in learner.decide(strict):
+        assert each.uncertainty is not None
+        assert each.uncertainty <= limit
+    (decision,) = learner.decide(observation(max_uncertainty=-0.1))
+    assert decision.reason == (
+        "every offer is less certain than safety.max_uncertainty=-0.1 allows"
+    )
+
+
 def test_a_decision_states_its_probability_urgency_risk_and_uncertainty() -> None:
     learner = policy()
     learner.judge = Fixed(0.0, -9.0, -9.0, 1.0, -9.0, -9.0, -9.0, risk=2.0)

@@ -14,6 +14,7 @@ from esper.rundir.learned import load_learned
 NUMBERS = {
     "return": 0.1,
     "waits": 0.7,
+    "denied": 0.1,
     "success": 0.5,
     "entropy": 0.6,
     "kl": 0.001,

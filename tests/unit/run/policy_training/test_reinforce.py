@@ -84,6 +84,20 @@ def test_a_kernel_has_failed_if_it_was_not_kept(groups: list[Group]) -> None:
         assert kept == played.result.kept
 
 
+def test_a_kernel_that_safety_refused_was_asked_for_in_vain_and_has_not_failed() -> None:
+    """A risk of 1 is beyond `safety.max_risk`; the network says it of every offer."""
+    net = untrained(config_of(RULES), 0)
+    head: Any = net.net.risk
+    with torch.no_grad():
+        head.last.bias.fill_(50.0)
+    player = Player(RULES, net.config, net.net.state_dict(), 0.1)
+    played = play(2000, 0, 0, player)
+    asked = [step for step in played.steps if step.action]
+    assert len(asked) > 2
+    assert all(step.was_denied and step.has_failed is None for step in asked)
+    assert played.result.events == 0
+
+
 def test_an_update_learns_from_what_it_played(groups: list[Group]) -> None:
     learner = training()
     before = copy.deepcopy(learner.net.state_dict())
