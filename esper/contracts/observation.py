@@ -51,7 +51,7 @@ class Observation:
     seed_windows: one for each live seed, by slot and seed order.
     is_suspect: True when the governor suspects that the network is damaged.
     events_left: growth events that `safety.max_events` leaves; None without a limit.
-    max_uncertainty: `safety.max_uncertainty`, beyond which a learned policy's request is refused.
+    max_uncertainty, max_risk: those of `safety`, beyond which a request is refused.
     curve: the loss over the FLOPs of training at the present size; the size changes when a seed is
         fossilized, or a fossilized one is taken out.
     curve_source: `training`, or `validation` while no training loss is known.
@@ -77,6 +77,7 @@ class Observation:
     affordable_flops: float = math.inf
     events_left: int | None = None
     max_uncertainty: float = 1.0
+    max_risk: float = 1.0
     curve: tuple[CurvePoint, ...] = ()
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()

@@ -90,6 +90,7 @@ class Observer:
             may_blend_again=in_time,
             events_left=self.safety.events_left(self.governor.trials.num_events),
             max_uncertainty=self.safety.max_uncertainty,
+            max_risk=self.safety.max_risk,
             data_flow=self.host.data_flow,
         )
 

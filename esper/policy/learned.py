@@ -90,8 +90,9 @@ class LearnedPolicy(GainPolicy):
         picked: list[tuple[int, Judgement]] = []
         said = None
         while len(picked) < most and bool(left.allowed.any()):
-            with torch.no_grad():
-                said = self.judge(collate([left]))
+            left, said = self._judged(left, observation.max_risk)
+            if not bool(left.allowed.any()):
+                break
             action = self.pick(left, said)
             if action == WAIT:
                 break
@@ -109,6 +110,19 @@ class LearnedPolicy(GainPolicy):
             for each in chosen:
                 self._read(situation, 1 + forecasts.index(each), each)
         return [self._asked(observation, each) for each in requests]
+
+    @torch.no_grad()
+    def _judged(self, situation: Situation, max_risk: float) -> tuple[Situation, Judgement]:
+        """Return a situation without the offers that safety would refuse as too risky, judged.
+
+        Actions that are refused in vain would be worth as much as to wait, and be learned for it.
+        """
+        said = self.judge(collate([situation]))
+        safe = situation.allowed & (said.risks.sigmoid() <= max_risk)
+        if bool((safe == situation.allowed).all()):
+            return situation, said
+        left = replace(situation, allowed=safe)
+        return left, self.judge(collate([left]))
 
     def reading(self, slot: str, blueprint: str) -> str:
         """Return what the network read of a kernel that it asked for last."""
@@ -183,9 +197,10 @@ class LearnedPolicy(GainPolicy):
     def _why_not(
         self, observation: Observation, forecasts: Sequence[Forecast], said: Judgement | None
     ) -> str:
-        if said is None:
-            most = observation.max_uncertainty
-            return f"every offer is less certain than safety.max_uncertainty={most:g} allows"
+        if said is None or not bool(said.ranks[0, 1:].isfinite().any()):
+            doubt, risk = observation.max_uncertainty, observation.max_risk
+            limits = f"safety.max_uncertainty={doubt:g} or safety.max_risk={risk:g}"
+            return f"every offer is beyond {limits}"
         ranks = said.ranks[0]
         best = int(ranks[1:].argmax())
         short = float(ranks[WAIT] - ranks[1 + best])

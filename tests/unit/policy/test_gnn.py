@@ -91,7 +91,7 @@ def test_offers_that_safety_would_refuse_have_no_probability() -> None:
         assert each.uncertainty <= limit
     (decision,) = learner.decide(observation(max_uncertainty=-0.1))
     assert decision.reason == (
-        "every offer is less certain than safety.max_uncertainty=-0.1 allows"
+        "every offer is beyond safety.max_uncertainty=-0.1 or safety.max_risk=1"
     )
 
 
