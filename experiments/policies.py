@@ -54,6 +54,8 @@ POLICIES = (
     "calendar_judged",
 )
 REGIMES = {"scarce": True, "plentiful": False}
+DEEP = 8
+"""Slots beyond which a host is a deep one."""
 
 
 LEARNED = {"gnn": GNN, "hierarchical": Hierarchical, "actor_critic": ActorCritic}
@@ -152,26 +154,24 @@ def main() -> None:
     cells = Cells(given.out, command)
     # Every figure is over never-grown runs, and the planner's advantage.
     names = tuple(dict.fromkeys(("never", "planner", *given.policies)))
+    tasks = range(given.first, given.first + given.tasks)
     wanted = [
-        (index, seed, name)
-        for index in range(given.first, given.first + given.tasks)
-        for seed in range(given.seeds)
-        for name in names
+        (index, seed, name) for index in tasks for seed in range(given.seeds) for name in names
     ]
     found = cells.fill(
         partial(run_cell, path=given.planner, networks=given.networks), wanted, given.processes
     )
     rows = dict(zip(wanted, found, strict=True))
     table = table_of(rows)
-    kinds = {
-        str(kind): table_of(
-            {key: row for key, row in rows.items() if draw_task(key[0]).kind == kind}
-        )
-        for kind in SlotKind
-        if {draw_task(key[0]).is_scarce for key in rows if draw_task(key[0]).kind == kind}
-        == {True, False}
+    kinds = {str(kind): [t for t in tasks if draw_task(t).kind == kind] for kind in SlotKind}
+    deep = [t for t in tasks if draw_task(t).num_slots > DEEP]
+    parts = {**kinds, f"deeper_than_{DEEP}_slots": deep}
+    by_host = {
+        name: table_of({key: row for key, row in rows.items() if key[0] in part})
+        for name, part in parts.items()
+        if {draw_task(t).is_scarce for t in part} == {True, False}
     }
-    cells.write(table=table, by_kind=kinds)
+    cells.write(table=table, by_host=by_host)
     print_table(table)
 
 
