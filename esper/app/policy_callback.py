@@ -13,6 +13,7 @@ from esper.app.callback import check_start, exit_on_error, failed
 from esper.app.schema import to_config
 from esper.contracts.errors import ConfigError
 from esper.run.policy_training.config import PolicyTraining, check_same
+from esper.run.policy_training.files import check_files
 from esper.rundir.layout import CONFIG
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState, load_object, state_of
@@ -31,7 +32,8 @@ class PolicyCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a training that cannot start or resume, before anything is written."""
         check_resumed = _check_resumed if self.resumes else None
-        check_start(config, "esper train-policy", _training_of, check_resumed)
+        to_checked = _training_of if self.resumes else _checked_of
+        check_start(config, "esper train-policy", to_checked, check_resumed)
 
     @exit_on_error()
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -51,6 +53,12 @@ class PolicyCallback(Callback):
 
 def _training_of(task: DictConfig) -> PolicyTraining:
     return to_config(task, PolicyTraining)
+
+
+def _checked_of(task: DictConfig) -> PolicyTraining:
+    config = _training_of(task)
+    check_files(config)
+    return config
 
 
 def _check_resumed(run_dir: Path, config: PolicyTraining) -> None:

@@ -53,7 +53,7 @@ def _train_task(cfg: DictConfig) -> None:
         typer.echo(line)
     key = "pretrained" if config.trains_net else "path"
     typer.echo(f"use it: esper train policy={name} policy.{key}={_shown(run_dir / name)}")
-    if config.trains_net:
+    if config.trains_net and config.num_updates:
         typer.echo(f"its learning curves: esper report {_shown(run_dir)}")
 
 
@@ -90,11 +90,25 @@ def _net_table(summary: dict[str, Any]) -> list[str]:
     rows = (
         ("updates", str(summary["updates"])),
         ("episodes", str(summary["episodes"])),
+        *_settled_rows(summary.get("settled")),
         (f"mean net gain on {judged['tasks']} other tasks", decimal(judged["net_gain"])),
         ("of the planner", decimal(judged["planner"])),
         ("states refused for their uncertainty", percent(judged["refused_share"])),
     )
     return ["", *(f"{name:<44}{value:>10}" for name, value in rows), ""]
+
+
+def _settled_rows(settled: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if settled is None:
+        return []
+    return [
+        ("settled trials of runs, learned from", str(settled["trials"])),
+        ("left out to judge by", str(settled["left_out"])),
+        ("of another gain model or version", str(settled["foreign"])),
+        ("passes that helped", str(settled["passes"])),
+        ("their error before, in log loss", decimal(settled["error_before"])),
+        ("their error after", decimal(settled["error_after"])),
+    ]
 
 
 def _task_line(record: dict[str, Any]) -> str:

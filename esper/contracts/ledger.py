@@ -12,6 +12,8 @@ MAX_REWARD = 1e100
 RUN_CONTEXT, KERNEL_CONTEXT = 4, 3
 """Numbers of a context that tell of the run, and of the germination; see `LedgerEntry.context`."""
 CONTEXT_SIZES = (RUN_CONTEXT, RUN_CONTEXT + KERNEL_CONTEXT)
+NEUTRAL = 0.5
+"""Number of a context that says nothing of a germination."""
 
 UNKNOWN = "unknown"
 """Task family and reward model of a ledger that names none."""

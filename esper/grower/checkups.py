@@ -106,9 +106,12 @@ class Checkups:
         found = self._found.get(state.spec.name)
         if found is None:
             return state
-        births = found.births if found.seeds == _seeds(state) else ()
         if not self.gives_scores:
+            before = set(found.seeds)
+            same = {seed[0] for seed in _seeds(state) if seed in before}
+            births = tuple(birth for birth in found.births if birth.blueprint in same)
             return replace(state, health=found.health, births=births)
+        births = found.births if found.seeds == _seeds(state) else ()
         scores = [birth.first_order for birth in births if birth.first_order is not None]
         score = max(scores, default=None)
         return replace(state, health=found.health, births=births, score=score)

@@ -153,20 +153,24 @@ class GrowerOptions(ControlOptions):
     def settler(self, policy: Policy, example_input: Tensor) -> Settler:
         """Return a settler, and open the store; raise DataError if it cannot be read."""
         family = self.task_family or family_of(example_input)
-        ledger = Ledger(family, reward_model_of(self.reward, self.attribution, self.verdict_rules))
+        model = reward_model_of(self.reward, self.attribution, self.verdict_rules)
+        ledger = Ledger(family, model, reads_health=self._strategy_reads_health)
         ledger.start_from(pool_priors(self.store.prior))
         run_id, store = self.run_id or uuid.uuid4().hex, self.store.open()
         return Settler(self.reward, policy, store, run_id, ledger)
 
     def reads_health(self, policy: Policy) -> bool:
         """Return whether the policy or the strategy reads the health of slots."""
-        return reads_health(policy) or bool(getattr(self.strategy, "reads_health", False))
+        return reads_health(policy) or self._strategy_reads_health
+
+    @property
+    def _strategy_reads_health(self) -> bool:
+        return bool(getattr(self.strategy, "reads_health", False))
 
     @property
     def gain_model(self) -> GainModel | None:
         """What tells a strategy that reads health what a germination promises; None without one."""
-        is_read = bool(getattr(self.strategy, "reads_health", False))
-        return shipped_gain_model() if is_read else None
+        return shipped_gain_model() if self._strategy_reads_health else None
 
     @property
     def verdict_rules(self) -> VerdictRules:

@@ -4,7 +4,7 @@
     measured  = gain that lasts - gain that was asked
     loss      = mean of huber(predicted - measured, NOISE)
 
-Each pass over the trials is validated on runs that were left out, and taken back if it does not
+Each pass over the trials is validated on others that were left out, and taken back if it does not
 predict them better.
 """
 
@@ -60,6 +60,15 @@ class SettledReport:
     error_after: float
 
 
+def check_number(trials: Sequence[Settled]) -> None:
+    """Raise DataError if there are too few trials to learn from."""
+    if len(trials) < LEAST_TRIALS:
+        raise DataError(
+            f"store: a network learns from at least {LEAST_TRIALS} settled trials that a network "
+            f"asked for beside the same gain model, this has {len(trials)}"
+        )
+
+
 def learn_settled(
     net: nn.Module, trials: Sequence[Settled], options: PPO, scale: float, seed: int
 ) -> SettledReport:
@@ -75,11 +84,7 @@ def learn_settled(
     Raises:
         DataError: if there are too few.
     """
-    if len(trials) < LEAST_TRIALS:
-        raise DataError(
-            f"store: a network learns from at least {LEAST_TRIALS} settled trials that a network "
-            f"asked for, this has {len(trials)}"
-        )
+    check_number(trials)
     left_out = _left_out(trials)
     learned = [each for each, out in zip(trials, left_out, strict=True) if not out]
     judged = [each for each, out in zip(trials, left_out, strict=True) if out]
@@ -113,12 +118,16 @@ def learn_settled(
 
 
 def _left_out(trials: Sequence[Settled]) -> list[bool]:
-    """Return which trials are left out: those of every fourth run, or every fourth of one run."""
+    """Return which trials are left out: those of every fourth run.
+
+    Where these are less than an eighth of all trials, or more than half, it is every fourth trial.
+    """
     runs = list(dict.fromkeys(each.run for each in trials))
-    if len(runs) == 1:
-        return [place % LEFT_OUT == LEFT_OUT - 1 for place in range(len(trials))]
     out = {run for place, run in enumerate(runs) if place % LEFT_OUT == 1}
-    return [each.run in out for each in trials]
+    left_out = [each.run in out for each in trials]
+    if len(trials) / 8 <= sum(left_out) <= len(trials) / 2:
+        return left_out
+    return [place % LEFT_OUT == LEFT_OUT - 1 for place in range(len(trials))]
 
 
 def _predicted(net: nn.Module, trials: Sequence[Settled], scale: float) -> Tensor:

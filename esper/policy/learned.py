@@ -131,7 +131,8 @@ class LearnedPolicy(GainPolicy):
     def _read(self, situation: Situation, action: int, forecast: Forecast) -> None:
         """Keep what the network read of a kernel that it asks for."""
         offer, value = forecast.offer, float(situation.values[action - 1])
-        text = to_text(situation, action, asked=forecast.gain - value)
+        asked = forecast.gain - value
+        text = to_text(situation, action, asked, self.model.digest)
         self._readings[offer.slot, offer.birth.blueprint] = text
 
     def pick(self, situation: Situation, said: Judgement) -> int:
@@ -243,6 +244,11 @@ def learned_net(rules: LearnedRules, model: GainModel, rng_seed: int) -> Learned
     Raises:
         ConfigError: if its files cannot be read, or it cannot state its uncertainty.
     """
+    if model.names != FEATURES:
+        raise ConfigError(
+            f"policy.path: policy={rules.kind} needs a gain model of all {len(FEATURES)} features, "
+            f"{rules.path} reads {len(model.names)}"
+        )
     if rules.pretrained is None:
         learned = untrained(config_of(rules), rng_seed)
     else:

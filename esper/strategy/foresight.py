@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esper.contracts.ledger import CONTEXT_SIZES, LedgerEntry
+from esper.contracts.ledger import CONTEXT_SIZES, NEUTRAL, LedgerEntry
 
 UNITS = 8
 """Hidden units."""
@@ -118,7 +118,7 @@ class _Net:
 
     def _row(self, place: tuple[str, ...], context: Sequence[float]) -> list[float]:
         named = set(enumerate(place))
-        padding = (0.0,) * (max(CONTEXT_SIZES) - len(context))
+        padding = (NEUTRAL,) * (max(CONTEXT_SIZES) - len(context))
         return [*(float(each in named) for each in self.names), *context, *padding]
 
     def _hidden(self, rows: Array) -> Array:

@@ -3,7 +3,8 @@
 An arm is a blueprint in a slot, offered by the seed that is bound to it there.  Its own record has
 the settled activations of that blueprint in slots of that name, kind and placement, of this run and
 of earlier ones.  It is shrunk towards its pool (see `pooling`), which has those of all slots of the
-kind and placement.  Only runs of the same task family and reward model count.
+kind and placement.  Only runs of the same task family and reward model count.  The ledger of a
+strategy that reads no health leaves out what earlier runs knew of it.
 """
 
 import math
@@ -15,6 +16,8 @@ from typing import Any
 
 from esper.contracts.arm import ArmStats
 from esper.contracts.ledger import (
+    CONTEXT_SIZES,
+    RUN_CONTEXT,
     UNKNOWN,
     LedgerEntry,
     Measurement,
@@ -30,7 +33,7 @@ from esper.strategy.foresight import MOST_TRIALS, Foresight, trials_of
 from esper.strategy.pooling import NOTHING, Tally, pool_weight
 from esper.strategy.predicted import by_regression, with_prior
 from esper.strategy.prior import NO_PRIOR, Prior
-from esper.strategy.record import ArmRecord, Pool, SeedRecord
+from esper.strategy.record import ArmRecord, Pool, SeedRecord, arm_of, pool_of
 from esper.strategy.reward_scale import RewardScale
 
 MAX_ENTRIES = 1000
@@ -43,8 +46,15 @@ _EMPTY = Pool()
 class Ledger:
     """Records per (slot, seed) of this run; per arm, and per pool, of all comparable runs."""
 
-    def __init__(self, task_family: str = UNKNOWN, reward_model: str = UNKNOWN) -> None:
+    def __init__(
+        self,
+        task_family: str = UNKNOWN,
+        reward_model: str = UNKNOWN,
+        *,
+        reads_health: bool = True,
+    ) -> None:
         self.task_family, self.reward_model = task_family, reward_model
+        self._context_size = max(CONTEXT_SIZES) if reads_health else RUN_CONTEXT
         self.selections = 0
         self._records: dict[tuple[str, int], SeedRecord] = defaultdict(SeedRecord)
         self._arms: dict[tuple[str, str, str, str], ArmRecord] = {}
@@ -66,7 +76,10 @@ class Ledger:
             for entry in entries
             if entry.run != run and self.is_comparable(entry)
         }
-        counted = aged(list(fresh.values()))
+        counted = [
+            replace(entry, context=entry.context[: self._context_size])
+            for entry in aged(list(fresh.values()))
+        ]
         for entry in counted:
             self._count(entry)
         self._foresight.former = trials_of(counted)[-MOST_TRIALS:]
@@ -130,15 +143,15 @@ class Ledger:
         if former is None or former.reward is None:
             raise ValueError(f"ledger: event '{event}' of run '{run}' has no reward to revise")
         entry = replace(former, reward=reward, weight=weight)
-        own = self._arms[_arm_of(entry)]
+        own = self._arms[arm_of(entry)]
         rewarded = [
             key
             for key, each in self._entries.items()
-            if each.reward is not None and _arm_of(each) == _arm_of(entry)
+            if each.reward is not None and arm_of(each) == arm_of(entry)
         ]
         num_later = len(rewarded) - 1 - rewarded.index((run, event))
         self._entries[run, event] = entry
-        self._pools[_pool_of(entry)].revise(former, entry)
+        self._pools[pool_of(entry)].revise(former, entry)
         self._scale.revise(former.reward, reward, own.revise(former, entry, num_later))
         return entry
 
@@ -278,18 +291,10 @@ class Ledger:
         return count, self._scale.unit(sum(own.recent[-count:]) / count) if count else 0.5
 
     def _count(self, entry: LedgerEntry) -> None:
-        own = self._arms.setdefault(_arm_of(entry), ArmRecord(len(self._arms)))
+        own = self._arms.setdefault(arm_of(entry), ArmRecord(len(self._arms)))
         within = own.settle(entry)
-        self._pools[_pool_of(entry)].settle(entry)
+        self._pools[pool_of(entry)].settle(entry)
         if entry.reward is not None:
             self._latest.append(own.index)
             del self._latest[:-MAX_WINDOW]
             self._scale.add(entry.reward, within, entry.weight)
-
-
-def _pool_of(entry: LedgerEntry) -> tuple[str, str, str]:
-    return entry.slot_kind, entry.placement, entry.blueprint
-
-
-def _arm_of(entry: LedgerEntry) -> tuple[str, str, str, str]:
-    return entry.slot, *_pool_of(entry)

@@ -212,3 +212,13 @@ def _mean(values: Sequence[float]) -> float:
 
 def _clip(value: float) -> float:
     return min(1.0, max(0.0, value))
+
+
+def pool_of(entry: LedgerEntry) -> tuple[str, str, str]:
+    """Return the key of the pool that counts an entry."""
+    return entry.slot_kind, entry.placement, entry.blueprint
+
+
+def arm_of(entry: LedgerEntry) -> tuple[str, str, str, str]:
+    """Return the key of the arm that counts an entry."""
+    return entry.slot, *pool_of(entry)

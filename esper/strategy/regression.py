@@ -6,7 +6,7 @@ a trial nor a prediction solves them.  Rewards are kept as they came, because th
 
 The context of a germination is x = (1, loss / (1 + loss), 1 + log10(learning rate) / 6, share of
 the epochs that are over), each in [0, 1].  A strategy that reads health adds what the run, the slot
-and the kernel say of the gain; a context without these numbers has 0 there.
+and the kernel say of the gain, each less its neutral value 0.5; a context without them has 0 there.
 """
 
 import math
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import mul
 
-from esper.contracts.ledger import RUN_CONTEXT
+from esper.contracts.ledger import NEUTRAL, RUN_CONTEXT
 from esper.contracts.observation import Observation
 
 RIDGE = 1.0
@@ -92,7 +92,8 @@ class Regression:
         while len(context) > (size := len(self.contexts)):
             self.inverse = [*([*row, 0.0] for row in self.inverse), [*[0.0] * size, 1 / RIDGE]]
             self.contexts, self.rewarded = [*self.contexts, 0.0], [*self.rewarded, 0.0]
-        return (*context, *(0.0,) * (len(self.contexts) - len(context)))
+        said = [number - NEUTRAL for number in context[RUN_CONTEXT:]]
+        return (*context[:RUN_CONTEXT], *said, *(0.0,) * (len(self.contexts) - len(context)))
 
     def _turned(self, context: Sequence[float]) -> tuple[list[float], float]:
         """Return A^-1 x, and x^T A^-1 x."""

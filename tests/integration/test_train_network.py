@@ -18,7 +18,7 @@ from esper.store.sqlite import read_file
 from tests.gain_models import tiny_task, write_gain_model
 from tests.integration.harness import lines_of
 from tests.integration.in_process import TINY, code_of, only, summary_of
-from tests.integration.tiny_policies import NETWORK, use_tiny_tasks
+from tests.integration.tiny_policies import LEARNED, NETWORK, PLAYED, use_tiny_tasks
 
 ROOT = Path(__file__).parents[2]
 FILES = ("learning.jsonl", "gnn.safetensors", "gnn.json")
@@ -155,7 +155,7 @@ def test_a_trained_network_decides_in_a_run(whole: Path, capfd: pytest.CaptureFi
 
 def test_a_training_goes_on_from_a_network(whole: Path) -> None:
     start = f"start={whole / 'gnn'}"
-    assert code_of(*NETWORK, start, "hydra.run.dir=further") == 0
+    assert code_of(*PLAYED, start, "hydra.run.dir=further") == 0
     first, further = (lines_of(run / "learning.jsonl")[0] for run in (whole, Path("further")))
     assert first["return"] != further["return"] or first["kl"] != further["kl"]
 
@@ -182,9 +182,7 @@ def test_a_network_learns_on_from_the_settled_trials_of_its_runs() -> None:
         start = FEATURES.index(BLUEPRINTS[0])
         shown = read.offers[0, start : start + len(BLUEPRINTS)]
         assert BLUEPRINTS[int(shown.argmax())] == entry.blueprint
-    learning = [
-        *NETWORK, "tasks=0", "policy.path=given", "store=sqlite", "store.path=trials.db"
-    ]  # fmt: skip
+    learning = [*LEARNED, "policy.path=given", "store=sqlite", "store.path=trials.db"]
     assert code_of(*learning, "hydra.run.dir=learned") == 0
     facts = summary_of(Path("learned"))["settled"]
     settled = [entry for entry in entries if entry.loss_reduction is not None]
@@ -195,6 +193,11 @@ def test_a_network_learns_on_from_the_settled_trials_of_its_runs() -> None:
     name = "gnn.safetensors"
     assert (Path("again") / name).read_bytes() == (Path("learned") / name).read_bytes()
     assert code_of(*STORED, "policy.pretrained=learned/gnn", "rng_seed=9") == 0
+    # Beside another gain model none of these trials counts; what is refused leaves no snapshot.
+    write_gain_model(Path("other"), bias=2.0)
+    elsewhere = [each.replace("given", "other") for each in learning]
+    assert code_of(*elsewhere, "hydra.run.dir=refused") == 1
+    assert not (Path("refused") / "ledger_snapshot.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -204,10 +207,19 @@ def test_a_network_learns_on_from_the_settled_trials_of_its_runs() -> None:
         (["learning.members=3"], "learning.members=3 has no effect on policy=gnn"),
         (["learning.target_every=3"], "no effect without learning.baseline=value"),
         (["learning.tasks_at_once=9"], "learning.tasks_at_once must be <= tasks=6, got 9"),
-        (["start=nowhere"], "the network nowhere.json or nowhere.safetensors is missing"),
+        (
+            ["learning.hidden=null", "start=nowhere"],
+            "start: the network nowhere.json or nowhere.safetensors is missing",
+        ),
         (["policy.pretrained=x"], "policy.pretrained=x has no effect"),
-        (["tasks=0"], "tasks must be >= 4, got 0"),
-        (["tasks=0", "store=sqlite"], "at least 10 settled trials that a network asked for, this"),
+        (["tasks=0"], "tasks must be >= 4, or 0 with a store to learn from, got 0"),
+        (["tasks=0", "store=redis"], "learning.tasks_at_once=2 has no effect with tasks=0"),
+        (["store=sqlite", "store.path=no.db"], "store.path: there is no file no.db"),
+        (
+            ["tasks=7"],
+            "tasks=7 leaves 1 over: an update plays learning.tasks_at_once=2, so make it 6",
+        ),
+        (["learning.hidden=16", "start=nowhere"], "learning.hidden=16 has no effect with start"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_line(
@@ -216,3 +228,4 @@ def test_what_cannot_be_trained_is_refused_in_a_line(
     assert code_of(*NETWORK, *arguments) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert said in line
+    assert not list(Path().iterdir())

@@ -7,11 +7,18 @@ import pytest
 from esper.run.policy_training import check, reinforce, rollouts, rows
 from tests.gain_models import tiny_task
 
-NETWORK = [
+PLAYED = [
     "train-policy", "policy=gnn", "tasks=6", "check_tasks=2", "learning.tasks_at_once=2",
-    "learning.rollouts=2", "learning.hidden=8", "learning.dropout=0.1", "learning.replay=100",
+    "learning.rollouts=2", "learning.dropout=0.1", "learning.replay=100",
 ]  # fmt: skip
+"""Three updates."""
+NETWORK = [*PLAYED, "learning.hidden=8"]
 """Three updates of a small network."""
+LEARNED = [
+    "train-policy", "policy=gnn", "tasks=0", "check_tasks=2", "learning.hidden=8",
+    "learning.dropout=0.1",
+]  # fmt: skip
+"""A small network that only learns from a store."""
 MODULES: tuple[ModuleType, ...] = (check, reinforce, rollouts, rows)
 
 

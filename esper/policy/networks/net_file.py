@@ -110,7 +110,9 @@ class LearnedNet:
         values.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def load_net(path: str, kind: str, sizes: InputSizes, gain_model: str) -> LearnedNet:
+def load_net(
+    path: str, kind: str, sizes: InputSizes, gain_model: str, key: str = "policy.pretrained"
+) -> LearnedNet:
     """Return the network in the files of a path.
 
     Args:
@@ -118,11 +120,12 @@ def load_net(path: str, kind: str, sizes: InputSizes, gain_model: str) -> Learne
         kind: of the policy that reads them.
         sizes: of what it is shown now.
         gain_model: digest of the policy's gain model.
+        key: that names the files in errors.
 
     Raises:
         ConfigError: if they cannot be read, or belong to another policy or gain model.
     """
-    where = f"policy.pretrained: the network {path}"
+    where = f"{key}: the network {path}"
     hint = f"train one: esper train-policy policy={kind}"
     with _located(path, kind) as found:
         learned = _readable(found, where, hint)

@@ -27,6 +27,10 @@ _IDLE_FOR_NETS = ("price", "pretrained", "uncertainty")
 """Keys that the training of a network does not read: each task has its own price."""
 _OF_FITS = tuple(each.name for each in fields(GainFit))
 """Keys of `learning` that the fit of a gain model reads; networks read the others."""
+_OF_SHAPE = ("hidden", "layers", "heads")
+"""Keys of `learning` that make a new network."""
+_OF_STORES = ("rate", "weight_decay", "batch_size", "gradient_limit")
+"""Keys of `learning` that a network reads which learns from a store."""
 _OF_NETS = ("check_tasks", "start", "logger")
 """Keys that only the training of a network reads."""
 _ALWAYS = ("rng_seed", "tasks", "first_task", "store.path")
@@ -64,8 +68,8 @@ class PolicyTraining:
     def __post_init__(self) -> None:
         require(0 <= self.rng_seed < 2**32, "rng_seed", "in [0, 2**32)", self.rng_seed)
         least, allowed = LEAST_TASKS, f">= {LEAST_TASKS}"
-        if self.trains_net and self.has_store:
-            allowed += ", or 0 to learn from the store alone"
+        if self.trains_net:
+            allowed += ", or 0 with a store to learn from"
         is_enough = self.num_tasks >= least or (
             self.tasks == 0 and self.trains_net and self.has_store
         )
@@ -83,6 +87,11 @@ class PolicyTraining:
             most = self.num_tasks
             at_once = self.learning.tasks_at_once
             require(at_once <= most, "learning.tasks_at_once", f"<= tasks={most}", at_once)
+            if left := most % at_once:
+                raise ValueError(
+                    f"tasks={most} leaves {left} over: an update plays learning.tasks_at_once="
+                    f"{at_once}, so make it {most - left} or {most - left + at_once}"
+                )
 
     @property
     def trains_net(self) -> bool:
@@ -118,13 +127,24 @@ class PolicyTraining:
         """Return whether the training of the policy depends on a key of `learning`."""
         return (key in _OF_FITS) is not self.trains_net
 
+    def _why_idle(self, key: str) -> str:
+        """Return why the training does not read a key of `learning`; empty if it does."""
+        if not self.reads(key):
+            return f"on policy={self.policy_name}"
+        if self.start is not None and key in _OF_SHAPE:
+            return "with start, whose network has a shape of its own"
+        if self.num_tasks == 0 and key not in (*_OF_STORES, *_OF_SHAPE, "dropout"):
+            return "with tasks=0, which plays nothing"
+        return ""
+
     def _refuse_idle_keys(self) -> None:
         """Raise ValueError if a key was changed that the training does not read."""
         for each in fields(self.learning):
             value = getattr(self.learning, each.name)
-            if value != each.default and not self.reads(each.name):
-                name = self.policy_name
-                raise ValueError(f"learning.{each.name}={value} has no effect on policy={name}")
+            if value != each.default and (why := self._why_idle(each.name)):
+                raise ValueError(f"learning.{each.name}={value} has no effect {why}")
+        if self.first_task is not None and self.num_tasks == 0:
+            raise ValueError(f"first_task={self.first_task} has no effect with tasks=0")
         for each in fields(self.policy):
             value, key = getattr(self.policy, each.name), each.name
             is_read = key not in _IDLE_FOR_NETS if self.trains_net else key in _READ
@@ -147,6 +167,8 @@ def values_of(config: PolicyTraining) -> dict[str, Any]:
     """Return the options as plain values; the first key of a group is its option's `name`."""
     values: dict[str, Any] = plain(config)
     values |= {"tasks": config.num_tasks, "first_task": config.start_task}
+    if not config.num_tasks:
+        del values["first_task"]
     for group in ("policy", "store", "logger"):
         name = option_name(group, getattr(config, group))
         values[group] = {"name": name, **values[group]}

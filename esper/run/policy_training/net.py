@@ -9,17 +9,18 @@ from typing import Any
 import torch
 
 from esper.checkpoint.rotation import CheckpointRotation
-from esper.learning.settled import SettledReport, learn_settled
+from esper.contracts.errors import ConfigError, DataError
+from esper.learning.settled import Settled, SettledReport, check_number, learn_settled
 from esper.logger.bus import EventBus
 from esper.policy.learned import SIZES, config_of, untrained
-from esper.policy.networks.net_file import LearnedNet, load_net
+from esper.policy.networks.net_file import LearnedNet, NetConfig, load_net
 from esper.policy.networks.shape import TEMPERATURE
 from esper.run.episodes.parallel import Workers
 from esper.run.policy_training.check import check
 from esper.run.policy_training.config import PolicyTraining, values_of
 from esper.run.policy_training.reinforce import Training
 from esper.run.policy_training.rows import trials_of
-from esper.rundir.layout import CHECKPOINTS, LEARNING, write_lines
+from esper.rundir.layout import CHECKPOINTS, LEARNING, SNAPSHOT, write_lines
 from esper.store.read_once import ReadOnce
 
 Tell = Callable[[int, dict[str, Any]], None]
@@ -37,10 +38,14 @@ def train_net(
         EsperError: if no checkpoint of the folder can be used, or a file cannot be written.
     """
     options, rules = config.learning, config.policy
-    training = Training(rules, options, _start(config), config.rng_seed)
     saved = CheckpointRotation(run_dir / CHECKPOINTS)
-    if (newest := saved.latest()) is not None:
-        training.load_state_dict(newest.saved.tree)
+    newest = saved.latest()
+    before = None if newest is None else newest.saved.tree
+    learned = start_of(config) if before is None else _resumed(config, before)
+    training = Training(rules, options, learned, config.rng_seed)
+    trials, foreign = _settled(config, run_dir)
+    if before is not None:
+        training.load_state_dict(before)
         write_lines(run_dir / LEARNING, training.history)  # a kill may have come before the line
     bus = EventBus(*config.logger.build(run_dir))
     bus.start(_facts(config, run_dir, training.updates))
@@ -53,30 +58,43 @@ def train_net(
             write_lines(run_dir / LEARNING, training.history)
             bus.epoch({"epoch": line["update"], **_scalars(line)})
             tell(training.updates, line)
-        settled = _learn_settled(config, run_dir, training)
+        settled = None
+        if config.has_store:
+            settled = {**asdict(_learn(config, training, trials)), "foreign": foreign}
         found = check(training.player, config.check_tasks, workers)
         end.summary = facts = {
             "updates": training.updates,
             "episodes": training.updates * number * options.rollouts,
-            **({} if settled is None else {"settled": asdict(settled)}),
+            **({} if settled is None else {"settled": settled}),
             "evaluation": {k: v for k, v in asdict(found).items() if k != "spreads"},
         }
     return replace(training.learned, spreads=found.spreads), facts
 
 
-def _learn_settled(
-    config: PolicyTraining, run_dir: Path, training: Training
-) -> SettledReport | None:
-    """Learn from the settled trials of a store that networks asked for; None without a store.
+def _settled(config: PolicyTraining, run_dir: Path) -> tuple[list[Settled], int]:
+    """Return the settled trials that networks asked for, and the number of foreign ones.
+
+    A store that is of no use leaves no snapshot, so that a resumed training reads it again.
 
     Raises:
         EsperError: if the store cannot be used, or holds too few.
     """
     if not config.has_store:
-        return None
+        return [], 0
     store = ReadOnce(option=config.store, run_dir=run_dir, run=str(run_dir.resolve())).open()
     with closing(store):
-        trials = trials_of(store.load())
+        entries = store.load()
+    try:
+        trials, foreign = trials_of(entries, config.policy.gain_model().digest)
+        check_number(trials)
+    except DataError:
+        (run_dir / SNAPSHOT).unlink(missing_ok=True)
+        raise
+    return trials, foreign
+
+
+def _learn(config: PolicyTraining, training: Training, trials: list[Settled]) -> SettledReport:
+    """Improve a network by settled trials."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the numbers must not depend on how many there are
     try:
@@ -96,15 +114,40 @@ class _Closing:
         self.bus.close(self.summary)
 
 
-def _start(config: PolicyTraining) -> LearnedNet:
-    """Return the network that the training starts from."""
+def start_of(config: PolicyTraining) -> LearnedNet:
+    """Return the network that a training starts from.
+
+    Raises:
+        ConfigError: if it, or the gain model, cannot be used.
+    """
     rules, options = config.policy, config.learning
     digest = rules.gain_model().digest
     if config.start is None:
         shape = options.shape_of(rules.hidden)
         learned = untrained(config_of(rules, shape, options.dropout), config.rng_seed)
         return replace(learned, gain_model=digest)
-    return load_net(config.start, rules.kind, SIZES, digest)
+    learned = load_net(config.start, rules.kind, SIZES, digest, key="start")
+    if options.dropout not in (0.0, learned.config.dropout):
+        raise ConfigError(
+            f"learning.dropout={options.dropout:g} has no effect: the network of start has a "
+            f"dropout of {learned.config.dropout:g}"
+        )
+    return replace(learned, gain_model=digest)
+
+
+def _resumed(config: PolicyTraining, before: dict[str, Any]) -> LearnedNet:
+    """Return a network like that of a checkpoint, whose numbers are yet to be loaded.
+
+    Raises:
+        ConfigError: if it was trained beside another gain model.
+    """
+    made, digest = NetConfig.load(before["network"]), config.policy.gain_model().digest
+    if before["gain_model"] != digest:
+        raise ConfigError(
+            "policy.path: the gain model is another one than when the training began; start a new "
+            "one"
+        )
+    return replace(untrained(made, config.rng_seed), gain_model=digest)
 
 
 def _facts(config: PolicyTraining, run_dir: Path, updates: int) -> dict[str, Any]:

@@ -109,6 +109,8 @@ class Training:
         """Return the state between two updates."""
         return {
             "history": self.history,
+            "network": asdict(self.learned.config),
+            "gain_model": self.learned.gain_model,
             "net": dict(self.net.state_dict()),
             "target": dict(self.target.state_dict()),
             "optimizer": _with_keys(self.optimizer.state_dict(), str),

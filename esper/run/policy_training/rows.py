@@ -9,9 +9,10 @@ import numpy as np
 
 from esper.contracts.errors import DataError
 from esper.contracts.ledger import LedgerEntry
-from esper.learning.gain_fit import GainData
+from esper.learning.gain_fit import GAINS, GainData
 from esper.learning.reading import from_text
 from esper.learning.settled import Settled
+from esper.policy.learned import SIZES
 from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
 from esper.run.episodes.short_hosts import training_task
@@ -83,21 +84,29 @@ def settled_data(entries: Sequence[LedgerEntry]) -> tuple[GainData, int]:
     return data, len(settled) - len(ours)
 
 
-def trials_of(entries: Sequence[LedgerEntry]) -> list[Settled]:
-    """Return the settled trials that a network asked for.
+def trials_of(entries: Sequence[LedgerEntry], gain_model: str) -> tuple[list[Settled], int]:
+    """Return the settled trials that a network asked for, and the number of foreign ones.
+
+    Foreign ones were described by another gain model or with other features than ours.
 
     Raises:
         DataError: if what it read is damaged.
     """
-    trials = []
+    trials, foreign = [], 0
+    columns = (SIZES.run, SIZES.node, SIZES.edge, SIZES.offer)
     for each in entries:
-        if each.reading and each.loss_reduction is not None:
-            try:
-                reading = from_text(each.reading)
-            except ValueError as error:
-                raise DataError(f"store: entry {each.event} of run {each.run}: {error}") from error
-            trials.append(Settled(each.run, reading, lasting_gain(each)))
-    return trials
+        if not each.reading or each.loss_reduction is None:
+            continue
+        try:
+            reading = from_text(each.reading)
+        except ValueError as error:
+            raise DataError(f"store: entry {each.event} of run {each.run}: {error}") from error
+        if reading.gain_model != gain_model or reading.columns != columns:
+            foreign += 1
+            continue
+        gain = min(max(lasting_gain(each), GAINS[0]), GAINS[1])
+        trials.append(Settled(each.run, reading, gain))
+    return trials, foreign
 
 
 def lasting_gain(entry: LedgerEntry) -> float:

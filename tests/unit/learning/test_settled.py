@@ -1,6 +1,6 @@
 """Learning on from settled trials: what improves, and what is taken back."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def trials(gain: float, noise: float = 0.0, runs: int = 8, each: int = 6) -> lis
     made = []
     for number in range(runs * each):
         value, other = torch.rand(2, generator=generator).tolist()
-        reading = Reading(make_situation(value), asked=0.25)
+        reading = Reading("abc", make_situation(value), asked=0.25)
         measured = 0.25 + gain * value + noise * (other - 0.5)
         made.append(Settled(f"run {number % runs}", reading, measured))
     return made
@@ -50,6 +50,18 @@ def test_a_pass_that_helps_nothing_is_taken_back() -> None:
 def test_of_a_single_run_every_fourth_trial_is_left_out() -> None:
     report = learn_settled(Scores(), trials(0.2, runs=1, each=12), Learning(), SCALE, seed=0)
     assert (report.trials, report.left_out) == (9, 3)
+
+
+def test_neither_part_is_left_with_a_few_trials_of_a_small_run() -> None:
+    """Two runs, one of which has a single trial: every fourth trial is left out."""
+    for alone in (0, 1):
+        made = trials(0.2, runs=2, each=8)
+        uneven = [
+            replace(each, run=f"run {int((at == 3) is (alone == 1))}")
+            for at, each in enumerate(made)
+        ]
+        report = learn_settled(Scores(), uneven, Learning(), SCALE, seed=0)
+        assert (report.trials, report.left_out) == (12, 4)
 
 
 def test_the_same_seed_learns_the_same() -> None:

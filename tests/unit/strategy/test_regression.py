@@ -52,23 +52,23 @@ def test_it_equals_the_normal_equations() -> None:
     assert variance == pytest.approx(x @ np.linalg.solve(matrix, x))
 
 
-def test_longer_contexts_make_it_larger_as_if_shorter_ones_had_had_zeros() -> None:
+def test_longer_contexts_make_it_larger_as_if_shorter_ones_said_nothing() -> None:
     rng = Random(5)
     short = [(1.0, rng.random(), 0.5, rng.random()) for _ in range(6)]
     long = [(1.0, rng.random(), 0.5, rng.random(), *(rng.random() for _ in "abc")) for _ in short]
     grown, whole = Regression(), Regression()
     for context in (*short, *long, *short):
         grown.add(context, sum(context))
-        whole.add((*context, 0.0, 0.0, 0.0)[:7], sum(context))
+        whole.add((*context, 0.5, 0.5, 0.5)[:7], sum(context))
     assert grown.predict(long[0]) == pytest.approx(whole.predict(long[0]))
-    assert grown.predict(short[0]) == pytest.approx(whole.predict((*short[0], 0.0, 0.0, 0.0)))
+    assert grown.predict(short[0]) == pytest.approx(whole.predict((*short[0], 0.5, 0.5, 0.5)))
     assert len(grown.inverse) == 7
     # Of what no trial had, the prior knows: its variance is that of the numbers themselves.
     fresh = Regression()
     for context in short:
         fresh.add(context, 1.0)
     known = fresh.predict(short[0])[2]
-    assert fresh.predict((*short[0], 0.5, 0.0, 1.0))[2] == pytest.approx(known + 1.25)
+    assert fresh.predict((*short[0], 0.5, 0.0, 1.0))[2] == pytest.approx(known + 0.5)
 
 
 def test_without_a_trial_it_expects_nothing() -> None:

@@ -41,11 +41,11 @@ from esper.store.sqlite import SQLite
             {"policy": GNN(), "learning": Learning(members=9)},
             "learning.members=9 has no effect on policy=gnn",
         ),
-        ({"policy": GNN(), "tasks": 0}, "tasks must be >= 4, got 0"),
+        ({"policy": GNN(), "tasks": 0}, "tasks must be >= 4, or 0 with a store to learn from, got"),
         ({"store": SQLite(path="a.db"), "tasks": 0}, "tasks must be >= 4, got 0"),
         (
             {"policy": GNN(), "tasks": 1, "store": SQLite(path="a.db")},
-            "tasks must be >= 4, or 0 to learn from the store alone, got 1",
+            "tasks must be >= 4, or 0 with a store to learn from, got 1",
         ),
         ({"policy": GNN(), "tasks": 5}, "learning.tasks_at_once must be <= tasks=5, got 12"),
         ({"store": Heuristic()}, "store must be one of memory, sqlite, redis, snapshot"),
@@ -89,14 +89,22 @@ def test_a_training_continues_under_the_same_configuration_alone() -> None:
         check_same({**before, "features": ["other"]}, config)
 
 
+def test_a_training_by_a_store_alone_names_no_task_to_play() -> None:
+    config = PolicyTraining(policy=GNN(), tasks=0, store=SQLite(path="a.db"))
+    assert config.num_updates == 0
+    assert command_of(config) == (
+        "esper train-policy rng_seed=0 tasks=0 policy=gnn store=sqlite store.path=a.db"
+    )
+
+
 def test_a_networks_training_names_its_own_keys_alone() -> None:
-    config = PolicyTraining(policy=GNN(caution=1.0), learning=Learning(hidden=32), start="old")
+    config = PolicyTraining(policy=GNN(caution=1.0), learning=Learning(rate=0.5), start="old")
     assert (config.num_tasks, config.start_task, config.num_updates) == (1200, 2000, 100)
     assert command_of(config) == (
-        "esper train-policy rng_seed=0 tasks=1200 first_task=2000 start=old learning.hidden=32 "
+        "esper train-policy rng_seed=0 tasks=1200 first_task=2000 start=old learning.rate=0.5 "
         "policy=gnn policy.caution=1.0 store=memory"
     )
     learning = deciding_values(config)["learning"]
     assert "members" not in learning
-    assert learning["hidden"] == 32
+    assert learning["rate"] == 0.5
     assert set(deciding_values(PolicyTraining())["learning"]) == {"members", "penalty"}
