@@ -76,8 +76,8 @@ def _teller_of_updates(config: PolicyTraining) -> Tell:
         left_s = (time.monotonic() - began_s) / (done - before) * (number - done)
         refused = f"  taken back: {line['refused']}" if line["refused"] else ""
         typer.echo(
-            f"{done:>5}/{number}  return {line['return']:+.3f}  kept {line['kept']:.1f} of "
-            f"{line['events']:.1f} events  entropy {line['entropy']:.2f}  KL {line['kl']:.4f}  "
+            f"{done:>5}/{number}  return {line['return']:+.3f}  {line['events']:.1f} events, "
+            f"{line['kept']:.1f} kernels kept  entropy {line['entropy']:.2f}  KL {line['kl']:.4f}  "
             f"{duration(left_s)} left{refused}"
         )
 

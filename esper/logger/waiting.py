@@ -18,6 +18,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._reason: str | None = None
+        self._is_plans = False
         self._has_grown = False
         self._kind, self._since, self._length = "", 0, 0
         self._told: set[str] = set()
@@ -25,11 +26,16 @@ class Waiting:
         self._latest: dict[str, str] = {}
 
     def take(self, event: Event) -> None:
-        """Note that this epoch opens a trial, or else the first reason why it does not."""
+        """Note that this epoch opens a trial, or else the first reason why it does not.
+
+        What a plan says that nothing came of is no reason where a strategy refused its seeds.
+        """
         if isinstance(event.body, LifecycleMove):
             self._has_grown |= event.body.to_stage is SeedStage.GERMINATED
-        elif self._reason is None:
-            self._reason = _obstacle(event.body)
+        elif self._reason is None or (self._is_plans and isinstance(event.body, Selection)):
+            reason = _obstacle(event.body)
+            if reason is not None:
+                self._reason, self._is_plans = reason, isinstance(event.body, Plan)
 
     def end_epoch(self, epoch: int) -> str | None:
         """Return a line at the `LONG`th epoch in a row with one reason, once for each reason."""

@@ -232,13 +232,14 @@ class GainPolicy(Policy):
         predicted = self._predicted.setdefault(slot.spec.name, {})
         predicted |= {n: self._prediction(each) for n, each in zip(names, chosen, strict=True)}
         risks = [seed.risk for seed in slot.seeds if seed.bound in names]
-        others = f", beside {' and '.join(names[1:])}" if names[1:] else ""
+        others = [f"{n} (net {e.net:+.3g})" for n, e in zip(names, chosen, strict=True)][1:]
+        beside = f", beside {' and '.join(others)}" if others else ""
         return Decision(
             kind=DecisionKind.ADAPT,
             slot=slot.spec.name,
             adaptation=Adaptation.ADD_NEURONS,
             num_seeds=len(names),
-            reason=f"{reason}{others}",
+            reason=f"{reason}{beside}",
             confidence=NormalDist().cdf(forecast.net / predicted[names[0]].error),
             risk=risk_of(observation, *risks),
             uncertainty=uncertainty,

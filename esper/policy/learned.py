@@ -30,7 +30,7 @@ from esper.policy.rules.adaptation import risk_of
 from esper.probe.rng_state import RngState, restored
 from esper.signals.features import Feature, feature_vector
 from esper.signals.gain_features import FEATURES
-from esper.signals.graph import EdgeFeature, RunFeature, observation_graph
+from esper.signals.graph import EdgeFeature, RunFeature, load_library, observation_graph
 from esper.signals.node_features import NodeFeature
 from esper.signals.scale import scaled_rows
 from esper.signals.slot_features import SlotFeature
@@ -65,11 +65,15 @@ class _Request:
 class LearnedPolicy(GainPolicy):
     """A policy that takes the action its network ranks first.
 
+    reads_gains: whether ranks depend on what the gain model predicts.
     judge: the network.
     """
 
+    reads_gains: ClassVar[bool] = True
+
     def __init__(self, options: LearnedRules, model: GainModel, learned: LearnedNet) -> None:
         super().__init__(options, model)
+        load_library()  # now, and not in the first epoch that decides
         self.rules = options
         self.learned, self.judge = learned, _judge(learned.net)
         self._trends = HealthTrends()
@@ -205,6 +209,9 @@ class LearnedPolicy(GainPolicy):
         ranks = said.ranks[0]
         best = int(ranks[1:].argmax())
         short = float(ranks[WAIT] - ranks[1 + best])
+        if not self.reads_gains:
+            untrained = " (it is untrained: policy.pretrained)" if short == 0 else ""
+            return f"the network prefers to wait, by {short:.3g}{untrained}"
         return f"the network prefers to wait, by {short:.3g} ({self.words(forecasts[best])})"
 
     def state_dict(self) -> dict[str, Any]:
@@ -291,6 +298,7 @@ class ActorCriticPolicy(LearnedPolicy):
     """The policy of `ActorCritic`."""
 
     name: ClassVar[str] = "actor_critic"
+    reads_gains: ClassVar[bool] = False
 
 
 POLICIES = {each.name: each for each in (GNNPolicy, HierarchicalPolicy, ActorCriticPolicy)}

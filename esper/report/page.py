@@ -160,7 +160,7 @@ def _promises(run: Run) -> str:
         "Expected: what the ledger knows of the blueprint in slots of this kind, with a prior from "
         f"its first-order score. Measured: the settled gain of the seed. {in_words(promises)}"
     )
-    return html.table(PROMISES, rows, "Nothing was promised: no plan knew what to expect.") + (
+    return html.table(PROMISES, rows, "The ledger knew of no gain to expect of a plan.") + (
         note if rows else ""
     )
 

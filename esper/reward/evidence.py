@@ -60,5 +60,5 @@ def credited(outcome: Outcome) -> str:
 
 
 def asked(outcome: Outcome) -> str:
-    """Return a description of the gain that verdicts ask of the seed at least."""
-    return f"of which verdicts ask {outcome.asked_gain:.2%}"
+    """Return a description of the gain from which on rewards count."""
+    return f"of which the first {outcome.asked_gain:.2%} earn nothing"

@@ -111,6 +111,11 @@ def observation_graph(
     return graph
 
 
+def load_library() -> None:
+    """Import what graphs need, which takes seconds; raise `ConfigError` if it is missing."""
+    _geometric_data()
+
+
 @cache
 def _geometric_data() -> Any:
     """Return the class of graphs; raise `ConfigError` if the extra `policy` is missing."""

@@ -60,7 +60,7 @@ def judge_prediction(
     sure = NormalDist().cdf((net - least) / deviation)
     words = (
         f"net gain {net:+.3g} +- {deviation:.2g} at age {seed.look.age}, of {predicted.gain:+.3g} "
-        f"predicted and {measured:+.3g} measured"
+        f"predicted and a lasting {measured:+.3g} measured"
     )
     wanted = rules.confidence_to_fossilize
     if sure >= wanted and gain > least:

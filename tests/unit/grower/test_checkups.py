@@ -262,3 +262,15 @@ def test_other_policies_are_not_probed() -> None:
     for report in steps(grower, 3, lambda model: pytest.fail("nothing reads it")):
         assert report.probe_ms == 0.0
         assert all(slot.health is None and slot.births == () for slot in report.observation.slots)
+
+
+def test_for_a_strategy_births_of_seeds_that_did_not_change_stay() -> None:
+    host = blocks(2)
+    checkups = checkups_of(host)
+    checkups.gives_scores = False
+    before = look(checkups)
+    grow(host, "1", 0, before[1].seeds[0].bound)
+    first, second = checkups.added_to(growable_states(host, 2))
+    assert first.births == before[0].births
+    assert second.births == before[1].births[1:]
+    assert first.score is None, "the policy ranks slots by itself"

@@ -80,3 +80,14 @@ def test_the_reason_of_most_epochs_is_told_with_its_latest_numbers() -> None:
     waiting = Waiting()
     lines(waiting, {1: "too young", 2: "2 of 4 is late", 3: "3 of 4 is late", 4: "4 of 4 is late"})
     assert waiting.most() == "3 of 4 epochs: 4 of 4 is late"
+
+
+def test_why_a_strategy_refused_its_seeds_is_the_reason_not_the_plan_for_them() -> None:
+    waiting = Waiting()
+    waiting.take(
+        Event(epoch=1, body=Plan(slot="a", kind="auto", changes=(), reasoning="two seeds"))
+    )
+    waiting.take(Event(epoch=1, body=Selection(strategy="fixed", slot="a", reason="wants none")))
+    waiting.take(Event(epoch=1, body=Selection(strategy="fixed", slot="a", reason="another")))
+    waiting.end_epoch(1)
+    assert waiting.most() == "1 of 1 epoch: wants none"

@@ -41,3 +41,12 @@ def test_an_untrained_network_waits() -> None:
     policy = learned_policy(ActorCritic(pretrained=None), linear_gain=1.0)
     assert policy.name == "actor_critic"
     assert grown(policy.decide(seen(measured_slot("a", make_birth(), linear_gain=0.9)))) == []
+
+
+def test_an_untrained_network_waits_and_says_that_it_is_untrained() -> None:
+    policy = learned_policy(ActorCritic(pretrained=None), linear_gain=1.0)
+    slot = measured_slot("a", make_birth("mlp"), linear_gain=0.5)
+    (decision,) = policy.decide(seen(slot))
+    assert decision.reason == (
+        "the network prefers to wait, by 0 (it is untrained: policy.pretrained)"
+    )

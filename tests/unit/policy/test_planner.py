@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -70,8 +71,8 @@ def test_of_a_slots_blueprints_the_best_grow_together_and_all_others_are_barred(
     (decision,) = policy.decide(seen(measured_slot("b", *births)))
     assert {*decision.barred} == set(CATALOGUE) - set(grown), "`lora` is not above the threshold"
     assert decision.num_seeds == len(grown)
-    beside = " and ".join(grown[1:])
-    assert decision.reason.endswith(f", beside {beside}" if beside else ", above 0.02")
+    beside = "".join(f"{' and' if at else ', beside'} {n} (net " for at, n in enumerate(grown[1:]))
+    assert re.sub(r"\+[0-9.e-]+\)", "", decision.reason).endswith(beside or ", above 0.02")
     assert set(policy.state_dict()["predicted"]["b"]) == set(grown)
 
 

@@ -76,7 +76,7 @@ def test_the_page_loads_nothing_and_tells_everything(tmp_path: Path, make_run: A
         "36 1 to 7, 9 to 16, 18 to 25, 27 to 34, 36 to 40 nothing to do",
         "PROBATIONARY → FOSSILIZED",
         "the highest draw of 4",
-        "Nothing was promised",
+        "The ledger knew of no gain to expect",
         "block2 lora 1 -0.055 -0.055",
         "num_seeds: 4",
     ):

@@ -12,7 +12,7 @@ def test_what_verdicts_ask_is_taken_off(settle: Any) -> None:
     reward = Gain(scale=2.0).judge(settle(gain=0.1, asked_gain=0.03))
     assert reward.total == pytest.approx(math.tanh(2 * 0.07))
     assert reward.components == {"accuracy": 0.1, "cost": 0.03}
-    assert "of which verdicts ask 3.00%" in reward.explanation
+    assert "of which the first 3.00% earn nothing" in reward.explanation
 
 
 def test_the_gain_in_accuracy_counts_when_asked_for(settle: Any) -> None:

@@ -79,3 +79,41 @@ def test_a_strategy_without_a_context_predicts_the_mean(make_entry: Make, make_s
     ledger = _ledger(make_entry, [{"reward": 0.0}, {"reward": 1.0, "blueprint": "b"}])
     arm = ledger.arm(make_spec(), 0, "b")
     assert (arm.predicted, arm.uncertainty) == (arm.mean_reward, 0.5)
+
+
+def test_contexts_without_health_say_nothing_of_what_health_says(
+    make_entry: Make, make_spec: Make
+) -> None:
+    """Trials of the same reward and run, half of them with neutral numbers, foresee alike."""
+    short, neutral = (1.0, 0.5, 0.5, 0.5), (1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    arms = []
+    for contexts in ((short, short), (short, neutral), (neutral, neutral)):
+        settled = [
+            {"blueprint": name, "reward": reward, "context": contexts[number % 2]}
+            for number in range(20)
+            for name, reward in (("a", 0.3), ("b", -0.3))
+        ]
+        ledger = _ledger(make_entry, settled)
+        arms.append([ledger.arm(make_spec(), 0, "a", view=View(features=c)) for c in contexts])
+    every = [(each.predicted, each.uncertainty) for pair in arms for each in pair]
+    assert all(each == pytest.approx(every[0]) for each in every)
+
+
+def test_a_strategy_that_reads_no_health_leaves_out_what_others_knew_of_it(
+    make_entry: Make, make_spec: Make
+) -> None:
+    """All trials of `a` had a slot that speaks for it, so that this explains their reward."""
+    told = (1.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.5)
+    entries = [
+        make_entry(f"{name}{number}", blueprint=name, reward=reward, context=told, run="other")
+        for number in range(20)
+        for name, reward in (("a", 0.3), ("b", -0.3))
+    ]
+    predicted = {}
+    for reads_health in (True, False):
+        ledger = Ledger(reads_health=reads_health)
+        assert ledger.warm_start(entries, "mine") == 40
+        arm = ledger.arm(make_spec(), 0, "a", view=View(features=told[:4]))
+        predicted[reads_health] = arm.predicted
+    assert predicted[False] == pytest.approx(0.75, abs=0.02)
+    assert predicted[True] < predicted[False] - 0.02

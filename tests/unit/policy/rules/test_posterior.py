@@ -42,7 +42,8 @@ def test_two_equally_sure_sources_meet_in_the_middle() -> None:
     decision = judge_prediction(seed, predicted, FREE)
     assert decision is not None
     assert decision.reason == (
-        "net gain +0.02 +- 0.035 at age 6, of +0.01 predicted and +0.03 measured: look again later"
+        "net gain +0.02 +- 0.035 at age 6, of +0.01 predicted and a lasting +0.03 measured: look "
+        "again later"
     )
 
 
