@@ -21,7 +21,7 @@ import torch
 
 from esper.learning.options import Learning
 from esper.learning.situation import collate
-from esper.policy.learned import config_of, untrained
+from esper.policy.learned_net import config_of, untrained
 from esper.run.episodes.episode import EpisodeResult
 from esper.run.policy_training.reinforce import Group, Training
 from esper.run.policy_training.rollouts import Played, Step

@@ -34,7 +34,8 @@ from esper.learning.situation import Situation, collate
 from esper.policy.actor_critic import ActorCritic
 from esper.policy.gnn import GNN
 from esper.policy.hierarchical import Hierarchical
-from esper.policy.learned import build_with, config_of, untrained
+from esper.policy.learned import build_with
+from esper.policy.learned_net import config_of, untrained
 from esper.policy.learned_rules import LearnedRules
 from esper.signals.gain_features import FEATURES, offers_of
 from experiments.cells import Cells

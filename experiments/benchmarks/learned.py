@@ -15,7 +15,8 @@ import torch
 from esper.learning.situation import Situation, collate
 from esper.policy.gnn import GNN
 from esper.policy.hierarchical import Hierarchical
-from esper.policy.learned import LearnedPolicy, build_with, config_of, untrained
+from esper.policy.learned import LearnedPolicy, build_with
+from esper.policy.learned_net import config_of, untrained
 from esper.policy.learned_rules import LearnedRules
 from esper.signals.gain_features import offers_of
 from experiments.benchmarks.figure import Figure

@@ -12,7 +12,7 @@ from esper.checkpoint.rotation import CheckpointRotation
 from esper.contracts.errors import ConfigError, DataError
 from esper.learning.settled import Settled, SettledReport, check_number, learn_settled
 from esper.logger.bus import EventBus
-from esper.policy.learned import SIZES, config_of, untrained
+from esper.policy.learned_net import SIZES, config_of, untrained
 from esper.policy.networks.net_file import LearnedNet, NetConfig, load_net
 from esper.policy.networks.shape import TEMPERATURE
 from esper.run.episodes.parallel import Workers

@@ -19,7 +19,8 @@ from esper.contracts.stage import SeedStage
 from esper.learning.situation import WAIT, Judgement, Situation
 from esper.policy.base import Policy
 from esper.policy.gain_policy import Forecast
-from esper.policy.learned import LearnedPolicy, untrained
+from esper.policy.learned import LearnedPolicy
+from esper.policy.learned_net import untrained
 from esper.policy.learned_rules import LearnedRules
 from esper.policy.networks.net_file import LearnedNet, NetConfig
 from esper.policy.networks.shape import TEMPERATURE

@@ -12,7 +12,7 @@ from esper.contracts.ledger import LedgerEntry
 from esper.learning.gain_fit import GAINS, GainData
 from esper.learning.reading import from_text
 from esper.learning.settled import Settled
-from esper.policy.learned import SIZES
+from esper.policy.learned_net import SIZES
 from esper.policy.rules.posterior import log_gain
 from esper.run.episodes.branches import Branch, measure_branches
 from esper.run.episodes.short_hosts import training_task

@@ -6,7 +6,8 @@ import torch
 
 from esper.contracts.decision import Decision, DecisionKind
 from esper.learning.situation import Batch, Judgement
-from esper.policy.learned import LearnedPolicy, build_with, config_of, untrained
+from esper.policy.learned import LearnedPolicy, build_with
+from esper.policy.learned_net import config_of, untrained
 from esper.policy.learned_rules import LearnedRules
 from tests.gain_models import full_model
 

@@ -89,14 +89,14 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("version", [3, 5])
+@pytest.mark.parametrize("version", [4, 6])
 def test_another_schema_version_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / "esper.db"
     SQLite(str(path)).open().close()
     other = sqlite3.connect(path)
     other.execute(f"PRAGMA user_version = {version}")
     other.close()
-    with pytest.raises(DataError, match=f"has schema version {version}, this Esper reads 4"):
+    with pytest.raises(DataError, match=f"has schema version {version}, this Esper reads 5"):
         SQLite(str(path)).open()
 
 

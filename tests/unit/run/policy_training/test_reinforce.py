@@ -11,7 +11,7 @@ import torch
 from esper.learning.options import Learning
 from esper.policy.actor_critic import ActorCritic
 from esper.policy.gnn import GNN
-from esper.policy.learned import config_of, untrained
+from esper.policy.learned_net import config_of, untrained
 from esper.run.episodes.episode import Episode, net_gain
 from esper.run.episodes.parallel import Workers
 from esper.run.policy_training import reinforce, rollouts
