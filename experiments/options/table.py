@@ -133,11 +133,11 @@ POLICIES = {
         policy/planner.caution                        50    events.decision.reason
         policy/planner.price                          0.5   events.decision.reason
         policy/planner.grow_until                     0.1   events.decision.reason
-        policy/planner.seeds_per_adaptation           1     events.decision.num_seeds
         signals.probe_every                           9     events.decision.reason
-        safety.max_uncertainty                        0     events.safety.reason
     """,
     "epochs=40 policy=planner": """
+        policy/planner.seeds_per_adaptation           1     events.decision.num_seeds
+        safety.max_uncertainty                        0     events.safety.reason
         policy/planner.embargo_epochs_after_cull      0     events.decision.reason
         policy/planner.max_live_seeds_per_slot        3     events.decision.reason
         policy/planner.min_improvement_to_fossilize   0.5   events.decision.reason
@@ -148,9 +148,9 @@ POLICIES = {
         policy/gnn.caution                            50    events.decision.reason
         policy/gnn.price                              0.5   events.decision.reason
         policy/gnn.grow_until                         0.1   events.decision.reason
-        policy/gnn.seeds_per_adaptation               1     events.decision.num_seeds
     """,
     "epochs=40 policy=gnn": """
+        policy/gnn.seeds_per_adaptation               1     events.decision.num_seeds
         policy/gnn.embargo_epochs_after_cull          0     events.decision.reason
         policy/gnn.max_live_seeds_per_slot            3     events.decision.reason
         policy/gnn.min_improvement_to_fossilize       0.5   events.decision.reason
