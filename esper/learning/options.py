@@ -62,6 +62,7 @@ class PPO:
     most_kl: largest mean divergence of an update, > 0; a pass that goes further is taken back.
     safety_penalty, max_risk: weight of a kernel's risk above `max_risk`; 0 leaves it out.
     uncertainty_penalty: weight of the gain model's uncertainty of what is chosen; 0 leaves it out.
+    anchor: weight of the divergence from the network before learning; 0 leaves it out.
     least_entropy: the entropy's weight doubles while the mean entropy is under it; 0 never.
     dropout: share of hidden numbers that are left out while learning, in [0, 1).
     """
@@ -79,6 +80,7 @@ class PPO:
     safety_penalty: float = 0.0
     max_risk: float = 0.9
     uncertainty_penalty: float = 0.0
+    anchor: float = 0.0
     least_entropy: float = 0.0
     dropout: float = 0.0
 
@@ -93,6 +95,7 @@ class PPO:
             "risk_weight",
             "safety_penalty",
             "uncertainty_penalty",
+            "anchor",
             "least_entropy",
         ):
             value = getattr(self, name)

@@ -6,6 +6,7 @@
             + risk_weight cross-entropy of the risk
             + safety_penalty sum over actions of p max(0, risk - max_risk)
             + uncertainty_penalty sum over actions of p doubt
+            + anchor sum over actions of p ln(p / p before learning)
 
 Source: Schulman et al. 2017.  A pass over the experiences that moves the policy too far, makes it
 certain of everything, or leaves a number that is not finite is taken back, and ends the update.
@@ -110,10 +111,16 @@ def update(
     experiences: Sequence[Experience],
     options: PPO,
     generator: torch.Generator,
+    first: nn.Module | None = None,
 ) -> Diagnostics:
     """Improve a network by experiences, of which there is at least one; return what it did.
 
-    The generator draws the order of the experiences, and the numbers that dropout leaves out.
+    Args:
+        net, optimizer: changed in place.
+        experiences: what was decided, and what it led to.
+        options: how to learn.
+        generator: draws the order of the experiences, and the numbers that dropout leaves out.
+        first: the network before all learning, for `anchor`; the present one where not given.
 
     Raises:
         DataError: if an experience is not valid.
@@ -121,6 +128,7 @@ def update(
     for each in experiences:
         each.check()
     every = _tensors(experiences)
+    first_N = _log_probs(net if first is None else first, every) if options.anchor else None
     scaled = normalised(every.advantages)
     drops = generator if options.dropout > 0 else None
     norms: list[float] = []
@@ -130,7 +138,10 @@ def update(
         order = torch.randperm(len(experiences), generator=generator)
         for rows in torch.split(order, options.batch_size):
             part = _tensors([experiences[row] for row in rows.tolist()])
-            loss = _loss(net(part.batch, drops), part, scaled[rows], options)
+            said = net(part.batch, drops)
+            loss = _loss(said, part, scaled[rows], options)
+            if first_N is not None:
+                loss = loss + options.anchor * _divergence(said, first_N[rows])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             norms.append(float(nn.utils.clip_grad_norm_(net.parameters(), options.gradient_limit)))
@@ -165,6 +176,21 @@ def _loss(said: Judgement, part: _Batch, advantages: Tensor, options: PPO) -> Te
         costs = options.safety_penalty * excess + options.uncertainty_penalty * part.batch.doubts
         loss = loss + (chances * costs).sum() / len(part.actions)
     return loss
+
+
+@torch.no_grad()
+def _log_probs(net: nn.Module, every: _Batch) -> Tensor:
+    """Return the log probabilities that a network gives all actions, (N, 1 + L)."""
+    log_probs: Tensor = net(every.batch).log_probs
+    return log_probs
+
+
+def _divergence(said: Judgement, others: Tensor) -> Tensor:
+    """Return the mean divergence from other log probabilities of at least as many actions."""
+    others = others[:, : said.log_probs.shape[1]]
+    known = said.log_probs.isfinite()
+    gaps = torch.where(known, said.log_probs, 0.0) - torch.where(known, others, 0.0)
+    return (said.log_probs.exp() * gaps).sum(1).mean()
 
 
 def _risk_loss(said: Judgement, part: _Batch) -> Tensor:

@@ -59,7 +59,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         self.net = learned.net
         self.optimizer = optimizer_of(self.net, options)
-        self.target = copy.deepcopy(self.net)
+        self.target, self.first = copy.deepcopy(self.net), copy.deepcopy(self.net)
         self.replay = Replay(options.replay, options.replay_age)
 
     @property
@@ -113,6 +113,7 @@ class Training:
             "gain_model": self.learned.gain_model,
             "net": dict(self.net.state_dict()),
             "target": dict(self.target.state_dict()),
+            "first": dict(self.first.state_dict()),
             "optimizer": _with_keys(self.optimizer.state_dict(), str),
             "replay": self.replay.state_dict(),
         }
@@ -122,6 +123,7 @@ class Training:
         self.history = list(state["history"])
         self.net.load_state_dict(state["net"])
         self.target.load_state_dict(state["target"])
+        self.first.load_state_dict(state["first"])
         self.optimizer.load_state_dict(_with_keys(state["optimizer"], int))
         self.replay.load_state_dict(state["replay"])
 
@@ -146,7 +148,8 @@ class Training:
         if self.options.replay:
             self.replay.add(experiences, self.updates)
             experiences += self.replay.draw(len(experiences), generator)
-        return update(self.net, self.optimizer, experiences, self.options, generator)
+        options = self.options
+        return update(self.net, self.optimizer, experiences, options, generator, self.first)
 
     def _experiences(self, groups: Sequence[Group]) -> list[Experience]:
         alone = leave_one_out(torch.tensor([group.returns for group in groups])).tolist()

@@ -122,6 +122,39 @@ def test_a_penalty_makes_costly_offers_less_probable(key: str) -> None:
     assert net.wait.item() > 0.05
 
 
+def test_the_divergence_from_the_network_before_learning_is_that_of_the_formula() -> None:
+    # At equal probabilities the gradient by the factor f of p = softmax(0, f, -f) is that of
+    # sum p ln(p / q): dp1 ln(p1 / q1) + dp2 ln(p2 / q2), dp1 = 1/3, dp2 = -1/3.
+    net, first = Scores(), Scores(factor=0.5)
+    q = torch.tensor([0.0, 0.5, -0.5]).softmax(0)
+    slope = float(q[2].log() - q[1].log()) / 3
+    given = PPO(passes=1, entropy=0.0, value_weight=0.0, anchor=2.0, gradient_limit=9.0)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    update(net, sgd, [experience(net, a, 0.0) for a in (0, 1)], given, generator(), first)
+    assert slope == pytest.approx(-1 / 3)
+    assert net.factor.item() == pytest.approx(-0.1 * 2.0 * slope)
+
+
+def test_an_anchor_holds_a_policy_near_the_network_before_learning() -> None:
+    nets = {}
+    for anchor in (0.0, 1.0):
+        nets[anchor], first = Scores(), Scores()
+        given = PPO(rate=0.05, entropy=0.0, anchor=anchor, passes=40, most_kl=9.0)
+        net = nets[anchor]
+        experiences = [experience(net, 1, 1.0), experience(net, 2, -1.0)]
+        update(net, optimizer_of(net, given), experiences, given, generator(), first)
+    assert 0.05 < nets[1.0].factor.item() < nets[0.0].factor.item()
+
+
+def test_an_action_that_is_not_allowed_leaves_the_divergence_finite() -> None:
+    net = Scores(factor=0.3)
+    situation = make_situation(1.0, -1.0, allowed=torch.tensor([True, False]))
+    barred = experience(net, 0, 1.0, situation=situation)
+    found = learned(net, [barred], anchor=1.0)
+    assert found.refused == ""
+    assert math.isfinite(net.factor.item())
+
+
 def test_a_pass_that_moves_too_far_is_taken_back() -> None:
     net = Scores()
     experiences = [experience(net, 1, 1.0), experience(net, 2, -1.0)]

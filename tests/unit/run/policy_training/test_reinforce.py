@@ -121,6 +121,7 @@ CHANGES: list[dict[str, Any]] = [
     {"most_kl": 1e-9},
     {"safety_penalty": 2.0, "max_risk": 0.3},
     {"uncertainty_penalty": 2.0},
+    {"anchor": 1.0},
     {"dropout": 0.5},
     {"baseline": "value"},
     {"baseline": "never"},
