@@ -1,12 +1,11 @@
 """What else a network says of actions: which slots moved it, and how sure it is."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from esper.learning.situation import WAIT, Judge, Situation, collate
+from esper.learning.situation import Judge, Scores, Situation, collate
 
 SAMPLES = 10
 """Passes with dropout that state an uncertainty."""
@@ -14,24 +13,23 @@ NAMED = 2
 """Slots that a reason names."""
 
 
-def speaking_slots(
-    judge: Judge, situation: Situation, actions: Sequence[int]
-) -> list[list[tuple[int, float]]]:
-    """Return, for each action, the slots that moved its rank over waiting most, and their parts.
+def speaking_slots(nodes: Tensor, scores: Scores, action: int) -> list[tuple[int, float]]:
+    """Return the slots that moved an action's score over waiting most, and their parts.
 
     A part, in logits, is the gradient times the difference of a slot's row from the mean of all
     (Shrikumar et al. 2017), of any slot in the graph; there is none where the graph has no say.
+
+    Args:
+        nodes: (S, C), rows of a situation, which require a gradient.
+        scores: of that situation alone, computed from them.
+        action: not to wait.
     """
-    nodes = situation.nodes.clone().requires_grad_()
     with torch.enable_grad():
-        ranks = judge(collate([replace(situation.only(*actions), nodes=nodes)])).ranks[0]
-        leads = ranks[1:] - ranks[WAIT]
-        gradients = [
-            torch.autograd.grad(lead, nodes, retain_graph=True, allow_unused=True)[0]
-            for lead in leads
-        ]
-    distances = (nodes - nodes.mean(0)).detach()
-    return [[] if each is None else _largest((each * distances).sum(1)) for each in gradients]
+        lead = scores.offers[action - 1] - scores.waits[0]
+    (slope,) = torch.autograd.grad(lead, nodes, retain_graph=True, allow_unused=True)
+    if slope is None:
+        return []
+    return _largest((slope * (nodes - nodes.mean(0))).sum(1).detach())
 
 
 def _largest(parts_S: Tensor) -> list[tuple[int, float]]:

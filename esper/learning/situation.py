@@ -135,8 +135,32 @@ class Judgement:
     risks: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What a network says of a batch before it is asked which actions are allowed.
+
+    waits: (B,), of waiting.  offers: (T,).  values, risks: as in `Judgement`.
+    """
+
+    waits: Tensor
+    offers: Tensor
+    values: Tensor
+    risks: Tensor
+
+    def detach(self) -> "Scores":
+        """Return the same numbers, without what their gradients need."""
+        every = (self.waits, self.offers, self.values, self.risks)
+        return Scores(*(each.detach() for each in every))
+
+
 class Judge(Protocol):
     """A network that judges situations."""
 
     def __call__(self, batch: Batch, generator: torch.Generator | None = None) -> Judgement:
         """Return a judgement; a generator draws the units that dropout leaves out, if given."""
+
+    def scores(self, batch: Batch, generator: torch.Generator | None = None) -> Scores:
+        """Return the scores, which do not depend on what is allowed."""
+
+    def decide(self, batch: Batch, scores: Scores) -> Judgement:
+        """Return the judgement by scores of the same offers."""

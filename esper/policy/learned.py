@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from esper.contracts.decision import Decision
 from esper.contracts.health import BlockHealth
@@ -61,7 +60,8 @@ class LearnedPolicy(GainPolicy):
         super().__init__(options, model)
         load_library()  # now, and not in the first epoch that decides
         self.rules = options
-        self.learned, self.judge = learned, _judge(learned.net)
+        self.learned = learned
+        self.judge: Judge = learned.net
         self._trends = HealthTrends()
         self._before: Mapping[str, BlockHealth] = {}
         self._readings: dict[tuple[str, str], str] = {}
@@ -76,13 +76,18 @@ class LearnedPolicy(GainPolicy):
         self, observation: Observation, forecasts: Sequence[Forecast], most: int
     ) -> list[Decision]:
         """Return requests for the offers that the network prefers to waiting, else to wait."""
-        situation = left = self.situation(observation, forecasts)
+        situation = self.situation(observation, forecasts)
+        nodes = situation.nodes.clone().requires_grad_()
+        with torch.enable_grad():
+            scores = self.judge.scores(collate([replace(situation, nodes=nodes)]))
+        plain = scores.detach()
+        # What is refused in vain would be worth as much as to wait, and be learned for it.
+        safe = situation.allowed & (plain.risks.sigmoid() <= observation.max_risk)
+        left = replace(situation, allowed=safe)
         picked: list[tuple[int, Judgement]] = []
         said = None
         while len(picked) < most and bool(left.allowed.any()):
-            left, said = self._judged(left, observation.max_risk)
-            if not bool(left.allowed.any()):
-                break
+            said = self.judge.decide(collate([left]), plain)
             action = self.pick(left, said)
             if action == WAIT:
                 break
@@ -90,29 +95,15 @@ class LearnedPolicy(GainPolicy):
             left = left.without_slot(action)
         if not picked:
             return [wait(self._why_not(observation, forecasts, said))]
-        actions = [action for action, _ in picked]
-        doubts = self.uncertainties(situation, actions)
-        spoke = speaking_slots(self.judge, situation, actions)
+        doubts = self.uncertainties(situation, [action for action, _ in picked])
         requests = []
-        for (action, said), doubt, slots in zip(picked, doubts, spoke, strict=True):
+        for (action, said), doubt in zip(picked, doubts, strict=True):
+            slots = speaking_slots(nodes, scores, action)
             chosen = self.with_companions(forecasts[action - 1], forecasts)
             requests.append(_Request(action, said, doubt, slots, chosen))
             for each in chosen:
                 self._read(situation, 1 + forecasts.index(each), each)
         return [self._asked(observation, each) for each in requests]
-
-    @torch.no_grad()
-    def _judged(self, situation: Situation, max_risk: float) -> tuple[Situation, Judgement]:
-        """Return a situation without the offers that safety would refuse as too risky, judged.
-
-        Actions that are refused in vain would be worth as much as to wait, and be learned for it.
-        """
-        said = self.judge(collate([situation]))
-        safe = situation.allowed & (said.risks.sigmoid() <= max_risk)
-        if bool((safe == situation.allowed).all()):
-            return situation, said
-        left = replace(situation, allowed=safe)
-        return left, self.judge(collate([left]))
 
     def reading(self, slot: str, blueprint: str) -> str:
         """Return what the network read of a kernel that it asked for last."""
@@ -217,11 +208,6 @@ class LearnedPolicy(GainPolicy):
         self.learned.check_digest(state["network"])
         super().load_state_dict(state)
         self._trends.load_state_dict(state["trends"])
-
-
-def _judge(net: nn.Module) -> Judge:
-    judge: Judge = net
-    return judge
 
 
 class GNNPolicy(LearnedPolicy):

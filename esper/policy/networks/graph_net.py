@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esper.learning.options import NetShape
-from esper.learning.situation import Batch, Judgement
+from esper.learning.situation import Batch, Judgement, Scores
+from esper.policy.networks.judge_net import JudgeNet
 from esper.policy.networks.shape import Dropout, Head, InputSizes, Sharpness
 
 
@@ -47,7 +48,7 @@ class _Messages(nn.Module):
         return left
 
 
-class GraphNet(nn.Module):
+class GraphNet(JudgeNet):
     """The network of `gnn`."""
 
     def __init__(self, sizes: InputSizes, shape: NetShape, dropout: float = 0.0) -> None:
@@ -64,17 +65,16 @@ class GraphNet(nn.Module):
         self.wait = Head(hidden, hidden, dropout)
         self.value = Head(hidden, hidden, dropout)
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Judgement:
-        """Return the judgement of a batch."""
+    def scores(self, batch: Batch, generator: torch.Generator | None = None) -> Scores:
+        """Return the scores of a batch."""
         h_NH = self.encode(batch, generator)
         mean_BH = batch.slots_mean(h_NH)
         offers = [h_NH[batch.places], mean_BH[batch.offer_rows], batch.offers]
         offers_T = torch.cat(offers, 1)
         scores_T = self.sharpness(batch.values) + self.offer(offers_T, generator)
         waits_B = self.wait(mean_BH, generator)
-        log_probs, ranks = self.decide(batch, waits_B, scores_T)
         values_B, risks_T = self.value(mean_BH, generator), self.risk(offers_T, generator)
-        return Judgement(log_probs, ranks, values_B, risks_T)
+        return Scores(waits_B, scores_T, values_B, risks_T)
 
     def encode(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return the states of the nodes, (N, H)."""
@@ -85,11 +85,6 @@ class GraphNet(nn.Module):
         left: Tensor = self.leave(h_NH)
         return left
 
-    def decide(self, batch: Batch, waits_B: Tensor, scores_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log probabilities and ranks of all actions, (B, 1 + L) each."""
-        logits = batch.table(waits_B, scores_T)
-        return logits.log_softmax(1), logits
-
 
 class TwoLevelNet(GraphNet):
     """The network of `hierarchical`: first whether to grow now, then which offer to take.
@@ -98,10 +93,10 @@ class TwoLevelNet(GraphNet):
     p(grow)  = sigmoid(best score - score of waiting)
     """
 
-    def decide(self, batch: Batch, waits_B: Tensor, scores_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log probabilities and ranks of all actions, (B, 1 + L) each."""
-        none = torch.full_like(waits_B, -torch.inf)
-        offers = batch.table(none, scores_T)
+    def decide(self, batch: Batch, scores: Scores) -> Judgement:
+        """Return the judgement by scores; what is not allowed has no part in it."""
+        waits_B = scores.waits
+        offers = batch.table(torch.full_like(waits_B, -torch.inf), scores.offers)
         best_B = offers.max(1).values
         can_grow = best_B.isfinite()
         grows_B = torch.where(can_grow, best_B - waits_B, 0.0)
@@ -110,4 +105,5 @@ class TwoLevelNet(GraphNet):
         log_wait = torch.where(can_grow, functional.logsigmoid(-grows_B), 0.0)
         log_probs = torch.where(offers.isfinite(), low + log_grow[:, None], -torch.inf)
         log_probs[:, 0] = log_wait
-        return log_probs, batch.table(waits_B, scores_T)
+        ranks = batch.table(waits_B, scores.offers)
+        return Judgement(log_probs, ranks, scores.values, scores.risks)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from esper.contracts.errors import ConfigError
 from esper.learning.options import NetShape
 from esper.policy.learned_rules import SHIPPED
 from esper.policy.networks.graph_net import GraphNet, TwoLevelNet
+from esper.policy.networks.judge_net import JudgeNet
 from esper.policy.networks.shape import InputSizes
 from esper.policy.networks.slot_net import SlotNet
 
@@ -36,7 +36,7 @@ class NetConfig:
     blind_from: int = 0
     reads_health: bool = False
 
-    def build(self) -> nn.Module:
+    def build(self) -> JudgeNet:
         """Return an untrained network."""
         if self.kind == "actor_critic":
             return SlotNet(
@@ -67,7 +67,7 @@ class LearnedNet:
     """
 
     config: NetConfig
-    net: nn.Module
+    net: JudgeNet
     gain_model: str | None = None
     spreads: tuple[float, ...] = ()
 

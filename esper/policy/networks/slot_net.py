@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from esper.contracts.errors import ConfigError
-from esper.learning.situation import Batch, Judgement
+from esper.learning.situation import Batch, Scores
+from esper.policy.networks.judge_net import JudgeNet
 from esper.policy.networks.shape import Dropout, InputSizes
 
 MAX_SEEDS = 16
 
 
-class SlotNet(nn.Module):
+class SlotNet(JudgeNet):
     """The network of `actor_critic`.
 
     blind_from: the first of a node's columns that say nothing of its health.
@@ -43,8 +44,8 @@ class SlotNet(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Judgement:
-        """Return the judgement of a batch.
+    def scores(self, batch: Batch, generator: torch.Generator | None = None) -> Scores:
+        """Return the scores of a batch.
 
         Raises:
             ConfigError: if a slot has more seeds than the network knows.
@@ -60,6 +61,5 @@ class SlotNet(nn.Module):
         h_NH = functional.relu(self.slot(torch.cat([nodes, h_BH[batch.node_rows]], 1)))
         h_NH = self.dropout(h_NH, generator)
         scores_T = self.actor(h_NH)[batch.places, batch.seeds]
-        ranks = batch.table(self.wait(h_BH)[:, 0], scores_T)
         risks_T = self.risk(h_NH)[batch.places, batch.seeds]
-        return Judgement(ranks.log_softmax(1), ranks, self.critic(h_BH)[:, 0], risks_T)
+        return Scores(self.wait(h_BH)[:, 0], scores_T, self.critic(h_BH)[:, 0], risks_T)
