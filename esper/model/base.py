@@ -29,11 +29,13 @@ class HostOptions:
     slots: `auto`, or a list of module paths; kept as a tuple, `("auto",)` for auto.
     num_seeds: seeds in each slot.
     placement: where kernels read: `series`, `parallel`, or `auto` (parallel if a kernel fits).
+    weights: file of trained weights to start from; None for new ones.
     """
 
     slots: Any = AUTO
     num_seeds: int = 4
     placement: str = AUTO
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", _slot_paths(self.slots))

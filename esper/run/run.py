@@ -23,6 +23,7 @@ from esper.logger.console import ConsoleSink
 from esper.logger.jsonl import Jsonl
 from esper.logger.serialise import plain
 from esper.model.fit import check_fit
+from esper.model.weights import load_weights
 from esper.options import ControlOptions
 from esper.run.checkpoints import RunCheckpoints
 from esper.run.config_file import config_values
@@ -32,7 +33,7 @@ from esper.run.shared_ledger import ledger_facts, run_store
 from esper.run.summary import git_sha, summarise, versions
 from esper.run.task import Task, scores
 from esper.run.usage import RunUsage
-from esper.rundir.layout import CONFIG, SUMMARY, write_json
+from esper.rundir.layout import CHECKPOINTS, CONFIG, SUMMARY, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import RunState
 from esper.training.optimizer import build_optimizer
@@ -66,7 +67,7 @@ def _run(
     options = {group: values[group]["name"] for group in _NAMED_GROUPS}
     torch.set_num_threads(config.training.threads)
     data = _load(config)
-    model = _build_model(config, data)
+    model = _build_model(config, data, run_dir)
     optimizer = build_optimizer(model, config.training)
     # Jobs of a sweep may run in parallel, where their displays would overwrite each other.
     screen = [] if sweep else [ConsoleSink()]
@@ -195,10 +196,16 @@ def _load(config: RunConfig) -> DataSet:
     return data.to(_device(config.device))
 
 
-def _build_model(config: RunConfig, data: DataSet) -> nn.Module:
-    """Return the model on the device of the data, after checking that it takes them."""
+def _build_model(config: RunConfig, data: DataSet, run_dir: Path) -> nn.Module:
+    """Return the model on the device of the data, after checking that it takes them.
+
+    Trained weights are read where the run begins: later ones are in its checkpoints.
+    """
     torch.manual_seed(config.rng_seed)
-    model: nn.Module = config.model.build(data.spec).to(data.train.x.device)
+    model: nn.Module = config.model.build(data.spec)
+    if config.model.weights is not None and not (run_dir / CHECKPOINTS).exists():
+        load_weights(model, config.model.weights)
+    model.to(data.train.x.device)
     answers = (*data.train.y[:EXAMPLE_BATCH].shape, data.spec.num_classes)
     check_fit(model, example_input(data), answers)
     return model

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from esper.contracts.metrics import TrainReport
 from esper.growth.param_groups import TAG, host_group
 from esper.signals.windows import finite_or_none
+from esper.training.frozen import hold_statistics
 from esper.training.objective import mean_loss
 from esper.training.options import Training
 from esper.training.safeguard import Safeguard
@@ -31,11 +32,15 @@ class Epoch:
         self.options = options
         self.start = (epoch - 1) / epochs
         self.step_share = 1 / (epochs * num_steps)
+        self.steps_before = (epoch - 1) * num_steps
+        self.warmup_steps = options.warmup_epochs * num_steps
 
     def learning_rate(self, step: int) -> float:
         """Return the host's learning rate at a step of this epoch, counted from 0."""
         options, progress = self.options, self.start + step * self.step_share
-        return options.lr * learning_rate_factor(options.schedule, progress, options.decay_from)
+        rate = options.lr * learning_rate_factor(options.schedule, progress, options.decay_from)
+        steps = self.steps_before + step + 1
+        return rate * min(1.0, steps / self.warmup_steps) if self.warmup_steps else rate
 
     def train(
         self,
@@ -60,6 +65,8 @@ class Epoch:
         kernels that make it fail; `Safeguard.run` lists the errors that propagate.
         """
         model.train()
+        if self.options.freeze_host:
+            hold_statistics(model)
         progress = progress or Progress()
         guard = Safeguard(model)
         for x_B, y_B in batches:
@@ -102,7 +109,8 @@ def _gradients(
     optimizer.zero_grad(set_to_none=True)
     logits = model(x_B)
     loss = mean_loss(logits, y_B)
-    loss.backward()  # type: ignore[no-untyped-call]
+    if loss.requires_grad:  # not that of a frozen host without kernels
+        loss.backward()  # type: ignore[no-untyped-call]
     return loss, logits
 
 

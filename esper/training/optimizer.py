@@ -7,8 +7,13 @@ from esper.training.options import Training
 
 
 def build_optimizer(model: nn.Module, options: Training) -> Optimizer:
-    """Return the optimizer that the options name, over all trainable parameters of `model`."""
+    """Return the optimizer that the options name, over all trainable parameters of `model`.
+
+    With `freeze_host` they are trainable no more, and take part without a gradient.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if options.freeze_host:
+        model.requires_grad_(False)
     if options.optimizer == "sgd":
         return SGD(
             parameters, options.lr, momentum=options.momentum, weight_decay=options.weight_decay

@@ -17,6 +17,8 @@ class Training:
     schedule: `wsd` is constant until `decay_from` of the budget, then falls linearly to 0;
         `cosine` falls from the start.
     decay_from: share of the budget after which `wsd` falls, in [0, 1].
+    warmup_epochs: in which the learning rate rises linearly from 0; for a host that is trained.
+    freeze_host: whether the host keeps its weights and statistics, and only kernels learn.
     clip_norm: largest gradient norm of each parameter group; 0 turns clipping off.
     steps_per_epoch: optimizer steps in an epoch; None for one pass over the data.
     threads: CPU threads of torch; more than one slows small networks if other processes run.
@@ -28,6 +30,8 @@ class Training:
     momentum: float = 0.9
     schedule: str = "wsd"
     decay_from: float = 0.6
+    warmup_epochs: float = 0.0
+    freeze_host: bool = False
     clip_norm: float = 1.0
     steps_per_epoch: int | None = None
     threads: int = 1
@@ -36,7 +40,7 @@ class Training:
         require_one_of("training.optimizer", self.optimizer, OPTIMIZERS)
         require_one_of("training.schedule", self.schedule, SCHEDULES)
         require(0 < self.lr < math.inf, "training.lr", "> 0 and finite", self.lr)
-        for key in ("weight_decay", "clip_norm"):
+        for key in ("weight_decay", "clip_norm", "warmup_epochs"):
             value = getattr(self, key)
             require(0 <= value < math.inf, f"training.{key}", ">= 0 and finite", value)
         require(0 <= self.momentum < 1, "training.momentum", "in [0, 1)", self.momentum)

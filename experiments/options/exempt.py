@@ -16,6 +16,7 @@ EXEMPT = {
     "store/redis.*": "needs a server",
     "store/snapshot.*": "needs the folder of another run",
     "policy/planner.cull_*": "is the rule of policy/schedule, whose rows drive it",
+    "model/*.weights": "names a file",
     "policy/planner.path": "names the files of a model",
     "policy/gnn.cull_*": "is the rule of policy/schedule, whose rows drive it",
     "policy/gnn.path": "names the files of a model",

@@ -64,6 +64,8 @@ TASKS = {
         training.weight_decay        0.5       metrics.train_loss
         training.schedule            cosine    metrics.learning_rate
         training.decay_from          0.3       metrics.learning_rate
+        training.warmup_epochs       2         metrics.learning_rate
+        training.freeze_host         true      metrics.train_loss
         training.clip_norm           0.1       metrics.train_loss
         training.steps_per_epoch     4         metrics.train_loss
     """,

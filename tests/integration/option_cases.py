@@ -92,6 +92,7 @@ CASES: dict[str, str] = {
     "on_cull_twin": (
         f"{DENSE} epochs=10 {EARLY} attribution.method=twin policy.price=1 growth.on_cull=twin"
     ),
+    "frozen": f"{DENSE} epochs=10 {EARLY} training.freeze_host=true training.warmup_epochs=1",
     "last": f"{DENSE} epochs=10 {EARLY} run.read_out=last",
     # the rest
     "custom": (

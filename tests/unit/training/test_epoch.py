@@ -1,4 +1,6 @@
 import math
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -7,10 +9,12 @@ from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
 from esper.training.epoch import Epoch, Progress, clip_each_group
+from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 from tests.unit.growth.builders import (
     awaken,
     batches,
+    blended,
     grow,
     kernel_of,
     make_host,
@@ -30,6 +34,36 @@ def test_the_rate_follows_the_budget_step_by_step() -> None:
     assert [first.learning_rate(step) for step in range(4)] == [0.1] * 4
     rates = [second.learning_rate(step) for step in range(4)]
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+
+
+def test_a_rate_warms_up_over_epochs() -> None:
+    # One and a half epochs of four steps: the rate rises by a sixth of the highest each step.
+    warm = options(schedule="constant", warmup_epochs=1.5)
+    first, second = (Epoch(warm, epoch, epochs=4, num_steps=4) for epoch in (1, 2))
+    assert [first.learning_rate(step) for step in range(4)] == pytest.approx(
+        [0.1 * part / 6 for part in (1, 2, 3, 4)]
+    )
+    rates = [second.learning_rate(step) for step in range(4)]
+    assert rates == pytest.approx([0.1 * 5 / 6, 0.1, 0.1, 0.1])
+
+
+def test_a_frozen_host_keeps_its_weights_while_its_kernel_learns() -> None:
+    frozen = options(freeze_host=True, optimizer="adamw")
+    model, drawn = make_model("sequential"), batches(steps=2)
+    host = make_host(model, "1", example=drawn[0][0], optimizer=partial(_freezing, model, frozen))
+    before = tensors(model)
+    # Without a kernel nothing has a gradient.
+    Epoch(frozen, 1, epochs=4, num_steps=2).train(model, host.optimizer, drawn)
+    assert same(tensors(model), before)
+    kernel = blended(host, "1")
+    born = tensors(kernel)
+    Epoch(frozen, 2, epochs=4, num_steps=2).train(model, host.optimizer, drawn)
+    assert not same(tensors(kernel), born)
+    assert same(tensors(model), before)
+
+
+def _freezing(model: nn.Module, frozen: Training, *_: Any, **__: Any) -> Optimizer:
+    return build_optimizer(model, frozen)
 
 
 def test_an_epoch_is_a_plain_loop_and_tells_the_means_over_its_samples() -> None:
