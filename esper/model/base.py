@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from esper.contracts.checks import require, require_one_of, require_whole
 from esper.contracts.data import DataSpec, InputKind
@@ -44,6 +44,10 @@ class HostOptions:
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return a host for such data; raises `ConfigError` if it does not fit."""
+        raise NotImplementedError
+
+    def wider(self) -> Self:
+        """Return the options of a host of twice the width; raises `ConfigError` if unknown."""
         raise NotImplementedError
 
 

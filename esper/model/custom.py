@@ -4,11 +4,12 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from esper.contracts.checks import require_whole
 from esper.contracts.data import DataSpec
 from esper.contracts.errors import ConfigError
 from esper.model.base import HostOptions
@@ -25,9 +26,11 @@ class Custom(HostOptions):
 
     factory: `package.module:function` (or class), also from the working directory.  It is called
         with the `DataSpec` if it has a required argument or one named `spec`, else without one.
+    width: what the factory gets as `width`; None for its own.
     """
 
     factory: str = ""
+    width: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +40,8 @@ class Custom(HostOptions):
             raise ValueError(
                 f"model.factory must be of the form package.module:function, got '{self.factory}'"
             )
+        if self.width is not None:
+            require_whole("model.width", self.width, 1)
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the user's network; adds the working directory to the import path.
@@ -51,6 +56,23 @@ class Custom(HostOptions):
         if not isinstance(host, nn.Module):
             raise self._refusal(f"returned {type(host).__name__}, not a torch.nn.Module")
         return host
+
+    def wider(self) -> Self:
+        """Return the options of a host of twice the width.
+
+        Raises:
+            ConfigError: if the factory takes no width, or has no usual one and none is given.
+        """
+        width = self.width
+        if width is None:
+            found = _parameters(self._resolve())
+            width = next((p.default for p in found if p.name == "width"), None)
+            if not isinstance(width, int) or isinstance(width, bool):
+                raise self._refusal(
+                    "cannot be widened: it needs an argument `width`, and a number as its default "
+                    "or in model.width"
+                )
+        return replace(self, width=2 * width)
 
     def _refusal(self, reason: str) -> ConfigError:
         return ConfigError(f"model.factory '{self.factory}': {reason}")
@@ -91,16 +113,28 @@ class Custom(HostOptions):
 
     def _call(self, factory: Callable[..., Any], spec: DataSpec) -> Any:
         """Call the factory, with `spec` if it takes one."""
-        try:
-            parameters = inspect.signature(factory).parameters.values()
-        except ValueError:  # written in C, without a signature
-            return factory()
-        required = [p for p in parameters if p.default is p.empty and p.kind not in _VARIADIC]
+        parameters = _parameters(factory)
+        given = {} if self.width is None else {"width": self.width}
+        if given and not any(p.name == "width" for p in parameters):
+            raise self._refusal(f"takes no width, model.width is {self.width}")
+        required = [
+            p
+            for p in parameters
+            if p.default is p.empty and p.kind not in _VARIADIC and p.name not in given
+        ]
         if len(required) > 1:
             names = ", ".join(parameter.name for parameter in required)
             raise self._refusal(f"must need one argument at most, the data's spec, needs {names}")
         for parameter in required or [p for p in parameters if p.name == "spec"]:
             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                return factory(spec)
-            return factory(**{parameter.name: spec})
-        return factory()
+                return factory(spec, **given)
+            return factory(**{parameter.name: spec}, **given)
+        return factory(**given)
+
+
+def _parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function; none of one that is written in C without a signature."""
+    try:
+        return list(inspect.signature(factory).parameters.values())
+    except ValueError:
+        return []

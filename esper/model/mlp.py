@@ -1,8 +1,8 @@
 """Dense blocks on flattened samples."""
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from esper.contracts.checks import require_whole
 from esper.contracts.data import DataSpec
@@ -27,6 +27,10 @@ class MLP(HostOptions):
         super().__post_init__()
         object.__setattr__(self, "hidden", widths("hidden", self.hidden))
         require_whole("model.width", self.width, 1)
+
+    def wider(self) -> Self:
+        """Return the options of a host of twice the width."""
+        return replace(self, width=2 * self.width, hidden=tuple(2 * each for each in self.hidden))
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the net; weights come from torch's global generator."""

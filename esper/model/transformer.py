@@ -1,8 +1,8 @@
 """A causal transformer that predicts the next token at each position."""
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from esper.contracts.checks import require, require_whole
 from esper.contracts.data import DataSpec
@@ -37,6 +37,10 @@ class Transformer(HostOptions):
             raise ValueError(
                 f"model.mlp_ratio must give at least one unit and be finite, got {self.mlp_ratio}"
             )
+
+    def wider(self) -> Self:
+        """Return the options of a host of twice the width; the heads become wider, not more."""
+        return replace(self, width=2 * self.width)
 
     def build(self, spec: DataSpec) -> "nn.Module":
         """Return the net; weights come from torch's global generator."""

@@ -23,8 +23,8 @@ FILES = {
 from torch import nn
 
 
-def narrow(spec):
-    return network(spec, 16)
+def narrow(spec, width=16):
+    return network(spec, width)
 
 
 def wide(spec):

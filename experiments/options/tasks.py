@@ -20,6 +20,8 @@ TASKS = {
         data/digits.split_seed       1         metrics.val_loss
         model/cnn.hidden             [2,8]     summary.params_initial
         model/cnn.channels           [8,8]     summary.params_initial
+        model/cnn.width              2         summary.params_initial
+        model/resnet.width           2         summary.params_initial
         model/resnet.channels        [8,8]     summary.params_initial
         model/resnet.blocks          2         summary.params_initial
         model/resnet.norm            batch     metrics.val_loss
@@ -57,6 +59,7 @@ TASKS = {
     """,
     "data=spirals training.steps_per_epoch=4 epochs=1 model.factory=own:narrow": """
         model/custom.factory         own:wide  summary.params_initial
+        model/custom.width           9         summary.params_initial
     """,
     "data=spirals data.num_samples=300 model=mlp epochs=4": """
         training.optimizer           sgd       metrics.train_loss

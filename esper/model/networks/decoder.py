@@ -1,6 +1,7 @@
 """A causal transformer over tokens.  B batch, T positions, D features, V vocabulary."""
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,12 @@ EMBEDDING_DEVIATION = 0.02
 
 
 class CausalAttention(nn.Module):
-    """Multi-head self-attention; a position attends to itself and those before it."""
+    """Multi-head self-attention; a position attends to itself and those before it.
+
+    fused_parts: layers whose weights are those of several, by name.
+    """
+
+    fused_parts: ClassVar[dict[str, int]] = {"queries_keys_values": 3}
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -41,6 +41,12 @@ def second(width=5, spec=None):
 def keyword(*, data):
     return nn.Linear(2, data.num_classes)
 
+def wide(spec, width=4):
+    return nn.Linear(width, spec.num_classes)
+
+def needs_width(width):
+    return nn.Linear(2, width)
+
 def greedy(a, b):
     return nn.Linear(2, 3)
 
@@ -105,6 +111,19 @@ def test_each_failure_is_one_line_that_names_the_factory(factory: str, text: str
         Custom(factory=factory).build(SPEC)
     assert str(caught.value).startswith(f"model.factory '{factory}': ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("user_folder")
+def test_a_factory_that_takes_a_width_can_be_widened() -> None:
+    host = Custom(factory="users_net:wide")
+    sizes = [each.build(SPEC).in_features for each in (host, host.wider(), host.wider().wider())]
+    assert sizes == [4, 8, 16]
+    assert Custom(factory="users_net:needs_width", width=3).wider().build(SPEC).out_features == 6
+    for name in ("plain", "needs_width"):
+        with pytest.raises(ConfigError, match="cannot be widened: it needs an argument `width`"):
+            Custom(factory=f"users_net:{name}").wider()
+    with pytest.raises(ConfigError, match=r"takes no width, model\.width is 3"):
+        Custom(factory="users_net:plain", width=3).build(SPEC)
 
 
 def test_no_factory_is_refused() -> None:
