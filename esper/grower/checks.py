@@ -16,6 +16,7 @@ from esper.attribution.twin import Train
 from esper.contracts.checks import is_whole, require
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
+from esper.grower.horizon import AUTO
 from esper.growth.host import Host
 from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
@@ -40,19 +41,13 @@ def check_arguments(*, epochs: Any, rng_seed: object, bus: object) -> None:
     Raises:
         ValueError: naming the argument, what it must be, and what it is.
     """
-    require(is_whole(epochs) and epochs >= 1, "epochs", "a whole number >= 1", repr(epochs))
+    valid = epochs == AUTO or (is_whole(epochs) and epochs >= 1)
+    require(valid, "epochs", "a whole number >= 1, or 'auto'", repr(epochs))
     require(is_whole(rng_seed), "rng_seed", "a whole number", repr(rng_seed))
     require(bus is None or isinstance(bus, EventBus), "bus", "an esper.EventBus", repr(bus))
 
 
-def check_step(
-    optimizer: Optimizer,
-    schedulers: Sequence[Any],
-    evaluate: object,
-    train: object,
-    trained: object,
-    loss: object,
-) -> None:
+def check_step(optimizer: Optimizer, schedulers: Sequence[Any], given: StepInputs) -> None:
     """Check the arguments of a control step, and what was made after the grower.
 
     Raises:
@@ -61,11 +56,11 @@ def check_step(
             runs with several processes.
     """
     check_processes()
-    _require(callable(evaluate), "evaluate", "a function of the model", evaluate)
-    for name, function in (("train", train), ("loss", loss)):
+    _require(callable(given.evaluate), "evaluate", "a function of the model", given.evaluate)
+    for name, function in (("train", given.train), ("loss", given.loss)):
         _require(function is None or callable(function), name, "a function", function)
-    is_report = trained is None or isinstance(trained, TrainReport)
-    _require(is_report, "trained", "an esper.TrainReport", trained)
+    is_report = isinstance(given.trained, TrainReport)
+    _require(is_report, "trained", "an esper.TrainReport", given.trained)
     if hasattr(optimizer.step, "_wrapped_by_lr_sched") and not schedulers:
         raise ConfigError(
             f"{type(optimizer).__name__} has a scheduler that was made after the grower: make the "

@@ -16,6 +16,7 @@ from esper.grower.prospects import untried_kernels
 from esper.kernels.kernel import Kernel
 from esper.kernels.pipeline import KernelPipeline
 from esper.kernels.request import Request
+from esper.policy.rules.growth import GrowthLimits, last_epoch
 
 KEPT_MB = 64.0
 """Upper limit of the weights of kernels kept from probe to probe, in MiB."""
@@ -34,9 +35,9 @@ class Checkup:
 
 
 class Checkups:
-    """Probes the network every `every` epochs up to `last_epoch`, and keeps what it found.
+    """Probes the network every `every` epochs while the policy may grow, and keeps what it found.
 
-    last_epoch: last epoch after which the policy may grow.
+    limits: until when the policy may grow; None for always.
     gives_scores: whether the births are the scores of slots, because the policy reads health.
     """
 
@@ -46,11 +47,11 @@ class Checkups:
         pipeline: KernelPipeline,
         *,
         every: int,
-        last_epoch: int,
+        limits: GrowthLimits | None = None,
         gives_scores: bool = True,
     ) -> None:
-        self.host, self.pipeline = costs.host, pipeline
-        self.every, self.last_epoch, self.gives_scores = every, last_epoch, gives_scores
+        self.host, self.costs, self.pipeline = costs.host, costs, pipeline
+        self.every, self.limits, self.gives_scores = every, limits, gives_scores
         self._epoch: int | None = None
         self._found: dict[str, Checkup] = {}
         self._kernels: dict[Request, Kernel] = {}
@@ -63,7 +64,9 @@ class Checkups:
         Returns the time that this took in ms, 0 without a probe.
         """
         is_due = self._epoch is None or epoch - self._epoch >= self.every
-        if not is_due or epoch > self.last_epoch or affordable_flops <= 0:
+        epochs, limits = self.costs.epochs, self.limits
+        last = epochs if limits is None else last_epoch(limits, epochs)
+        if not is_due or epoch > last or affordable_flops <= 0:
             return 0.0
         began = time.perf_counter()
         kernels = self._untried(states, affordable_flops)

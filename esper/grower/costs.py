@@ -17,12 +17,14 @@ these are the same if no other event is open and m <= 2.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from esper.attribution.options import Attribution, last_look_epoch
 from esper.attribution.trials import BACKWARD
 from esper.contracts.stage import LIVE
+from esper.grower.horizon import epochs_at
+from esper.grower.spent import Spent
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize
 from esper.growth.slot import Activation
@@ -34,23 +36,6 @@ COIN_ERRORS = 2.0
 _MAX_COST = {"muting": 1.3, "twin": 2.0, "ablation": 1.3}
 
 
-@dataclass
-class Spent:
-    """What a run has cost so far, and how much data an epoch has.
-
-    flops: FLOPs of training and attribution.
-    num_epochs, num_trained: finished epochs, and the training samples of all of them.
-    num_samples: training samples of the last epoch.
-    num_evaluated: samples of an evaluation.
-    """
-
-    flops: float = 0.0
-    num_epochs: int = 0
-    num_trained: int = 0
-    num_samples: int = 0
-    num_evaluated: int = 0
-
-
 class Costs:
     """The cost of a run, and the limit `safety.max_cost` on it."""
 
@@ -59,14 +44,19 @@ class Costs:
         host: Host,
         attribution: Attribution,
         safety: Safety,
-        epochs: int,
+        epochs: int | str,
         batch_size: int,
     ) -> None:
-        self.host, self.attribution, self.epochs = host, attribution, epochs
+        self.host, self.attribution, self._epochs = host, attribution, epochs
         self.batch_size = BatchSize(host.model, host.optimizer, batch_size)
         given, usual = safety.max_cost, _MAX_COST[attribution.method]
         self.max_cost = usual if given is None else given
         self.spent = Spent()
+
+    @property
+    def epochs(self) -> int:
+        """The budget, or the epochs with which a run without one reckons."""
+        return epochs_at(self._epochs, self.spent.num_epochs)
 
     def begin_epoch(self, num_samples: int | None) -> float:
         """Note the training samples of an epoch; return the FLOPs of its training.

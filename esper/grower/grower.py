@@ -28,6 +28,7 @@ from esper.grower.adapt import Adapted, Adapter
 from esper.grower.binding import bind_rested
 from esper.grower.candidates import Candidates
 from esper.grower.costs import Costs
+from esper.grower.horizon import epochs_at
 from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
@@ -49,8 +50,8 @@ class Grower:
         model: any module with a place for a slot; its slots are attached in place.
         optimizer: any that takes further parameter groups; kernels' rates follow its first group's.
         example_input: a batch that `model` accepts; only its shapes and size are used.
-        epochs: the budget.  Seeds germinate while enough of it is left for a verdict and an epoch
-            after it; budgets of up to 5 epochs do not grow.
+        epochs: the budget, or `auto` for none.  Seeds germinate while enough of it is left for a
+            verdict and an epoch after it; budgets of up to 5 epochs do not grow.
         rng_seed, bus: seed of all randomness of growth, and the receiver of every event.
         options: see `GrowerArguments`; by name or as objects: `policy="heuristic"`,
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
@@ -71,15 +72,15 @@ class Grower:
         optimizer: Optimizer,
         *,
         example_input: Tensor,
-        epochs: int,
+        epochs: int | str,
         rng_seed: int = 0,
         bus: EventBus | None = None,
         **options: Unpack[GrowerArguments],
     ) -> None:
         checks.check_arguments(epochs=epochs, rng_seed=rng_seed, bus=bus)
         self.options = chosen = GrowerOptions.of(options)
-        chosen.attribution.check_epochs(epochs)
-        self.epoch, self.epochs, self.bus, self.num_decisions = 0, epochs, bus or EventBus(), 0
+        chosen.attribution.check_epochs(epochs_at(epochs, 0))
+        self.epoch, self.bus, self.num_decisions = 0, bus or EventBus(), 0
         self.policy = chosen.policy.build(rng_seed)
         setup = chosen.setup(rng_seed, self.policy)
         self.host = self.make_host(model, optimizer, example_input, setup)
@@ -103,6 +104,11 @@ class Grower:
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
+
+    @property
+    def epochs(self) -> int:
+        """The budget; without one, the epochs with which the run reckons."""
+        return self.costs.epochs
 
     def __repr__(self) -> str:
         return f"Grower(epoch {self.epoch}/{self.epochs}, {self.host.extra_repr()})"
@@ -133,9 +139,8 @@ class Grower:
                 returns no loss per sample, or the policy needs a `probe`.
             ConfigError: if the optimizer has a scheduler that was made after the grower.
         """
-        schedulers = self.options.schedulers
-        checks.check_step(self.host.optimizer, schedulers, evaluate, train, trained, loss)
         given = checks.StepInputs(evaluate, train, trained or TrainReport(), loss, probe)
+        checks.check_step(self.host.optimizer, self.options.schedulers, given)
         return self.act(self.observe(given), loss)
 
     def observe(self, given: checks.StepInputs, modes: Modes | None = None) -> StepReport:
@@ -200,7 +205,8 @@ class Grower:
         if not seen.observation.is_suspect:
             self.governor.keep(self.epoch)
         self._prepare()
-        self._begin_epoch()
+        self.host.begin_epoch()
+        self._epoch_began = RngState.now()
         attribution_ms = seen.attribution_ms + ranking_ms
         return replace(seen, moves=tuple(self._moves), attribution_ms=attribution_ms)
 
@@ -286,10 +292,6 @@ class Grower:
         """Reward every seed that was fossilized or culled since the last call."""
         for outcome in map(self.options.priced, self.trials.settle(self.epoch)):
             self.emit(*self.settler.settle(outcome, self.host.slots[outcome.slot].spec))
-
-    def _begin_epoch(self) -> None:
-        self.host.begin_epoch()
-        self._epoch_began = RngState.now()
 
     def _prepare(self) -> None:
         """Prepare kernels and later looks for the end of the next epoch."""

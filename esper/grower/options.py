@@ -33,7 +33,7 @@ from esper.options import OPTIONS, ControlOptions
 from esper.orchestrator.base import Orchestrator
 from esper.policy.base import Policy, PolicyOption, reads_health, reads_scores
 from esper.policy.gain_files import shipped_gain_model
-from esper.policy.rules.growth import GrowthLimits, last_epoch
+from esper.policy.rules.growth import GrowthLimits
 from esper.policy.rules.verdict import VerdictRules, flops_price
 from esper.reward.base import RewardModel
 from esper.safety.options import GovernorOptions, Safety
@@ -190,14 +190,12 @@ class GrowerOptions(ControlOptions):
         prospects = Prospects(costs, pipeline, settler.ledger, self.verdict_rules, ranks=ranks)
         checkups = None
         if self.reads_health(settler.policy):
-            rules, epochs = self.policy, costs.epochs
-            last = last_epoch(rules, epochs) if isinstance(rules, GrowthLimits) else epochs
-            every = self.signals.probe_every
+            rules = self.policy
             checkups = Checkups(
                 costs,
                 pipeline,
-                every=every,
-                last_epoch=last,
+                every=self.signals.probe_every,
+                limits=rules if isinstance(rules, GrowthLimits) else None,
                 gives_scores=reads_health(settler.policy),
             )
         return Observer(costs, governor, prospects, self.signals, self.safety, checkups)

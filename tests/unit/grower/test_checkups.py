@@ -25,7 +25,7 @@ from esper.growth.requests import growable_states
 from esper.kernels.options import Kernels
 from esper.kernels.pipeline import KernelPipeline, build_kernel
 from esper.policy.base import Policy, wait
-from esper.policy.rules.growth import GrowthRules
+from esper.policy.rules.growth import GrowthLimits, GrowthRules
 from esper.policy.rules.verdict import VerdictRules
 from esper.signals.options import Signals
 from tests.unit.grower.ranked import X, blocks, loss, prospects_of
@@ -78,9 +78,10 @@ class ReadingPolicy(Policy):
         return [adapt(best.spec.name, 2)]
 
 
-def checkups_of(host: Host, every: int = 3, last_epoch: int = 30) -> Checkups:
-    costs = prospects_of(host).costs
-    return Checkups(costs, KernelPipeline(Kernels(), 0), every=every, last_epoch=last_epoch)
+def checkups_of(host: Host, every: int = 3, grow_until: float = 0.75) -> Checkups:
+    """Return the checkups of a run of 40 epochs."""
+    costs, limits = prospects_of(host).costs, GrowthLimits(grow_until=grow_until)
+    return Checkups(costs, KernelPipeline(Kernels(), 0), every=every, limits=limits)
 
 
 def look(
@@ -93,7 +94,7 @@ def look(
 
 
 def test_a_probe_is_taken_every_third_epoch_while_the_network_may_grow() -> None:
-    checkups, probe = checkups_of(blocks(2), last_epoch=8), Counted()
+    checkups, probe = checkups_of(blocks(2), grow_until=0.2), Counted()
     taken = []
     for epoch, affordable in [(1, 0.0), *((epoch, 99.0) for epoch in range(2, 12))]:
         states = growable_states(checkups.host, epoch)

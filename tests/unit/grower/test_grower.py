@@ -119,7 +119,7 @@ def test_a_budget_has_an_end() -> None:
     run = go(policy="never")
     with pytest.raises(ValueError, match="the budget of 14 epochs is over"):
         run.grower.step(losses)
-    with pytest.raises(ValueError, match="epochs must be a whole number >= 1, got 0"):
+    with pytest.raises(ValueError, match="epochs must be a whole number >= 1, or 'auto', got 0"):
         make_grower(epochs=0)
 
 
