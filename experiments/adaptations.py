@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from esper.contracts.decision import Adaptation
+from esper.contracts.decision import SLOT_CHANGES, Adaptation
 from esper.policy.heuristic import Heuristic
 from esper.policy.rules.growth import AUTO
 from experiments.cells import Cell, Cells
@@ -32,7 +32,7 @@ from experiments.tasks import SPLIT_SEED, WITHOUT_FILES, Place
 RESULT = Path(__file__).parent / "results" / "adaptations.json"
 
 ALONE = Adaptation.ADD_NEURONS.value
-CONDITIONS = (AUTO, *(adaptation.value for adaptation in Adaptation))
+CONDITIONS = (AUTO, *(adaptation.value for adaptation in SLOT_CHANGES))
 
 PLANS = {"diversify": ALONE, "ensemble": "add_layer", "specialize": "remove_neurons"}
 """The change that each kind of plan makes; the plan of a replacement has its name."""
@@ -84,7 +84,7 @@ def made(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def count(kinds: Iterator[str]) -> dict[str, int]:
     """Return how often each kind of change occurs, those that never do included."""
     found = list(kinds)
-    return {adaptation.value: found.count(adaptation.value) for adaptation in Adaptation}
+    return {adaptation.value: found.count(adaptation.value) for adaptation in SLOT_CHANGES}
 
 
 def table(rows: Sequence[Row]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _of_task(rows: Sequence[Row]) -> dict[str, Any]:
     conditions = dict.fromkeys(row["condition"] for row in rows)
     return {
         "runs_of_auto": len(plain),
-        "changes_of_auto": {each.value: _changes(plain, each.value) for each in Adaptation},
+        "changes_of_auto": {each.value: _changes(plain, each.value) for each in SLOT_CHANGES},
         "conditions": {each: _condition(runs, each) for each in conditions},
     }
 

@@ -18,7 +18,7 @@ from esper.contracts.slot import Placement
 from esper.growth.host import Host
 from esper.kernels.pipeline import build_kernel
 from esper.model.custom import Custom
-from esper.run.run import initial_host
+from esper.run.model import initial_host
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from esper.growth.apply import apply
 from esper.growth.host import Host
 from esper.growth.prepare import HostSetup, prepare
 from esper.kernels.pipeline import build_kernel
-from esper.run.run import example_input
+from esper.run.model import example_input
 from esper.run.task import Task, scores
 from esper.training.optimizer import build_optimizer
 from experiments.gate_kernels import enlist

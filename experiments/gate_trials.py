@@ -17,7 +17,7 @@ from esper.contracts.stage import SeedStage
 from esper.grower.grower import Grower
 from esper.logger.bus import EventBus
 from esper.policy.never import Never
-from esper.run.run import example_input
+from esper.run.model import example_input
 from esper.safety.options import Safety
 from esper.strategy.viability import Viability
 from experiments.gate_forks import Fork

@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from esper.app.schema import conf_dir
 from esper.config import RunConfig
+from esper.contracts.budget import AUTO, Budget
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
-from esper.run.config_file import FREE, check_same, config_values, is_free
+from esper.run.config_file import BUDGETS, FREE, check_same, config_values, is_free
 from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import (
@@ -94,7 +95,7 @@ def _check_further(folder: Path, further: Sequence[str], *, of_sweep: bool) -> N
         if of_sweep and not is_free(_key(option)):
             raise ConfigError(
                 f"{folder} is a sweep and continues with its own options, got {option} "
-                f"(allowed: {', '.join(('epochs', *FREE))}, but not store.prior)"
+                f"(allowed: {', '.join((*BUDGETS, *FREE))}, but not store.prior)"
             )
 
 
@@ -146,14 +147,22 @@ def check(run_dir: Path, config: RunConfig) -> None:
 
     summary = load_summary(run_dir) if state_of(run_dir) is RunState.FINISHED else None
     over = (summary or {}).get("epochs", 0)
+    is_open = config.epochs == AUTO
     with lock_run_dir(run_dir):
         newest = CheckpointRotation(run_dir / CHECKPOINTS).latest()
     if newest is not None:
         facts = newest.saved.facts
         # Fewer epochs are refused below, with what to do about it.
-        values = {**config_values(config), "epochs": max(config.epochs, over)}
+        epochs = AUTO if is_open else max(config.epochs, over)
+        values = {**config_values(config), "epochs": epochs}
         check_same(facts["config"], values, facts["epoch"])
-    if config.epochs <= over:
+        if is_open and summary is not None:
+            used = facts["elapsed_s"], summary["train_flops"]
+            if Budget.parse(config.budget).is_used(*used):
+                words = f"{run_dir} is finished: budget={config.budget} is used"
+                typer.echo(f"{words}; to continue it, give it a larger one, or budget=none")
+                raise SystemExit(0)
+    if not is_open and config.epochs <= over:
         longer = f"to continue it, give it a longer budget: epochs={2 * over}"
         words = f"{run_dir} is finished after {over} epochs; {longer}"
         if config.epochs < over:

@@ -1,6 +1,6 @@
 """The folder of a sweep: find its finished jobs, and write its table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esper.config import RunConfig
+from esper.contracts.budget import AUTO
 from esper.logger.format import measured
 from esper.report.sweep import Group, collect, metric_of, table, write_csv
 from esper.run.config_file import check_same, config_values
@@ -26,10 +27,19 @@ def finished_summary(run_dir: Path, config: RunConfig) -> dict[str, Any] | None:
     if state_of(run_dir) is not RunState.FINISHED:
         return None
     summary, before = load_summary(run_dir), load_object(run_dir / CONFIG)
-    if summary is None or before is None or summary["epochs"] < config.epochs:
+    if summary is None or before is None or not _is_long_enough(summary, before, config):
         return None
     check_same(before, config_values(config), epoch=0)
     return summary
+
+
+def _is_long_enough(
+    summary: Mapping[str, Any], before: Mapping[str, Any], config: RunConfig
+) -> bool:
+    if config.epochs != AUTO:
+        return bool(summary["epochs"] >= config.epochs)
+    same_budget = before.get("budget") == config.budget
+    return same_budget and summary.get("stopped_by") == "budget"
 
 
 def finish(sweep_dir: Path) -> bool:

@@ -24,13 +24,18 @@ class Adaptation(StrEnum):
     REMOVE_NEURONS = "remove_neurons"
     ADD_LAYER = "add_layer"
     REPLACE = "replace"
+    WIDEN = "widen"
+
+
+SLOT_CHANGES = tuple(each for each in Adaptation if each is not Adaptation.WIDEN)
+"""The kinds of change of a slot; the other is of the whole host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One request of a policy.
 
-    slot: name of the slot; None only when waiting.
+    slot: name of the slot; None when waiting, and to widen the whole host.
     seed: index of the seed to fossilize, cull or replace; None for any other adaptation, and where
         the orchestrator finds the seed to replace.
     num_seeds: number of seeds for an adaptation; None leaves it to the orchestrator.

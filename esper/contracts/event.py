@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     GOVERNOR = "governor"
     CHECKPOINT = "checkpoint"
     POLICY_UPDATE = "policy_update"
+    RESIZE = "resize"
+    MILESTONE = "milestone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

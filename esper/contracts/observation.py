@@ -57,6 +57,7 @@ class Observation:
     curve_source: `training`, or `validation` while no training loss is known.
     part_losses: finite training losses of the parts of each of the last `history_window` epochs.
     data_flow: between the slots; None if nothing reads health.
+    doublings: of the whole host's width so far.
     """
 
     metrics: EpochMetrics
@@ -82,6 +83,7 @@ class Observation:
     curve_source: str = "validation"
     part_losses: tuple[tuple[float, ...], ...] = ()
     data_flow: DataFlow | None = None
+    doublings: int = 0
 
     @property
     def epoch(self) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from esper.contracts.decision import Decision
 from esper.contracts.event import LifecycleMove
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
@@ -16,6 +17,7 @@ class StepReport:
     has_rolled_back: whether the governor rolled the network back.
     flops: FLOPs of the epoch for training the network and its twins, and for attribution.
     probe_ms: time of the probe of the slots' health; 0 if there was none.
+    widens: the policy's decision to widen the whole host, which a grower cannot do itself.
     """
 
     metrics: EpochMetrics
@@ -26,6 +28,7 @@ class StepReport:
     evaluation_ms: float
     attribution_ms: float
     probe_ms: float = 0.0
+    widens: Decision | None = None
 
     def __repr__(self) -> str:
         moves = [f"{move.slot}/{move.seed} -> {move.to_stage}" for move in self.moves]

@@ -13,10 +13,11 @@ from esper.attribution.evaluation import Evaluate
 from esper.attribution.first_order import Loss
 from esper.attribution.health import Probe
 from esper.attribution.twin import Train
+from esper.contracts.budget import AUTO
 from esper.contracts.checks import is_whole, require
+from esper.contracts.decision import Adaptation, Decision, Refusal
 from esper.contracts.errors import ConfigError
 from esper.contracts.metrics import TrainReport
-from esper.grower.horizon import AUTO
 from esper.growth.host import Host
 from esper.growth.inputs import BatchSize
 from esper.growth.refusals import check_processes
@@ -66,6 +67,22 @@ def check_step(optimizer: Optimizer, schedulers: Sequence[Any], given: StepInput
             f"{type(optimizer).__name__} has a scheduler that was made after the grower: make the "
             "scheduler first, and pass it as schedulers=[scheduler]"
         )
+
+
+def split(
+    decisions: Sequence[Decision], *, can_widen: bool
+) -> tuple[list[Decision], Decision | None, list[Decision | Refusal]]:
+    """Return the decisions about seeds, that to widen the host, and what to tell of refused ones.
+
+    The latter is told by whoever carries it out.
+    """
+    widens = [each for each in decisions if each.adaptation is Adaptation.WIDEN]
+    others = [each for each in decisions if each.adaptation is not Adaptation.WIDEN]
+    if can_widen or not widens:
+        return others, next(iter(widens), None), []
+    reason = "only a run of esper train can make its host wider"
+    told = [(each, Refusal(rule="widen", reason=reason, decision=each)) for each in widens]
+    return others, None, [each for pair in told for each in pair]
 
 
 def check_fresh(epoch: int) -> None:

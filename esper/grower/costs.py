@@ -22,8 +22,8 @@ from typing import Any
 
 from esper.attribution.options import Attribution, last_look_epoch
 from esper.attribution.trials import BACKWARD
+from esper.contracts.budget import epochs_at
 from esper.contracts.stage import LIVE
-from esper.grower.horizon import epochs_at
 from esper.grower.spent import Spent
 from esper.growth.host import Host
 from esper.growth.inputs import NUM_INPUTS, BatchSize

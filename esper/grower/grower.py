@@ -18,6 +18,7 @@ from esper.attribution.health import Probe
 from esper.attribution.modes import Modes
 from esper.attribution.trials import Trials
 from esper.attribution.twin import Train
+from esper.contracts.budget import epochs_at
 from esper.contracts.decision import Decision, DecisionKind
 from esper.contracts.event import Event, EventBody, EventKind, KernelBuilt, LifecycleMove
 from esper.contracts.metrics import EpochMetrics, TrainReport
@@ -28,7 +29,6 @@ from esper.grower.adapt import Adapted, Adapter
 from esper.grower.binding import bind_rested
 from esper.grower.candidates import Candidates
 from esper.grower.costs import Costs
-from esper.grower.horizon import epochs_at
 from esper.grower.later import plan_later_looks, take_later_looks
 from esper.grower.options import GrowerArguments, GrowerOptions
 from esper.grower.read_out import BestAverage
@@ -38,7 +38,6 @@ from esper.growth.lifecycle import advance_epoch, cull_overdue
 from esper.growth.prepare import prepare
 from esper.logger.bus import EventBus
 from esper.probe.rng_state import RngState
-from esper.probe.tensors import Tensors
 from esper.safety.recovery import KernelGuard
 from esper.safety.rollback import Governor
 
@@ -57,7 +56,8 @@ class Grower:
             `strategy=Thompson(prior_alpha=2)`, `slots=("block1",)`, ...  Pass the optimizer's
             schedulers, `schedulers=[scheduler]`: many of torch's cannot handle kernels' groups.
 
-    `statistics`: batch statistics of the last evaluation, by name; `make_*` may be replaced.
+    `statistics`: batch statistics of the last evaluation; `make_*` may be replaced; `can_widen`:
+    whether another grower takes its place where a step `widens`.
 
     Raises:
         ConfigError, ValueError: if an argument cannot be used, or no slot can be placed.
@@ -100,7 +100,7 @@ class Grower:
             self.host, self.selector, pipeline, self.reviewer, self.options.gain_model
         )
         self.adapter = Adapter(self.trials, pipeline, chosen.cooldown_epochs)
-        self.statistics: Tensors = {}
+        self.statistics, self.can_widen = dict[str, Tensor | None](), False
         self._moves: list[LifecycleMove] = []
         self._epoch_began = RngState.now()
         self._prepare()
@@ -192,8 +192,9 @@ class Grower:
     def act(self, seen: StepReport, loss: Loss | None = None) -> StepReport:
         """Let the policy decide, and carry out what safety accepts; return the whole report."""
         decisions = [] if seen.has_rolled_back else self.policy.decide(seen.observation)
-        self.emit(*decisions)
         self.num_decisions += len(decisions)
+        decisions, widens, events = checks.split(decisions, can_widen=self.can_widen)
+        self.emit(*decisions, *events)
         requests = [self.guard.bar(d) for d in decisions if d.kind is not DecisionKind.WAIT]
         accepted, events = self.reviewer.sift(requests, seen.observation)
         self.emit(*events)
@@ -207,8 +208,8 @@ class Grower:
         self._prepare()
         self.host.begin_epoch()
         self._epoch_began = RngState.now()
-        attribution_ms = seen.attribution_ms + ranking_ms
-        return replace(seen, moves=tuple(self._moves), attribution_ms=attribution_ms)
+        ms, moves = seen.attribution_ms + ranking_ms, tuple(self._moves)
+        return replace(seen, moves=moves, attribution_ms=ms, widens=widens)
 
     def read_out(self) -> int | None:
         """Give the model the best averaged network, and end the growth; return its epoch.

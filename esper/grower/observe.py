@@ -26,6 +26,8 @@ class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left.
 
     checkups: health and births of the slots; None if nothing reads them.
+    doublings: of the host's width so far.
+    is_closed: whether no trial may be opened, because the host is to change its size.
     ranking_ms, probe_ms: time that ranking and probing the slots took this epoch, 0 for none.
     """
 
@@ -42,6 +44,7 @@ class Observer:
         self.tracker, self.safety = SignalTracker(signals), safety
         self.prospects, self.checkups = prospects, checkups
         self.ranking_ms = self.probe_ms = 0.0
+        self.is_closed, self.doublings = False, 0
 
     def check(self, probe: object) -> None:
         """Raise ValueError if `probe` is no function, or is missing."""
@@ -57,7 +60,8 @@ class Observer:
     def may_grow(self, epoch: int) -> bool:
         """Return whether a seed that germinates after an epoch can get a verdict in time."""
         last = self.costs.epochs - self.costs.attribution.ages[0] - 1
-        return 1 <= epoch <= last and not self.governor.has_ended_growth
+        is_closed = self.is_closed or self.governor.has_ended_growth
+        return 1 <= epoch <= last and not is_closed
 
     def observe(
         self,
@@ -92,6 +96,7 @@ class Observer:
             max_uncertainty=self.safety.max_uncertainty,
             max_risk=self.safety.max_risk,
             data_flow=self.host.data_flow,
+            doublings=self.doublings,
         )
 
     def _measured(

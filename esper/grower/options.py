@@ -23,7 +23,7 @@ from esper.grower.observe import Observer
 from esper.grower.prospects import Prospects
 from esper.grower.settle import Settler
 from esper.growth.coin import Coin
-from esper.growth.options import Growth, ReadOut
+from esper.growth.options import AUTO, Growth, ReadOut
 from esper.growth.prepare import HostSetup
 from esper.kernels.options import Kernels, RecoveryOptions
 from esper.kernels.pipeline import KernelPipeline
@@ -120,6 +120,8 @@ class GrowerOptions(ControlOptions):
             valid = key in GROUPS or isinstance(value, kind)
             require(valid, key, f"an object of {kind.__module__}.{kind.__name__}", repr(value))
         self.attribution.check_stages(self.growth)
+        if self.growth.widen == AUTO:
+            raise ValueError("growth.widen=auto: only a run of esper train can make its host wider")
 
     def _check_types(self) -> None:
         """Check the options that no class of their own checks."""

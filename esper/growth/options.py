@@ -8,6 +8,10 @@ from esper.contracts.checks import require, require_one_of, require_types
 RAMPS = ("linear", "cosine", "sigmoid")
 ON_CULL = ("remove", "twin")
 READ_OUTS = ("best_average", "last")
+AUTO, NEVER = "auto", "never"
+WIDENS = (AUTO, NEVER)
+BIRTHS = {"shrink_perturb": 0.5, "preserving": 1.0}
+"""Share of what a host has learned that it keeps when it becomes wider; see `growth.widen`."""
 
 _LEAST = {
     "isolation_lr_factor": 0.0,
@@ -31,12 +35,18 @@ class Growth:
     training_epochs, blending_epochs, shadowing_epochs: stage lengths.
     divergence_factor: blending fails when the validation loss exceeds this multiple of its value
         at the start of blending.
+    widen: `auto` doubles the width of the whole host when it has used its size, `never` does not;
+        None for `auto` in a run without a number of epochs, and `never` in any other.
+    birth: of a wider host: `shrink_perturb` learns faster, `preserving` computes what the narrower
+        one did.
     on_cull: `remove` only removes the kernel; `twin` continues from the twin, with
         `attribution.method=twin`.
     """
 
     ramp: str = "linear"
     on_cull: str = "remove"
+    widen: str | None = None
+    birth: str = "shrink_perturb"
     isolation_lr_factor: float = 0.1
     lr_factor: float = 1.0
     warmup_epochs: float = 0.5
@@ -49,9 +59,17 @@ class Growth:
         require_types(self, "growth")
         require_one_of("growth.ramp", self.ramp, RAMPS)
         require_one_of("growth.on_cull", self.on_cull, ON_CULL)
+        if self.widen is not None:
+            require_one_of("growth.widen", self.widen, WIDENS)
+        require_one_of("growth.birth", self.birth, tuple(BIRTHS))
         for key, bound in _LEAST.items():
             value = getattr(self, key)
             require(bound <= value < math.inf, f"growth.{key}", f">= {bound} and finite", value)
+
+    @property
+    def shrink(self) -> float:
+        """Share of what a host has learned that it keeps when it becomes wider."""
+        return BIRTHS[self.birth]
 
     @property
     def epochs_to_trial(self) -> int:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
-from esper.probe.tensors import Tensors, tensors_of
+from esper.probe.modes import eval_mode
+from esper.probe.tensors import Tensors, put_tensors, tensors_of
 
 
 @torch.no_grad()
@@ -72,6 +73,28 @@ def embedded(name: str, old: Tensor, fresh: Tensor, parts: int = 1) -> Tensor:
         new[: old.shape[0], old.shape[1] :] = 0
     new[tuple(slice(size) for size in old.shape)] = old
     return new
+
+
+def check_widens(
+    narrow: nn.Module, fresh: nn.Module, noise: nn.Module, example: Tensor, shrink: float
+) -> None:
+    """Check that a network can be widened, and keeps its function with a shrink of 1.
+
+    The tensors of `fresh` change.
+
+    Raises:
+        ConfigError: if it cannot, or its function changes.
+    """
+    put_tensors(fresh, widened(tensors_of(narrow), fresh, noise, shrink))
+    if shrink < 1:
+        return
+    with eval_mode(narrow), eval_mode(fresh), torch.no_grad():
+        before, after = narrow(example), fresh(example)
+    if not torch.allclose(before, after, rtol=1e-3, atol=1e-5):
+        raise ConfigError(
+            "growth.birth=preserving does not hold for this host: layers such as norms read old "
+            "and new units together (allowed: shrink_perturb)"
+        )
 
 
 def fused_parts(model: nn.Module) -> dict[str, int]:

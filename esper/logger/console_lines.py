@@ -13,6 +13,7 @@ from esper.contracts.event import (
     Recovery,
     SeedPerformance,
 )
+from esper.contracts.size import Milestone, Resized
 from esper.contracts.stage import MARKS, SeedStage
 from esper.logger.format import (
     count,
@@ -55,6 +56,8 @@ class EventLines:
             LifecycleMove: self._move,
             Recovery: _recovery,
             GovernorAction: _governor,
+            Resized: _resized,
+            Milestone: _milestone,
             Refusal: self._refused,
         }
 
@@ -118,6 +121,20 @@ def _governor(body: GovernorAction) -> str:
     return f"! governor: {done[body.action]}: {body.reason}{culled}"
 
 
+def _resized(body: Resized) -> str:
+    size = f"{count(body.parameters_before)} -> {count(body.parameters_after)} parameters"
+    word = "wider" if body.parameters_after > body.parameters_before else "back"
+    return f"= {word}, {body.width} times its first width ({size}): {body.reason}"
+
+
+def _milestone(body: Milestone) -> str:
+    accuracy = "" if body.val_accuracy is None else f", accuracy {percent(body.val_accuracy)}"
+    return (
+        f"so far {magnitude(body.flops)}FLOPs: best network of epoch {body.best_epoch}, validation "
+        f"loss {decimal(body.val_loss, 4)}{accuracy}, {count(body.parameters)} parameters"
+    )
+
+
 def final_lines(summary: Mapping[str, Any], why_waited: str | None = None) -> list[str]:
     """Return the result, the kept kernels, the cost, and the folder and command to see more.
 
@@ -128,7 +145,8 @@ def final_lines(summary: Mapping[str, Any], why_waited: str | None = None) -> li
         epochs = f"{summary['epochs_not_finite']} of {plural(summary.get('epochs') or 0, 'epoch')}"
         lines.append(f"The loss was not finite in {epochs}: lower training.lr.")
     lines += _grown(summary)
-    if why_waited is not None and summary.get("seeds_germinated") == 0:
+    has_grown = summary.get("seeds_germinated") != 0 or summary.get("width", 1) > 1
+    if why_waited is not None and not has_grown:
         lines.append(f"Nothing was tried. Reason in {why_waited}.")
     lines.append(_cost(summary))
     if ledger := ledger_line(summary):
@@ -160,6 +178,8 @@ def ledger_line(summary: Mapping[str, Any]) -> str | None:
 def _result(summary: Mapping[str, Any]) -> str:
     status = summary.get("status") or "finished"
     words = f"{status.capitalize()} after {plural(summary.get('epochs') or 0, 'epoch')}"
+    if (stop := summary.get("stopped_by", "epochs")) != "epochs":
+        words += " by its budget" if stop == "budget" else f" by {stop}"
     test = summary.get("test_accuracy")
     if test is not None:
         words += f": test accuracy {percent(test)}{_read_out(summary)}"
@@ -180,9 +200,12 @@ def _grown(summary: Mapping[str, Any]) -> list[str]:
     size = f"{count(before)} -> {count(after)} parameters"
     if before and after is not None:
         size += f" ({signed_percent((after - before) / before)})"
+    width, tried = summary.get("width", 1), plural(summary.get("seeds_germinated") or 0, "kernel")
+    if width > 1:
+        size += f", {width} times its first width"
     if not grown:
-        tried = plural(summary.get("seeds_germinated") or 0, "kernel")
-        return [f"Nothing grew for good: {tried} tried, {size}."]
+        what = "Nothing grew for good" if width == 1 else "Grew as a whole"
+        return [f"{what}: {tried} tried, {size}."]
     return [
         f"Grew {plural(len(grown), 'kernel')}: {size}.",
         *(

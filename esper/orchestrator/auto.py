@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from esper.contracts.decision import Adaptation
+from esper.contracts.decision import SLOT_CHANGES, Adaptation
 from esper.contracts.plan import Plan
 from esper.orchestrator.base import Orchestrator
 from esper.orchestrator.diversify import Diversify
@@ -29,7 +29,7 @@ class Auto(Orchestrator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for adaptation in Adaptation:
+        for adaptation in SLOT_CHANGES:
             self._orchestrator(adaptation)  # each checks its own keys
 
     def adapt(self, request: PlanRequest) -> Plan:

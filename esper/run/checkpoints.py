@@ -15,6 +15,7 @@ from esper.contracts.step import StepReport
 from esper.grower.grower import Grower
 from esper.probe.tensors import Tensors
 from esper.run.config_file import check_same
+from esper.run.growing import Growing
 from esper.run.interrupt import Interrupt
 from esper.run.usage import RunUsage
 from esper.rundir.layout import CHECKPOINTS, EVENTS, METRICS
@@ -35,9 +36,9 @@ class RunCheckpoints:
     """
 
     def __init__(
-        self, run_dir: Path, grower: Grower, facts: dict[str, Any], usage: RunUsage
+        self, run_dir: Path, growing: Growing, facts: dict[str, Any], usage: RunUsage
     ) -> None:
-        self.run_dir, self.grower, self.usage = run_dir, grower, usage
+        self.run_dir, self.growing, self.usage = run_dir, growing, usage
         self.lines: list[dict[str, Any]] = []
         self.save_ms = 0.0
         self._rotation = CheckpointRotation(run_dir / CHECKPOINTS)
@@ -45,6 +46,11 @@ class RunCheckpoints:
         self._seals = RecordSeals(run_dir)
         self._progress: Progress | None = None
         self._best = -math.inf
+
+    @property
+    def grower(self) -> Grower:
+        """The present grower."""
+        return self.growing.grower
 
     def resume(self) -> list[EventBody]:
         """Restore the newest usable checkpoint; return events about it, to be published later.
@@ -63,7 +69,7 @@ class RunCheckpoints:
         saved, facts = newest.saved.tree, newest.saved.facts
         check_same(facts["config"], self._facts["config"], facts["epoch"])
         check_seals(self.run_dir, facts["records"])
-        self.grower.load_state_dict(saved["grower"])
+        self.growing.load_state_dict(saved["growing"], saved["grower"])
         if saved["progress"] is not None:
             self._progress = Progress()
             weights = next(self.grower.host.model.parameters())
@@ -132,6 +138,7 @@ class RunCheckpoints:
         began = time.perf_counter()
         tree = {
             "grower": self.grower.state_dict(),
+            "growing": self.growing.state_dict(),
             "progress": None if progress is None else progress.state_dict(),
             "statistics": statistics or {},
         }

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from esper.config import RunConfig
+from esper.contracts.budget import AUTO
 from esper.contracts.errors import CheckpointError, DataError
 from esper.logger.serialise import plain
 from esper.options import OPTIONS, option_name
@@ -12,6 +13,8 @@ from esper.options import OPTIONS, option_name
 FREE = ("name", "logger", "experiment", "store", "device")
 """Keys that may differ when a run is resumed; the ledger of `store` is in the checkpoint."""
 
+BUDGETS = ("epochs", "budget")
+"""Keys that may be larger when a run is resumed."""
 _PRIOR = "store.prior"
 """A key of `store` that may not: a checkpoint holds what the run knew at its start."""
 
@@ -48,18 +51,18 @@ def _option(kinds: Mapping[str, Any], key: str, value: Any) -> Any:
 
 def is_free(key: str) -> bool:
     """Return whether the value of a dotted key may differ when a run is resumed."""
-    return key.split(".", maxsplit=1)[0] in (*FREE, "epochs") and key != _PRIOR
+    return key.split(".", maxsplit=1)[0] in (*FREE, *BUDGETS) and key != _PRIOR
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], epoch: int) -> None:
-    """Refuse to resume a run under another configuration; only `epochs` may be larger.
+    """Refuse to resume a run under another configuration; `epochs` and `budget` may be larger.
 
     `before` and `now` are results of `config_values`, and `epoch` is the last finished one.
 
     Raises:
         CheckpointError: naming the first key that differs, and both values.
     """
-    if now["epochs"] < epoch:
+    if now["epochs"] != AUTO and now["epochs"] < epoch:
         raise CheckpointError(f"epochs must be >= {epoch}, which are over, got {now['epochs']}")
     old, new = _leaves(before), _leaves(now)
     # Compare option names first, because another option has other keys.

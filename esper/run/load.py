@@ -1,5 +1,6 @@
 """Load a run: its records, its configuration and its network."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -9,11 +10,12 @@ from esper.checkpoint.format import read
 from esper.checkpoint.rotation import BEST, LAST, PREVIOUS
 from esper.contracts.errors import CheckpointError, DataError
 from esper.contracts.stage import LIVE
+from esper.growth.host import Host
 from esper.growth.host_state import load_host_state
 from esper.growth.network_file import load_network
 from esper.probe.tensors import put_tensors
 from esper.run.config_file import config_of
-from esper.run.run import initial_host
+from esper.run.model import initial_host
 from esper.rundir import records
 from esper.rundir.layout import CHECKPOINTS, CONFIG, NETWORK
 
@@ -54,12 +56,13 @@ class LoadedRun:
             raise CheckpointError(
                 f"{self.path} is not finished; network('last') is as it was last saved"
             )
-        data = self.config.data.load()
-        with torch.random.fork_rng(devices=[]):
-            host = initial_host(self.config, data)
         if checkpoint is None:
+            assert self.summary is not None, "a run without one was refused"
+            host = self._host(int(math.log2(self.summary.get("width", 1))))
             return load_network(self.path / NETWORK, host).eval()
         saved = read(self.path / CHECKPOINTS / checkpoint).tree
+        # Older checkpoints know of one width alone.
+        host = self._host(saved.get("growing", {}).get("doublings", 0))
         load_host_state(host, saved["grower"]["trials"]["host"])
         for seed in host.seeds():
             if seed.stage in LIVE:
@@ -68,6 +71,12 @@ class LoadedRun:
         # Older checkpoints have none; averaged statistics then stay.
         put_tensors(host.model, saved.get("statistics", {}))
         return host.model.eval()
+
+    def _host(self, doublings: int) -> Host:
+        """Return an untrained host of a width."""
+        data = self.config.data.load()
+        with torch.random.fork_rng(devices=[]):
+            return initial_host(self.config, data, doublings)
 
     def __repr__(self) -> str:
         status = "unfinished" if self.summary is None else "finished"

@@ -40,7 +40,6 @@ def summarise(
         **test,
         "read_out_val_accuracy": lines[int(test["read_out_epoch"]) - 1]["val_accuracy"],
         "best_val_accuracy": _best(lines),
-        "params_initial": params - sum(seed.activation.parameters for seed in fossils),
         "params_final": params,
         "train_flops": spent,
         # What the final network costs, trained from the start as it is.

@@ -8,7 +8,7 @@ effects on the network, once seeds are chosen and kernels built.
 import math
 from collections.abc import Callable
 
-from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.decision import SLOT_CHANGES, Adaptation, Decision, DecisionKind
 from esper.contracts.stage import LIVE, SeedStage
 from esper.safety.context import DecisionReview, is_share
 from esper.signals.health_score import find_problem
@@ -62,7 +62,8 @@ def known_adaptation(review: DecisionReview) -> str | None:
     """Refuse an unknown adaptation, and a verdict with an adaptation."""
     word = review.decision.adaptation
     if review.is_adaptation:
-        return None if isinstance(word, Adaptation) else f"adaptation {word!r} is not known"
+        is_known = isinstance(word, Adaptation) and word in SLOT_CHANGES
+        return None if is_known else f"adaptation {word!r} is not known"
     if word is not None:
         return f"adaptation {word!r} does not belong to {review.decision.kind}"
     return None

@@ -19,7 +19,7 @@ from esper.training.frozen import hold_statistics
 from esper.training.objective import mean_loss
 from esper.training.options import Training
 from esper.training.safeguard import Safeguard
-from esper.training.schedule import learning_rate_factor
+from esper.training.schedule import USUAL, learning_rate_factor
 
 PARTS = 8
 """Parts of an epoch whose mean losses are reported."""
@@ -38,7 +38,8 @@ class Epoch:
     def learning_rate(self, step: int) -> float:
         """Return the host's learning rate at a step of this epoch, counted from 0."""
         options, progress = self.options, self.start + step * self.step_share
-        rate = options.lr * learning_rate_factor(options.schedule, progress, options.decay_from)
+        schedule = options.schedule or USUAL
+        rate = options.lr * learning_rate_factor(schedule, progress, options.decay_from)
         steps = self.steps_before + step + 1
         return rate * min(1.0, steps / self.warmup_steps) if self.warmup_steps else rate
 

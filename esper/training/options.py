@@ -15,7 +15,7 @@ class Training:
 
     lr: highest learning rate of the schedule.
     schedule: `wsd` is constant until `decay_from` of the budget, then falls linearly to 0;
-        `cosine` falls from the start.
+        `cosine` falls from the start.  None for `wsd`, and `constant` where the budget is unknown.
     decay_from: share of the budget after which `wsd` falls, in [0, 1].
     warmup_epochs: in which the learning rate rises linearly from 0; for a host that is trained.
     freeze_host: whether the host keeps its weights and statistics, and only kernels learn.
@@ -28,7 +28,7 @@ class Training:
     lr: float = 0.01
     weight_decay: float = 0.01
     momentum: float = 0.9
-    schedule: str = "wsd"
+    schedule: str | None = None
     decay_from: float = 0.6
     warmup_epochs: float = 0.0
     freeze_host: bool = False
@@ -38,7 +38,8 @@ class Training:
 
     def __post_init__(self) -> None:
         require_one_of("training.optimizer", self.optimizer, OPTIMIZERS)
-        require_one_of("training.schedule", self.schedule, SCHEDULES)
+        if self.schedule is not None:
+            require_one_of("training.schedule", self.schedule, SCHEDULES)
         require(0 < self.lr < math.inf, "training.lr", "> 0 and finite", self.lr)
         for key in ("weight_decay", "clip_norm", "warmup_epochs"):
             value = getattr(self, key)

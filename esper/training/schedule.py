@@ -20,6 +20,8 @@ def _cosine(progress: float, stable_until: float) -> float:
     return (1.0 + math.cos(math.pi * progress)) / 2
 
 
+USUAL = "wsd"
+"""The schedule of a known budget."""
 SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "wsd": _wsd,
     "constant": _constant,

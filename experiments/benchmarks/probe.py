@@ -145,7 +145,7 @@ def _probe(name: str, bench: Bench, num_steps: int, seconds: float) -> Figure:
 
 def probed(host: Host, bench: Bench) -> Arm:
     """Return an arm that probes a host of dormant seeds."""
-    costs = Costs(host, Attribution(), Safety(), 1, len(bench.example))
+    costs = Costs(host, Attribution(), Safety(), 10**9, len(bench.example))
     checkups = Checkups(costs, KernelPipeline(Kernels(), 0), every=1)
     states = growable_states(host, 1)
     samples = [torch.cat(each) for each in zip(*islice(bench.batches, 8), strict=True)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.decision import SLOT_CHANGES, Adaptation, Decision, DecisionKind
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, KernelCost, Plan, SeedChange
@@ -133,7 +133,7 @@ def random_epoch(rng: Random, seen: Observation) -> list[Decision]:
     """Return the decisions of an epoch; in some epochs, a sound one to grow for each slot."""
     if rng.random() < 0.7:
         return [_random_decision(rng, seen) for _ in range(rng.randint(1, 8))]
-    word = rng.choice(list(Adaptation))
+    word = rng.choice(list(SLOT_CHANGES))
     return [
         Decision(kind=DecisionKind.ADAPT, reason="because", slot=slot.spec.name, adaptation=word)
         for slot in seen.slots
@@ -144,7 +144,7 @@ def _random_decision(rng: Random, seen: Observation) -> Decision:
     kind = mostly(rng, [*DecisionKind, DecisionKind.ADAPT], ["prune", "cull", None])
     is_adaptation = kind is DecisionKind.ADAPT
     slot = rng.choice(seen.slots)
-    words = (_fitting_words(slot) or list(Adaptation)) if is_adaptation else [None]
+    words = (_fitting_words(slot) or list(SLOT_CHANGES)) if is_adaptation else [None]
     word = mostly(rng, words, [None, "add_neurons", "grow", *Adaptation])
     seed = _fitting(rng, slot, kind)
     if word is Adaptation.REPLACE and slot.live and rng.random() < 0.5:

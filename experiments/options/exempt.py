@@ -1,6 +1,7 @@
 """Options that no row of the table drives, each with the reason; patterns as in `fnmatch`."""
 
 EXEMPT = {
+    "budget": "ends runs that would not end without it",
     "device": "names the machine's device",
     "name": "names a folder",
     "training.threads": "changes how fast the machine computes",

@@ -15,6 +15,10 @@ HARMS = (
 )
 """Noise that a network learns by heart, so that its accuracy falls after a germination."""
 
+WIDENS = (
+    "model=mlp model.hidden=[4] training.lr=0.05 training.schedule=constant policy=never epochs=14"
+)
+"""A network that is soon too small."""
 KEEPS = "data=spirals model=mlp epochs=40"
 """A small network, which keeps a kernel."""
 REPEATS = (
@@ -212,6 +216,12 @@ CONTROL = {
     f"{GROWS} attribution.looks=[6,9]": """
         growth.training_epochs         2       metrics.train_loss
         growth.blending_epochs         2       metrics.train_loss
+    """,
+    WIDENS: """
+        growth.widen                   auto    metrics.params
+    """,
+    f"{WIDENS} growth.widen=auto": """
+        growth.birth                   preserving  metrics.val_loss
     """,
     f"{GROWS} attribution.method=twin": """
         growth.on_cull                 twin    metrics.val_loss

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from esper.contracts.decision import Adaptation, Decision, DecisionKind
+from esper.contracts.decision import SLOT_CHANGES, Decision, DecisionKind
 from esper.contracts.metrics import EpochMetrics
 from esper.contracts.observation import Observation
 from esper.contracts.plan import Action, Plan, SeedChange
@@ -104,7 +104,7 @@ def cases(draw: Any) -> tuple[Decision, Observation, Tables]:
         reason="drawn",
         slot="block",
         seed=draw(st.integers(0, len(slot.seeds) - 1)),
-        adaptation=draw(st.none() | st.sampled_from(Adaptation)),
+        adaptation=draw(st.none() | st.sampled_from(SLOT_CHANGES)),
         num_seeds=draw(st.none() | st.integers(1, 8)),
         risk=draw(unit),
         barred=tuple(draw(st.sets(st.sampled_from("abcdef"), max_size=3))),

@@ -92,6 +92,12 @@ CASES: dict[str, str] = {
     "on_cull_twin": (
         f"{DENSE} epochs=10 {EARLY} attribution.method=twin policy.price=1 growth.on_cull=twin"
     ),
+    "wider": (
+        "data=digits model=mlp model.hidden=[4] training.lr=0.05 training.schedule=constant "
+        f"growth.widen=auto growth.birth=preserving epochs=14 {EARLY} {LAVISH}"
+    ),
+    "calendar": f"{DENSE} epochs=10 {EARLY} policy.adaptation=widen training.schedule=constant",
+    "open": f"{DENSE} epochs=auto budget=500KFLOPs",
     "frozen": f"{DENSE} epochs=10 {EARLY} training.freeze_host=true training.warmup_epochs=1",
     "last": f"{DENSE} epochs=10 {EARLY} run.read_out=last",
     # the rest

@@ -62,7 +62,7 @@ REFUSALS: dict[str, Refusal] = {
     "option": Refusal("strategy=thomson", ("strategy=thomson", "thompson?", "allowed: "), True),
     "later option": Refusal("data=cifar1O", ("did you mean cifar10?", "allowed: cifar10"), True),
     "key": Refusal("training.learning_rate=1", ("training.learning_rate", "optimizer, lr"), True),
-    "type": Refusal("epochs=ten", ("epochs must be a whole number", "got ten"), True),
+    "type": Refusal("epochs=ten", ("epochs must be a whole number >= 1, or auto", "got ten"), True),
     "range": Refusal("data.batch_size=0", ("data.batch_size must be >= 1", "got 0"), True),
     "nan": Refusal("training.lr=nan", ("training.lr must be > 0", "got nan"), True),
     "word": Refusal(

@@ -22,13 +22,12 @@ from esper.logger.bus import EventBus
 from esper.model.cnn import CNN
 from esper.policy.schedule import Schedule
 from esper.run.checkpoints import RunCheckpoints
+from esper.run.growing import Growing
 from esper.run.interrupt import Interrupt
-from esper.run.loop import run_epochs
-from esper.run.run import example_input, grower_options
+from esper.run.loop import End, run_epochs
 from esper.run.task import Task
 from esper.run.usage import RunUsage
 from esper.safety.options import Safety
-from esper.training.optimizer import build_optimizer
 from esper.training.options import Training
 
 EPOCHS = 14
@@ -64,16 +63,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         safety=Safety(max_cost=9.0),
         training=Training(steps_per_epoch=20),
     )
-    data = config.data.load()
-    torch.manual_seed(config.rng_seed)
-    model = config.model.build(data.spec)
-    optimizer = build_optimizer(model, config.training)
-    bus = EventBus()
-    options = grower_options(config)
-    example = example_input(data)
-    grower = Grower(model, optimizer, example_input=example, epochs=EPOCHS, bus=bus, **options)
+    data, bus = config.data.load(), EventBus()
+    run_dir = tmp_path_factory.mktemp("run")
+    growing = Growing(config, data, run_dir, bus)
     task = Task(data, config.data.batch_size, config.training, EPOCHS, config.rng_seed)
-    run = Watched(grower, task)
+    run = Watched(growing.grower, task)
 
     def note(event: Event) -> None:
         move = event.body
@@ -81,8 +75,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
     bus.subscribe(note, [EventKind.LIFECYCLE])
     facts = {"config": {}, "versions": {}}
-    checkpoints = RunCheckpoints(tmp_path_factory.mktemp("run"), grower, facts, RunUsage())
-    run_epochs(task, grower, bus, checkpoints, Interrupt())
+    checkpoints = RunCheckpoints(run_dir, growing, facts, RunUsage())
+    assert run_epochs(task, growing, bus, checkpoints, Interrupt(), End(EPOCHS)) == "epochs"
     assert bus.failures == []
     return run
 

@@ -14,9 +14,9 @@ from esper.policy.rules.growth import germinations
 
 @dataclass
 class GerminationCounter:
-    """Counts growth events: epochs in which seeds germinated, not requests.
+    """Counts growth events: epochs in which seeds germinated, not requests, and wider hosts.
 
-    events: growth events so far.
+    events: growth events so far, without those of the whole host.
     seen: germinations up to the last `update`.
     """
 
@@ -28,7 +28,7 @@ class GerminationCounter:
         total = sum(germinations(slot) for slot in observation.slots)
         self.events += total > self.seen
         self.seen = total
-        return self.events
+        return self.events + observation.doublings
 
 
 @dataclass

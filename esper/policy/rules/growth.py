@@ -17,6 +17,8 @@ from esper.policy.base import Rules, wait
 
 ADDING = (Adaptation.ADD_NEURONS, Adaptation.ADD_LAYER)
 """The adaptations that grow a slot without a live seed."""
+WIDEN = Adaptation.WIDEN
+"""The adaptation that grows the whole host."""
 
 AUTO = "auto"
 """The word of `policy.adaptation` for a choice by the state of the slot."""
@@ -55,7 +57,7 @@ class GrowthRules(GrowthLimits):
         None leaves the number to the orchestrator.
     """
 
-    words: ClassVar[tuple[str, ...]] = ADDING
+    words: ClassVar[tuple[str, ...]] = (*ADDING, WIDEN)
 
     adaptation: str = "add_neurons"
     seeds_per_adaptation: int | None = 3
@@ -144,6 +146,8 @@ def request_growth(
         return wait(reason)
     if not trigger.fires:
         return wait(trigger.reason)
+    if rules.adaptation == WIDEN:
+        return Decision(kind=DecisionKind.ADAPT, adaptation=WIDEN, reason=trigger.reason)
     slots, closed = growable_slots(observation, rules, decisions)
     if not slots:
         return wait(f"{trigger.reason}, but no slot can grow: {closed}")

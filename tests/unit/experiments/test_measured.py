@@ -16,7 +16,7 @@ from esper.kernels.pipeline import build_kernel
 from esper.policy.never import Never
 from esper.policy.schedule import Schedule
 from esper.run.checkpoints import RunCheckpoints
-from esper.run.run import initial_host
+from esper.run.model import initial_host
 from esper.safety.options import Safety
 from esper.training.options import Training
 from experiments import arms

@@ -47,7 +47,14 @@ def test_every_option_has_one_row_or_one_reason_to_have_none() -> None:
 
 def test_a_base_leaves_the_group_of_its_row_at_its_defaults() -> None:
     """But for the key itself, and words that choose what the group's other keys speak of."""
-    words = {"policy.trigger", "model.factory", "model.hidden", "training.optimizer"}
+    words = {
+        "policy.trigger",
+        "model.factory",
+        "model.hidden",
+        "training.optimizer",
+        "training.schedule",
+        "growth.widen",
+    }
     for row in ROWS:
         typed = {word.partition("=")[0] for word in row.base.split()}
         assert {key for key in typed if key.startswith(f"{row.group}.")} <= words, row

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from esper.contracts.decision import Adaptation, DecisionKind
+from esper.contracts.decision import SLOT_CHANGES, Adaptation, DecisionKind
 from esper.contracts.observation import Observation
 from esper.contracts.outcome import Reward
 from esper.contracts.slot import Prospect
@@ -47,7 +47,7 @@ def test_the_first_event_of_a_slot_is_a_layer_and_later_ones_are_neurons() -> No
     assert first.num_seeds is None, "the orchestrator knows how many"
 
 
-@pytest.mark.parametrize("word", list(Adaptation))
+@pytest.mark.parametrize("word", list(SLOT_CHANGES))
 def test_one_word_makes_every_event_the_same(word: Adaptation) -> None:
     policy = Heuristic(trigger="fractions", adaptation=word, seeds_per_adaptation=2).build(0)
     seen = make_observation(slots=(make_slot(seeds=(make_seed(),) * 4),))

@@ -49,7 +49,7 @@ def test_every_option_survives_the_way_to_a_file_and_back(group: str, name: str)
         ({"strategy": {"name": "bold"}}, "bold"),
         ({"strategy": {"exploration_constant": 2.0}}, "name"),
         ({"signals": {"wings": 2}}, "wings"),
-        ({"epochs": 0}, "epochs must be >= 1"),
+        ({"epochs": 0}, "epochs must be a whole number >= 1, or auto"),
     ],
 )
 def test_values_of_another_version_are_refused(changes: dict[str, Any], problem: str) -> None:

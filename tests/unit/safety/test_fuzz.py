@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esper.contracts.decision import Adaptation
+from esper.contracts.decision import SLOT_CHANGES
 from esper.safety.decision_rules import DECISION_RULES
 from esper.safety.plan_rules import PLAN_RULES
 from experiments.benchmarks.safety import Tally, fuzz, fuzzed, live_through
@@ -32,7 +32,7 @@ def test_nothing_that_breaks_a_rule_is_carried_out_and_nothing_else_is_refused()
     assert [name for name in rules if not tally.counts[name]] == []
     assert all(tally.counts[f"done/{kind}"] >= 100 for kind in ("wait", "cull", "fossilize"))
     for outcome in ("done", "refused"):
-        assert all(tally.counts[f"{outcome}/{word}"] >= 30 for word in Adaptation)
+        assert all(tally.counts[f"{outcome}/{word}"] >= 30 for word in SLOT_CHANGES)
     assert tally.executed >= 900
 
 

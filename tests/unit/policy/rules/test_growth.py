@@ -178,7 +178,7 @@ def test_waiting_is_said_only_where_nothing_else_is() -> None:
         ({"max_live_seeds_per_slot": 0}, "policy.max_live_seeds_per_slot must be >= 1, got 0"),
         (
             {"adaptation": "replace"},
-            "policy.adaptation must be one of add_neurons, add_layer, got replace",
+            "policy.adaptation must be one of add_neurons, add_layer, widen, got replace",
         ),
         ({"seeds_per_adaptation": 0}, "policy.seeds_per_adaptation must be >= 1 or null"),
         ({"grow_until": 1.5}, r"policy.grow_until must be in \[0, 1\], got 1.5"),

@@ -77,11 +77,12 @@ def test_episodes_are_equal_in_one_process_and_in_two() -> None:
 
 
 SLEEPERS = """
+import os
 import time
 from esper.run.episodes.parallel import run_each
 
 def sleep(seconds):
-    print("asleep", flush=True)
+    os.write(1, b"asleep" + os.linesep.encode())  # at once: two processes do not mix their lines
     time.sleep(seconds)
 
 if __name__ == "__main__":

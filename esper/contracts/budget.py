@@ -1,9 +1,13 @@
-"""What ends a run whose number of epochs is not given: a time, FLOPs, or a signal."""
+"""Runs whose number of epochs is not given: what ends them, and the epochs they reckon with."""
 
 import math
 import re
 from dataclasses import dataclass
 
+AUTO = "auto"
+"""The word for epochs without a budget."""
+TRIAL_EPOCHS = 10
+"""Epochs from a germination to the verdict at the last of the usual looks, and one more."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _PREFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _BUDGET = re.compile(
@@ -25,7 +29,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
-        """Return the budget of a text, such as `90s`, `10m`, `2h`, `3e12FLOPs`, `5GFLOPs` or `none`.
+        """Return the budget of a text, such as `90s`, `10m`, `2h`, `3e12FLOPs` or `none`.
 
         Raises:
             ValueError: if it is none of these.
@@ -49,3 +53,17 @@ class Budget:
     def is_used(self, seconds: float, flops: float) -> bool:
         """Return whether a run that has used so much is over."""
         return seconds >= self.seconds or flops >= self.flops
+
+
+def horizon(epoch: int) -> int:
+    """Return the epochs with which a run without a budget reckons after an epoch.
+
+    It is planned to go on for as long as it has, and for as long as a trial takes twice over: so
+    that trials begin in the first half of the budget, and no look is hurried by its end.
+    """
+    return 2 * (epoch + TRIAL_EPOCHS)
+
+
+def epochs_at(given: int | str, epoch: int) -> int:
+    """Return the budget that is given, or the `horizon` of an epoch."""
+    return horizon(epoch) if isinstance(given, str) else given

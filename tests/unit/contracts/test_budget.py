@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from esper.run.budget import Budget
+from esper.contracts.budget import Budget
 
 
 @pytest.mark.parametrize(

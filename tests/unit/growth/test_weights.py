@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from esper.contracts.errors import ConfigError
-from esper.model.weights import load_weights
+from esper.growth.weights import load_weights
 
 
 def host(width: int = 3, depth: int = 1) -> nn.Sequential:
