@@ -10,7 +10,7 @@ ON_CULL = ("remove", "twin")
 READ_OUTS = ("best_average", "last")
 AUTO, NEVER = "auto", "never"
 WIDENS = (AUTO, NEVER)
-BIRTHS = {"shrink_perturb": 0.5, "preserving": 1.0}
+BIRTHS = {"shrink_perturb": 0.5, "preserving": 1.0, "restart": 0.0}
 """Share of what a host has learned that it keeps when it becomes wider; see `growth.widen`."""
 
 _LEAST = {
@@ -38,7 +38,7 @@ class Growth:
     widen: `auto` doubles the width of the whole host when it has used its size, `never` does not;
         None for `auto` in a run without a number of epochs, and `never` in any other.
     birth: of a wider host: `shrink_perturb` learns faster, `preserving` computes what the narrower
-        one did.
+        one did, `restart` has learned nothing, which shows what is inherited.
     on_cull: `remove` only removes the kernel; `twin` continues from the twin, with
         `attribution.method=twin`.
     """

@@ -23,7 +23,7 @@ def widened(old: Tensors, fresh: nn.Module, noise: nn.Module, shrink: float) -> 
     Args:
         old: of the narrower network.
         fresh, noise: untrained wider ones, with the same names and numbers of their own.
-        shrink: share of what was learned, in (0, 1].
+        shrink: share of what was learned, in [0, 1].
 
     Raises:
         ConfigError: if the wider network has other tensors, or is nowhere as wide as the old one.

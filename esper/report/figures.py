@@ -54,6 +54,7 @@ def accuracy_figure(run: Run) -> Figure:
     else:
         axes.set_ylabel("loss")
     _mark_read_out(axes, run)
+    _mark_widths(axes, run)
     _mark_growth(figure, axes, run)
     _epoch_axis(axes, run)
     legend(axes, axes.get_legend_handles_labels()[0])
@@ -65,6 +66,22 @@ def _mark_read_out(axes: Axes, run: Run) -> None:
     epoch = (run.summary or {}).get("read_out_epoch")
     if epoch is not None:
         axes.axvline(epoch, color=INK, linewidth=1.0, linestyle=":", label="network at the end")
+
+
+def _mark_widths(axes: Axes, run: Run) -> None:
+    """Mark the epochs after which the whole host changed its width, with the new one."""
+    for number, event in enumerate(run.of_kind("resize")):
+        words = "another width" if number == 0 else None
+        axes.axvline(event["epoch"], color="#8a9099", linewidth=1.0, linestyle="--", label=words)
+        axes.annotate(
+            f"x{event['width']}",
+            (event["epoch"], 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(2, -9 - 9 * (number % 2)),
+            textcoords="offset points",
+            fontsize="x-small",
+            color="#5b6068",
+        )
 
 
 def _mark_growth(figure: Figure, axes: Axes, run: Run) -> None:

@@ -5,11 +5,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 import torch
+
+from esper.contracts.errors import EsperError
 
 Result = TypeVar("Result")
 
@@ -30,7 +33,7 @@ def run_each(
 
     Raises:
         ValueError: if there is no process.
-        RuntimeError: if a process died.
+        EsperError: if a process was killed.
         Exception: that of a piece of work that failed, with a note that names its arguments.
     """
     workers = Workers(processes)
@@ -80,6 +83,11 @@ class Workers(AbstractContextManager["Workers"]):
         try:
             for future in futures:
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise EsperError(
+                "one of the processes was killed while it worked, perhaps for want of memory: try "
+                "fewer processes; a training is continued by --resume"
+            ) from error
         finally:
             for future in futures:
                 future.cancel()

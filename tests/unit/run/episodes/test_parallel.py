@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from esper.contracts.errors import EsperError
 from esper.policy.random import Random
 from esper.run.episodes.episode import EpisodeResult, run_episode
 from esper.run.episodes.parallel import run_each
@@ -56,7 +57,7 @@ def test_an_error_names_the_arguments_of_the_work_that_failed(processes: int) ->
 
 
 def test_a_process_that_dies_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="terminated abruptly"):
+    with pytest.raises(EsperError, match=r"^one of the processes was killed while it worked"):
         list(run_each(end_process, [()], processes=2))
 
 
