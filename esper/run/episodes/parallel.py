@@ -1,6 +1,7 @@
 """Run independent pieces of work in several processes of one machine, results in a fixed order."""
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -79,10 +80,11 @@ class Workers(AbstractContextManager["Workers"]):
         self, work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]
     ) -> Iterator[Result]:
         assert self._pool is not None, "there are other processes"
-        futures = [self._pool.submit(_named, work, each) for each in arguments]
+        packed = (pickle.dumps((work, each)) for each in arguments)
+        futures = [self._pool.submit(_packed, each) for each in packed]
         try:
             for future in futures:
-                yield future.result()
+                yield pickle.loads(future.result())
         except BrokenProcessPool as error:
             raise EsperError(
                 "one of the processes was killed while it worked, perhaps for want of memory: try "
@@ -102,6 +104,15 @@ def _here(work: Callable[..., Result], arguments: Iterable[tuple[Any, ...]]) -> 
         finally:
             torch.set_num_threads(threads)
         yield result
+
+
+def _packed(work: bytes) -> bytes:
+    """Return the result of a piece of work as bytes.
+
+    Torch would share the memory of tensors instead, and keep a file open for each while it lives.
+    """
+    function, arguments = pickle.loads(work)
+    return pickle.dumps(_named(function, arguments))
 
 
 def _named(work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:

@@ -15,7 +15,7 @@ import torch
 from esper.contracts.errors import EsperError
 from esper.policy.random import Random
 from esper.run.episodes.episode import EpisodeResult, run_episode
-from esper.run.episodes.parallel import run_each
+from esper.run.episodes.parallel import Workers, run_each
 from tests.unit.run.episodes.small_tasks import small_task
 
 
@@ -54,6 +54,22 @@ def test_an_error_names_the_arguments_of_the_work_that_failed(processes: int) ->
     with pytest.raises(ZeroDivisionError) as caught:
         next(results)
     assert caught.value.__notes__ == ["in wait_and_divide(3, 0)"]
+
+
+def tensors(number: int) -> list[torch.Tensor]:
+    return [torch.full((2,), float(number))] * 4
+
+
+def test_results_that_are_kept_hold_no_files_open() -> None:
+    def num_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with Workers(2) as workers:
+        kept = list(workers.each(tensors, [(0,)] * 2))
+        before = num_files()
+        kept += workers.each(tensors, [(each,) for each in range(40)])
+        assert num_files() <= before + 2
+    assert kept[-1][0].tolist() == [39.0, 39.0]
 
 
 def test_a_process_that_dies_is_an_error() -> None:
