@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from esper.config import RunConfig
 from esper.data.base import DataSet, Split
@@ -101,7 +102,8 @@ class Stack:
             logits = functional_call(self.host, own, (x_B,))
             return functional.cross_entropy(logits.flatten(0, -2), y_B.flatten())
 
-        found: Tensor = vmap(loss)(tensors, x, y)
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels know no stacks
+            found: Tensor = vmap(loss)(tensors, x, y)
         return found
 
     def _clip(self) -> None:
@@ -155,7 +157,8 @@ class Stack:
         each_sample: Callable[..., Tensor] = vmap(scores, in_dims=(0, None))
         losses, hits = [], []
         for x_B, y_B in batches(split, EVALUATION_BATCH):
-            logits = each_sample(self._mean, x_B)
+            with sdpa_kernel(SDPBackend.MATH):
+                logits = each_sample(self._mean, x_B)
             answers = y_B.expand(len(self.seeds), *y_B.shape)
             flat = functional.cross_entropy(
                 logits.flatten(0, -2), answers.flatten(), reduction="none"
