@@ -1,6 +1,10 @@
 """Runs whose whole host becomes wider, and runs without a number of epochs, end to end."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +138,23 @@ def test_what_cannot_be_is_refused_in_a_line(
     assert code_of("train", "logger=none", "hydra.run.dir=refused", *overrides) == 1
     (line,) = [each for each in capfd.readouterr().err.splitlines() if each.strip()]
     assert problem in line
+
+
+def test_a_signal_ends_an_open_run_with_the_best_network_so_far(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "esper", *OPEN, "hydra.run.dir=open"]
+    metrics = tmp_path / "open" / "metrics.jsonl"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (metrics.exists() and metrics.read_text().count("\n") >= 4):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "by SIGINT: test accuracy" in told
+    summary = summary_of(tmp_path / "open")
+    assert (summary["status"], summary["stopped_by"]) == ("finished", "SIGINT")
+    run = esper.load_run(tmp_path / "open")
+    losses = [line["val_loss"] for line in run.metrics]
+    assert summary["read_out_epoch"] == 1 + losses.index(min(losses))
+    assert sum(p.numel() for p in run.network().parameters()) == summary["params_final"]
