@@ -17,7 +17,7 @@ from esper.contracts.budget import AUTO, Budget
 from esper.contracts.errors import ConfigError
 from esper.options import OPTIONS
 from esper.run.config_file import BUDGETS, FREE, check_same, config_values, is_free
-from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, write_json
+from esper.rundir.layout import CHECKPOINTS, COMMAND, HYDRA, TRAIN_POLICY, write_json
 from esper.rundir.lock import lock_run_dir
 from esper.rundir.records import (
     RunState,
@@ -30,7 +30,6 @@ from esper.rundir.records import (
 
 _RESUMES = "hydra.callbacks.job_callback.resumes"
 _MOST_NAMED = 5
-TRAIN_POLICY = "train_policy"
 """Name of the configuration of `esper train-policy`."""
 
 _NEVER_SAVED = ("hydra.run.dir", "hydra.sweep.dir", "hydra.mode", _RESUMES)

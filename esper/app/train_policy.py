@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from esper.app.arguments import flags_first
-from esper.app.resume import TRAIN_POLICY, command_to_resume, one_folder
+from esper.app.resume import command_to_resume, one_folder
 from esper.app.schema import to_config
 from esper.app.train import compose
 from esper.logger.format import decimal, duration, percent, plural
 from esper.run.policy_training.config import PolicyTraining
+from esper.rundir.layout import TRAIN_POLICY
 
 
 def train_policy(arguments: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 HYDRA = ".hydra"  # Hydra's own folder: the configuration and the overrides
 COMMAND = "command.json"  # the command that started a run (in `.hydra`) or a sweep (in its folder)
+TRAIN_POLICY = "train_policy"  # in the command of a training of a policy
 CONFIG = "config.json"  # the checked options of a run
 CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
 SUMMARY = "summary.json"

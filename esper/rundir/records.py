@@ -21,6 +21,7 @@ from esper.rundir.layout import (
     METRICS,
     PAGE,
     SUMMARY,
+    TRAIN_POLICY,
 )
 from esper.rundir.lock import is_locked
 
@@ -168,6 +169,12 @@ def load_summary(folder: Path) -> dict[str, Any] | None:
     return load_object(folder / SUMMARY)
 
 
+def is_training(folder: Path) -> bool:
+    """Return whether a folder is one of `esper train-policy`."""
+    command = folder / HYDRA / COMMAND
+    return command.is_file() and TRAIN_POLICY in command.read_text(encoding="utf-8")
+
+
 def load_object(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file, None if there is no such file.
 
@@ -206,6 +213,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         run_dir = path.parent.parent if path.parent.name == HYDRA else path.parent
+        if is_training(run_dir):
+            problem = f"{run_dir} is the training of a policy, which has no epochs of a network"
+            shown = "its learning curves: esper report" if (run_dir / LEARNING).exists() else ""
+            raise DataError(f"{problem} ({shown or 'its numbers are in summary.json'})") from error
         raise DataError(f"{path} is missing: is {run_dir} a run directory?") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

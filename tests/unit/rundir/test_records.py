@@ -1,5 +1,6 @@
 """The state of a folder, and its records; what is missing or broken is named with its file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path, make_run: Any) -> No
     with pytest.raises(DataError) as raised:
         load_run(path)
     assert str(raised.value) == f"{path / name} is missing: is {path} a run directory?"
+
+
+def test_the_training_of_a_policy_is_told_from_a_run(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    command = {"flags": ["--config-name", "train_policy"]}
+    (tmp_path / ".hydra" / "command.json").write_text(json.dumps(command))
+    hints = {"": "its numbers are in summary.json", "learning.jsonl": "esper report"}
+    for name, hint in hints.items():
+        if name:
+            (tmp_path / name).touch()
+        with pytest.raises(DataError, match="is the training of a policy, which has no") as raised:
+            load_run(tmp_path)
+        assert hint in str(raised.value)
 
 
 def test_a_run_without_config_json_is_of_an_earlier_version(tmp_path: Path, make_run: Any) -> None:
