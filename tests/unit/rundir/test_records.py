@@ -36,6 +36,7 @@ def test_the_training_of_a_policy_is_told_from_a_run(tmp_path: Path) -> None:
     (tmp_path / ".hydra").mkdir()
     command = {"flags": ["--config-name", "train_policy"]}
     (tmp_path / ".hydra" / "command.json").write_text(json.dumps(command))
+    (tmp_path / "summary.json").write_text("{}")
     hints = {"": "its numbers are in summary.json", "learning.jsonl": "esper report"}
     for name, hint in hints.items():
         if name:
