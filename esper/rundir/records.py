@@ -141,6 +141,10 @@ def load_run(path: Path | str) -> Run:
         raise NoRunError(f"no run at {folder}: the folder is empty")
     if state is RunState.FOREIGN:
         raise NoRunError(f"no run at {folder}: the folder holds no file of a run")
+    if is_training(folder):
+        problem = f"{folder} is the training of a policy, which has no epochs of a network"
+        shown = "its learning curves: esper report" if (folder / LEARNING).exists() else ""
+        raise DataError(f"{problem} ({shown or 'its numbers are in summary.json'})")
     summary = load_summary(folder)
     config = load_object(folder / CONFIG)
     if config is None and not (folder / METRICS).exists():
@@ -213,10 +217,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         run_dir = path.parent.parent if path.parent.name == HYDRA else path.parent
-        if is_training(run_dir):
-            problem = f"{run_dir} is the training of a policy, which has no epochs of a network"
-            shown = "its learning curves: esper report" if (run_dir / LEARNING).exists() else ""
-            raise DataError(f"{problem} ({shown or 'its numbers are in summary.json'})") from error
         raise DataError(f"{path} is missing: is {run_dir} a run directory?") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
