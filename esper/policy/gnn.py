@@ -7,7 +7,7 @@ that message passing along the data flow of the host has learned.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from esper.policy.learned_rules import LearnedRules
+from esper.policy.learned_rules import SHIPPED, LearnedRules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +15,5 @@ class GNN(LearnedRules):
     """Grows by a graph network."""
 
     kind: ClassVar[str] = "gnn"
+
+    pretrained: str | None = SHIPPED

@@ -135,7 +135,8 @@ def load_net(
         raise ConfigError(f"{where} reads other features than this version measures ({hint})")
     if learned.gain_model not in (None, gain_model):
         raise ConfigError(
-            f"{where} was trained beside another gain model: set policy.path to that one, or {hint}"
+            f"{where} was trained beside another gain model: set policy.path to that one, or {key}="
+            f"null for an untrained network ({hint})"
         )
     return learned
 

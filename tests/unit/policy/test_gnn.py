@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from esper.contracts.outcome import Reward
 from esper.learning.situation import collate
 from esper.policy.gnn import GNN
 from esper.policy.learned import LearnedPolicy
+from esper.policy.networks.shape import TEMPERATURE
 from esper.policy.planner import Planner, PlannerPolicy
 from tests.gain_models import full_model
 from tests.unit.policy.builders import make_outcome
@@ -194,3 +196,19 @@ def test_in_a_run_its_requests_pass_and_a_resumed_run_is_the_same(tmp_path: Path
 def test_what_is_wrong_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         GNN(**changes)
+
+
+def test_the_shipped_network_is_small_belongs_to_the_shipped_gain_model_and_corrects_it() -> None:
+    folder = files("esper.policy") / "trained"
+    assert len((folder / "gnn.safetensors").read_bytes()) < 2e6
+    learner = GNN().build(0)
+    assert learner.learned.gain_model == learner.model.digest
+    assert len(learner.learned.spreads) > 50
+    assert GNN(pretrained="shipped", uncertainty="dropout").build(0).learned.digest == (
+        learner.learned.digest
+    )
+    seen_now = observation()
+    situation = learner.situation(seen_now, learner.every_forecast(seen_now))
+    scores = learner.judge.scores(collate([situation])).detach()
+    corrections = scores.offers - situation.values / TEMPERATURE
+    assert bool((corrections.abs() > 1e-3).any())
