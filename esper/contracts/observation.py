@@ -57,7 +57,7 @@ class Observation:
     curve_source: `training`, or `validation` while no training loss is known.
     part_losses: finite training losses of the parts of each of the last `history_window` epochs.
     data_flow: between the slots; None if nothing reads health.
-    doublings: of the whole host's width so far.
+    doublings: of the whole host's width for which the policy asked.
     """
 
     metrics: EpochMetrics

@@ -26,7 +26,7 @@ class Observer:
     """Tracks the losses, the slots with what they promise, and the FLOPs that are left.
 
     checkups: health and births of the slots; None if nothing reads them.
-    doublings: of the host's width so far.
+    doublings: of the host's width for which the policy asked.
     is_closed: whether no trial may be opened, because the host is to change its size.
     ranking_ms, probe_ms: time that ranking and probing the slots took this epoch, 0 for none.
     """

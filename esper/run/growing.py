@@ -31,6 +31,7 @@ class Growing:
 
     grower: the present one.
     doublings, best_doublings: of the host's width so far, and of that of the best network.
+    asked: doublings for which the policy asked.
     params_initial: parameters of the host at the start.
     """
 
@@ -43,7 +44,7 @@ class Growing:
         launcher: str | None = None,
     ) -> None:
         self.config, self.data, self.run_dir, self.bus = config, data, run_dir, bus
-        self.launcher, self.doublings, self.best_doublings = launcher, 0, 0
+        self.launcher, self.doublings, self.best_doublings, self.asked = launcher, 0, 0, 0
         self.widening = Widening() if config.growth.widen == AUTO else None
         self._pending: Decision | None = None
         self._goes_back = False
@@ -81,9 +82,10 @@ class Growing:
         return {
             "doublings": self.doublings,
             "best_doublings": self.best_doublings,
+            "asked": self.asked,
             "params_initial": self.params_initial,
             "widening": None if self.widening is None else self.widening.state_dict(),
-            "pending": None if self._pending is None else asdict(self._pending),
+            "pending": None if self._pending is None else _plain(self._pending),
             "goes_back": self._goes_back,
         }
 
@@ -91,10 +93,11 @@ class Growing:
         """Load what `state_dict` returned, and the state of the grower."""
         self.doublings, self.best_doublings = state["doublings"], state["best_doublings"]
         self.params_initial, self._goes_back = state["params_initial"], state["goes_back"]
+        self.asked = state["asked"]
         if state["widening"] is not None:
             self.widening = Widening.load(state["widening"])
         pending = state["pending"]
-        self._pending = None if pending is None else _wider(pending["reason"])
+        self._pending = None if pending is None else _decision(pending)
         if self.doublings:
             self.grower.close()
             self.grower = self._grower(self.doublings)
@@ -111,6 +114,7 @@ class Growing:
                 return _wider(f"twice the FLOPs later epoch {grower.best.epoch} is still the best")
             if (reason := rule.reason(math.log(self.data.spec.num_classes))) is not None:
                 return _wider(reason)
+        self.asked += step.widens is not None
         return step.widens
 
     def _resize(self, decision: Decision) -> None:
@@ -194,7 +198,7 @@ class Growing:
             run_id=str(self.run_dir.resolve()),
             **{**grower_options(config), "store": store},
         )
-        grower.can_widen, grower.observer.doublings = True, doublings
+        grower.can_widen, grower.observer.doublings = True, self.asked
         return grower
 
     def _host(self, doublings: int, draw: str) -> Host:
@@ -205,6 +209,16 @@ class Growing:
         fresh, noise = (wider_model(self.config, self.data, 1, draw) for draw in ("fresh", "noise"))
         shrink, example = self.config.growth.shrink, example_input(self.data)
         check_widens(self.grower.host.model, fresh, noise, example, shrink)
+
+
+def _plain(decision: Decision) -> dict[str, Any]:
+    words = {"kind": decision.kind.value, "adaptation": Adaptation.WIDEN.value}
+    return asdict(decision) | words
+
+
+def _decision(plain: Mapping[str, Any]) -> Decision:
+    kind, adaptation = DecisionKind(plain["kind"]), Adaptation(plain["adaptation"])
+    return Decision(**{**plain, "kind": kind, "adaptation": adaptation})
 
 
 def _wider(reason: str) -> Decision:

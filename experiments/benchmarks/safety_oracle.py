@@ -94,8 +94,8 @@ def _may_judge(decision: Decision, slot: SlotState, seen: Observation) -> bool:
 def _may_adapt(
     decision: Decision, slot: SlotState, seen: Observation, before: list[Decision]
 ) -> bool:
-    if type(decision.adaptation) is not Adaptation:
-        return False
+    if type(decision.adaptation) is not Adaptation or decision.adaptation is Adaptation.WIDEN:
+        return False  # the whole host is widened, never a slot
     named = decision.seed is not None
     if named and not _is_live_seed(decision, slot):
         return False

@@ -64,7 +64,7 @@ CASES: dict[str, str] = {
     # policies
     "never": f"{DENSE} epochs=4 policy=never",
     "planner": f"{DENSE} epochs=12 policy=planner policy.path=../gains",
-    "gnn": f"{DENSE} epochs=12 policy=gnn policy.path=../gains",
+    "gnn": f"{DENSE} epochs=12 policy=gnn",
     "hierarchical": f"{DENSE} epochs=12 policy=hierarchical policy.path=../gains",
     "actor_critic": f"{DENSE} epochs=4 policy=actor_critic",
     "random_policy": f"{DENSE} epochs=12 policy=random policy.events=2",

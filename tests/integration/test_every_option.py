@@ -10,11 +10,11 @@ from esper.blueprint.catalogue import LIGHT, STANDARD
 from esper.contracts.slot import Placement, SlotKind
 from esper.growth.options import ON_CULL, RAMPS, READ_OUTS
 from esper.options import OPTIONS
-from esper.policy.rules.growth import ADDING
+from esper.policy.rules.growth import ADDING, WIDEN
 from esper.policy.rules.trigger import TRIGGERS
 from esper.training.options import OPTIMIZERS, SCHEDULES
 from tests.integration.harness import Done, Json, Run
-from tests.integration.option_cases import CASES, COVERED
+from tests.integration.option_cases import CASES, COVERED, DENSE
 
 WORDS = {
     "growth.ramp": RAMPS,
@@ -22,7 +22,7 @@ WORDS = {
     "attribution.method": METHODS,
     "run.read_out": READ_OUTS,
     "policy.trigger": TRIGGERS,
-    "policy.adaptation": ADDING,
+    "policy.adaptation": (*ADDING, WIDEN),
     "training.optimizer": OPTIMIZERS,
     "training.schedule": SCHEDULES,
     "model.placement": tuple(Placement),
@@ -67,13 +67,23 @@ def test_a_case_runs_without_a_complaint(option_done: dict[str, Done], name: str
     assert option_done[name].err == ""
 
 
-@pytest.mark.parametrize("name", sorted(ALL - {"never", "jump", "actor_critic"}))
+@pytest.mark.parametrize("name", sorted(ALL - {"never", "jump", "actor_critic", "calendar"}))
 def test_a_case_grows_its_network(runs: dict[str, Run], name: str) -> None:
     grown = runs[name]
     assert grown.summary["status"] == "finished"
     assert grown.moves("GERMINATED")
     assert grown.moves("BLENDING")
     assert max(line["params"] for line in grown.metrics) > grown.summary["params_initial"]
+
+
+def test_a_policy_that_asks_for_it_doubles_the_host_and_tries_no_kernel(
+    runs: dict[str, Run],
+) -> None:
+    grown = runs["calendar"]
+    (resized,) = grown.of("resize")
+    assert resized["parameters_after"] > 1.5 * resized["parameters_before"]
+    assert grown.metrics[-1]["params"] == resized["parameters_after"]
+    assert grown.moves("GERMINATED") == []
 
 
 def test_an_untrained_control_waits(runs: dict[str, Run]) -> None:
@@ -88,7 +98,7 @@ def test_without_a_jump_of_the_loss_that_trigger_waits(runs: dict[str, Run]) -> 
 
 
 def test_what_a_network_began_with_does_not_depend_on_what_grew(runs: dict[str, Run]) -> None:
-    dense = [name for name, case in CASES.items() if "model=mlp" in case]
+    dense = [name for name, case in CASES.items() if DENSE in case]
     (bare,) = {line["params"] for line in runs["never"].metrics}
     assert {runs[name].summary["params_initial"] for name in dense} == {bare}
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import esper
+from esper.checkpoint.format import read
 from tests.integration.in_process import code_of, summary_of
 
 SMALL = ["model=mlp", "model.hidden=[4]", "training.lr=0.05", "policy.price=0"]
@@ -90,6 +91,23 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     network, same = (esper.load_run(name).network() for name in ("half", "whole"))
     pairs = zip(network.parameters(), same.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_wider_host_waits_for_the_open_trial_also_in_a_run_that_was_stopped_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    late = [*OPEN, "policy.fractions=[0.25]", "policy.seeds_per_adaptation=1", "safety.max_cost=99"]
+    assert code_of(*late, "budget=60MFLOPs", "hydra.run.dir=whole") == 0
+    (resized, *_), events = resizes("whole"), lines("whole", "events.jsonl")
+    trial = [each["epoch"] for each in events if each["kind"] == "lifecycle"]
+    settled = max(epoch for epoch in trial if epoch <= resized["epoch"])
+    assert trial[0] < settled == resized["epoch"]
+    assert code_of(*late, "budget=35MFLOPs", "hydra.run.dir=half") == 0
+    assert read(Path("half/checkpoints/last")).tree["growing"]["pending"] is not None
+    assert code_of("train", "--resume", "half", "budget=60MFLOPs") == 0
+    assert lines("half") == lines("whole")
+    assert resizes("half") == resizes("whole")
 
 
 def test_networks_of_any_width_are_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
