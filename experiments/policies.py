@@ -22,6 +22,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -62,12 +63,15 @@ LEARNED = {"gnn": GNN, "hierarchical": Hierarchical, "actor_critic": ActorCritic
 
 
 def policy_of(
-    name: str, task: EpisodeTask, path: str | None = None, networks: Path | None = None
+    name: str,
+    task: EpisodeTask,
+    path: str | None = None,
+    networks: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """Return a policy for a task, with the task's price."""
+    """Return a policy for a task, with the task's price; see `main` for the rest."""
     if name in LEARNED:
-        pretrained = None if networks is None else str(networks / name)
-        return LEARNED[name](price=task.price, path=path, pretrained=pretrained)
+        given = {"pretrained": networks[name]} if name in networks else {}
+        return LEARNED[name](price=task.price, path=path, **given)
     if name.startswith("calendar"):
         regime = "scarce" if task.is_scarce else "plentiful"
         plan = load_calendars()[f"{task.kind}/{regime}"]
@@ -80,7 +84,11 @@ def policy_of(
 
 
 def run_cell(
-    index: int, rng_seed: int, name: str, path: str | None = None, networks: Path | None = None
+    index: int,
+    rng_seed: int,
+    name: str,
+    path: str | None = None,
+    networks: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the result of a policy on a task."""
     torch.set_num_threads(1)
@@ -146,12 +154,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="rng seeds of each task")
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
     parser.add_argument("--planner", help="files of another planner, without their endings")
-    parser.add_argument("--networks", type=Path, help="folder of other networks, by policy")
+    parser.add_argument("--networks", nargs="+", default=[], help="other networks: POLICY=FILES")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     command = f"python -m experiments.policies --tasks {given.tasks} --seeds {given.seeds}"
-    cells = Cells(given.out, command)
+    networks = dict(each.split("=", 1) for each in given.networks)
+    # Of the networks' files only the names are kept; where they lie says nothing.
+    cells = Cells(given.out, command, {"networks": sorted(networks)} if networks else None)
     # Every figure is over never-grown runs, and the planner's advantage.
     names = tuple(dict.fromkeys(("never", "planner", *given.policies)))
     tasks = range(given.first, given.first + given.tasks)
@@ -159,7 +169,7 @@ def main() -> None:
         (index, seed, name) for index in tasks for seed in range(given.seeds) for name in names
     ]
     found = cells.fill(
-        partial(run_cell, path=given.planner, networks=given.networks), wanted, given.processes
+        partial(run_cell, path=given.planner, networks=networks), wanted, given.processes
     )
     rows = dict(zip(wanted, found, strict=True))
     table = table_of(rows)

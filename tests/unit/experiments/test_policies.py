@@ -124,3 +124,10 @@ def test_a_cell_is_a_whole_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     never, grown = (EpisodeResult(**run_cell(7, 1, name)) for name in ("never", "random"))
     assert (never.index, never.rng_seed, never.events, never.flops) == (7, 1, 0, 1.0)
     assert (grown.index, grown.rng_seed, grown.events) == (7, 1, 3)
+
+
+def test_a_graph_network_is_the_shipped_one_unless_another_is_named() -> None:
+    task = draw_task(7)
+    assert policy_of("gnn", task).pretrained == "shipped"
+    assert policy_of("hierarchical", task).pretrained is None
+    assert policy_of("gnn", task, networks={"gnn": "mine"}).pretrained == "mine"
