@@ -70,8 +70,8 @@ def policy_of(
 ) -> Any:
     """Return a policy for a task, with the task's price; see `main` for the rest."""
     if name in LEARNED:
-        given = {"pretrained": networks[name]} if name in networks else {}
-        return LEARNED[name](price=task.price, path=path, **given)
+        policy = LEARNED[name](price=task.price, path=path)
+        return replace(policy, pretrained=networks[name]) if name in networks else policy
     if name.startswith("calendar"):
         regime = "scarce" if task.is_scarce else "plentiful"
         plan = load_calendars()[f"{task.kind}/{regime}"]
