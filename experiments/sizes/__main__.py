@@ -7,7 +7,7 @@ On each task a host grows from its default size (`growth.widen=auto`), once with
 anew at each size (`restart`), which shows what is inherited.  Beside it stand hosts of fixed sizes,
 and what can be done with these; see `experiments.sizes.regret`.  All learn at a constant rate, and
 are read out by the averaged network of the lowest validation loss; the rate of each size and way of
-growing is tuned by validation on two rng seeds of their own, at the budget 1.
+growing is tuned by validation on two rng seeds of their own, at the budget 1/2.
 
 Writes `experiments/results/sizes.json` and prints the tables.  A stopped command goes on.
 """
@@ -40,20 +40,23 @@ def main() -> None:
     given = parser.parse_args()
     cells = Cells(given.out, "python -m experiments.sizes")
     found: dict[str, Regrets] = {}
+    timed: dict[str, Regrets] = {}
+    tuned: dict[str, dict[str, float]] = {}
     for task in given.tasks or (*TASKS, *([CIFAR] if given.cifar else [])):
         table = Table(cells, task, given.seeds or SEEDS[task], given)
-        rates = table.tuned()
+        rates = tuned[task] = table.tuned()
         print(f"{task}: learning rates {rates}")
-        found[task], _ = table.measured(rates)
-        show(task, found[task])
-    cells.write(summary=overall(found))
+        found[task], timed[task] = table.measured(rates)
+        show(f"{task}, at equal FLOPs", found[task])
+        show(f"{task}, at equal processor time", timed[task])
+    cells.write(summary=overall(found), at_equal_time=overall(timed), rates=tuned, regret=found)
     for name, row in cells.record["summary"].items():
         print(f"{name:26}{row['mean']}  worst {row['worst']:.2f}")
 
 
-def show(task: str, table: Regrets) -> None:
-    """Print the regret of every arm of a task, in points, by budget."""
-    print(f"{task}: regret in points of accuracy, by budget {', '.join(table)}")
+def show(what: str, table: Regrets) -> None:
+    """Print the regret of every arm, in points, by budget."""
+    print(f"{what}: regret in points of accuracy, by budget {', '.join(table)}")
     for name in next(iter(table.values())):
         values = [bootstrap(own[name]) for own in table.values()]
         print(f"  {name:26}" + "".join(f"{each.value:8.2f}" for each in values))

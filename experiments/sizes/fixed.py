@@ -24,13 +24,16 @@ def epoch_flops(stack: Stack) -> float:
 def unit(place: Place) -> float:
     """Return the FLOPs of the budget 1."""
     config = place.config(REFERENCE_FACTOR, 0.01, 0)
-    return REFERENCE_EPOCHS * epoch_flops(Stack(config, config.data.load(), (0,)))
+    return REFERENCE_EPOCHS[place.task] * epoch_flops(Stack(config, config.data.load(), (0,)))
 
 
 def curve(
     task: str, cifar: str | None, factor: float, rate: float, seeds: list[int], most: float
 ) -> Curve:
     """Return the curve of a host of some size up to a budget.
+
+    It ends where no seed has had a better network for half of its FLOPs, by which growth is judged,
+    too: what it has then stands for all that follows.
 
     Returns:
         unit: FLOPs of the budget 1.  flops: of each point.  losses, tests, hits: for each point
@@ -43,7 +46,7 @@ def curve(
     each, end = epoch_flops(stack), most * unit(place)
     found: Curve = {"unit": end / most, "flops": [], "losses": [], "tests": [], "hits": []}
     last = 0.0
-    while (stack.epoch + 1) * each <= end:
+    while (stack.epoch + 1) * each <= end and not _is_over(stack, each, found["unit"]):
         stack.train()
         spent = stack.epoch * each
         is_due = any(spent <= budget * found["unit"] < spent + each for budget in BUDGETS)
@@ -54,3 +57,9 @@ def curve(
             for name in ("losses", "tests", "hits"):
                 found[name].append([round(v, 5) for v in getattr(stack.best, name).tolist()])
     return found
+
+
+def _is_over(stack: Stack, each: float, one: float) -> bool:
+    """Return whether no seed gets better any more, after the smallest budget."""
+    is_early = stack.best is None or stack.epoch * each < BUDGETS[0] * one
+    return not is_early and stack.epoch > 2 * stack.improved

@@ -1,4 +1,4 @@
-"""Runs of the product whose host becomes wider, stopped at each budget and resumed."""
+"""Runs of the product: whose host becomes wider, stopped at each budget, and of fixed sizes."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from esper.growth.options import AUTO, Growth
+from esper.growth.options import AUTO, NEVER, Growth
 from esper.run.run import run
 from esper.rundir.records import load_run
 from experiments.sizes.fixed import unit
@@ -21,6 +21,17 @@ KEPT = (
     "width",
     "epochs",
 )
+
+
+def pace(task: str, cifar: str | None, factor: float, rate: float) -> float:
+    """Return the processor seconds a FLOP of a run of a fixed size, up to the smallest budget."""
+    place = Place(task, cifar)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        budget = f"{BUDGETS[0] * unit(place)}FLOPs"
+        config = place.config(factor, rate, 0, growth=Growth(widen=NEVER), budget=budget)
+        summary = run(config, Path(folder))
+    seconds: float = summary["processor_s"] / summary["train_flops"]
+    return seconds
 
 
 def grown(

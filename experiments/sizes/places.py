@@ -20,7 +20,7 @@ FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Widths of the fixed hosts, relative to the one that grows."""
 BUDGETS = (0.125, 0.25, 0.5, 1.0, 2.0)
 """In units of `REFERENCE_EPOCHS` epochs of the host of `REFERENCE_FACTOR`."""
-REFERENCE_EPOCHS, REFERENCE_FACTOR = 40, 4.0
+REFERENCE_EPOCHS, REFERENCE_FACTOR = {"digits": 40, "dense": 40, "text": 10, "cifar10": 20}, 4.0
 RATES = (0.003, 0.01, 0.03, 0.1)
 """Learning rates that each size, and each way of growing, is tuned among."""
 TUNING_SEEDS = (100, 101)

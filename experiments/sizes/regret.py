@@ -97,6 +97,26 @@ def arms(
     }
 
 
+def regret_at_equal_time(
+    fixed: Fixed, pace: Mapping[float, float], hits: Array, seconds: Array
+) -> Array:
+    """Return the regret in points to the best size at equal processor time, for each seed.
+
+    Args:
+        fixed: the fixed sizes.
+        pace: by size, processor seconds a FLOP.
+        hits: test accuracy of an arm, for each seed.
+        seconds: processor seconds of that arm, for each seed.
+    """
+
+    def at_equal_time(factor: float) -> Array:
+        budgets = seconds / pace[factor] / fixed.unit
+        return np.array([fixed.hits(factor, each)[seed] for seed, each in enumerate(budgets)])
+
+    best = max(map(at_equal_time, fixed.curves), key=lambda own: float(own.mean()))
+    return 100 * (best - hits)
+
+
 def regrets(
     fixed: Fixed, grown: Mapping[str, Mapping[float, Array]], budget: float
 ) -> dict[str, Array]:

@@ -45,6 +45,7 @@ class Stack:
     config: of a run; its rng seed gives way to those of `seeds`.
     flops: of a training step, forward and backward, a sample.
     best: None before the first epoch.
+    improved: last epoch in which the network of some seed was better than before.
     """
 
     config: RunConfig
@@ -52,6 +53,7 @@ class Stack:
     seeds: tuple[int, ...]
     best: Best | None = None
     epoch: int = 0
+    improved: int = 0
     _tensors: Tensors = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -141,6 +143,7 @@ class Stack:
         better_S = losses_S <= self.best.losses
         if not bool(better_S.any()):
             return
+        self.improved = self.epoch
         tests_S, hits_S = self._scores(self.data.test)
         for name, new in (("losses", losses_S), ("tests", tests_S), ("hits", hits_S)):
             setattr(self.best, name, torch.where(better_S, new, getattr(self.best, name)))

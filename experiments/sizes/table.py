@@ -10,15 +10,15 @@ import torch
 
 from experiments.cells import Cell, Cells
 from experiments.sizes.fixed import curve
-from experiments.sizes.grown import grown
+from experiments.sizes.grown import grown, pace
 from experiments.sizes.places import FACTORS, RATES, TUNING_SEEDS
-from experiments.sizes.regret import Array, Fixed, regrets
+from experiments.sizes.regret import Array, Fixed, regret_at_equal_time, regrets
 
 BIRTHS = ("shrink_perturb", "restart", "preserving")
 NORMED = ("text",)
 """Tasks whose hosts have norms over the width, so that no wider one computes the same."""
 SIZES = tuple(f"{factor:g}" for factor in FACTORS)
-TUNED_AT = 1.0
+TUNED_AT = 0.5
 Regrets = dict[str, dict[str, list[float]]]
 """By budget and arm, a number for each rng seed."""
 
@@ -32,6 +32,12 @@ def cell(cifar: str | None, task: str, way: str, rate: float, seeds: str, most: 
     return curve(task, cifar, float(way), rate, list(range(first, end)), most)
 
 
+def pace_cell(cifar: str | None, task: str, _: str, size: str, rate: float) -> float:
+    """Return the processor seconds a FLOP of a size."""
+    torch.set_num_threads(1)
+    return pace(task, cifar, float(size), rate)
+
+
 class Table:
     """The cells of a task.
 
@@ -42,7 +48,7 @@ class Table:
         folder = None if given.cifar is None else str(given.cifar.resolve())
         self.cells, self.task, self.num_seeds = cells, task, num_seeds
         self.most, self.processes = given.most, given.processes
-        self._run = partial(cell, folder)
+        self._run, self._pace = partial(cell, folder), partial(pace_cell, folder)
 
     @property
     def births(self) -> tuple[str, ...]:
@@ -65,8 +71,12 @@ class Table:
             scores.setdefault(way, {}).setdefault(rate, []).extend(losses)
         return {way: min(own, key=lambda rate: np.mean(own[rate])) for way, own in scores.items()}
 
-    def measured(self, rates: Mapping[str, float]) -> tuple[Regrets, Any]:
-        """Return the regret of every arm at every budget, and the runs that grew."""
+    def measured(self, rates: Mapping[str, float]) -> tuple[Regrets, Regrets]:
+        """Return the regret of every arm at every budget, and at equal processor time.
+
+        The latter is that of the arms that grow, up to the budget 1: for what they cost, a fixed
+        size may be trained longer than its curve.
+        """
         seeds = range(self.num_seeds)
         curves = self._fill([(size, rates[size], f"0-{len(seeds)}") for size in SIZES], self.most)
         fixed = Fixed({float(size): each for size, each in zip(SIZES, curves, strict=True)})
@@ -78,7 +88,28 @@ class Table:
         for budget in accuracies[BIRTHS[0]]:
             each = regrets(fixed, accuracies, budget)
             found[f"{budget:g}"] = {name: values.tolist() for name, values in each.items()}
-        return found, ways
+        return found, self._at_equal_time(fixed, rates, ways, accuracies)
+
+    def _at_equal_time(
+        self, fixed: Fixed, rates: Mapping[str, float], ways: Any, accuracies: Any
+    ) -> Regrets:
+        rows = [(self.task, "pace", size, rates[size]) for size in SIZES]
+        paces = self.cells.fill(self._pace, rows, self.processes)
+        by_size = dict(zip(map(float, SIZES), paces, strict=True))
+        found: Regrets = {}
+        for place, budget in enumerate(accuracies[BIRTHS[0]]):
+            if budget > 1:
+                break
+            found[f"{budget:g}"] = {
+                way: regret_at_equal_time(
+                    fixed,
+                    by_size,
+                    accuracies[way][budget],
+                    np.array([run[place]["processor_s"] for run in ways[way]]),
+                ).tolist()
+                for way in self.births
+            }
+        return found
 
     def _fill(self, wanted: Sequence[Cell], most: float) -> list[Any]:
         rows = [(self.task, *each, most) for each in wanted]

@@ -8,7 +8,7 @@ import pytest
 from experiments.sizes.__main__ import overall
 from experiments.sizes.fixed import curve
 from experiments.sizes.places import Place
-from experiments.sizes.regret import Fixed, regrets
+from experiments.sizes.regret import Fixed, regret_at_equal_time, regrets
 
 UNIT = 10.0
 
@@ -82,3 +82,10 @@ def test_a_real_curve_ends_with_its_budget_and_never_gets_worse() -> None:
     losses = np.array(found["losses"])
     assert losses.shape[1] == 2
     assert np.all(np.diff(losses, axis=0) <= 0)
+
+
+def test_at_equal_time_a_slow_size_is_trained_less() -> None:
+    hits, seconds = np.array([0.7, 0.6]), np.array([5.0, 2.0])
+    # x2 has two seconds a FLOP: 2.5 and 1 of them; x1 one, x0.5 four.
+    found = regret_at_equal_time(FIXED, {0.5: 4.0, 1.0: 1.0, 2.0: 2.0}, hits, seconds)
+    assert found == pytest.approx([5.0, 0.0])
