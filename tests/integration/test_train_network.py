@@ -149,7 +149,7 @@ def test_a_trained_network_decides_in_a_run(whole: Path, capfd: pytest.CaptureFi
     more = [f"policy.pretrained={path}", "policy.uncertainty=dropout", "hydra.run.dir=dropout"]
     assert code_of(*RUN, *more) == 0
     assert code_of(*RUN, "policy.pretrained=nowhere") == 1
-    said = "policy.pretrained: the network nowhere.json or nowhere.safetensors is missing"
+    said = "policy.pretrained: the network nowhere: nowhere.json is missing in ."
     assert said in capfd.readouterr().err
 
 
@@ -209,7 +209,7 @@ def test_a_network_learns_on_from_the_settled_trials_of_its_runs() -> None:
         (["learning.tasks_at_once=9"], "learning.tasks_at_once must be <= tasks=6, got 9"),
         (
             ["learning.hidden=null", "start=nowhere"],
-            "start: the network nowhere.json or nowhere.safetensors is missing",
+            "start: the network nowhere: nowhere.json is missing in .",
         ),
         (["policy.pretrained=x"], "policy.pretrained=x has no effect"),
         (["tasks=0"], "tasks must be >= 4, or 0 with a store to learn from, got 0"),

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
@@ -127,7 +127,9 @@ def load_net(
     """
     where = f"{key}: the network {path}"
     hint = f"train one: esper train-policy policy={kind}"
-    with _located(path, kind) as found:
+    if not Path(path).name:
+        raise ConfigError(f"{key} must be null, shipped or files without endings, got {path!r}")
+    with _located(path, kind, key) as found:
         learned = _readable(found, where, hint)
     if learned.config.kind != kind:
         raise ConfigError(f"{where} is of policy={learned.config.kind}, not {kind}")
@@ -142,44 +144,59 @@ def load_net(
 
 
 @contextmanager
-def _located(path: str, kind: str) -> Iterator[Path]:
+def _located(path: str, kind: str, key: str) -> Iterator[Path]:
     """Give the path of files, those of the package for the shipped ones."""
     if path != SHIPPED:
         yield Path(path).expanduser()
         return
     with as_file(files("esper.policy").joinpath("trained")) as folder:
+        if not _files(folder / kind)[1].is_file():
+            raise ConfigError(
+                f"{key}=shipped: no network of policy={kind} comes with Esper: name the files of "
+                f"one, or null for an untrained network"
+            )
         yield folder / kind
 
 
 def _readable(path: Path, where: str, hint: str) -> LearnedNet:
     """Return the network in files; raise ConfigError if they cannot be read."""
+    tensors, values = _files(path)
+    for each in (values, tensors):
+        if not each.is_file():
+            raise ConfigError(f"{where}: {each.name} is missing in {each.parent} ({hint})")
+    reading = values
     try:
-        return _read(path)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{where}.json or {path.name}.safetensors is missing ({hint})") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        facts = json.loads(values.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError("it must hold an object")
+        config = NetConfig.load(facts["network"])
+        spreads = tuple(sorted(float(each) for each in facts["spreads"]))
+        gain_model = facts["gain_model"]
+        reading = tensors
+        return LearnedNet(config, _net(config, tensors), gain_model, spreads)
+    except KeyError as error:
+        problem = f"{reading.name} has no {error}"
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{where} cannot be read: {words} ({hint})") from error
+        problem = f"{reading.name} cannot be read: {words}"
+    raise ConfigError(f"{where}: {problem} ({hint})")
 
 
-def _read(path: Path) -> LearnedNet:
+def _net(config: NetConfig, tensors: Path) -> JudgeNet:
+    """Return the network of a file of tensors; raise ValueError if it is none."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    tensors, values = _files(path)
-    about = json.loads(values.read_text(encoding="utf-8"))
-    config = NetConfig.load(about["network"])
-    net = config.build()
     try:
         found = load_file(tensors)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    if not all(bool(each.isfinite().all()) for each in found.values()):
-        raise ValueError("a number is not finite")
+    for name, each in found.items():
+        if not bool(each.isfinite().all()):
+            raise ValueError(f"a number of {name} is not finite")
+    net = config.build()
     net.load_state_dict(found)
-    net.eval()
-    spreads: Sequence[float] = [float(each) for each in about["spreads"]]
-    return LearnedNet(config, net, about["gain_model"], tuple(sorted(spreads)))
+    return net.eval()
 
 
 def _files(path: Path) -> tuple[Path, Path]:

@@ -65,18 +65,28 @@ def test_what_cannot_be_used_is_refused_in_a_line(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    refused("net.json or net.safetensors is missing (train one: esper train-policy policy=gnn)")
+    refused(f"net.json is missing in {tmp_path} (train one: esper train-policy policy=gnn)")
     made().save(path, {})
+    with pytest.raises(ConfigError, match=r"no network of policy=actor_critic comes with Esper"):
+        load_net("shipped", "actor_critic", SIZES, "abc")
+    with pytest.raises(
+        ConfigError, match=r"must be null, shipped or files without endings, got ''"
+    ):
+        load_net("", "gnn", SIZES, "abc")
     refused("is of policy=gnn, not hierarchical", kind="hierarchical")
     refused("reads other features than this version measures", sizes=replace(SIZES, node=4))
     refused("was trained beside another gain model", model="other")
     tensors = dict(made().net.state_dict())
     tensors["enter.weight"] = torch.full_like(tensors["enter.weight"], torch.nan)
     save_file(tensors, path.with_name("net.safetensors"))
-    refused("a number is not finite")
+    refused("net.safetensors cannot be read: a number of enter.weight is not finite")
     save_file({"other": torch.ones(1)}, path.with_name("net.safetensors"))
-    refused("cannot be read: ")
+    refused("net.safetensors cannot be read: ")
     path.with_name("net.safetensors").write_bytes(b"torn")
-    refused("cannot be read: ")
+    refused("net.safetensors cannot be read: ")
+    path.with_name("net.json").write_text("{}")
+    refused("net.json has no 'network'")
     path.with_name("net.json").write_text("[]")
-    refused("cannot be read: ")
+    refused("net.json cannot be read: it must hold an object")
+    path.with_name("net.safetensors").unlink()
+    refused("net.safetensors is missing")
